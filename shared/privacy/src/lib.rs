@@ -1,1 +1,41 @@
+//! What makes a device's vector safe to send, and what sending it costs.
+//!
+//! The path of one release, one module a step; each step consumes the one before, so none can be skipped:
+//!
+//! ```text
+//! ItemGradient --clip--> ClippedGradient --quantise--> QuantisedUpdate --privatise(permit)--> PrivateUpdate
+//! ```
+//!
+//! - [`mechanism`] the public numbers of a release, its squared sensitivity and its price;
+//! - [`clip`] bounds one device's influence;
+//! - [`quantise`] moves to the integer grid and tests the norm exactly;
+//! - [`noise`] adds discrete Gaussian noise against a [`ledger::SpendPermit`];
+//! - [`ledger`] decides whether a release may be spent, with storage behind a trait;
+//! - [`rho`] and [`convert`] compose releases and state them as (epsilon, delta);
+//! - [`record`], [`canonical`] and [`merkle`] say what a ledger line means and how a stranger checks it.
+//!
+//! Invariant: no floating-point operation happens to released numbers after rounding, and nothing here can be switched
+//! off: there are no features, no test modes and no constructor for a [`noise::PrivateUpdate`] other than
+//! [`noise::privatise`]. Device-safe: no I/O and no large dependencies.
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod canonical;
+pub mod clip;
+pub mod convert;
+pub mod ledger;
+pub mod mechanism;
+pub mod merkle;
+pub mod noise;
+pub mod quantise;
+pub mod record;
+
+pub mod rho;
+
+pub use clip::{ClippedGradient, clip};
+pub use ledger::{DeviceBudget, LedgerStore, Refusal, SpendPermit};
+pub use mechanism::{Mechanism, MechanismError, Tier};
+pub use noise::{NoiseSeed, PrivateUpdate, privatise};
+pub use quantise::{QuantisedUpdate, quantise};
+pub use rho::Rho;

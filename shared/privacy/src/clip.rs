@@ -1,0 +1,122 @@
+//! Bounds one device's influence: the whole vector, then every row.
+//!
+//! Floating point (f64) is allowed here and only here and in [`crate::quantise`]: what leaves the device is proved safe
+//! by the integer norm test that follows, not by this arithmetic.
+
+use std::fmt;
+
+use tacit_types::ItemGradient;
+
+use crate::mechanism::Mechanism;
+
+/// A vector of L2 norm at most 1 whose rows keep the row cap. Prints as its length only; no `Serialize`, no `Clone`.
+pub struct ClippedGradient {
+    coordinates: Vec<f64>,
+}
+
+impl ClippedGradient {
+    pub(crate) fn coordinates(&self) -> &[f64] {
+        &self.coordinates
+    }
+}
+
+impl fmt::Debug for ClippedGradient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClippedGradient(N={}, norm<=1)", self.coordinates.len())
+    }
+}
+
+impl Drop for ClippedGradient {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.coordinates);
+    }
+}
+
+/// Scales the vector down to norm at most 1, then its rows to the row cap.
+///
+/// | input | result |
+/// |---|---|
+/// | NaN or infinite coordinate | that coordinate becomes 0 |
+/// | length other than `mechanism.length` | the zero vector of the right length: a device always sends |
+/// | norm 0 | the zero vector |
+/// | norm at most 1 | unchanged |
+/// | norm above 1, up to the largest float | scaled by a factor rounded down |
+///
+/// # Guarantees
+/// Norm at most 1 up to f64 rounding; the exact proof is the integer test in [`crate::quantise()`].
+pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
+    let length = mechanism.length as usize;
+    let raw = gradient.into_coordinates();
+    if raw.len() != length {
+        return ClippedGradient { coordinates: vec![0.0; length] };
+    }
+    let mut coordinates: Vec<f64> = raw.iter().map(|&x| if x.is_finite() { f64::from(x) } else { 0.0 }).collect();
+    scale_to(&mut coordinates, 1.0);
+    let row_cap = f64::from(mechanism.row_cap_milli) / 1000.0;
+    for row in coordinates.chunks_exact_mut(mechanism.row_width as usize) {
+        scale_to(row, row_cap);
+    }
+    ClippedGradient { coordinates }
+}
+
+/// Scales `values` down to norm at most `cap`; the factor is rounded down. f32 inputs cannot overflow the f64 sum.
+fn scale_to(values: &mut [f64], cap: f64) {
+    let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
+    if norm > cap {
+        let factor = (cap / norm).next_down();
+        values.iter_mut().for_each(|x| *x *= factor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clipped(values: &[f32], row_width: u32, row_cap_milli: u32) -> Vec<f64> {
+        let mechanism = Mechanism {
+            length: u32::try_from(values.len()).unwrap(),
+            row_width,
+            row_cap_milli,
+            ..crate::mechanism::tests::example()
+        };
+        clip(ItemGradient::new(values.to_vec()), &mechanism).coordinates().to_vec()
+    }
+
+    fn norm(values: &[f64]) -> f64 {
+        values.iter().map(|x| x * x).sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn values_that_are_not_finite_become_zero() {
+        assert_eq!(clipped(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.5], 1, 1000), [0.0, 0.0, 0.0, 0.5]);
+    }
+
+    #[test]
+    fn a_vector_inside_the_ball_is_unchanged() {
+        assert_eq!(clipped(&[0.6, -0.0, 0.0, -0.5], 1, 1000), [f64::from(0.6f32), 0.0, 0.0, -0.5]);
+        assert_eq!(clipped(&[0.0; 4], 1, 1000), [0.0; 4]);
+        assert_eq!(clipped(&[f32::MIN_POSITIVE / 4.0, 0.0], 1, 1000)[0], f64::from(f32::MIN_POSITIVE / 4.0));
+    }
+
+    #[test]
+    fn a_vector_outside_comes_back_to_norm_one_and_keeps_its_direction() {
+        for scale in [1.0 + 1e-6, 10.0, 100.0, 1e38] {
+            let out = clipped(&[0.6 * scale, 0.8 * scale], 1, 1000);
+            assert!(norm(&out) <= 1.0 + 1e-15 && norm(&out) > 0.999_999, "{scale}");
+            assert!((out[0] / out[1] - 0.75).abs() < 1e-6);
+        }
+        assert!(norm(&clipped(&[f32::MAX; 64], 1, 1000)) <= 1.0 + 1e-15);
+    }
+
+    #[test]
+    fn one_row_cannot_pass_the_row_cap() {
+        let out = clipped(&[0.9, 0.0, 0.1, 0.1], 2, 500);
+        assert!((out[0] - 0.5).abs() < 1e-12 && out[2] == f64::from(0.1f32));
+    }
+
+    #[test]
+    fn a_vector_of_the_wrong_length_becomes_the_zero_vector() {
+        let mechanism = crate::mechanism::tests::example();
+        assert_eq!(clip(ItemGradient::new(vec![1.0]), &mechanism).coordinates(), vec![0.0; 320]);
+    }
+}

@@ -1,0 +1,234 @@
+//! The public numbers of one release, from which anybody recomputes its squared sensitivity and its price.
+//!
+//! Everything here is exact integer arithmetic. Units: the clipping norm C is 1; one grid step is gamma = 1/`steps`; all
+//! variances and squared norms are in grid steps squared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rho::Rho;
+
+/// Who must be honest for the device-level guarantee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Each device adds its share of the noise; only a sum of at least `n_min` honest shares is ever in the clear.
+    Helper,
+    /// Each device adds the whole noise.
+    Local,
+}
+
+/// Parameters of one release; part of the ticket and of the ledger line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mechanism {
+    /// Trust tier.
+    pub tier: Tier,
+    /// Vector length N.
+    pub length: u32,
+    /// Width of one row, for the row cap: d for a factor gradient, 1 otherwise.
+    pub row_width: u32,
+    /// Largest L2 norm of one row in thousandths of the clipping norm.
+    pub row_cap_milli: u32,
+    /// History cap L_max: interactions that may enter the vector.
+    pub history_max: u32,
+    /// Most coordinates that can be non-zero, from public numbers only.
+    pub nnz_max: u32,
+    /// Grid steps per clipping norm, C/gamma.
+    pub steps: u32,
+    /// Noise variance sigma^2 of the sum of `n_min` shares, in grid steps squared.
+    pub sigma2: u64,
+    /// Honest surviving noise shares assumed (1 in the local tier).
+    pub n_min: u32,
+    /// Most contributions that may enter the sum; bounds the ring.
+    pub cohort_max: u32,
+}
+
+/// Why a set of parameters is not a mechanism. Each names the field at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MechanismError {
+    /// A count is zero or past its bound.
+    #[error("{0} is out of range")]
+    OutOfRange(&'static str),
+    /// The share's standard deviation is below 4 grid steps, where the bound for sums is void.
+    #[error("sigma2 / n_min is below 16: a noise share must have at least 4 grid steps of standard deviation")]
+    ShareTooSmall,
+    /// Rounding would inflate the norm by more than about one percent.
+    #[error("steps is too small: gamma must be at most 0.2 / sqrt(nnz_max)")]
+    GridTooCoarse,
+    /// The sum could wrap around 2^32.
+    #[error("the sum of cohort_max contributions could pass 2^31: fewer devices, fewer steps or less noise")]
+    RingTooSmall,
+}
+
+/// Largest accepted vector length (16 MiB of ring elements).
+pub const LENGTH_MAX: u32 = 4_194_304;
+const STEPS_MAX: u32 = 1 << 20;
+const COHORT_MAX: u32 = 1 << 24;
+
+impl Mechanism {
+    /// Checks every bound a device or coordinator relies on.
+    ///
+    /// # Errors
+    /// [`MechanismError`] naming the field.
+    ///
+    /// # Guarantees
+    /// On `Ok`: s >= 4, gamma <= 0.2 C/sqrt(nnz_max), and no coordinate of a sum of `cohort_max` contributions leaves
+    /// (-2^31, 2^31) except with the probability of a 16-sigma excess, all from public numbers.
+    pub fn check(&self) -> Result<(), MechanismError> {
+        let in_range = |name, value: u32, max: u32| {
+            if (1..=max).contains(&value) { Ok(()) } else { Err(MechanismError::OutOfRange(name)) }
+        };
+        in_range("length", self.length, LENGTH_MAX)?;
+        in_range("row_width", self.row_width, self.length)?;
+        in_range("row_cap_milli", self.row_cap_milli, 1000)?;
+        in_range("history_max", self.history_max, 1 << 20)?;
+        in_range("nnz_max", self.nnz_max, self.length)?;
+        in_range("steps", self.steps, STEPS_MAX)?;
+        in_range("cohort_max", self.cohort_max, COHORT_MAX)?;
+        in_range("n_min", self.n_min, self.cohort_max)?;
+        if !self.length.is_multiple_of(self.row_width) {
+            return Err(MechanismError::OutOfRange("row_width"));
+        }
+        if self.sigma2 > 1 << 48 {
+            return Err(MechanismError::OutOfRange("sigma2"));
+        }
+        if self.tier == Tier::Local && self.n_min != 1 {
+            return Err(MechanismError::OutOfRange("n_min"));
+        }
+        if self.sigma2 < 16 * u64::from(self.n_min) {
+            return Err(MechanismError::ShareTooSmall);
+        }
+        if u64::from(self.steps).pow(2) < 25 * u64::from(self.nnz_max) {
+            return Err(MechanismError::GridTooCoarse);
+        }
+        if self.largest_coordinate() >= 1 << 31 {
+            return Err(MechanismError::RingTooSmall);
+        }
+        Ok(())
+    }
+
+    /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share.
+    fn largest_coordinate(&self) -> u128 {
+        let cohort = u128::from(self.cohort_max);
+        let variance = (u128::from(self.sigma2) * cohort).div_ceil(u128::from(self.n_min));
+        cohort * (u128::from(self.steps) + 1) + 16 * (variance.isqrt() + 1)
+    }
+
+    /// Largest squared norm of a rounded vector, B2_int.
+    ///
+    /// floor of min{(G + sqrt z)^2, G^2 + z/4 + sqrt(2 ln(1/beta)) (G + sqrt(z)/2)} with G = C/gamma, z = `nnz_max`,
+    /// beta = e^(-1/2), for which sqrt(2 ln(1/beta)) = 1 (Kairouz, Liu & Steinke 2021, theorem 1). Exact.
+    pub fn squared_sensitivity(&self) -> u128 {
+        let (grid, nonzero) = (u128::from(self.steps), u128::from(self.nnz_max));
+        let worst = grid * grid + nonzero + (4 * grid * grid * nonzero).isqrt();
+        let likely = (4 * grid * grid + nonzero + 4 * grid + (4 * nonzero).isqrt()) / 4;
+        worst.min(likely)
+    }
+
+    /// Price of one such release.
+    ///
+    /// rho = B2_int/(2 sigma^2) for one vector and one party (Canonne, Kamath & Steinke 2020). For a sum of `n_min` shares
+    /// rho = B2_int/(2 sigma^2) + tau N/4 with tau = 10 sum_k exp(-2 pi^2 s^2 k/(k+1)) (Kairouz, Liu & Steinke 2021). With
+    /// s >= 4, tau <= 10 n_min exp(-16 pi^2) < n_min 10^-67, so for every length and cohort [`Mechanism::check`] lets pass
+    /// tau N/4 is below 2^-64: it costs the one unit added here.
+    pub fn rho(&self) -> Rho {
+        let numerator = self.squared_sensitivity() << 63;
+        let main = numerator.div_ceil(u128::from(self.sigma2.max(1)));
+        Rho::from_units(main + u128::from(self.tier == Tier::Helper))
+    }
+
+    /// Smallest noise variance whose price is at most `budget`; `None` when the budget is too small for any.
+    pub fn sigma2_for(&self, budget: Rho) -> Option<u64> {
+        let units = budget.units().checked_sub(u128::from(self.tier == Tier::Helper))?;
+        let numerator = self.squared_sensitivity() << 63;
+        numerator.checked_div(units).and_then(|_| u64::try_from(numerator.div_ceil(units)).ok())
+    }
+
+    /// Smallest set of contributions that may be summed when up to `dishonest_milli` thousandths may be dishonest:
+    /// ceil(n_min / (1 - f)).
+    pub fn set_min(&self, dishonest_milli: u32) -> u32 {
+        let honest = u64::from(1000 - dishonest_milli.min(999));
+        u32::try_from((u64::from(self.n_min) * 1000).div_ceil(honest)).unwrap_or(u32::MAX)
+    }
+
+    /// Standard deviation of the noise on the sum of `contributors` shares, in units of the clipping norm.
+    pub fn sum_noise_std(&self, contributors: u32) -> f64 {
+        (self.sigma2 as f64 * f64::from(contributors) / f64::from(self.n_min)).sqrt() / f64::from(self.steps)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn example() -> Mechanism {
+        Mechanism {
+            tier: Tier::Helper,
+            length: 320,
+            row_width: 32,
+            row_cap_milli: 1000,
+            history_max: 10,
+            nnz_max: 320,
+            steps: 512,
+            sigma2: 1 << 18,
+            n_min: 90,
+            cohort_max: 100,
+        }
+    }
+
+    #[test]
+    fn the_bounds_each_name_their_field() {
+        assert_eq!(example().check(), Ok(()));
+        type Change = fn(&mut Mechanism);
+        let cases: [(Change, MechanismError); 9] = [
+            (|m| m.length = 0, MechanismError::OutOfRange("length")),
+            (|m| m.row_width = 7, MechanismError::OutOfRange("row_width")),
+            (|m| m.row_cap_milli = 1001, MechanismError::OutOfRange("row_cap_milli")),
+            (|m| m.nnz_max = 321, MechanismError::OutOfRange("nnz_max")),
+            (|m| m.n_min = 101, MechanismError::OutOfRange("n_min")),
+            (|m| m.tier = Tier::Local, MechanismError::OutOfRange("n_min")),
+            (|m| m.sigma2 = 16 * 90 - 1, MechanismError::ShareTooSmall),
+            (|m| m.steps = 89, MechanismError::GridTooCoarse),
+            (|m| (m.cohort_max, m.steps) = (1 << 23, 512), MechanismError::RingTooSmall),
+        ];
+        for (change, error) in cases {
+            let mut mechanism = example();
+            change(&mut mechanism);
+            assert_eq!(mechanism.check(), Err(error));
+        }
+    }
+
+    #[test]
+    fn squared_sensitivity_matches_the_real_formula_rounded_down() {
+        for (steps, nnz) in [(1u32, 1u32), (5, 1), (90, 320), (1386, 76_800), (1 << 20, 4_194_304), (7, 3)] {
+            let mechanism = Mechanism { steps, nnz_max: nnz, ..example() };
+            let (g, z) = (f64::from(steps), f64::from(nnz));
+            let real = ((g + z.sqrt()).powi(2)).min(g * g + z / 4.0 + g + z.sqrt() / 2.0);
+            let exact = mechanism.squared_sensitivity() as f64;
+            assert!(
+                exact <= real * (1.0 + 1e-15) && exact > real - 1.0 - real * 1e-15,
+                "{steps} {nnz}: {exact} {real}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_chosen_variance_is_the_smallest_that_fits_the_budget() {
+        let budget = Rho::from_units(1 << 62);
+        let mut mechanism = example();
+        mechanism.sigma2 = mechanism.sigma2_for(budget).unwrap();
+        assert!(mechanism.rho() <= budget);
+        mechanism.sigma2 -= 1;
+        assert!(mechanism.rho() > budget);
+        assert_eq!(mechanism.sigma2_for(Rho::from_units(1)), None);
+        assert_eq!(mechanism.sigma2_for(Rho::ZERO), None);
+    }
+
+    #[test]
+    fn the_set_is_large_enough_for_its_honest_part() {
+        let mechanism = Mechanism { n_min: 90, ..example() };
+        assert_eq!(mechanism.set_min(50), 95);
+        assert_eq!(mechanism.set_min(0), 90);
+    }
+}

@@ -1,0 +1,99 @@
+//! Exact discrete Gaussian by rejection (Canonne, Kamath & Steinke 2020, algorithms 1 to 3) in fixed-width integers.
+//!
+//! The oracle: exact for every variance a/b within its bounds, but its running time depends on what it draws, so it never
+//! makes a release.
+
+use rand::Rng;
+
+/// Draws from the discrete Gaussian of variance parameter `a/b`: probability of k proportional to exp(-k^2 b/(2a)).
+///
+/// # Panics
+/// If `a` or `b` is 0, or the variance is so large that exact arithmetic would leave 128 bits (a >= 2^48 or b >= 2^24).
+pub fn sample(a: u64, b: u32, rng: &mut impl Rng) -> i32 {
+    assert!(a > 0 && b > 0 && a < 1 << 48 && b < 1 << 24, "variance out of range");
+    let (a, b) = (u128::from(a), u128::from(b));
+    let scale = (a / b).isqrt() + 1;
+    loop {
+        let candidate = discrete_laplace(scale, rng);
+        // exp(-(|y| - a/(b t))^2 b/(2a)) = exp(-(|y| b t - a)^2 / (2 a b t^2)). A candidate so far out that this leaves
+        // 128 bits is accepted with probability below e^-1000.
+        let distance = (u128::from(candidate.unsigned_abs()) * b * scale).abs_diff(a);
+        let Some(numerator) = distance.checked_mul(distance) else { continue };
+        if bernoulli_exp(numerator, 2 * a * b * scale * scale, rng) {
+            return candidate;
+        }
+    }
+}
+
+/// Discrete Laplace of scale t: probability of k proportional to exp(-|k|/t).
+fn discrete_laplace(scale: u128, rng: &mut impl Rng) -> i32 {
+    loop {
+        let low = uniform_below(scale, rng);
+        if !bernoulli_exp(low, scale, rng) {
+            continue;
+        }
+        let mut high = 0u128;
+        while bernoulli_exp(1, 1, rng) {
+            high += 1;
+        }
+        let negative = rng.next_u32() & 1 == 1;
+        let Ok(magnitude) = i32::try_from(low + scale * high) else { continue };
+        if !(negative && magnitude == 0) {
+            return if negative { -magnitude } else { magnitude };
+        }
+    }
+}
+
+/// True with probability exp(-numerator/denominator).
+fn bernoulli_exp(numerator: u128, denominator: u128, rng: &mut impl Rng) -> bool {
+    (0..numerator / denominator).all(|_| bernoulli_exp_fraction(1, 1, rng))
+        && bernoulli_exp_fraction(numerator % denominator, denominator, rng)
+}
+
+/// True with probability exp(-numerator/denominator) for a fraction in [0, 1].
+fn bernoulli_exp_fraction(numerator: u128, denominator: u128, rng: &mut impl Rng) -> bool {
+    let mut k = 1u128;
+    // Bernoulli(fraction/k): a draw below k, then one below the denominator, keeps every product inside 128 bits.
+    while uniform_below(k, rng) == 0 && uniform_below(denominator, rng) < numerator {
+        k += 1;
+    }
+    k % 2 == 1
+}
+
+/// Uniform in [0, bound), by rejection on the smallest power of two.
+fn uniform_below(bound: u128, rng: &mut impl Rng) -> u128 {
+    let shift = (bound - 1).leading_zeros();
+    if shift >= 64 {
+        let mask = u64::MAX.checked_shr(shift - 64).unwrap_or(0);
+        loop {
+            let draw = u128::from(if mask == 0 { 0 } else { rng.next_u64() & mask });
+            if draw < bound {
+                return draw;
+            }
+        }
+    }
+    loop {
+        let draw = (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())) & (u128::MAX >> shift);
+        if draw < bound {
+            return draw;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    #[test]
+    fn uniform_draws_stay_below_their_bound_and_reach_it() {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        for bound in [1u128, 2, 3, 255, 256, 257] {
+            let draws: Vec<u128> = (0..4_000).map(|_| uniform_below(bound, &mut rng)).collect();
+            assert_eq!(draws.iter().max(), Some(&(bound - 1)));
+        }
+        assert!(uniform_below(1 << 100, &mut rng) < 1 << 100);
+    }
+}
