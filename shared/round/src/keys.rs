@@ -128,7 +128,11 @@ mod tests {
         assert!(key.public().verifies(Context::Ticket, b"message", &signature));
         assert!(!key.public().verifies(Context::Head, b"message", &signature));
         assert!(!key.public().verifies(Context::Ticket, b"massage", &signature));
-        assert!(!SigningKey::from_seed(&Zeroizing::new([8; 32])).public().verifies(Context::Ticket, b"message", &signature));
+        assert!(!SigningKey::from_seed(&Zeroizing::new([8; 32])).public().verifies(
+            Context::Ticket,
+            b"message",
+            &signature
+        ));
         assert!(!PublicKey([0; 32]).verifies(Context::Ticket, b"message", &signature));
     }
 }

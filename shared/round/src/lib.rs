@@ -1,3 +1,22 @@
+//! Both halves of the round protocol and the secure sum between them.
+//!
+//! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees to;
+//! - [`device`], [`coordinator`] (one phase a file under [`phase`]) and [`helper`]: pure machines,
+//!   `handle(self, input, now) -> (state, effects)`;
+//! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what.
+//!
+//! Invariant: nothing here does I/O, reads a clock or owns a generator of randomness; time and generators are handed in.
+
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod coordinator;
+pub mod device;
 pub mod head;
+pub mod helper;
 pub mod keys;
+pub mod mask;
+pub mod phase;
+pub mod policy;
+pub mod seal;
+pub mod ticket;

@@ -1,0 +1,127 @@
+//! The coordinator half of a round: which contributions count, when the round closes, and in which order it is recorded.
+//!
+//! ```text
+//! Configuration -> Reporting -> Closing -> Release -> Closed
+//!        \------------\------------\----------------> Abandoned(reason)
+//! ```
+//!
+//! One phase a file under [`crate::phase`]. Devices are selected by checking in while the round reports: a ticket is the same
+//! for all of them and must exist before the first can answer, so there is no separate selection phase. Vectors never enter
+//! the machine; it decides by ids and digests, and the caller folds bytes when told to.
+
+use tacit_types::{ContributionId, DeviceId, Digest, Timestamp};
+
+pub use crate::phase::closing::Closing;
+pub use crate::phase::configuration::Configuration;
+pub use crate::phase::release::Release;
+pub use crate::phase::reporting::{Reporting, Verdict};
+use crate::ticket::{SignedTicket, Ticket};
+
+/// A round.
+#[derive(Debug)]
+pub enum Coordinator {
+    /// Waiting for the helper's countersignature.
+    Configuration(Configuration),
+    /// Taking contributions.
+    Reporting(Reporting),
+    /// Waiting for the helper's mask sum.
+    Closing(Closing),
+    /// The sum is open; the model and the ledger line are being made durable.
+    Release(Release),
+    /// Recorded and published.
+    Closed,
+    /// Gave nothing; the spend stays.
+    Abandoned(String),
+}
+
+/// What can happen.
+#[derive(Debug)]
+pub enum Input {
+    /// The helper filled in its key and signed; the coordinator signed too.
+    Countersigned(SignedTicket),
+    /// A complete, admitted contribution arrived.
+    Arrived(Contribution),
+    /// These contributions and the sum that holds them are durable.
+    Durable(Vec<ContributionId>),
+    /// Time passed.
+    Tick,
+    /// The helper answered for the asked set.
+    Answered(Answer),
+    /// The helper refuses for good.
+    HelperRefused(String),
+    /// The ledger line is durable.
+    Recorded,
+}
+
+/// What identifies one contribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// Who, from the certificate.
+    pub device: DeviceId,
+    /// Its name in this round.
+    pub id: ContributionId,
+    /// SHA-256 of the masked bytes.
+    pub digest: Digest,
+}
+
+/// The helper's answer, checked for signature by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Set it answered for.
+    pub set_digest: Digest,
+    /// Number of contributions in it.
+    pub contributors: u32,
+}
+
+/// What the caller must do.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Ask the helper to countersign this draft.
+    AskCountersign(Box<Ticket>),
+    /// Make the round durable and offer this ticket.
+    Open(Box<SignedTicket>),
+    /// What to do with a contribution that arrived.
+    Decide(ContributionId, Verdict),
+    /// Tell these devices that theirs is counted.
+    Acknowledge(Vec<ContributionId>),
+    /// Fence every writer, make the set digest durable, then ask the helper for exactly this set.
+    AskHelper(Vec<ContributionId>),
+    /// Open the sum, make and store the model, append the ledger line.
+    Record(Answer),
+    /// Append an abandoned line and tell the helper to erase its key.
+    RecordAbandoned(String),
+    /// Move the current pointer.
+    Publish,
+}
+
+impl Coordinator {
+    /// Starts a round from a draft ticket.
+    pub fn configure(draft: Ticket) -> (Self, Vec<Effect>) {
+        let ask = Effect::AskCountersign(Box::new(draft.clone()));
+        (Self::Configuration(Configuration::new(draft)), vec![ask])
+    }
+
+    /// One step. Inputs that do not fit the phase change nothing.
+    #[must_use]
+    pub fn handle(self, input: Input, now: Timestamp) -> (Self, Vec<Effect>) {
+        match self {
+            Self::Configuration(phase) => phase.handle(input),
+            Self::Reporting(phase) => phase.handle(input, now),
+            Self::Closing(phase) => phase.handle(input),
+            Self::Release(phase) => phase.handle(input),
+            ended @ (Self::Closed | Self::Abandoned(_)) => (ended, vec![]),
+        }
+    }
+
+    /// When [`Input::Tick`] is next needed.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        match self {
+            Self::Reporting(phase) => Some(phase.deadline()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn abandon(reason: String) -> (Self, Vec<Effect>) {
+        (Self::Abandoned(reason.clone()), vec![Effect::RecordAbandoned(reason)])
+    }
+}

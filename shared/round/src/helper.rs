@@ -1,0 +1,186 @@
+//! The helper half of a round: which sets it will sum, and only once.
+//!
+//! The helper trusts nothing the coordinator says but what both signed. It enforces the minimum set from the ticket it
+//! countersigned, one answer per round, and one use per seed; the answer, the used seeds and its own ledger line become
+//! durable together before anything is said.
+
+use std::collections::BTreeSet;
+
+use tacit_privacy::canonical::NotCanonical;
+use tacit_types::{ContributionId, Digest};
+
+use crate::mask::{PartialSum, set_digest};
+use crate::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID};
+use crate::ticket::{SCHEMA, Ticket};
+
+/// Why the helper refuses. Nothing is revealed and nothing changes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HelperRefusal {
+    /// The draft cannot be read or is not sound.
+    #[error("the draft ticket is not acceptable: {0}")]
+    Draft(String),
+    /// No such round, or its key is erased.
+    #[error("this round is unknown, answered with its key erased, or abandoned")]
+    UnknownRound,
+    /// Another ticket was countersigned for this (task, round).
+    #[error("another ticket was already countersigned for this round")]
+    SecondTicket,
+    /// Fewer contributions than the countersigned ticket's minimum.
+    #[error("the set has {got} contributions, the ticket needs at least {need}")]
+    SetTooSmall {
+        /// Size of the set asked for.
+        got: usize,
+        /// ceil(n_min / (1 - f)).
+        need: u32,
+    },
+    /// More contributions than the ring was proved for.
+    #[error("the set has more contributions than the ticket's cohort")]
+    SetTooLarge,
+    /// The same contribution or the same seed twice, or a seed used before.
+    #[error("a contribution or seed is repeated or was used before")]
+    Repeated,
+    /// A seed does not open.
+    #[error("contribution {0} has a seed that does not open")]
+    BadSeed(ContributionId),
+    /// This round was answered for another set.
+    #[error("this round was already answered for another set")]
+    SecondAnswer,
+}
+
+impl From<NotCanonical> for HelperRefusal {
+    fn from(error: NotCanonical) -> Self {
+        Self::Draft(error.to_string())
+    }
+}
+
+/// One sealed seed as the coordinator forwards it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSeed {
+    /// Name of the contribution.
+    pub contribution: ContributionId,
+    /// The sealed bytes.
+    pub sealed: Vec<u8>,
+    /// SHA-256 of the masked bytes it is bound to.
+    pub digest: Digest,
+}
+
+/// Completes a draft with this round's sealing key.
+///
+/// # Errors
+/// [`HelperRefusal::Draft`] unless the draft is a sound version-1 ticket with an empty key and assumptions the helper can
+/// enforce.
+pub fn complete_draft(draft: &[u8], key: &OpeningKey, n_min_min: u32) -> Result<Ticket, HelperRefusal> {
+    let mut ticket = Ticket::from_bytes(draft)?;
+    let refuse = |what: &str| Err(HelperRefusal::Draft(what.to_owned()));
+    if ticket.schema != SCHEMA || ticket.scheme_id != SCHEME_ID {
+        return refuse("another version");
+    }
+    if !ticket.sealing_key.is_empty() {
+        return refuse("it already has a sealing key");
+    }
+    if let Err(error) = ticket.mechanism.check() {
+        return refuse(&error.to_string());
+    }
+    if ticket.dishonest_milli >= 1000 || ticket.set_min() > ticket.mechanism.cohort_max {
+        return refuse("no set can be large enough");
+    }
+    if ticket.mechanism.n_min < n_min_min {
+        return refuse("n_min is below this helper's minimum");
+    }
+    ticket.sealing_key = hex::encode(key.sealing_key());
+    Ok(ticket)
+}
+
+/// An open round at the helper: the ticket it countersigned and the key of that round only.
+#[derive(Debug)]
+pub struct HelperRound {
+    ticket: Ticket,
+    ticket_hash: Digest,
+    key: OpeningKey,
+}
+
+/// Opened seeds of one set, ready to be summed and recorded.
+pub struct OpenedSet {
+    /// Digest of the set.
+    pub set_digest: Digest,
+    /// Fingerprints of the seeds, to be remembered for ever.
+    pub fingerprints: Vec<Digest>,
+    seeds: Vec<(ContributionId, MaskSeed)>,
+}
+
+impl HelperRound {
+    /// An open round of a ticket this helper countersigned.
+    pub fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey) -> Self {
+        Self { ticket, ticket_hash, key }
+    }
+
+    /// The ticket.
+    pub fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Opens one seed under this round's key and binding.
+    fn open(&self, seed: &SealedSeed) -> Option<MaskSeed> {
+        let binding = Binding {
+            task: &self.ticket.task,
+            round: self.ticket.round,
+            ticket: self.ticket_hash,
+            length: self.ticket.mechanism.length,
+            contribution: seed.contribution,
+            digest: seed.digest,
+        };
+        self.key.open(&seed.sealed, &binding).ok()
+    }
+
+    /// Whether a seed opens, so that a bad one is refused before its bytes are added.
+    pub fn admits(&self, seed: &SealedSeed) -> bool {
+        self.open(seed).is_some()
+    }
+
+    /// Checks a whole set and opens its seeds. Size and repeats are checked before any key is used.
+    ///
+    /// # Errors
+    /// [`HelperRefusal`]; the caller still has to check that no fingerprint was used in an earlier round.
+    pub fn open_set(&self, seeds: &[SealedSeed]) -> Result<OpenedSet, HelperRefusal> {
+        let need = self.ticket.set_min();
+        if seeds.len() < need as usize {
+            return Err(HelperRefusal::SetTooSmall { got: seeds.len(), need });
+        }
+        if seeds.len() > self.ticket.mechanism.cohort_max as usize {
+            return Err(HelperRefusal::SetTooLarge);
+        }
+        let ids: BTreeSet<_> = seeds.iter().map(|seed| seed.contribution).collect();
+        if ids.len() != seeds.len() {
+            return Err(HelperRefusal::Repeated);
+        }
+        let opened = seeds
+            .iter()
+            .map(|seed| {
+                let open = self.open(seed).ok_or(HelperRefusal::BadSeed(seed.contribution))?;
+                Ok((seed.contribution, open))
+            })
+            .collect::<Result<Vec<_>, HelperRefusal>>()?;
+        let fingerprints: Vec<Digest> = opened.iter().map(|(_, seed)| seed.fingerprint()).collect();
+        if fingerprints.iter().collect::<BTreeSet<_>>().len() != fingerprints.len() {
+            return Err(HelperRefusal::Repeated);
+        }
+        Ok(OpenedSet { set_digest: set_digest(ids), fingerprints, seeds: opened })
+    }
+
+    /// Sums the masks of an opened set. Any split of the set gives the same sum, so callers may share the work.
+    pub fn mask_sum(&self, seeds: &[(ContributionId, MaskSeed)]) -> PartialSum {
+        let mut sum = PartialSum::new(self.ticket.mechanism.length);
+        for (contribution, seed) in seeds {
+            sum.add_mask(seed, &self.ticket.task, self.ticket.round, *contribution);
+        }
+        sum
+    }
+}
+
+impl OpenedSet {
+    /// The opened seeds, for [`HelperRound::mask_sum`].
+    pub fn seeds(&self) -> &[(ContributionId, MaskSeed)] {
+        &self.seeds
+    }
+}

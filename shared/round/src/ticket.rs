@@ -1,0 +1,134 @@
+//! What a device is asked for: one document per round, the same bytes for every device, signed by both parties.
+
+use serde::{Deserialize, Serialize};
+use tacit_privacy::Mechanism;
+use tacit_privacy::canonical::{self, NotCanonical};
+use tacit_types::{Digest, RoundId, TaskId, Timestamp};
+
+use crate::head::LoggedLine;
+use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
+
+/// Version of the ticket format.
+pub const SCHEMA: u32 = 1;
+
+/// Largest accepted ticket in bytes.
+pub const TICKET_BYTES_MAX: usize = 64 * 1024;
+
+/// What the vector of a round means. Every kind has L2 norm at most 1 before rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// 1/sqrt(|I_u|) on the items used; length M.
+    Counts,
+    /// Pairs among the K most popular items; length K(K+1)/2.
+    HeadGram,
+    /// The item-factor gradient over the block; length M' d.
+    FactorGradient,
+}
+
+impl Kind {
+    /// The word used in tickets and ledgers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counts => "counts",
+            Self::HeadGram => "head_gram",
+            Self::FactorGradient => "factor_gradient",
+        }
+    }
+}
+
+/// The document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Secure-sum scheme, [`crate::seal::SCHEME_ID`].
+    pub scheme_id: u32,
+    /// Task.
+    pub task: TaskId,
+    /// Round.
+    pub round: RoundId,
+    /// What the vector means.
+    pub kind: Kind,
+    /// Model the vector is computed against.
+    pub model_in_hash: Digest,
+    /// The ledger line that published this model, and the proof that both parties signed for it.
+    pub logged: LoggedLine,
+    /// Public numbers of the mechanism; the device recomputes the price from them.
+    pub mechanism: Mechanism,
+    /// Assumed dishonest share f of devices, thousandths.
+    pub dishonest_milli: u32,
+    /// Assumed dropout share p of devices, thousandths.
+    pub dropout_milli: u32,
+    /// Delta the task's epsilon is stated at, in units of 1e-12.
+    pub delta_pico: u64,
+    /// Contributions after this moment are not taken.
+    pub deadline: Timestamp,
+    /// The helper's sealing key of this round, hexadecimal; empty in the draft the coordinator makes.
+    pub sealing_key: String,
+}
+
+/// A ticket's exact bytes with both signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTicket {
+    /// Canonical JSON of a [`Ticket`].
+    pub bytes: Vec<u8>,
+    /// By the coordinator's ticket key.
+    pub coordinator_signature: SignatureBytes,
+    /// By the helper's identity key.
+    pub helper_signature: SignatureBytes,
+}
+
+impl Ticket {
+    /// Canonical bytes.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] never for a ticket built from these types.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NotCanonical> {
+        canonical::encode(self)
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] for anything else, including more than [`TICKET_BYTES_MAX`] bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotCanonical> {
+        canonical::decode(&bytes[..bytes.len().min(TICKET_BYTES_MAX)])
+    }
+
+    /// Whether this ticket is `draft` with a sealing key filled in and nothing else changed.
+    pub fn completes(&self, draft: &Self) -> bool {
+        let without_key = Self { sealing_key: String::new(), ..self.clone() };
+        draft.sealing_key.is_empty() && !self.sealing_key.is_empty() && without_key == *draft
+    }
+
+    /// The sealing key as bytes; `None` if it is not hexadecimal.
+    pub fn sealing_key_bytes(&self) -> Option<Vec<u8>> {
+        hex::decode(&self.sealing_key).ok()
+    }
+
+    /// Smallest set the helper may sum.
+    pub fn set_min(&self) -> u32 {
+        self.mechanism.set_min(self.dishonest_milli)
+    }
+}
+
+impl SignedTicket {
+    /// Adds the coordinator's signature to a countersigned ticket.
+    pub fn new(bytes: Vec<u8>, helper_signature: SignatureBytes, key: &SigningKey) -> Self {
+        let coordinator_signature = key.sign(Context::Ticket, &bytes);
+        Self { bytes, coordinator_signature, helper_signature }
+    }
+
+    /// SHA-256 of the ticket bytes: the name of the round in every later message.
+    pub fn hash(&self) -> Digest {
+        canonical::digest(&self.bytes)
+    }
+
+    /// Whether both signatures hold.
+    pub fn verifies(&self, coordinator: &PublicKey, helper: &PublicKey) -> bool {
+        coordinator.verifies(Context::Ticket, &self.bytes, &self.coordinator_signature)
+            && helper.verifies(Context::Ticket, &self.bytes, &self.helper_signature)
+    }
+}
