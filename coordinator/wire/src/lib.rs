@@ -1,1 +1,15 @@
+//! The mutual-TLS edge that coordinator and helper share: certificates, peer identity, and a listener of our own.
+//!
+//! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted here and handed over as
+//! an already authenticated stream. [`pki`] makes and signs certificates, [`identity`] reads who a peer is, [`listener`]
+//! accepts, [`files`] reads keys and certificates with errors that name the file.
 
+#![forbid(unsafe_code)]
+
+pub mod files;
+pub mod identity;
+pub mod listener;
+pub mod pki;
+
+pub use identity::Peer;
+pub use listener::{Listener, Shutdown};

@@ -1,0 +1,161 @@
+//! Reads keys and certificates from files. Every error is one line that names the file and what to do.
+
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tacit_types::Timestamp;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct FileError {
+    path: PathBuf,
+    problem: String,
+}
+
+impl FileError {
+    /// Names the file and the problem.
+    pub fn new(path: &Path, problem: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), problem: problem.into() }
+    }
+}
+
+/// Largest key or certificate file that is read.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a small text file.
+///
+/// # Errors
+/// [`FileError`] when it is missing, a directory, too large or not text.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    let metadata = fs::metadata(path).map_err(|error| FileError::new(path, format!("cannot be read: {error}")))?;
+    if !metadata.is_file() || metadata.len() > BYTES_MAX {
+        return Err(FileError::new(path, "is not a small regular file"));
+    }
+    fs::read_to_string(path).map_err(|error| FileError::new(path, format!("cannot be read: {error}")))
+}
+
+/// Reads a secret, refusing one that others can read.
+///
+/// # Errors
+/// As [`read_text`], and for a file that group or others may read.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    let text = Zeroizing::new(read_text(path)?);
+    let mode = fs::metadata(path).map_err(|error| FileError::new(path, error.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(FileError::new(
+            path,
+            format!("is readable by others (mode {:o}); run chmod 600 on it", mode & 0o777),
+        ));
+    }
+    Ok(text)
+}
+
+/// Reads a 32-byte secret in hexadecimal, as `tacit pki init` writes signing keys.
+///
+/// # Errors
+/// As [`read_secret`], and for anything but 64 hexadecimal digits.
+pub fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, FileError> {
+    let text = read_secret(path)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), seed.as_mut())
+        .map_err(|_| FileError::new(path, "is not a key: expected 64 hexadecimal digits"))?;
+    Ok(seed)
+}
+
+/// Reads a certificate chain, leaf first, and checks that it is valid now.
+///
+/// # Errors
+/// [`FileError`] when there is none, or one is malformed, expired or not yet valid.
+pub fn read_certificates(path: &Path, now: Timestamp) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let text = read_text(path)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| FileError::new(path, format!("is not a PEM certificate: {error}")))?;
+    if chain.is_empty() {
+        return Err(FileError::new(path, "holds no PEM certificate"));
+    }
+    let seconds = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
+    for der in &chain {
+        let (_, certificate) =
+            X509Certificate::from_der(der).map_err(|_| FileError::new(path, "holds a malformed certificate"))?;
+        let validity = certificate.validity();
+        if seconds > validity.not_after.timestamp() {
+            return Err(FileError::new(path, format!("expired on {}; renew it", validity.not_after)));
+        }
+        if seconds < validity.not_before.timestamp() {
+            return Err(FileError::new(path, format!("is not valid before {}; check the clock", validity.not_before)));
+        }
+    }
+    Ok(chain)
+}
+
+/// Reads a private key, refusing one that others can read.
+///
+/// # Errors
+/// As [`read_secret`], and for a file without a PEM private key.
+pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
+    let text = read_secret(path)?;
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| FileError::new(path, "holds no PEM private key"))
+}
+
+/// Writes a new file, owner-only, durably; never over an existing one.
+///
+/// # Errors
+/// [`FileError`] when it exists or cannot be written.
+pub fn write_new_secret(path: &Path, text: &str) -> Result<(), FileError> {
+    write_new(path, text, 0o600)
+}
+
+/// Writes a new public file durably; never over an existing one.
+///
+/// # Errors
+/// As [`write_new_secret`].
+pub fn write_new_public(path: &Path, text: &str) -> Result<(), FileError> {
+    write_new(path, text, 0o644)
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
+    use std::io::Write;
+    let wrap = |error: std::io::Error| FileError::new(path, format!("cannot be written: {error}"));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrap)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_file_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("helper.key");
+        assert!(read_key(&path).unwrap_err().to_string().contains("helper.key: cannot be read"));
+        write_new_public(&path, "not a key").unwrap();
+        // HOSTILE 74: a key that others can read.
+        assert!(read_key(&path).unwrap_err().to_string().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(read_key(&path).unwrap_err().to_string().contains("holds no PEM private key"));
+        assert!(read_seed(&path).unwrap_err().to_string().contains("64 hexadecimal digits"));
+        assert!(read_certificates(&path, Timestamp(0)).unwrap_err().to_string().contains("holds no PEM certificate"));
+        assert!(read_text(folder.path()).unwrap_err().to_string().contains("not a small regular file"));
+        assert!(write_new_secret(&path, "again").is_err());
+    }
+
+    #[test]
+    fn an_expired_certificate_is_refused_by_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.crt");
+        let start = Timestamp(1_000_000_000_000);
+        write_new_public(&path, &crate::pki::create_authorities(start).unwrap().root.chain).unwrap();
+        assert!(read_certificates(&path, start).is_ok());
+        let later = start.plus_millis(11 * 365 * 86_400_000);
+        assert!(read_certificates(&path, later).unwrap_err().to_string().contains("expired on"));
+        assert!(read_certificates(&path, Timestamp(0)).unwrap_err().to_string().contains("is not valid before"));
+    }
+}

@@ -1,0 +1,198 @@
+//! Makes and signs certificates: an offline root, an online issuing authority below it, and short-lived leaves.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
+};
+use tacit_types::{DeviceId, Timestamp};
+use time::{Duration, OffsetDateTime};
+
+use crate::identity::Peer;
+
+/// A certificate that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PkiError {
+    /// The request is not one a device may make.
+    #[error("the certificate signing request is not acceptable: {0}")]
+    Request(&'static str),
+    /// A key or certificate that cannot be used.
+    #[error("certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+}
+
+/// A certificate chain and its private key, both PEM.
+pub struct Credentials {
+    /// Leaf first.
+    pub chain: String,
+    /// PKCS#8.
+    pub key: String,
+}
+
+/// An authority that signs leaves: its own certificate is appended to every chain.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+/// How long leaves live.
+pub const LEAF_DAYS: i64 = 30;
+/// Certificates start this long in the past, for clocks that disagree.
+const SKEW: Duration = Duration::minutes(15);
+
+/// A new root and an issuing authority below it.
+pub struct NewAuthorities {
+    /// Root certificate and key: keep the key offline.
+    pub root: Credentials,
+    /// Issuing certificate and key: what the coordinator signs devices with.
+    pub issuing: Credentials,
+}
+
+/// Makes a root (10 years) and an issuing authority (1 year).
+///
+/// # Errors
+/// [`PkiError`] when key generation fails.
+pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
+    let root_key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let root = authority_params("Tacit root", 1, now, Duration::days(3650)).self_signed(&root_key)?;
+    let root_credentials = Credentials { chain: root.pem(), key: root_key.serialize_pem() };
+    let root_issuer = Issuer::from_ca_cert_pem(&root.pem(), root_key)?;
+
+    let issuing_key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let issuing =
+        authority_params("Tacit issuing", 0, now, Duration::days(365)).signed_by(&issuing_key, &root_issuer)?;
+    Ok(NewAuthorities {
+        root: root_credentials,
+        issuing: Credentials { chain: issuing.pem(), key: issuing_key.serialize_pem() },
+    })
+}
+
+impl Authority {
+    /// Restores an issuing authority from PEM.
+    ///
+    /// # Errors
+    /// [`PkiError`] when either text is not what it should be.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PkiError> {
+        let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+        Ok(Self { issuer, certificate: certificate.to_owned() })
+    }
+
+    /// Makes credentials for a server: `peer` is [`Peer::Coordinator`] or [`Peer::Helper`]; `names` are the DNS names and
+    /// addresses it is reached by.
+    ///
+    /// # Errors
+    /// [`PkiError`] when a name is not one.
+    pub fn issue_server(&self, peer: Peer, names: &[String], now: Timestamp) -> Result<Credentials, PkiError> {
+        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let mut params = leaf_params(peer, names, now)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = params.signed_by(&key, &self.issuer)?;
+        Ok(Credentials { chain: self.chain(&leaf.pem()), key: key.serialize_pem() })
+    }
+
+    /// Signs a device's request. Only its public key is used; every other wish in it is ignored.
+    ///
+    /// # Errors
+    /// [`PkiError::Request`] if it does not parse, its own signature does not hold, or its key is not Ed25519.
+    pub fn issue_device(&self, request: &[u8], device: DeviceId, now: Timestamp) -> Result<String, PkiError> {
+        let request = CertificateSigningRequestParams::from_der(&request.into())
+            .map_err(|_| PkiError::Request("it is not a valid PKCS#10 request with names and usages we know"))?;
+        let key = request.public_key;
+        if key.algorithm() != &PKCS_ED25519 {
+            return Err(PkiError::Request("its key is not Ed25519"));
+        }
+        let mut params = leaf_params(Peer::Device(device), &[], now)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = params.signed_by(&key, &self.issuer)?;
+        Ok(self.chain(&leaf.pem()))
+    }
+
+    fn chain(&self, leaf: &str) -> String {
+        format!("{leaf}{}", self.certificate)
+    }
+}
+
+fn base_params(name: &str, now: Timestamp, life: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let start = OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(i64::try_from(now.0).unwrap_or(0));
+    params.not_before = start - SKEW;
+    params.not_after = start + life;
+    params
+}
+
+fn authority_params(name: &str, below: u8, now: Timestamp, life: Duration) -> CertificateParams {
+    let mut params = base_params(name, now, life);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn leaf_params(peer: Peer, names: &[String], now: Timestamp) -> Result<CertificateParams, PkiError> {
+    let mut params = base_params("Tacit", now, Duration::days(LEAF_DAYS));
+    params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
+    params.subject_alt_names.push(SanType::URI(peer.to_string().try_into()?));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::PKCS_ECDSA_P256_SHA256;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn authority() -> Authority {
+        let made = create_authorities(NOW).unwrap();
+        Authority::from_pem(&made.issuing.chain, &made.issuing.key).unwrap()
+    }
+
+    fn leaf_der(chain: &str) -> Vec<u8> {
+        use rustls::pki_types::{CertificateDer, pem::PemObject};
+        CertificateDer::pem_slice_iter(chain.as_bytes()).next().unwrap().unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_device_gets_the_name_the_coordinator_chose_whatever_it_asked_for() {
+        let (authority, id) = (authority(), DeviceId([7; 16]));
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        // HOSTILE 77: the request asks for another identity.
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::URI("urn:tacit:coordinator".try_into().unwrap()));
+        let request = params.serialize_request(&key).unwrap();
+        let chain = authority.issue_device(request.der(), id, NOW).unwrap();
+        assert_eq!(Peer::from_certificate(&leaf_der(&chain)), Some(Peer::Device(id)));
+    }
+
+    #[test]
+    fn requests_that_are_broken_or_of_another_key_type_are_refused() {
+        let authority = authority();
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let request = CertificateParams::default().serialize_request(&key).unwrap();
+        assert!(matches!(authority.issue_device(request.der(), DeviceId([1; 16]), NOW), Err(PkiError::Request(_))));
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let mut bytes = CertificateParams::default().serialize_request(&key).unwrap().der().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        assert!(authority.issue_device(&bytes, DeviceId([1; 16]), NOW).is_err());
+        assert!(authority.issue_device(&[], DeviceId([1; 16]), NOW).is_err());
+    }
+
+    #[test]
+    fn identities_are_read_strictly() {
+        for (uri, peer) in [
+            ("urn:tacit:helper", Some(Peer::Helper)),
+            ("urn:tacit:coordinator", Some(Peer::Coordinator)),
+            ("urn:tacit:device:0707", None),
+            ("urn:tacit:Helper", None),
+            ("urn:other:helper", None),
+            ("", None),
+        ] {
+            assert_eq!(Peer::parse(uri), peer, "{uri}");
+        }
+        assert_eq!(Peer::from_certificate(b"not a certificate"), None);
+    }
+}
