@@ -1,1 +1,25 @@
+//! What app developers embed: record what happened, get recommendations offline, and train privately when the app allows.
+//!
+//! - [`Recommender`] is the facade: `record`, `recommend`, `explain`, `privacy_status`; no network.
+//! - [`Agent`] takes part in one round when called; no thread or timer of its own.
+//! - [`identity`] enrols an installation once.
+//!
+//! Raw interactions and user factors never leave the device; the only thing that can is a `MaskedUpdate`, and only after the
+//! device's own ledger has reserved its price durably.
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod agent;
+pub mod contribute;
+pub mod error;
+pub mod identity;
+pub mod recommender;
+pub mod store;
+pub mod transport;
+
+pub use agent::{Agent, Step};
+pub use error::SdkError;
+pub use identity::Deployment;
+pub use recommender::{PrivacyStatus, Recommendation, Recommender};
+pub use store::Store;

@@ -2,10 +2,12 @@
 //!
 //! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted here and handed over as
 //! an already authenticated stream. [`pki`] makes and signs certificates, [`identity`] reads who a peer is, [`listener`]
-//! accepts, [`files`] reads keys and certificates with errors that name the file.
+//! accepts, [`config`] and [`files`] read configuration, keys and certificates with errors that name the file.
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod config;
 pub mod files;
 pub mod identity;
 pub mod listener;

@@ -33,7 +33,9 @@ impl InteractionKind {
 
     /// Reads the word [`Self::as_str`] gives; `None` for any other.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::View, Self::Click, Self::Cart, Self::Purchase, Self::Rating].into_iter().find(|kind| kind.as_str() == word)
+        [Self::View, Self::Click, Self::Cart, Self::Purchase, Self::Rating]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 }
 

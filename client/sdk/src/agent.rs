@@ -1,0 +1,273 @@
+//! Takes part in rounds when the app calls: drives [`tacit_round::device`] with this installation's store and transport.
+//!
+//! One [`Agent::step`] is one action: it opens the store, connects, does at most one release, and closes both. It may be
+//! stopped anywhere; the next step resumes from the device ledger.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tacit_model::spectral::SpectralModel;
+use tacit_privacy::{SpendPermit, ledger};
+use tacit_round::device::{Device, Effect, Input, Outcome};
+use tacit_round::policy::LogMark;
+use tacit_round::ticket::Ticket;
+use tacit_types::{Digest, Timestamp};
+use tokio::task::spawn_blocking;
+
+use crate::contribute::{self, TableCache};
+use crate::error::SdkError;
+use crate::identity::{self, Deployment};
+use crate::store::{Spooled, Store};
+use crate::transport::{Connection, Sent};
+
+/// One installation's trainer.
+#[derive(Clone)]
+pub struct Agent {
+    folder: Arc<Path>,
+    deployment: Arc<Deployment>,
+    tables: TableCache,
+}
+
+/// What one step did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// How a round ended for this device in this step, if one did.
+    pub outcome: Option<Outcome>,
+    /// When to call again.
+    pub retry_after: Duration,
+    /// Whether the task has published its last model, which is now stored.
+    pub finished: bool,
+    /// Bytes of masked updates and sealed seeds sent in this step.
+    pub bytes_up: u64,
+    /// Bytes of objects fetched in this step.
+    pub bytes_down: u64,
+}
+
+impl Agent {
+    /// An agent of the installation in `folder`.
+    pub fn new(folder: &Path, deployment: Arc<Deployment>, tables: TableCache) -> Self {
+        Self { folder: folder.into(), deployment, tables }
+    }
+
+    /// Resumes what was interrupted, then checks in and takes part in the open round if there is one.
+    ///
+    /// # Errors
+    /// [`SdkError`]; a network failure leaves everything as it was and says when to retry.
+    pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
+        let folder = self.folder.clone();
+        let (store, identity) =
+            blocking(move || Ok((Store::open(&folder)?, identity::load(&folder)?))).await?;
+        let connection = Connection::open(self.deployment.endpoint(Some(identity))?).await?;
+        let mut action = Action {
+            agent: self,
+            store: Some(store),
+            connection,
+            permit: None,
+            spooled: None,
+            model: None,
+            retry_after: Duration::from_secs(1),
+            bytes_up: 0,
+            bytes_down: 0,
+        };
+        let result = action.run(now).await;
+        // Closing a store folds its log into the file: storage work, so off the runtime's threads.
+        let store = action.store.take();
+        blocking(move || Ok(drop(store))).await?;
+        result
+    }
+}
+
+/// Everything one step holds.
+struct Action<'a> {
+    agent: &'a Agent,
+    /// Taken out while a blocking task uses it.
+    store: Option<Store>,
+    connection: Connection,
+    permit: Option<SpendPermit>,
+    spooled: Option<Spooled>,
+    model: Option<(Digest, Arc<SpectralModel>)>,
+    retry_after: Duration,
+    bytes_up: u64,
+    bytes_down: u64,
+}
+
+impl Action<'_> {
+    async fn run(&mut self, now: Timestamp) -> Result<Step, SdkError> {
+        if let Some((task, round, status)) = self.with_store(|store| store.unfinished()).await? {
+            let (device, effects) = Device::restore(task, round, status);
+            let outcome = self.drive(device, effects, now).await?;
+            if outcome.is_some() {
+                return Ok(self.step(outcome, false));
+            }
+        }
+        let answer = self.connection.check_in().await?;
+        self.retry_after = answer.retry_after;
+        let Some(signed) = answer.ticket else {
+            if answer.finished {
+                self.keep_model(answer.model).await?;
+            }
+            return Ok(self.step(None, answer.finished));
+        };
+        // The round this device already took part in: wait for the next.
+        if let Ok(ticket) = Ticket::from_bytes(&signed.bytes) {
+            let (task, round) = (ticket.task, ticket.round);
+            if self.with_store(move |store| store.status(&task, round)).await?.is_some() {
+                return Ok(self.step(None, false));
+            }
+        }
+        let mark = self.with_store(|store| store.mark()).await?;
+        let offered = Input::Offered(Box::new(signed), mark);
+        let (device, effects) = Device::Idle.handle(offered, &self.agent.deployment.policy, now);
+        let outcome = self.drive(device, effects, now).await?;
+        Ok(self.step(outcome, false))
+    }
+
+    fn step(&self, outcome: Option<Outcome>, finished: bool) -> Step {
+        let (retry_after, bytes_up, bytes_down) = (self.retry_after, self.bytes_up, self.bytes_down);
+        Step { outcome, retry_after, finished, bytes_up, bytes_down }
+    }
+
+    /// Runs effects until the machine is done or has to wait.
+    async fn drive(
+        &mut self,
+        mut device: Device,
+        mut effects: Vec<Effect>,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, SdkError> {
+        while let Some(effect) = effects.pop() {
+            let input = match effect {
+                Effect::Reserve(ticket, mark) => self.reserve(&ticket, mark).await?,
+                Effect::Contribute(ticket) => self.contribute(*ticket).await?,
+                Effect::Send(task, round) => self.send(task, round).await?,
+                Effect::Finish(task, round, status) => {
+                    self.with_store(move |store| store.finish(&task, round, status)).await?;
+                    continue;
+                }
+                Effect::Wait => return Ok(None),
+            };
+            (device, effects) = device.handle(input, &self.agent.deployment.policy, now);
+        }
+        match device {
+            Device::Done(outcome) => Ok(Some(outcome)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Fetches and checks the model first: a failure there costs nothing. Then makes the spend durable.
+    async fn reserve(&mut self, ticket: &Ticket, mark: LogMark) -> Result<Input, SdkError> {
+        let model = self.fetch_model(ticket.model_in_hash).await?;
+        if !contribute::fits(ticket, &model) {
+            return Err(SdkError::Stop("the ticket asks for a vector its own model does not give".into()));
+        }
+        let (task, round, mechanism) = (ticket.task.clone(), ticket.round, ticket.mechanism.clone());
+        let hash = ticket.to_bytes().map(|bytes| tacit_privacy::canonical::digest(&bytes));
+        let hash = hash.map_err(|error| SdkError::Bug(error.to_string()))?;
+        let budget = self.agent.deployment.policy.budget();
+        let spent = self
+            .with_store(move |store| {
+                store.set_mark(mark)?;
+                ledger::spend(store, budget, &task, round, hash, &mechanism)
+            })
+            .await?;
+        Ok(match spent {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                Input::Reserved
+            }
+            Err(refusal) => Input::Refused(refusal),
+        })
+    }
+
+    async fn contribute(&mut self, ticket: Ticket) -> Result<Input, SdkError> {
+        let bug = || SdkError::Bug("a contribution without a permit or a model".into());
+        let permit = self.permit.take().ok_or_else(bug)?;
+        let model = self.model.clone().ok_or_else(bug)?.1;
+        let tables = self.agent.tables.clone();
+        let spooled = self
+            .with_store(move |store| {
+                let vector = contribute::gradient(&ticket, &model, &store.interactions()?);
+                let spooled = contribute::contribute(&ticket, permit, vector, &tables)?;
+                store.spool(&spooled)?;
+                Ok(spooled)
+            })
+            .await?;
+        self.spooled = Some(spooled);
+        Ok(Input::Spooled)
+    }
+
+    async fn send(&mut self, task: tacit_types::TaskId, round: tacit_types::RoundId) -> Result<Input, SdkError> {
+        let spooled = match self.spooled.take() {
+            Some(spooled) => spooled,
+            None => self.with_store(move |store| store.spooled(&task, round)).await?,
+        };
+        self.bytes_up += (spooled.masked.len() + spooled.sealed.len()) as u64;
+        match self.connection.contribute(&spooled).await {
+            Ok((sent, retry_after)) => {
+                self.retry_after = retry_after;
+                Ok(if sent == Sent::Accepted { Input::Acknowledged } else { Input::TooLate })
+            }
+            Err(SdkError::RetryLater { after, reason }) => {
+                tracing::debug!(event = "contribution_not_sent", reason);
+                self.retry_after = after;
+                Ok(Input::Unreachable)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn fetch_model(&mut self, hash: Digest) -> Result<Arc<SpectralModel>, SdkError> {
+        let bytes = self.connection.fetch(hash).await?;
+        self.bytes_down += bytes.len() as u64;
+        let model = blocking(move || {
+            SpectralModel::from_bytes(&bytes).map_err(|error| SdkError::Stop(format!("the published model: {error}")))
+        });
+        let model = Arc::new(model.await?);
+        self.model = Some((hash, model.clone()));
+        Ok(model)
+    }
+
+    /// Stores the final model for offline use, unless it is there.
+    async fn keep_model(&mut self, hash: Digest) -> Result<(), SdkError> {
+        let path = model_path(&self.agent.folder);
+        let known = {
+            let path = path.clone();
+            blocking(move || Ok(std::fs::read(path).is_ok_and(|old| tacit_privacy::canonical::digest(&old) == hash)))
+        };
+        if known.await? {
+            return Ok(());
+        }
+        let bytes = self.connection.fetch(hash).await?;
+        self.bytes_down += bytes.len() as u64;
+        blocking(move || {
+            SpectralModel::from_bytes(&bytes)
+                .map_err(|error| SdkError::Stop(format!("the published model: {error}")))?;
+            identity::write_new(&path, &bytes)
+        })
+        .await
+    }
+
+    /// Runs storage work off the runtime's threads.
+    async fn with_store<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Store) -> Result<T, SdkError> + Send + 'static,
+    ) -> Result<T, SdkError> {
+        let mut store = self.store.take().ok_or_else(|| SdkError::Bug("the store is in use".into()))?;
+        let (store, result) = blocking(move || {
+            let result = work(&mut store);
+            Ok((store, result))
+        })
+        .await?;
+        self.store = Some(store);
+        result
+    }
+}
+
+/// Where the newest model is kept for offline use.
+pub(crate) fn model_path(folder: &Path) -> PathBuf {
+    folder.join("model.bin")
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, SdkError> + Send + 'static) -> Result<T, SdkError> {
+    spawn_blocking(work).await.map_err(|error| SdkError::Bug(format!("a task stopped: {error}")))?
+}

@@ -1,0 +1,101 @@
+//! From interactions to final bytes: gradient, clip, round, noise, mask, seal. No network and no storage.
+
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::SysRng;
+use rand::TryRng;
+use rand::rand_core::UnwrapErr;
+use tacit_model::interaction::Interaction;
+use tacit_model::preference::History;
+use tacit_model::spectral::{self, SpectralModel};
+use tacit_privacy::noise::NoiseTable;
+use tacit_privacy::{Mechanism, NoiseSeed, SpendPermit, clip, privatise};
+use tacit_round::mask::mask;
+use tacit_round::seal::{Binding, MaskSeed, seal};
+use tacit_round::ticket::{Kind, Ticket};
+use tacit_types::{ContributionId, ItemGradient};
+
+use crate::error::SdkError;
+use crate::store::Spooled;
+
+/// Whether the ticket asks for exactly the vector this model gives: length, row width and support.
+pub fn fits(ticket: &Ticket, model: &SpectralModel) -> bool {
+    let (length, row_width) = match ticket.kind {
+        Kind::Counts => (model.catalogue_len() as usize, 1),
+        Kind::HeadGram => (model.head_gram_len(), 1),
+        Kind::FactorGradient => (model.gradient_len(), model.factor_count()),
+    };
+    length == ticket.mechanism.length as usize && row_width == ticket.mechanism.row_width as usize
+}
+
+/// This device's unprotected vector for a ticket.
+pub fn gradient(ticket: &Ticket, model: &SpectralModel, interactions: &[Interaction]) -> ItemGradient {
+    let history = History::new(interactions, model.catalogue_len(), ticket.mechanism.history_max as usize);
+    match ticket.kind {
+        Kind::Counts => spectral::device::counts(&history, model.catalogue_len()),
+        Kind::HeadGram => spectral::device::head_gram(&history, model),
+        Kind::FactorGradient => spectral::device::gradient(&history, model),
+    }
+}
+
+/// Makes the final bytes of one release, using the permit up.
+///
+/// Rounding, noise and mask seeds are drawn from the operating system and erased before this returns.
+///
+/// # Errors
+/// [`SdkError::Stop`] when the operating system gives no randomness or the ticket's sealing key is not one; the spend is
+/// then forfeited.
+pub fn contribute(
+    ticket: &Ticket,
+    permit: SpendPermit,
+    vector: ItemGradient,
+    tables: &TableCache,
+) -> Result<Spooled, SdkError> {
+    let random = |_| SdkError::Stop("the operating system gives no randomness".into());
+    let table = tables.get(&ticket.mechanism);
+    let clipped = clip(vector, &ticket.mechanism);
+    let update = privatise(clipped, permit, &table, NoiseSeed::from_os().map_err(random)?);
+    let ticket_hash = update.ticket();
+
+    let mut id = [0; ContributionId::LEN];
+    SysRng.try_fill_bytes(&mut id).map_err(random)?;
+    let contribution = ContributionId(id);
+    // The operating system has just answered; it does not stop giving randomness later.
+    let mut rng = UnwrapErr(SysRng);
+    let seed = MaskSeed::draw(&mut rng);
+    let masked = mask(update, &seed, contribution);
+    let binding = Binding {
+        task: &ticket.task,
+        round: ticket.round,
+        ticket: ticket_hash,
+        length: ticket.mechanism.length,
+        contribution,
+        digest: masked.digest(),
+    };
+    let bad_key = || SdkError::Stop("the ticket's sealing key is not a key".into());
+    let sealing_key = ticket.sealing_key_bytes().ok_or_else(bad_key)?;
+    let sealed = seal(&seed, &sealing_key, &binding, &mut rng).map_err(|_| bad_key())?;
+    Ok(Spooled {
+        task: ticket.task.clone(),
+        round: ticket.round,
+        ticket: ticket_hash,
+        contribution,
+        sealed,
+        digest: binding.digest,
+        masked: masked.as_bytes().to_vec(),
+    })
+}
+
+/// The noise table of the latest mechanism, shared by devices of one process because it is public.
+#[derive(Clone, Default)]
+pub struct TableCache(Arc<Mutex<Option<Arc<NoiseTable>>>>);
+
+impl TableCache {
+    fn get(&self, mechanism: &Mechanism) -> Arc<NoiseTable> {
+        let mut cached = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*cached {
+            Some(table) if table.fits(mechanism) => table.clone(),
+            _ => cached.insert(Arc::new(NoiseTable::new(mechanism))).clone(),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The small error an app can act on. The sentence inside says what happened; the variant says what to do.
+
+use std::time::Duration;
+
+/// What went wrong, by what the app should do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SdkError {
+    /// The network or the coordinator is away: call again after this long.
+    #[error("try again later: {reason}")]
+    RetryLater {
+        /// Earliest moment that makes sense.
+        after: Duration,
+        /// What failed.
+        reason: String,
+    },
+    /// Something a person must fix (a missing ledger, a foreign certificate): do not call again by itself.
+    #[error("stopped: {0}")]
+    Stop(String),
+    /// A defect in this library or a wrong call.
+    #[error("bug: {0}")]
+    Bug(String),
+}
+
+impl SdkError {
+    pub(crate) fn retry(reason: impl ToString) -> Self {
+        Self::RetryLater { after: Duration::from_secs(1), reason: reason.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for SdkError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Stop(format!("the local store failed: {error}"))
+    }
+}

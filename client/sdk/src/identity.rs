@@ -1,0 +1,146 @@
+//! One installation's identity: its key, its certificate, and what it trusts.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use tacit_round::keys::PublicKey;
+use tacit_round::policy::{Policy, SignedPolicy};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use crate::error::SdkError;
+use crate::store::Store;
+use crate::transport;
+
+/// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher signed.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// `https://host:port` of the coordinator.
+    pub coordinator: String,
+    /// Name the coordinator's certificate must carry.
+    pub server_name: String,
+    /// Root certificate of the deployment, PEM.
+    pub root_certificate: String,
+    /// The policy, already checked against the publisher's key.
+    pub policy: Policy,
+}
+
+impl Deployment {
+    /// Checks the policy and builds the deployment.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when the publisher did not sign this policy.
+    pub fn new(
+        coordinator: &str,
+        server_name: &str,
+        root_certificate: &str,
+        policy: &SignedPolicy,
+        publisher: &PublicKey,
+    ) -> Result<Self, SdkError> {
+        let policy = policy.open(publisher).map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
+        Ok(Self {
+            coordinator: coordinator.to_owned(),
+            server_name: server_name.to_owned(),
+            root_certificate: root_certificate.to_owned(),
+            policy,
+        })
+    }
+
+    /// An endpoint with this deployment's trust and, once enrolled, this installation's certificate.
+    pub(crate) fn endpoint(&self, identity: Option<Identity>) -> Result<Endpoint, SdkError> {
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.root_certificate))
+            .domain_name(&self.server_name)
+            .assume_http2(true);
+        if let Some(identity) = identity {
+            tls = tls.identity(identity);
+        }
+        let bad = |error: tonic::transport::Error| SdkError::Stop(format!("coordinator address or certificate: {error}"));
+        let endpoint = Endpoint::from_shared(self.coordinator.clone()).map_err(bad)?;
+        Ok(endpoint
+            .connect_timeout(transport::CONNECT_TIMEOUT)
+            .timeout(transport::CALL_TIMEOUT)
+            .tls_config(tls)
+            .map_err(bad)?)
+    }
+}
+
+fn key_path(folder: &Path) -> PathBuf {
+    folder.join("device.key")
+}
+
+fn certificate_path(folder: &Path) -> PathBuf {
+    folder.join("device.crt")
+}
+
+/// Whether this installation has enrolled.
+pub fn is_enrolled(folder: &Path) -> bool {
+    certificate_path(folder).exists()
+}
+
+/// This installation's certificate and key, for TLS.
+///
+/// # Errors
+/// [`SdkError::Stop`] when either file is missing or unreadable.
+pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
+    let read = |path: PathBuf| {
+        fs::read(&path).map_err(|error| SdkError::Stop(format!("{}: {error}; enrol first", path.display())))
+    };
+    Ok(Identity::from_pem(read(certificate_path(folder))?, read(key_path(folder))?))
+}
+
+/// Makes the installation's key and store, and trades the single-use `token` for a certificate.
+///
+/// May be repeated after a crash or a lost answer: the same key and token give the same certificate.
+///
+/// # Errors
+/// [`SdkError::RetryLater`] when the coordinator is away, [`SdkError::Stop`] when it refuses the token.
+pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8; 32]) -> Result<(), SdkError> {
+    if is_enrolled(folder) {
+        return Ok(());
+    }
+    let request = {
+        fs::create_dir_all(folder).map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
+        signing_request(folder)?
+    };
+    let chain = transport::enrol(deployment.endpoint(None)?, token, request).await?;
+    if !Store::path(folder).exists() {
+        drop(Store::create(folder)?);
+    }
+    // The certificate comes last: from here on a missing store reads as exhausted.
+    write_new(&certificate_path(folder), chain.as_bytes())
+}
+
+/// The request for this installation's key, which is made on first use.
+fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
+    let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
+    let path = key_path(folder);
+    let key = if path.exists() {
+        let pem = fs::read_to_string(&path).map_err(|error| SdkError::Stop(format!("{}: {error}", path.display())))?;
+        KeyPair::from_pem(&pem).map_err(|_| SdkError::Stop(format!("{}: not a private key", path.display())))?
+    } else {
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(bug)?;
+        write_new(&path, key.serialize_pem().as_bytes())?;
+        key
+    };
+    Ok(CertificateParams::default().serialize_request(&key).map_err(bug)?.der().to_vec())
+}
+
+/// Writes a file whole or not at all, readable by its owner only.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
+    let wrap = |error: std::io::Error| SdkError::Stop(format!("{}: {error}", path.display()));
+    let temporary = path.with_extension("tmp");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(wrap)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(wrap)?;
+    fs::rename(&temporary, path).map_err(wrap)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrap)
+}

@@ -1,0 +1,402 @@
+//! Durable local state of one installation: interactions, the device ledger and the spool. SQLite, full synchronisation.
+//!
+//! Opened for an action and closed after it. The store is created once, at enrolment; a missing store beside an existing
+//! identity is never made anew, because that would reset the budget.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_privacy::ledger::Reservation;
+use tacit_privacy::{LedgerStore, Rho};
+use tacit_round::device::Status;
+use tacit_round::policy::LogMark;
+use tacit_types::{ContributionId, Digest, ItemId, RoundId, TaskId, Timestamp};
+
+use crate::error::SdkError;
+
+const FILE: &str = "store.sqlite";
+const VERSION: i32 = 1;
+const SCHEMA: &str = "
+CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT NOT NULL,
+    status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
+CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution BLOB NOT NULL,
+    sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
+CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, size INTEGER NOT NULL,
+    model_seq INTEGER NOT NULL);
+";
+
+/// One installation's store.
+pub struct Store {
+    db: Connection,
+}
+
+/// Final bytes of one contribution, as spooled and as sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Spooled {
+    /// Task.
+    pub task: TaskId,
+    /// Round.
+    pub round: RoundId,
+    /// Hash of the ticket answered.
+    pub ticket: Digest,
+    /// Name of the contribution.
+    pub contribution: ContributionId,
+    /// Sealed mask seed.
+    pub sealed: Vec<u8>,
+    /// SHA-256 of `masked`.
+    pub digest: Digest,
+    /// Masked ring elements, little-endian.
+    pub masked: Vec<u8>,
+}
+
+impl Store {
+    /// Path of the store inside an installation's folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
+    /// Creates the store of a new installation.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] if it exists or cannot be written.
+    pub fn create(folder: &Path) -> Result<Self, SdkError> {
+        let path = Self::path(folder);
+        if path.exists() {
+            return Err(SdkError::Stop(format!("{}: a store exists already", path.display())));
+        }
+        let db = Connection::open(&path)?;
+        db.pragma_update(None, "auto_vacuum", "FULL")?;
+        configure(&db)?;
+        db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+        Ok(Self { db })
+    }
+
+    /// Opens the store of an existing installation.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] if it is missing (the budget then reads as used up), of a newer version, or damaged.
+    pub fn open(folder: &Path) -> Result<Self, SdkError> {
+        let path = Self::path(folder);
+        if !path.exists() {
+            let path = path.display();
+            return Err(SdkError::Stop(format!("{path}: the device ledger is missing, so its budget counts as used up")));
+        }
+        let db = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        configure(&db)?;
+        let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version != VERSION {
+            return Err(SdkError::Stop(format!("{}: version {version}, this build reads {VERSION}", path.display())));
+        }
+        Ok(Self { db })
+    }
+
+    /// Appends interactions durably.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails; nothing is half-written.
+    pub fn record(&mut self, interactions: &[Interaction]) -> Result<(), SdkError> {
+        let transaction = self.db.transaction()?;
+        {
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO interactions (item, at, value, kind) VALUES (?1, ?2, ?3, ?4)")?;
+            for one in interactions {
+                let at = one.timestamp.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX));
+                insert.execute(params![one.item.0, at, one.value, one.kind.as_str()])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Every interaction, in the order recorded.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
+    pub fn interactions(&self) -> Result<Vec<Interaction>, SdkError> {
+        let mut query = self.db.prepare_cached("SELECT item, at, value, kind FROM interactions ORDER BY id")?;
+        let rows = query.query_map([], |row| {
+            let kind: String = row.get(3)?;
+            let at: Option<i64> = row.get(1)?;
+            Ok((row.get(0)?, at, row.get(2)?, kind))
+        })?;
+        rows.map(|row| {
+            let (item, at, value, kind) = row?;
+            let kind = InteractionKind::parse(&kind)
+                .ok_or_else(|| SdkError::Stop(format!("the local store holds an unknown interaction type '{kind}'")))?;
+            let timestamp = at.map(|at| Timestamp(u64::try_from(at).unwrap_or(0)));
+            Ok(Interaction { item: ItemId(item), timestamp, value, kind })
+        })
+        .collect()
+    }
+
+    /// Status of one round, if this device took part.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn status(&self, task: &TaskId, round: RoundId) -> Result<Option<Status>, SdkError> {
+        let text: Option<String> = self
+            .db
+            .prepare_cached("SELECT status FROM ledger WHERE task = ?1 AND round = ?2")?
+            .query_row(params![task.as_str(), round.0], |row| row.get(0))
+            .optional()?;
+        text.map(|text| read_status(&text)).transpose()
+    }
+
+    /// The round that was interrupted, if one was: reserved or spooled.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn unfinished(&self) -> Result<Option<(TaskId, RoundId, Status)>, SdkError> {
+        let row: Option<(String, u32, String)> = self
+            .db
+            .prepare_cached("SELECT task, round, status FROM ledger WHERE status IN ('reserved', 'spooled') LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        row.map(|(task, round, status)| {
+            let task = TaskId::new(task).map_err(|error| SdkError::Stop(error.to_string()))?;
+            Ok((task, RoundId(round), read_status(&status)?))
+        })
+        .transpose()
+    }
+
+    /// Newest point of the release ledger seen.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn mark(&self) -> Result<LogMark, SdkError> {
+        let row = self
+            .db
+            .prepare_cached("SELECT generation, size, model_seq FROM mark")?
+            .query_row([], |row| {
+                let (size, model_seq): (i64, i64) = (row.get(1)?, row.get(2)?);
+                Ok(LogMark {
+                    generation: row.get(0)?,
+                    size: u64::try_from(size).unwrap_or(u64::MAX),
+                    model_seq: u64::try_from(model_seq).unwrap_or(u64::MAX),
+                })
+            })
+            .optional()?;
+        Ok(row.unwrap_or_default())
+    }
+
+    /// Remembers the newest point of the release ledger.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn set_mark(&self, mark: LogMark) -> Result<(), SdkError> {
+        let as_i64 = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.db.execute(
+            "INSERT OR REPLACE INTO mark VALUES (1, ?1, ?2, ?3)",
+            params![mark.generation, as_i64(mark.size), as_i64(mark.model_seq)],
+        )?;
+        Ok(())
+    }
+
+    /// Second durable commit of a release: the final bytes.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or the round is not reserved.
+    pub fn spool(&mut self, spooled: &Spooled) -> Result<(), SdkError> {
+        let transaction = self.db.transaction()?;
+        let (task, round) = (spooled.task.as_str(), spooled.round.0);
+        let changed = transaction.execute(
+            "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = 'reserved'",
+            params![task, round],
+        )?;
+        if changed != 1 {
+            return Err(SdkError::Bug("a contribution was spooled without a reservation".into()));
+        }
+        transaction.execute(
+            "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                task,
+                round,
+                spooled.ticket.0,
+                spooled.contribution.0,
+                spooled.sealed,
+                spooled.digest.0,
+                spooled.masked
+            ],
+        )?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The spooled bytes of a round.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or the spool is damaged.
+    pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
+        let damaged = |_| SdkError::Stop("the local spool is damaged".into());
+        let (ticket, contribution, sealed, digest, masked): (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>) = self
+            .db
+            .prepare_cached(
+                "SELECT ticket, contribution, sealed, digest, masked FROM spool WHERE task = ?1 AND round = ?2",
+            )?
+            .query_row(params![task.as_str(), round.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?;
+        Ok(Spooled {
+            task: task.clone(),
+            round,
+            ticket: Digest::from_slice(&ticket).map_err(damaged)?,
+            contribution: ContributionId::from_slice(&contribution).map_err(damaged)?,
+            sealed,
+            digest: Digest::from_slice(&digest).map_err(damaged)?,
+            masked,
+        })
+    }
+
+    /// Ends a round: sets its status and erases its spool.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn finish(&mut self, task: &TaskId, round: RoundId, status: Status) -> Result<(), SdkError> {
+        let transaction = self.db.transaction()?;
+        transaction.execute(
+            "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2",
+            params![task.as_str(), round.0, status_word(status)],
+        )?;
+        transaction.execute("DELETE FROM spool WHERE task = ?1 AND round = ?2", params![task.as_str(), round.0])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Every ledger line: task, round, price, status; for the owner to read.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn ledger(&self) -> Result<Vec<(String, u32, Rho, Status)>, SdkError> {
+        let mut query = self.db.prepare_cached("SELECT task, round, rho, status FROM ledger ORDER BY task, round")?;
+        let rows = query.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+        })?;
+        rows.map(|row| {
+            let (task, round, rho, status) = row?;
+            Ok((task, round, Rho::try_from(rho).map_err(SdkError::Stop)?, read_status(&status)?))
+        })
+        .collect()
+    }
+}
+
+impl LedgerStore for Store {
+    type Error = SdkError;
+
+    fn spent(&self) -> Result<Rho, SdkError> {
+        Ok(self.ledger()?.into_iter().fold(Rho::ZERO, |sum, (_, _, rho, _)| sum.compose(rho)))
+    }
+
+    fn is_reserved(&self, task: &TaskId, round: RoundId) -> Result<bool, SdkError> {
+        Ok(self.status(task, round)?.is_some())
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<(), SdkError> {
+        self.db.execute(
+            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, 'reserved')",
+            params![
+                reservation.task.as_str(),
+                reservation.round.0,
+                reservation.ticket.0,
+                reservation.rho.to_string()
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+fn configure(db: &Connection) -> Result<(), SdkError> {
+    // WAL with full synchronisation: one fsync makes a commit durable, and a commit is never torn.
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(())
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Reserved => "reserved",
+        Status::Spooled => "spooled",
+        Status::Acknowledged => "acknowledged",
+        Status::Forfeited => "forfeited",
+    }
+}
+
+fn read_status(word: &str) -> Result<Status, SdkError> {
+    [Status::Reserved, Status::Spooled, Status::Acknowledged, Status::Forfeited]
+        .into_iter()
+        .find(|status| status_word(*status) == word)
+        .ok_or_else(|| SdkError::Stop(format!("the device ledger holds an unknown status '{word}'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reservation(round: u32) -> Reservation {
+        let task = TaskId::new("films").unwrap();
+        Reservation { task, round: RoundId(round), ticket: Digest([1; 32]), rho: Rho::from_units(u128::from(round) << 64) }
+    }
+
+    fn spooled(round: u32) -> Spooled {
+        let task = TaskId::new("films").unwrap();
+        let (ticket, digest) = (Digest([1; 32]), Digest([2; 32]));
+        let contribution = ContributionId([3; 16]);
+        Spooled { task, round: RoundId(round), ticket, contribution, sealed: vec![4; 9], digest, masked: vec![5; 40_000] }
+    }
+
+    #[test]
+    fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::create(folder.path()).unwrap();
+        store.reserve(&reservation(1)).unwrap();
+        assert!(store.reserve(&reservation(1)).is_err());
+        let task = TaskId::new("films").unwrap();
+        assert_eq!(store.unfinished().unwrap(), Some((task.clone(), RoundId(1), Status::Reserved)));
+        store.spool(&spooled(1)).unwrap();
+        drop(store);
+        let mut store = Store::open(folder.path()).unwrap();
+        assert!(store.spooled(&task, RoundId(1)).unwrap() == spooled(1));
+        store.finish(&task, RoundId(1), Status::Acknowledged).unwrap();
+        assert_eq!(store.unfinished().unwrap(), None);
+        assert_eq!(store.spent().unwrap(), Rho::from_units(1 << 64));
+        assert!(store.spool(&spooled(2)).is_err());
+        drop(store);
+        assert!(std::fs::metadata(Store::path(folder.path())).unwrap().len() < 60_000, "the spool gives its space back");
+    }
+
+    #[test]
+    fn a_deleted_ledger_reads_as_exhausted_not_as_new() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::create(folder.path()).unwrap());
+        std::fs::remove_file(Store::path(folder.path())).unwrap();
+        // HOSTILE 122.
+        let error = Store::open(folder.path()).err().unwrap();
+        assert!(matches!(&error, SdkError::Stop(reason) if reason.contains("used up")), "{error}");
+        assert!(!Store::path(folder.path()).exists());
+    }
+
+    #[test]
+    fn a_store_of_a_newer_version_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap();
+        store.db.pragma_update(None, "user_version", 2).unwrap();
+        drop(store);
+        // HOSTILE 102.
+        assert!(matches!(Store::open(folder.path()), Err(SdkError::Stop(_))));
+        assert!(matches!(Store::create(folder.path()), Err(SdkError::Stop(_))));
+    }
+
+    #[test]
+    fn interactions_come_back_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::create(folder.path()).unwrap();
+        let one = |item, at: Option<u64>| Interaction {
+            item: ItemId(item),
+            timestamp: at.map(Timestamp),
+            value: 4.0,
+            kind: InteractionKind::Rating,
+        };
+        store.record(&[one(3, Some(9)), one(1, None)]).unwrap();
+        store.record(&[one(2, Some(1))]).unwrap();
+        assert!(store.interactions().unwrap() == [one(3, Some(9)), one(1, None), one(2, Some(1))]);
+    }
+}

@@ -1,0 +1,153 @@
+//! The tonic client: what a device says to the coordinator, and nothing else.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tacit_proto::v1;
+use tacit_proto::v1::contribute_request::Part;
+use tacit_proto::v1::coordinator_client::CoordinatorClient;
+use tacit_round::keys::SignatureBytes;
+use tacit_round::seal::SCHEME_ID;
+use tacit_round::ticket::SignedTicket;
+use tacit_types::Digest;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use crate::error::SdkError;
+use crate::store::Spooled;
+
+/// A connection must stand within this time.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// One call must end within this time.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Upload chunk in bytes; every chunk but the last has this size.
+pub const CHUNK_BYTES: usize = 65_536;
+/// Largest object a device fetches.
+const OBJECT_BYTES_MAX: usize = 64 << 20;
+/// Protocol version spoken.
+const PROTOCOL: u32 = 1;
+
+/// A connection for one action.
+pub(crate) struct Connection {
+    client: CoordinatorClient<Channel>,
+}
+
+/// Answer to a check-in.
+pub(crate) struct CheckIn {
+    pub(crate) ticket: Option<SignedTicket>,
+    pub(crate) retry_after: Duration,
+    pub(crate) model: Digest,
+    pub(crate) finished: bool,
+}
+
+/// What the coordinator said to a contribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Accepted,
+    TooLate,
+    Refused,
+}
+
+impl Connection {
+    pub(crate) async fn open(endpoint: Endpoint) -> Result<Self, SdkError> {
+        let channel = endpoint.connect().await.map_err(|error| SdkError::retry(with_causes(&error)))?;
+        Ok(Self { client: CoordinatorClient::new(channel) })
+    }
+
+    pub(crate) async fn check_in(&mut self) -> Result<CheckIn, SdkError> {
+        let answer = self.client.check_in(v1::CheckInRequest { protocol: PROTOCOL }).await.map_err(from_status)?;
+        let answer = answer.into_inner();
+        Ok(CheckIn {
+            ticket: answer.ticket.map(read_ticket).transpose()?,
+            retry_after: Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
+            model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
+            finished: answer.finished,
+        })
+    }
+
+    /// Fetches an object and checks that it has the hash asked for.
+    pub(crate) async fn fetch(&mut self, hash: Digest) -> Result<Vec<u8>, SdkError> {
+        let request = v1::FetchRequest { hash: Bytes::copy_from_slice(&hash.0) };
+        let mut stream = self.client.fetch(request).await.map_err(from_status)?.into_inner();
+        let mut object = Vec::new();
+        while let Some(part) = stream.message().await.map_err(from_status)? {
+            if object.len() + part.chunk.len() > OBJECT_BYTES_MAX {
+                return Err(SdkError::Stop("the coordinator sent an object past the size limit".into()));
+            }
+            object.extend_from_slice(&part.chunk);
+        }
+        if tacit_privacy::canonical::digest(&object) != hash {
+            return Err(SdkError::Stop("the coordinator sent an object of another hash".into()));
+        }
+        Ok(object)
+    }
+
+    /// Sends spooled bytes: one header, then chunks of [`CHUNK_BYTES`].
+    pub(crate) async fn contribute(&mut self, spooled: &Spooled) -> Result<(Sent, Duration), SdkError> {
+        let header = v1::ContributionHeader {
+            scheme_id: SCHEME_ID,
+            ticket_hash: Bytes::copy_from_slice(&spooled.ticket.0),
+            contribution_id: Bytes::copy_from_slice(&spooled.contribution.0),
+            sealed_seed: Bytes::copy_from_slice(&spooled.sealed),
+            digest: Bytes::copy_from_slice(&spooled.digest.0),
+        };
+        let masked = Bytes::from(spooled.masked.clone());
+        let chunks = (0..masked.len()).step_by(CHUNK_BYTES).map({
+            let masked = masked.clone();
+            move |start| Part::Chunk(masked.slice(start..(start + CHUNK_BYTES).min(masked.len())))
+        });
+        let parts: Vec<_> = std::iter::once(Part::Header(header)).chain(chunks).collect();
+        let stream = tokio_stream::iter(parts.into_iter().map(|part| v1::ContributeRequest { part: Some(part) }));
+        let answer = self.client.contribute(stream).await.map_err(from_status)?.into_inner();
+        let sent = match answer.outcome() {
+            v1::ContributionOutcome::Accepted => Sent::Accepted,
+            v1::ContributionOutcome::TooLate => Sent::TooLate,
+            v1::ContributionOutcome::Refused => Sent::Refused,
+            v1::ContributionOutcome::Unspecified => return Err(SdkError::retry("unreadable answer to a contribution")),
+        };
+        Ok((sent, Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000))))
+    }
+}
+
+/// Trades a token and a request for a certificate chain, without a client certificate.
+pub(crate) async fn enrol(endpoint: Endpoint, token: &[u8; 32], request: Vec<u8>) -> Result<String, SdkError> {
+    let mut connection = Connection::open(endpoint).await?;
+    let request = v1::EnrolRequest { token: Bytes::copy_from_slice(token), signing_request: request.into() };
+    Ok(connection.client.enrol(request).await.map_err(from_status)?.into_inner().certificate_chain)
+}
+
+fn read_ticket(ticket: v1::SignedTicket) -> Result<SignedTicket, SdkError> {
+    let signature = |bytes: &[u8]| {
+        bytes.try_into().map(SignatureBytes).map_err(|_| SdkError::retry("a ticket signature of the wrong length"))
+    };
+    Ok(SignedTicket {
+        coordinator_signature: signature(&ticket.coordinator_signature)?,
+        helper_signature: signature(&ticket.helper_signature)?,
+        bytes: ticket.ticket.to_vec(),
+    })
+}
+
+fn malformed(error: impl ToString) -> SdkError {
+    SdkError::retry(format!("unreadable answer: {}", error.to_string()))
+}
+
+/// The one place a gRPC status becomes an error an app can act on.
+fn from_status(status: Status) -> SdkError {
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented | Code::NotFound => {
+            SdkError::Stop(format!("the coordinator refused: {}", status.message()))
+        }
+        _ => SdkError::retry(format!("{}: {}", status.code(), with_causes(&status))),
+    }
+}
+
+/// An error with its causes, which is where TLS says which certificate is wrong.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,112 @@
+//! Gathers rows into users and a catalogue, numbering both in order of first appearance.
+
+use std::collections::HashMap;
+
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_types::{ItemId, Timestamp};
+
+use crate::Item;
+use crate::error::{Fault, shown};
+
+/// Most accepted interactions of one data set: about 3 GB in memory.
+const INTERACTIONS_MAX: usize = 100_000_000;
+
+/// One line of a file of interactions, checked.
+pub(crate) struct Row<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) item: &'a str,
+    pub(crate) timestamp: Option<Timestamp>,
+    pub(crate) value: f32,
+    pub(crate) kind: InteractionKind,
+}
+
+/// A data set in the making.
+pub(crate) struct Assembly {
+    pub(crate) items: Vec<Item>,
+    pub(crate) users: Vec<Vec<Interaction>>,
+    item_ids: HashMap<String, ItemId>,
+    /// All users of the file, also those beyond the limit: a test file may name them.
+    user_indices: HashMap<String, usize>,
+    users_max: usize,
+    interactions: usize,
+}
+
+impl Assembly {
+    /// Starts an empty data set that keeps the first `users_max` users.
+    pub(crate) fn new(users_max: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            users: Vec::new(),
+            item_ids: HashMap::new(),
+            user_indices: HashMap::new(),
+            users_max,
+            interactions: 0,
+        }
+    }
+
+    /// Adds an interaction, unless its user is beyond the limit.
+    pub(crate) fn add(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+        let index = match self.user_indices.get(row.user) {
+            Some(index) => *index,
+            None => {
+                let index = self.user_indices.len();
+                self.user_indices.insert(row.user.to_owned(), index);
+                index
+            }
+        };
+        if index >= self.users_max {
+            return Ok(());
+        }
+        if self.interactions == INTERACTIONS_MAX {
+            return Err(Fault::new(format!("there are more than {INTERACTIONS_MAX} interactions"), "keep fewer users"));
+        }
+        self.interactions += 1;
+        if index == self.users.len() {
+            self.users.push(Vec::new());
+        }
+        let interaction =
+            Interaction { item: self.item(row.item)?, timestamp: row.timestamp, value: row.value, kind: row.kind };
+        if let Some(history) = self.users.get_mut(index) {
+            history.push(interaction);
+        }
+        Ok(())
+    }
+
+    /// Index of a user that has interactions; `None` when the user is beyond the limit.
+    pub(crate) fn known_user(&self, user: &str) -> Result<Option<usize>, Fault> {
+        match self.user_indices.get(user) {
+            Some(index) => Ok((*index < self.users_max).then_some(*index)),
+            None => {
+                let problem = format!("user {} has no interactions", shown(user));
+                Err(Fault::new(problem, "remove the line, or add this user's interactions"))
+            }
+        }
+    }
+
+    /// The item of this key, entering it into the catalogue when it is new.
+    pub(crate) fn item(&mut self, key: &str) -> Result<ItemId, Fault> {
+        if let Some(id) = self.item_ids.get(key) {
+            return Ok(*id);
+        }
+        let next = u32::try_from(self.items.len());
+        let id = ItemId(next.map_err(|_| Fault::new("there are more than 2^32 items", "keep fewer users"))?);
+        self.item_ids.insert(key.to_owned(), id);
+        self.items.push(Item { key: key.to_owned(), title: key.to_owned(), categories: Vec::new() });
+        Ok(id)
+    }
+
+    /// The catalogue entry of this key, if there is one.
+    pub(crate) fn entry(&mut self, key: &str) -> Option<&mut Item> {
+        let id = self.item_ids.get(key)?;
+        self.items.get_mut(id.0 as usize)
+    }
+
+    /// Drops all times of a user who lacks one: what is recent cannot be told from half of the times.
+    pub(crate) fn forget_partial_times(&mut self) {
+        for history in &mut self.users {
+            if history.iter().any(|interaction| interaction.timestamp.is_none()) {
+                history.iter_mut().for_each(|interaction| interaction.timestamp = None);
+            }
+        }
+    }
+}

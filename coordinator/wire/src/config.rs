@@ -1,0 +1,68 @@
+//! Reads a TOML configuration file. An error is one line that names the file, the line and the key.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::files::{FileError, read_text};
+
+/// Reads `path` into a configuration; unknown keys are refused with the nearest known one.
+///
+/// # Errors
+/// [`FileError`] naming line and key.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    let text = read_text(path)?;
+    toml::from_str(&text).map_err(|error| FileError::new(path, describe(&text, &error)))
+}
+
+fn describe(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let message = error.message().lines().collect::<Vec<_>>().join(" ");
+    match nearest_key(&message) {
+        Some((unknown, known)) => format!("line {line}: unknown key '{unknown}'; did you mean '{known}'?"),
+        None => format!("line {line}: {message}"),
+    }
+}
+
+/// Reads "unknown field `a`, expected one of `b`, `c`" and gives `a` with the most similar of the rest.
+fn nearest_key(message: &str) -> Option<(&str, &str)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let mut names = rest.split('`').step_by(2);
+    let unknown = names.next()?;
+    let similarity = |name: &&str| (strsim::jaro_winkler(unknown, name) * 1e6) as u64;
+    names.filter(|name| !name.is_empty()).max_by_key(similarity).map(|known| (unknown, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its shape matters")]
+    struct Example {
+        listen: String,
+        cohort: u32,
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("coordinator.toml");
+        // HOSTILE 84, 89.
+        for (text, expected) in [
+            ("listen = 'x'\ncohrt = 5", "coordinator.toml: line 2: unknown key 'cohrt'; did you mean 'cohort'?"),
+            ("listen = 'x'\ncohort = 'many'", "line 2: invalid type"),
+            ("listen = 'x'", "missing field `cohort`"),
+            ("listen = 'x'\nlisten = 'y'", "duplicate key"),
+            ("", "missing field"),
+            ("[[[", "line 1"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = read::<Example>(&path).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.lines().count() == 1, "{text:?} gave {error:?}");
+        }
+        std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
+        assert!(read::<Example>(&path).unwrap_err().to_string().contains("cannot be read"));
+    }
+}

@@ -1,0 +1,189 @@
+//! Ranking on the device: from an owner's history and the published model to the items to show.
+
+use std::cmp::Ordering;
+
+use tacit_types::ItemId;
+
+use crate::linalg::{add_scaled, dot, narrow};
+use crate::preference::History;
+use crate::spectral::SpectralModel;
+
+/// Half-life to use for timed histories unless the application says otherwise, in interactions.
+///
+/// Chosen on the second-last interaction of MovieLens-1M and -100k among 5 to 200: best or next to best of all at every noise
+/// level (ML-1M, epsilon 10, 99 negatives / full HR@10: .704 / .124 against .652 / .080 without one). 5 is ahead on the full
+/// ranking, where people rate films in the order a page lists them; 10 leans on that less.
+pub const HALF_LIFE: f32 = 10.0;
+
+/// Scores every catalogue item for this owner: length M, finite, larger is better.
+///
+/// `half_life`, in interactions, lets older items count less: the latest with full weight, the one `half_life` places before
+/// it with half. With `x` the unit vector of the weighted history, `Q` the factors and `q` the popularity axis, item j scores
+/// `[Q Q^T x + q q^T x]_j (c_j / max c)^b`; items outside the block have no factors and keep the popularity part.
+///
+/// | case | score |
+/// |---|---|
+/// | empty history, or a model without factors | popularity, [`popularity_scores`] |
+/// | untimed history, or a half-life that is not above 0 | every item of the history counts in full |
+/// | history items the model does not know | ignored |
+pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<f32> {
+    let profile = profile(history, model, half_life);
+    if profile.is_empty() || model.factor_count() == 0 {
+        return popularity_scores(model);
+    }
+    let along: f32 = profile.iter().map(|&(item, x)| x * model.axis()[item.0 as usize]).sum();
+    let mut scores: Vec<f32> = model.axis().iter().map(|q| q * along).collect();
+    let (d, factors, p) = (model.factor_count(), model.factor_slice(), user_factors(&profile, model));
+    for (row, &item) in factors.chunks_exact(d).zip(model.block()) {
+        scores[item as usize] += dot(row, &p);
+    }
+    if model.popularity_exponent() > 0.0 {
+        scores.iter_mut().zip(model.popularity()).for_each(|(score, popularity)| *score *= popularity);
+    }
+    scores
+}
+
+/// Scores every item by its private popularity, `c / max c`: length M, in (0, 1].
+///
+/// The whole answer where no factors were trained. Recency cannot help here: without factors nothing says which items are
+/// alike, so what an owner did last changes only which items are left to show.
+pub fn popularity_scores(model: &SpectralModel) -> Vec<f32> {
+    let largest = model.counts().iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    model.counts().iter().map(|count| count / largest).collect()
+}
+
+/// The `k` best items that are not in `exclude`, best first, equal scores by lower index; NaN is never chosen.
+pub fn top_k(scores: &[f32], exclude: &[ItemId], k: usize) -> Vec<(ItemId, f32)> {
+    let mut excluded = vec![false; scores.len()];
+    for item in exclude {
+        if let Some(flag) = excluded.get_mut(item.0 as usize) {
+            *flag = true;
+        }
+    }
+    let items = (0u32..).map(ItemId).zip(scores.iter().copied());
+    let open = items.zip(&excluded).filter(|((_, score), excluded)| !score.is_nan() && !**excluded);
+    let mut best: Vec<(ItemId, f32)> = open.map(|(scored, _)| scored).collect();
+    if k == 0 {
+        return Vec::new();
+    }
+    if k < best.len() {
+        best.select_nth_unstable_by(k - 1, best_first);
+        best.truncate(k);
+    }
+    best.sort_unstable_by(best_first);
+    best
+}
+
+fn best_first(a: &(ItemId, f32), b: &(ItemId, f32)) -> Ordering {
+    b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
+}
+
+/// `x`: the history's items with their weights, norm 1.
+fn profile(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<(ItemId, f32)> {
+    let half_life = half_life.filter(|half_life| history.is_timed() && *half_life > 0.0);
+    let weight = |(age, item): (usize, &ItemId)| {
+        let decay = half_life.map_or(1.0, |half_life| (-(age as f64) / f64::from(half_life)).exp2());
+        Some((*item, f64::from(*model.weights().get(item.0 as usize)?) * decay))
+    };
+    let weighted: Vec<(ItemId, f64)> = history.items().iter().rev().enumerate().filter_map(weight).collect();
+    let norm = weighted.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
+    weighted.into_iter().map(|(item, w)| (item, narrow(w / norm))).collect()
+}
+
+/// `Q^T x`: (d).
+fn user_factors(profile: &[(ItemId, f32)], model: &SpectralModel) -> Vec<f32> {
+    let (d, factors) = (model.factor_count(), model.factor_slice());
+    let mut p = vec![0.0f32; d];
+    for &(item, x) in profile {
+        if let Some(row) = model.block_row(item) {
+            add_scaled(&mut p, x, &factors[row * d..][..d]);
+        }
+    }
+    p
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_types::Timestamp;
+
+    use super::*;
+    use crate::interaction::{Interaction, InteractionKind};
+    use crate::recipe::Recipe;
+    use crate::spectral::server::{apply_counts, apply_gradient, random_init};
+    use crate::synthetic::history;
+
+    /// Two tastes: items 0 to 2 go together, and items 3 to 5; 6 and 7 are rare and stay outside the block.
+    fn two_tastes() -> SpectralModel {
+        let base = Recipe::for_signal(50.0, 8).unwrap();
+        let recipe = Recipe { factors: 1, coverage: 0.94, popularity_exponent: 0.1, ..base };
+        let start = apply_counts(&[9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 0.5, 0.4], 0.1, &recipe);
+        let start = random_init(&start, &recipe, 1);
+        apply_gradient(&start, &[1.0, 1.0, 1.0, -1.0, -1.0, -1.0], &recipe, true)
+    }
+
+    fn timed(items: &[u32]) -> History {
+        let used = |(time, item): (u64, &u32)| Interaction {
+            item: ItemId(*item),
+            timestamp: Some(Timestamp(time)),
+            value: 1.0,
+            kind: InteractionKind::View,
+        };
+        History::new(&(0..).zip(items).map(used).collect::<Vec<_>>(), 8, 100)
+    }
+
+    fn best_unseen(used: &History, half_life: Option<f32>) -> u32 {
+        top_k(&scores(used, &two_tastes(), half_life), used.items(), 1)[0].0.0
+    }
+
+    #[test]
+    fn what_goes_together_ranks_first() {
+        assert_eq!(best_unseen(&history(&[0, 1]), None), 2);
+        assert_eq!(best_unseen(&history(&[3, 4]), None), 5);
+    }
+
+    #[test]
+    fn the_latest_taste_wins_only_with_a_half_life_and_times() {
+        let (old_many, new_one) = (&[0, 1, 3], &timed(&[0, 1, 3]));
+        assert_eq!(best_unseen(new_one, None), 2);
+        assert_eq!(best_unseen(new_one, Some(0.5)), 4);
+        assert_eq!(best_unseen(&history(old_many), Some(0.5)), 2);
+    }
+
+    #[test]
+    fn a_half_life_without_meaning_is_ignored() {
+        let (used, model) = (timed(&[0, 1, 3]), two_tastes());
+        for half_life in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(scores(&used, &model, Some(half_life)), scores(&used, &model, None), "{half_life}");
+        }
+    }
+
+    #[test]
+    fn without_a_history_or_factors_popularity_decides() {
+        let (model, popular) = (two_tastes(), popularity_scores(&two_tastes()));
+        assert_eq!(scores(&history(&[]), &model, None), popular);
+        assert_eq!(scores(&history(&[99]), &model, None), popular);
+        assert_eq!(scores(&history(&[1]), &SpectralModel::genesis(3), None), vec![1.0; 3]);
+    }
+
+    #[test]
+    fn scores_follow_the_formula() {
+        let (model, used) = (two_tastes(), history(&[0, 3, 6]));
+        let norm = [0, 3, 6].map(|j: usize| model.weights()[j].powi(2)).iter().sum::<f32>().sqrt();
+        let x = [0, 3, 6].map(|j: usize| (j, model.weights()[j] / norm));
+        let along: f32 = x.iter().map(|&(j, v)| v * model.axis()[j]).sum();
+        let p: f32 = x.iter().filter(|(j, _)| *j < 6).map(|&(j, v)| v * model.factors()[(j, 0)]).sum();
+        for (j, score) in scores(&used, &model, None).into_iter().enumerate() {
+            let taste = if j < 6 { model.factors()[(j, 0)] * p } else { 0.0 };
+            assert!((score - (taste + model.axis()[j] * along) * model.popularity()[j]).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_top_is_deterministic_and_skips_what_was_seen_and_nan() {
+        let scores = [1.0, 3.0, f32::NAN, 3.0, 2.0, f32::NEG_INFINITY];
+        let items = |k| top_k(&scores, &[ItemId(4), ItemId(77)], k).iter().map(|(item, _)| item.0).collect::<Vec<_>>();
+        assert_eq!(items(2), vec![1, 3]);
+        assert_eq!(items(99), vec![1, 3, 0, 5]);
+        assert!(items(0).is_empty());
+    }
+}

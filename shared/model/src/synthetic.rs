@@ -1,0 +1,46 @@
+//! Planted data for the tests: users with one taste out of a few, over items of uneven popularity.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use tacit_types::ItemId;
+
+use crate::interaction::{Interaction, InteractionKind};
+use crate::preference::History;
+
+/// A population with a held-out item each.
+pub(crate) struct Planted {
+    pub(crate) catalogue_len: u32,
+    pub(crate) histories: Vec<History>,
+    pub(crate) held_out: Vec<ItemId>,
+}
+
+/// An untimed history of these items, in this order.
+pub(crate) fn history(items: &[u32]) -> History {
+    let used =
+        |&item: &u32| Interaction { item: ItemId(item), timestamp: None, value: 1.0, kind: InteractionKind::View };
+    History::new(&items.iter().map(used).collect::<Vec<_>>(), u32::MAX, usize::MAX)
+}
+
+/// `users` owners of `tastes` tastes over `catalogue_len` items; four in five items used belong to the owner's taste.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in 0..1 of a u32 catalogue")]
+pub(crate) fn planted(users: u32, catalogue_len: u32, tastes: u32, seed: u64) -> Planted {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let mut held_out = Vec::new();
+    let mut histories = Vec::new();
+    for user in 0..users {
+        let taste = user % tastes;
+        let mut items: Vec<u32> = Vec::new();
+        while items.len() < 13 {
+            // Squaring prefers low indices: item popularity is uneven.
+            let place: f64 = rng.random_range(0.0..1.0);
+            let rank = (place * place * f64::from(catalogue_len)) as u32;
+            let item = if rng.random_range(0.0..1.0) < 0.8 { rank / tastes * tastes + taste } else { rank };
+            if item < catalogue_len && !items.contains(&item) {
+                items.push(item);
+            }
+        }
+        held_out.push(ItemId(items.pop().expect("thirteen items were drawn")));
+        histories.push(history(&items));
+    }
+    Planted { catalogue_len, histories, held_out }
+}
