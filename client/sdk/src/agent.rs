@@ -42,6 +42,8 @@ pub struct Step {
     pub bytes_up: u64,
     /// Bytes of objects fetched in this step.
     pub bytes_down: u64,
+    /// Time spent waiting for the disk to make this step durable.
+    pub committing: Duration,
 }
 
 impl Agent {
@@ -56,8 +58,7 @@ impl Agent {
     /// [`SdkError`]; a network failure leaves everything as it was and says when to retry.
     pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
         let folder = self.folder.clone();
-        let (store, identity) =
-            blocking(move || Ok((Store::open(&folder)?, identity::load(&folder)?))).await?;
+        let (store, identity) = blocking(move || Ok((Store::open(&folder)?, identity::load(&folder)?))).await?;
         let connection = Connection::open(self.deployment.endpoint(Some(identity))?).await?;
         let mut action = Action {
             agent: self,
@@ -71,10 +72,9 @@ impl Agent {
             bytes_down: 0,
         };
         let result = action.run(now).await;
-        // Closing a store folds its log into the file: storage work, so off the runtime's threads.
         let store = action.store.take();
-        blocking(move || Ok(drop(store))).await?;
-        result
+        let committing = blocking(move || Ok(store.map_or(Duration::ZERO, Store::close))).await?;
+        result.map(|step| Step { committing, ..step })
     }
 }
 
@@ -125,7 +125,7 @@ impl Action<'_> {
 
     fn step(&self, outcome: Option<Outcome>, finished: bool) -> Step {
         let (retry_after, bytes_up, bytes_down) = (self.retry_after, self.bytes_up, self.bytes_down);
-        Step { outcome, retry_after, finished, bytes_up, bytes_down }
+        Step { outcome, retry_after, finished, bytes_up, bytes_down, committing: Duration::ZERO }
     }
 
     /// Runs effects until the machine is done or has to wait.
@@ -268,6 +268,8 @@ pub(crate) fn model_path(folder: &Path) -> PathBuf {
     folder.join("model.bin")
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, SdkError> + Send + 'static) -> Result<T, SdkError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SdkError> + Send + 'static,
+) -> Result<T, SdkError> {
     spawn_blocking(work).await.map_err(|error| SdkError::Bug(format!("a task stopped: {error}")))?
 }

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use rand::rngs::SysRng;
 use rand::TryRng;
 use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use tacit_model::interaction::Interaction;
 use tacit_model::preference::History;
 use tacit_model::spectral::{self, SpectralModel};

@@ -57,7 +57,8 @@ impl Deployment {
         if let Some(identity) = identity {
             tls = tls.identity(identity);
         }
-        let bad = |error: tonic::transport::Error| SdkError::Stop(format!("coordinator address or certificate: {error}"));
+        let bad =
+            |error: tonic::transport::Error| SdkError::Stop(format!("coordinator address or certificate: {error}"));
         let endpoint = Endpoint::from_shared(self.coordinator.clone()).map_err(bad)?;
         Ok(endpoint
             .connect_timeout(transport::CONNECT_TIMEOUT)
@@ -132,13 +133,8 @@ fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
     let wrap = |error: std::io::Error| SdkError::Stop(format!("{}: {error}", path.display()));
     let temporary = path.with_extension("tmp");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(wrap)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(wrap)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(wrap)?;
     fs::rename(&temporary, path).map_err(wrap)?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -1,1 +1,117 @@
+//! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release ledger, publishes factors.
+//!
+//! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC codes;
+//! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs every effect;
+//! - [`job`] what the task releases, in which order and at what price; [`apply`] makes the next model from an opened sum;
+//! - [`store`], [`objects`], [`enrolment`] durable state; [`ledger`] appends and signs release lines;
+//! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other party;
+//! - [`export`] writes what auditors get.
 
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod board;
+pub mod config;
+pub mod driver;
+pub mod enrolment;
+pub mod error;
+pub mod export;
+pub mod helper;
+pub mod ingest;
+pub mod job;
+pub mod ledger;
+pub mod objects;
+pub mod service;
+pub mod status;
+pub mod store;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tacit_proto::v1::coordinator_server::CoordinatorServer;
+use tacit_types::Timestamp;
+use tacit_wire::listener::{self, ClientCertificate, Listener};
+use tacit_wire::{Shutdown, files};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tonic::transport::Server;
+
+pub use config::Config;
+pub use error::ServerError;
+
+use crate::board::Board;
+use crate::driver::Driver;
+use crate::enrolment::Enrolment;
+use crate::service::CoordinatorService;
+
+/// Contributions waiting for the driver; each holds one vector.
+const QUEUE_MAX: usize = 64;
+
+/// Runs the coordinator until shutdown: recovers, binds, serves, drains.
+///
+/// # Errors
+/// [`ServerError::OperatorConfig`] before anything is written, for what the operator must fix; other variants when storage
+/// or the network fails for good.
+pub async fn serve(
+    config: Config,
+    now: fn() -> Timestamp,
+    shutdown: Shutdown,
+    on_bound: impl FnOnce(SocketAddr),
+) -> Result<(), ServerError> {
+    config.check()?;
+    let chain = files::read_certificates(&config.tls.certificate, now())?;
+    let key = files::read_key(&config.tls.key)?;
+    let roots = files::read_certificates(&config.tls.root, now())?;
+    let tls = listener::server_config(chain, key, &roots, ClientCertificate::Optional)
+        .map_err(|error| ServerError::OperatorConfig(format!("tls: {error}")))?;
+    let helper = helper::HelperClient::new(&config)?;
+    let socket = TcpListener::bind(&config.listen)
+        .await
+        .map_err(|error| ServerError::OperatorConfig(format!("listen = '{}': {error}", config.listen)))?;
+    let address = socket.local_addr().map_err(|error| ServerError::Internal(error.to_string()))?;
+
+    let board = Arc::new(Board::new(config.task.cohort));
+    let enrolment = Enrolment::open(&config)?;
+    let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
+    let driver = Driver::open(&config, helper.clone(), board.clone(), arrivals, now, shutdown.clone())?;
+    let objects = driver.objects();
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<CoordinatorServer<CoordinatorService>>().await;
+    on_bound(address);
+
+    let service = CoordinatorService::new(board, objects, enrolment, helper, queue, now);
+    let service = CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
+    let serving = Server::builder()
+        .max_concurrent_streams(16)
+        .http2_max_header_list_size(16 * 1024)
+        .add_service(health)
+        .add_service(service)
+        .serve_with_incoming_shutdown(
+            Listener::new(socket, tls).incoming(shutdown.clone()),
+            shutdown.drain.clone().cancelled_owned(),
+        );
+    let runtime = tokio::runtime::Handle::current();
+    let driving = async {
+        let driven = tokio::task::spawn_blocking(move || driver.run(&runtime)).await;
+        // Without its driver the daemon can do nothing: drain, so that it ends and is restarted.
+        shutdown.drain.cancel();
+        driven.map_err(|error| ServerError::Internal(format!("driver: {error}")))?
+    };
+    let serving = async {
+        tokio::select! {
+            served = serving => served.map_err(|error| ServerError::Internal(error.to_string())),
+            () = drain_deadline(&shutdown) => Ok(()),
+        }
+    };
+    let (driven, served) = tokio::join!(driving, serving);
+    driven.and(served)
+}
+
+/// Ends when connections that outlive the drain must be closed hard.
+async fn drain_deadline(shutdown: &Shutdown) {
+    shutdown.drain.cancelled().await;
+    tokio::select! {
+        () = shutdown.close.cancelled() => {}
+        () = tokio::time::sleep(listener::DRAIN_DEADLINE) => shutdown.close.cancel(),
+    }
+}

@@ -65,7 +65,8 @@ fn epsilon_ideal(rho: f64, delta: f64) -> f64 {
 /// Largest rho whose stated epsilon at `delta` is at most `target`: the inverse of [`epsilon`] by bisection in units.
 ///
 /// # Guarantees
-/// `epsilon(result, total_variation, delta) <= target`.
+/// `epsilon(result, total_variation, delta) <= target`, unless the samplers' distance alone uses delta up: then the result
+/// is zero, which buys no release.
 pub fn rho_for(target: Epsilon, total_variation: u128, delta: Delta) -> Rho {
     let fits = |units: u128| epsilon(Rho::from_units(units), total_variation, delta) <= target.get();
     let (mut low, mut high) = (0u128, Rho::MAX.units());

@@ -53,6 +53,9 @@ pub enum MechanismError {
     /// The share's standard deviation is below 4 grid steps, where the bound for sums is void.
     #[error("sigma2 / n_min is below 16: a noise share must have at least 4 grid steps of standard deviation")]
     ShareTooSmall,
+    /// The share is too large for the sampler's table: a guard on memory, far above any useful noise.
+    #[error("sigma2 / n_min is above 2^26: the grid is finer than any use")]
+    ShareTooLarge,
     /// Rounding would inflate the norm by more than about one percent.
     #[error("steps is too small: gamma must be at most 0.2 / sqrt(nnz_max)")]
     GridTooCoarse,
@@ -65,6 +68,8 @@ pub enum MechanismError {
 pub const LENGTH_MAX: u32 = 4_194_304;
 const STEPS_MAX: u32 = 1 << 20;
 const COHORT_MAX: u32 = 1 << 24;
+/// Largest share variance in grid steps squared: a table of 2^18 thresholds, 4 MiB.
+const SHARE_VARIANCE_MAX: u64 = 1 << 26;
 
 impl Mechanism {
     /// Checks every bound a device or coordinator relies on.
@@ -98,6 +103,9 @@ impl Mechanism {
         }
         if self.sigma2 < 16 * u64::from(self.n_min) {
             return Err(MechanismError::ShareTooSmall);
+        }
+        if self.sigma2 / u64::from(self.n_min) > SHARE_VARIANCE_MAX {
+            return Err(MechanismError::ShareTooLarge);
         }
         if u64::from(self.steps).pow(2) < 25 * u64::from(self.nnz_max) {
             return Err(MechanismError::GridTooCoarse);
@@ -181,7 +189,7 @@ pub(crate) mod tests {
     fn the_bounds_each_name_their_field() {
         assert_eq!(example().check(), Ok(()));
         type Change = fn(&mut Mechanism);
-        let cases: [(Change, MechanismError); 9] = [
+        let cases: [(Change, MechanismError); 10] = [
             (|m| m.length = 0, MechanismError::OutOfRange("length")),
             (|m| m.row_width = 7, MechanismError::OutOfRange("row_width")),
             (|m| m.row_cap_milli = 1001, MechanismError::OutOfRange("row_cap_milli")),
@@ -189,6 +197,7 @@ pub(crate) mod tests {
             (|m| m.n_min = 101, MechanismError::OutOfRange("n_min")),
             (|m| m.tier = Tier::Local, MechanismError::OutOfRange("n_min")),
             (|m| m.sigma2 = 16 * 90 - 1, MechanismError::ShareTooSmall),
+            (|m| m.sigma2 = 90 << 27, MechanismError::ShareTooLarge),
             (|m| m.steps = 89, MechanismError::GridTooCoarse),
             (|m| (m.cohort_max, m.steps) = (1 << 23, 512), MechanismError::RingTooSmall),
         ];

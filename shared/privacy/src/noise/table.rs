@@ -42,7 +42,8 @@ impl NoiseTable {
                 u128::try_from((&cumulative << 128u32) / &total).unwrap_or(u128::MAX)
             })
             .collect();
-        thresholds.resize(thresholds.len().next_power_of_two(), u128::MAX);
+        // One more than there are outcomes below the last, so that the search can land past every threshold.
+        thresholds.resize((thresholds.len() + 1).next_power_of_two(), u128::MAX);
         let reach = i32::try_from(reach).unwrap_or(i32::MAX);
         Self { variance: (a, b), reach, thresholds }
     }
@@ -84,7 +85,7 @@ impl NoiseTable {
     /// Bound on the total variation distance of one draw from the ideal distribution, in units of 2^-128, rounded up.
     ///
     /// Each of the 2 L + 1 outcomes moves by less than one unit through rounding, and the tails hold at most
-    /// 2 exp(-16^2/2) < 2^-184 (Canonne, Kamath & Steinke 2020, proposition 25): less than one unit.
+    /// 2 exp(-16^2/2) < 2^-183 (Canonne, Kamath & Steinke 2020, proposition 25): less than one unit.
     pub fn total_variation(&self) -> u128 {
         2 * u128::from(self.reach.unsigned_abs()) + 2
     }
@@ -103,7 +104,8 @@ impl NoiseTable {
 
 /// Bound on the total variation of every draw of a release: coordinates times shares, in units of 2^-128.
 pub fn release_total_variation(mechanism: &Mechanism) -> u128 {
-    let reach = u128::from((TAIL * TAIL * mechanism.sigma2).div_ceil(u64::from(mechanism.n_min.max(1))).isqrt() + 1);
+    let tail = u128::from(TAIL * TAIL) * u128::from(mechanism.sigma2);
+    let reach = tail.div_ceil(u128::from(mechanism.n_min.max(1))).isqrt() + 1;
     (2 * reach + 2) * u128::from(mechanism.length) * u128::from(mechanism.cohort_max)
 }
 
@@ -174,7 +176,7 @@ mod tests {
     fn both_samplers_follow_the_exact_probabilities() {
         // Chi-square has mean k and variance 2k; k + 6 sqrt(2k) + 20 leaves a false-alarm rate below 1e-6 per case.
         let mut rng = ChaCha20Rng::seed_from_u64(77);
-        for (a, b) in [(1u64, 4u32), (1, 1), (16, 1), (404_010, 40), (10_000, 1), (30_001, 7)] {
+        for (a, b) in [(1u64, 4u32), (1, 1), (16, 1), (127, 2), (404_010, 40), (10_000, 1), (30_001, 7)] {
             let table = NoiseTable::for_variance(a, b);
             let mut drawn = vec![0i32; 1_000_000];
             table.fill(&mut drawn, &mut rng);
@@ -200,9 +202,11 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_uniform_range_map_to_the_ends_of_the_table() {
-        let table = NoiseTable::for_variance(16, 1);
-        assert_eq!(table.invert(0).signum(), -1);
-        assert_eq!(table.invert(u128::MAX), table.reach);
-        assert_eq!(table.invert(u128::MAX / 2).abs(), 0);
+        for (a, b) in [(16, 1), (127, 2), (63, 1), (64, 1)] {
+            let table = NoiseTable::for_variance(a, b);
+            assert_eq!(table.invert(0).signum(), -1);
+            assert_eq!(table.invert(u128::MAX), table.reach);
+            assert_eq!(table.invert(u128::MAX / 2).abs(), 0);
+        }
     }
 }

@@ -1,0 +1,149 @@
+//! Replays the helper's ledger and matches it one to one with the coordinator's.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tacit_privacy::canonical;
+use tacit_privacy::record::{Answered, Event, Keeper};
+use tacit_round::keys::{Context, PublicKey, SignatureBytes};
+use tacit_types::{Digest, RoundId, TaskId};
+
+use crate::chain::Chain;
+use crate::error::VerifyError;
+use crate::files::Lines;
+use crate::ledger::{self, Entry, Outcome};
+
+const FILE: &str = "helper.jsonl";
+const SIGNATURES: &str = "helper.sig";
+
+/// One answer and where it stands.
+struct Answer {
+    seq: u64,
+    hash: Digest,
+    answered: Answered,
+}
+
+/// What a replay of `helper.jsonl` gives.
+pub(crate) struct HelperLedger {
+    pub(crate) chain: Chain,
+    pub(crate) restarts: u64,
+    answers: Vec<Answer>,
+    by_round: HashMap<(TaskId, RoundId), usize>,
+}
+
+impl HelperLedger {
+    /// Reads and checks every line and its signature.
+    pub(crate) fn read(dir: &Path, key: &PublicKey) -> Result<Self, VerifyError> {
+        let chain = Chain::new(FILE, Keeper::Helper);
+        let mut ledger = Self { chain, restarts: 0, answers: Vec::new(), by_round: HashMap::new() };
+        let mut signatures = Lines::open(dir, SIGNATURES)?;
+        for bytes in Lines::open(dir, FILE)? {
+            let (bytes, seq) = (bytes?, ledger.chain.len());
+            let signature = signatures.next().transpose()?;
+            check_signature(key, &bytes, signature.as_deref())
+                .map_err(|problem| VerifyError::line(SIGNATURES, seq, problem))?;
+            ledger.take(&bytes)?;
+        }
+        match signatures.next() {
+            None => Ok(ledger),
+            Some(_) => Err(VerifyError::line(SIGNATURES, ledger.chain.len(), "signs no line of helper.jsonl")),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        let line = self.chain.accept(bytes)?;
+        let wrong = |problem: String| Err(VerifyError::line(FILE, line.seq, problem));
+        match line.event {
+            Event::Answered(answered) => {
+                let key = (answered.task.clone(), answered.round);
+                if self.by_round.insert(key, self.answers.len()).is_some() {
+                    return wrong(format!("round {} was answered on an earlier line", answered.round));
+                }
+                self.answers.push(Answer { seq: line.seq, hash: canonical::digest(bytes), answered });
+                Ok(())
+            }
+            Event::Restarted {} => {
+                self.restarts += 1;
+                Ok(())
+            }
+            Event::Genesis(_) | Event::Release(_) | Event::Abandoned(_) => wrong("is a coordinator's line".into()),
+        }
+    }
+
+    /// Answers given.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Matches answers and charges one to one, and notes which abandoned rounds had been answered.
+    ///
+    /// A round stands at most once in each ledger (both replays check it), so matching by round is one to one.
+    pub(crate) fn match_with(&self, entries: &mut [Entry]) -> Result<(), VerifyError> {
+        let mut matched = vec![false; self.answers.len()];
+        for entry in entries {
+            let found = self.by_round.get(&(entry.charge.task.clone(), entry.charge.round)).copied();
+            let answer = found.and_then(|index| self.answers.get(index));
+            let agrees = agree(entry, answer);
+            agrees.map_err(|problem| VerifyError::line(ledger::FILE, entry.seq, problem))?;
+            if let Outcome::Abandoned { answered, .. } = &mut entry.outcome {
+                *answered = answer.is_some();
+            }
+            if let Some(flag) = found.and_then(|index| matched.get_mut(index)) {
+                *flag = true;
+            }
+        }
+        match self.answers.iter().zip(matched).find(|(_, matched)| !matched) {
+            None => Ok(()),
+            Some((answer, _)) => Err(VerifyError::line(
+                FILE,
+                answer.seq,
+                format!(
+                    "round {} was answered, but ledger.jsonl has neither a release nor an abandoned line for it",
+                    answer.answered.round
+                ),
+            )),
+        }
+    }
+}
+
+fn check_signature(key: &PublicKey, line: &[u8], signature: Option<&[u8]>) -> Result<(), String> {
+    let text = signature.ok_or("is missing")?;
+    let text = String::from_utf8(text.to_vec()).map_err(|_| "is not text")?;
+    let signature = SignatureBytes::try_from(text).map_err(|error| error.to_string())?;
+    let holds = key.verifies(Context::Line, line, &signature);
+    if holds { Ok(()) } else { Err("is not the helper's signature of that line of helper.jsonl".into()) }
+}
+
+/// Whether what the coordinator says of a round is what the helper says.
+fn agree(entry: &Entry, answer: Option<&Answer>) -> Result<(), String> {
+    match (&entry.outcome, answer) {
+        (Outcome::Released { .. }, None) => Err("helper.jsonl has no answer for this round".into()),
+        (Outcome::Released { helper_line_hash, set_digest, .. }, Some(answer)) => {
+            let said = &answer.answered;
+            let at = answer.seq;
+            if *helper_line_hash != answer.hash {
+                return Err(format!("helper_line_hash is not the hash of helper.jsonl line {at}"));
+            }
+            if said.contributors != entry.contributors {
+                return Err(format!(
+                    "contributors is {} and {} on helper.jsonl line {at}",
+                    entry.contributors, said.contributors
+                ));
+            }
+            if said.set_digest != *set_digest {
+                return Err(format!("set_digest differs from helper.jsonl line {at}"));
+            }
+            same_ticket(entry, answer)
+        }
+        (Outcome::Abandoned { .. }, Some(answer)) => same_ticket(entry, answer),
+        (Outcome::Abandoned { .. }, None) => Ok(()),
+    }
+}
+
+fn same_ticket(entry: &Entry, answer: &Answer) -> Result<(), String> {
+    if entry.charge.ticket_hash == answer.answered.ticket_hash {
+        Ok(())
+    } else {
+        Err(format!("ticket_hash differs from helper.jsonl line {}", answer.seq))
+    }
+}

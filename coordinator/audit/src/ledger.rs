@@ -1,0 +1,214 @@
+//! Replays the coordinator's ledger: every price recomputed, every total summed again.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use tacit_privacy::Rho;
+use tacit_privacy::merkle;
+use tacit_privacy::noise::table::release_total_variation;
+use tacit_privacy::record::{Charge, Event, Genesis, Keeper, Line};
+use tacit_types::{Digest, RoundId};
+
+use crate::chain::Chain;
+use crate::error::VerifyError;
+use crate::files::Lines;
+
+pub(crate) const FILE: &str = "ledger.jsonl";
+
+/// One line that cost something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Position in the ledger.
+    pub seq: u64,
+    /// Hours since the Unix epoch.
+    pub time_bucket: u64,
+    /// What was spent.
+    pub charge: Charge,
+    /// Contributions in the sum, or those that had arrived when the round was abandoned.
+    pub contributors: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a round that was paid for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A sum was opened and a model made from it.
+    Released {
+        /// Digest of the sorted contribution ids.
+        set_digest: Digest,
+        /// SHA-256 of the helper's line for this answer.
+        helper_line_hash: Digest,
+        /// SHA-256 of the model.
+        model_out_hash: Digest,
+    },
+    /// Nothing was published; the price stays.
+    Abandoned {
+        /// The coordinator's reason, in words.
+        reason: String,
+        /// Whether the helper had answered, so that the coordinator could open the sum.
+        answered: bool,
+    },
+}
+
+impl Entry {
+    /// Whether a model came of it.
+    pub fn is_release(&self) -> bool {
+        matches!(self.outcome, Outcome::Released { .. })
+    }
+}
+
+/// What a replay of `ledger.jsonl` gives.
+pub(crate) struct Ledger {
+    pub(crate) chain: Chain,
+    pub(crate) genesis: Genesis,
+    pub(crate) time_first: u64,
+    pub(crate) time_last: u64,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) restarts: Vec<u64>,
+    pub(crate) rho_total: Rho,
+    pub(crate) total_variation: u128,
+    pub(crate) leaves: Vec<Digest>,
+    pub(crate) generations: Vec<u32>,
+    /// Every model the ledger names, with the line that names it.
+    pub(crate) models: Vec<(u64, Digest)>,
+    model: Digest,
+    rounds: HashSet<RoundId>,
+}
+
+impl Ledger {
+    /// Reads and checks the whole file.
+    pub(crate) fn read(dir: &Path) -> Result<Self, VerifyError> {
+        let mut lines = Lines::open(dir, FILE)?;
+        let first = lines.next().ok_or_else(|| VerifyError::file(FILE, "has no lines"))??;
+        let mut ledger = Self::begin(&first)?;
+        for bytes in lines {
+            ledger.take(&bytes?)?;
+        }
+        Ok(ledger)
+    }
+
+    fn begin(bytes: &[u8]) -> Result<Self, VerifyError> {
+        let mut chain = Chain::new(FILE, Keeper::Coordinator);
+        let line = chain.accept(bytes)?;
+        let Event::Genesis(genesis) = line.event else {
+            return Err(VerifyError::line(FILE, 0, "is not the genesis line"));
+        };
+        Ok(Self {
+            chain,
+            time_first: line.time_bucket,
+            time_last: line.time_bucket,
+            entries: Vec::new(),
+            restarts: Vec::new(),
+            rho_total: Rho::ZERO,
+            total_variation: 0,
+            leaves: vec![merkle::leaf(bytes)],
+            generations: vec![line.generation],
+            models: vec![(0, genesis.model_out_hash)],
+            model: genesis.model_out_hash,
+            rounds: HashSet::new(),
+            genesis,
+        })
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        let line = self.chain.accept(bytes)?;
+        self.leaves.push(merkle::leaf(bytes));
+        self.generations.push(line.generation);
+        self.time_last = line.time_bucket;
+        let seq = line.seq;
+        self.record(line).map_err(|problem| VerifyError::line(FILE, seq, problem))
+    }
+
+    fn record(&mut self, line: Line) -> Result<(), String> {
+        let (seq, time_bucket) = (line.seq, line.time_bucket);
+        let entry = match line.event {
+            Event::Genesis(_) => return Err("is a second genesis line".into()),
+            Event::Answered(_) => return Err("is a helper's line".into()),
+            Event::Restarted {} => {
+                self.restarts.push(seq);
+                return Ok(());
+            }
+            Event::Release(release) => {
+                let release = *release;
+                let set_min = release.charge.mechanism.set_min(release.charge.dishonest_milli);
+                if release.contributors < set_min {
+                    return Err(format!("contributors is {} and must be at least {set_min}", release.contributors));
+                }
+                let outcome = Outcome::Released {
+                    set_digest: release.set_digest,
+                    helper_line_hash: release.helper_line_hash,
+                    model_out_hash: release.model_out_hash,
+                };
+                Entry { seq, time_bucket, charge: release.charge, contributors: release.contributors, outcome }
+            }
+            Event::Abandoned(abandoned) => {
+                let abandoned = *abandoned;
+                let outcome = Outcome::Abandoned { reason: abandoned.reason, answered: false };
+                Entry { seq, time_bucket, charge: abandoned.charge, contributors: abandoned.contributors, outcome }
+            }
+        };
+        self.spend(entry)
+    }
+
+    fn spend(&mut self, entry: Entry) -> Result<(), String> {
+        check_charge(&entry.charge, entry.contributors)?;
+        let charge = &entry.charge;
+        if charge.task != self.genesis.task {
+            return Err(format!("task is {} and the genesis line's is {}", charge.task, self.genesis.task));
+        }
+        if charge.model_in_hash != self.model {
+            return Err("model_in_hash is not the latest model before it".into());
+        }
+        self.rho_total = self.add(charge)?;
+        let total = self.total_variation.checked_add(charge.total_variation);
+        self.total_variation = total.ok_or("total_variation is too large to sum")?;
+        if !self.rounds.insert(charge.round) {
+            return Err(format!("round {} is on an earlier line", charge.round));
+        }
+        if let Outcome::Released { model_out_hash, .. } = entry.outcome {
+            self.model = model_out_hash;
+            self.models.push((entry.seq, model_out_hash));
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// The total with this charge: what the line must say, and within the budget. Sums units, which cannot saturate.
+    fn add(&self, charge: &Charge) -> Result<Rho, String> {
+        let units = self.rho_total.units() + charge.rho.units();
+        if charge.rho_total.units() != units {
+            return Err(format!("rho_total is {} but the lines so far add up to {units}", charge.rho_total));
+        }
+        if units > self.genesis.rho_budget.units() {
+            return Err(format!("rho_total is {units} and passes the budget of {}", self.genesis.rho_budget));
+        }
+        Ok(charge.rho_total)
+    }
+}
+
+/// Recomputes everything that follows from a charge's own numbers.
+fn check_charge(charge: &Charge, contributors: u32) -> Result<(), String> {
+    let mechanism = &charge.mechanism;
+    mechanism.check().map_err(|error| format!("mechanism: {error}"))?;
+    if charge.dishonest_milli > 999 || charge.dropout_milli > 999 {
+        return Err("dishonest_milli and dropout_milli must be below 1000".into());
+    }
+    same("squared_sensitivity", charge.squared_sensitivity, mechanism.squared_sensitivity())?;
+    same("rho", charge.rho.units(), mechanism.rho().units())?;
+    same("total_variation", charge.total_variation, release_total_variation(mechanism))?;
+    if contributors > mechanism.cohort_max {
+        return Err(format!("contributors is {contributors} and cohort_max {}", mechanism.cohort_max));
+    }
+    constant("sampler", &charge.sampler, Charge::SAMPLER)?;
+    constant("unit", &charge.unit, Charge::UNIT)?;
+    constant("adjacency", &charge.adjacency, Charge::ADJACENCY)
+}
+
+fn same(field: &str, said: u128, computed: u128) -> Result<(), String> {
+    if said == computed { Ok(()) } else { Err(format!("{field} is {said} but its numbers give {computed}")) }
+}
+
+fn constant(field: &str, said: &str, expected: &str) -> Result<(), String> {
+    if said == expected { Ok(()) } else { Err(format!("{field} is {:.60} and must be {expected}", said)) }
+}

@@ -1,0 +1,187 @@
+//! The HTML form of a report: every value as the template shows it.
+
+use askama::Template;
+use tacit_privacy::Tier;
+
+use crate::report::plot::{Plot, Step};
+use crate::report::texts::{self, Note};
+use crate::report::{CURVE_DELTA, Round, curve, format};
+use crate::summary::{self, DELTAS};
+use crate::{Outcome, Summary, Verified};
+
+/// The whole page.
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(super) struct Page<'a> {
+    summary: Summary,
+    verified: &'a Verified,
+    period: (String, String),
+    epsilons: Vec<EpsilonRow>,
+    epsilon_shown: String,
+    rho_shown: String,
+    budget_rho: String,
+    budget_epsilon: String,
+    budget_share: String,
+    tiers: &'static str,
+    local: bool,
+    dishonest: String,
+    dropout: String,
+    epsilon_plot: Plot,
+    rho_plot: Plot,
+    profile_plot: Plot,
+    rows: Vec<Row>,
+    incidents: Vec<String>,
+    contributors: Option<(u32, u32)>,
+    n_min: Option<u32>,
+    total_variation: String,
+    assumed: &'static [Note],
+    side_channels: &'static [Note],
+    known_gaps: &'static [Note],
+}
+
+struct EpsilonRow {
+    delta: &'static str,
+    epsilon: String,
+    population: String,
+}
+
+struct Row {
+    round: u32,
+    kind: String,
+    length: String,
+    noise: String,
+    contributors: String,
+    n_min: String,
+    rho: String,
+    share: String,
+    epsilon: String,
+    abandoned: bool,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(verified: &'a Verified, rounds: &[Round<'_>]) -> Self {
+        let summary = Summary::of(verified);
+        let budget = verified.genesis.rho_budget;
+        let budget_epsilon = summary::epsilon(budget, verified.total_variation, CURVE_DELTA);
+        let at_curve_delta = summary::epsilon(verified.rho_total, verified.total_variation, CURVE_DELTA);
+        let releases = || verified.releases().map(|entry| entry.contributors);
+        Self {
+            period: (format::hour(verified.time_first), format::hour(verified.time_last)),
+            epsilons: epsilons(&summary),
+            epsilon_shown: format::round_up(at_curve_delta, 4),
+            rho_shown: format::round_up(verified.rho_total.to_f64_up(), 5),
+            budget_rho: format::round_up(budget.to_f64_up(), 5),
+            budget_epsilon: format::round_up(budget_epsilon, 4),
+            budget_share: percent(verified.rho_total.to_f64_up(), budget.to_f64_up()),
+            tiers: tiers(verified),
+            local: verified.entries.iter().any(|entry| entry.charge.mechanism.tier == Tier::Local),
+            dishonest: largest_share(verified, |charge| charge.dishonest_milli),
+            dropout: largest_share(verified, |charge| charge.dropout_milli),
+            epsilon_plot: epsilon_plot(rounds, budget_epsilon),
+            rho_plot: rho_plot(rounds, budget.to_f64_up()),
+            profile_plot: profile_plot(verified),
+            rows: rounds.iter().map(|round| row(round, budget.to_f64_up())).collect(),
+            incidents: incidents(verified),
+            contributors: releases().min().zip(releases().max()),
+            n_min: verified.entries.iter().map(|entry| entry.charge.mechanism.n_min).min(),
+            total_variation: format::scientific_up(verified.total_variation as f64 * 2f64.powi(-128)),
+            assumed: &texts::ASSUMED,
+            side_channels: &texts::SIDE_CHANNELS,
+            known_gaps: &texts::KNOWN_GAPS,
+            verified,
+            summary,
+        }
+    }
+}
+
+fn epsilons(summary: &Summary) -> Vec<EpsilonRow> {
+    let row = |(name, delta): (&'static str, f64)| EpsilonRow {
+        delta: name,
+        epsilon: format::round_up(summary.epsilon.get(name).copied().unwrap_or(f64::INFINITY), 5),
+        population: format::grouped(population(delta)),
+    };
+    DELTAS.map(row).into()
+}
+
+/// Devices for which a delta is small enough: at most 1/(10 n).
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a named delta of at least 1e-10")]
+fn population(delta: f64) -> u64 {
+    (0.1 / delta).round() as u64
+}
+
+fn percent(part: f64, whole: f64) -> String {
+    if whole > 0.0 { format!("{} %", format::round_up(100.0 * part / whole, 3)) } else { "–".into() }
+}
+
+fn tiers(verified: &Verified) -> &'static str {
+    let mut tiers = verified.entries.iter().map(|entry| entry.charge.mechanism.tier);
+    match (tiers.clone().any(|tier| tier == Tier::Helper), tiers.any(|tier| tier == Tier::Local)) {
+        (true, false) => "Helper: each device adds its share of the noise, and only sums are opened",
+        (false, true) => "Local: each device adds all of the noise itself",
+        (true, true) => "Helper in some rounds, local in others",
+        (false, false) => "None yet: nothing was charged",
+    }
+}
+
+fn largest_share(verified: &Verified, field: fn(&tacit_privacy::record::Charge) -> u32) -> String {
+    let milli = verified.entries.iter().map(|entry| field(&entry.charge)).max().unwrap_or(0);
+    format!("{}.{} %", milli / 10, milli % 10)
+}
+
+fn steps<'r>(rounds: &'r [Round<'_>], value: impl Fn(&Round<'_>) -> f64 + 'r) -> Vec<Step> {
+    let step = |round: &Round<'_>| Step { value: value(round), hollow: !round.entry.is_release() };
+    rounds.iter().map(step).collect()
+}
+
+fn epsilon_plot(rounds: &[Round<'_>], budget: f64) -> Plot {
+    let steps = steps(rounds, |round| round.epsilon);
+    Plot::staircase("Epsilon so far, at delta 1e-5", "epsilon", &steps, budget)
+}
+
+fn rho_plot(rounds: &[Round<'_>], budget: f64) -> Plot {
+    let steps = steps(rounds, |round| round.entry.charge.rho_total.to_f64_up());
+    Plot::staircase("Rho so far", "rho (zCDP)", &steps, budget)
+}
+
+fn profile_plot(verified: &Verified) -> Plot {
+    let marked = DELTAS.map(|(_, delta)| delta);
+    Plot::profile("Epsilon of everything, at every delta", "epsilon", &curve(verified), &marked)
+}
+
+fn row(round: &Round<'_>, budget: f64) -> Row {
+    let charge = &round.entry.charge;
+    Row {
+        round: charge.round.0,
+        kind: format::kind(&charge.kind),
+        length: format::grouped(charge.mechanism.length.into()),
+        noise: format::nearest(round.noise_std, 4),
+        contributors: format::grouped(round.entry.contributors.into()),
+        n_min: format::grouped(charge.mechanism.n_min.into()),
+        rho: format::round_up(charge.rho.to_f64_up(), 4),
+        share: percent(charge.rho.to_f64_up(), budget),
+        epsilon: format::round_up(round.epsilon, 4),
+        abandoned: !round.entry.is_release(),
+    }
+}
+
+fn incidents(verified: &Verified) -> Vec<String> {
+    let abandoned = verified.abandoned().filter_map(|entry| match &entry.outcome {
+        Outcome::Released { .. } => None,
+        Outcome::Abandoned { reason, answered } => Some(format!(
+            "Line {}: round {} was abandoned and stays charged: {}. {}",
+            entry.seq,
+            entry.charge.round,
+            format::shortened(reason, 300),
+            if *answered { "The helper had answered." } else { "The helper had not answered." },
+        )),
+    });
+    let restarts = verified.restarts.iter().map(|seq| format!("Line {seq}: the coordinator restarted."));
+    let helper =
+        (verified.helper_restarts > 0).then(|| format!("The helper restarted {} times.", verified.helper_restarts));
+    let generation = (verified.generation > 1).then(|| format!("The ledger is in generation {}.", verified.generation));
+    let warnings = verified
+        .warnings
+        .iter()
+        .map(|warning| format!("Noticed while verifying: {}.", format::shortened(warning, 300)));
+    abandoned.chain(restarts).chain(helper).chain(generation).chain(warnings).collect()
+}

@@ -1,0 +1,145 @@
+//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads, models.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tacit_privacy::record::Genesis;
+use tacit_privacy::{Rho, canonical};
+use tacit_round::keys::PublicKey;
+use tacit_types::Digest;
+
+use crate::error::VerifyError;
+use crate::helper::HelperLedger;
+use crate::ledger::{Entry, Ledger};
+use crate::{files, heads, models};
+
+const KEYS: &str = "keys.json";
+const KINDS: [&str; 3] = ["counts", "head_gram", "factor_gradient"];
+
+/// The public keys an export is checked against: `keys.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// The coordinator's ticket key.
+    pub coordinator: PublicKey,
+    /// The helper's identity key.
+    pub helper: PublicKey,
+}
+
+/// An export in which nothing is wrong, and everything a report needs from it.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Keys that signed it.
+    pub keys: Keys,
+    /// Name of the coordinator's ledger.
+    pub ledger_id: Digest,
+    /// Generation of the last line: 1 more for every restore from backup.
+    pub generation: u32,
+    /// Lines in the coordinator's ledger.
+    pub lines: u64,
+    /// Lines in the helper's ledger.
+    pub helper_lines: u64,
+    /// Signed heads.
+    pub heads: u64,
+    /// SHA-256 of the last line, which through the chain names the whole list of events.
+    pub last_line_hash: Digest,
+    /// The genesis line: task, first model, budget.
+    pub genesis: Genesis,
+    /// Hour of the first line.
+    pub time_first: u64,
+    /// Hour of the last line.
+    pub time_last: u64,
+    /// Every line that cost something, in order.
+    pub entries: Vec<Entry>,
+    /// Positions of the coordinator's restarts.
+    pub restarts: Vec<u64>,
+    /// Restarts the helper recorded.
+    pub helper_restarts: u64,
+    /// Price of everything together for a device that took part in every round.
+    pub rho_total: Rho,
+    /// Total variation of all noise draws from the ideal, units of 2^-128.
+    pub total_variation: u128,
+    /// What is odd but wrong in no way that matters to the guarantee.
+    pub warnings: Vec<String>,
+}
+
+impl Verified {
+    /// Lines from which a model came.
+    pub fn releases(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.is_release())
+    }
+
+    /// Rounds that were paid for and gave nothing.
+    pub fn abandoned(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.is_release())
+    }
+
+    /// Most rounds one device can have taken part in: every round that was charged, once.
+    pub fn participations_max(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Verifies an export against the keys it carries itself.
+///
+/// That shows the export agrees with itself and was signed by the holders of those keys. Whose keys they are must come
+/// from elsewhere: compare them with the pinned policy, or use [`verify_with_keys`].
+///
+/// # Errors
+/// [`VerifyError`] with the first wrong thing.
+pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
+    let keys = canonical::decode(&files::read_small(dir, KEYS)?);
+    verify_signed_by(dir, keys.map_err(|error| VerifyError::file(KEYS, error.to_string()))?)
+}
+
+/// Verifies an export against keys the auditor already has.
+///
+/// # Errors
+/// [`VerifyError`] with the first wrong thing, which may be that `keys.json` names other keys.
+pub fn verify_with_keys(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
+    let verified = verify(dir)?;
+    if verified.keys == keys { Ok(verified) } else { Err(VerifyError::file(KEYS, "names other keys than expected")) }
+}
+
+fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
+    let mut ledger = Ledger::read(dir)?;
+    let helper = HelperLedger::read(dir, &keys.helper)?;
+    helper.match_with(&mut ledger.entries)?;
+    let mut warnings = Vec::new();
+    let heads = heads::check(dir, &ledger, &keys, &mut warnings)?;
+    models::check(dir, &ledger, &mut warnings)?;
+    warn(&ledger, &helper, &keys, &mut warnings);
+    Ok(Verified {
+        keys,
+        ledger_id: ledger.chain.ledger_id(),
+        generation: ledger.chain.generation(),
+        lines: ledger.chain.len(),
+        helper_lines: helper.chain.len(),
+        heads,
+        last_line_hash: ledger.chain.last_hash(),
+        genesis: ledger.genesis,
+        time_first: ledger.time_first,
+        time_last: ledger.time_last,
+        entries: ledger.entries,
+        restarts: ledger.restarts,
+        helper_restarts: helper.restarts,
+        rho_total: ledger.rho_total,
+        total_variation: ledger.total_variation,
+        warnings,
+    })
+}
+
+fn warn(ledger: &Ledger, helper: &HelperLedger, keys: &Keys, warnings: &mut Vec<String>) {
+    if keys.coordinator == keys.helper {
+        warnings.push("coordinator and helper sign with the same key: they are one party".into());
+    }
+    if helper.answers() > 0 && helper.chain.ledger_id() == ledger.chain.ledger_id() {
+        warnings.push("both ledgers carry the same ledger_id".into());
+    }
+    for entry in &ledger.entries {
+        if !KINDS.contains(&entry.charge.kind.as_str()) {
+            warnings
+                .push(format!("ledger.jsonl line {}: kind is {:.60}, which is unknown", entry.seq, entry.charge.kind));
+        }
+    }
+}

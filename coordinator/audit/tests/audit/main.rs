@@ -1,0 +1,7 @@
+//! Exports made with real keys, sound and spoilt, through the verifier, the report and the verifier in Python.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+
+mod export;
+mod reporting;
+mod support;

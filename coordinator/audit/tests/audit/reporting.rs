@@ -1,0 +1,177 @@
+//! What people are shown: the page, the JSON, the explanation of one line, and the second verifier in Python.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::export::export;
+use crate::support::{Round, World, head_file, small, write_lines};
+use tacit_audit::{ExplainError, Summary, explain, report, verify};
+use tacit_privacy::record::Event;
+
+/// A job as a demonstration makes it.
+fn job() -> World {
+    let rounds = [
+        Round::Released("counts", 1_682),
+        Round::Released("head_gram", 79_800),
+        Round::Released("factor_gradient", 31_200),
+        Round::Abandoned("factor_gradient", 31_200),
+        Round::Restart,
+        Round::Released("factor_gradient", 31_200),
+        Round::Released("factor_gradient", 31_200),
+    ];
+    World::new(&rounds, [1, 2])
+}
+
+#[test]
+fn the_page_is_self_contained_and_says_what_it_must() {
+    // Kept below the build directory, for looking at it.
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit");
+    job().write(&kept);
+    let verified = verify(&kept).unwrap();
+    let html = report(&verified).html;
+    fs::write(kept.join("report.html"), &html).unwrap();
+    for absent in ["<script", "http://", "https://", "src=", "url(", "@import", "<link", "NaN"] {
+        assert!(!html.contains(absent), "{absent}");
+    }
+    for present in [
+        "One device, meaning one installation",
+        "Zero-out",
+        "at most curious",
+        "zCDP, optimal conversion (Canonne-Kamath-Steinke 2020, prop. 12)",
+        "1e-10",
+        "Empirical epsilon: not measured",
+        "fewer than 948 contributions at the deadline",
+        "the mechanics and not the separation",
+        "no amplification",
+        "table128-chacha20",
+        &verified.rho_total.to_string(),
+    ] {
+        assert!(html.contains(present), "{present}");
+    }
+    assert_eq!(html.matches("<svg").count(), 3);
+}
+
+#[test]
+fn what_others_wrote_cannot_change_the_page() {
+    let mut world = small();
+    if let Event::Abandoned(abandoned) = &mut world.lines[2].event {
+        abandoned.reason = "<script>alert(1)</script>".into();
+        abandoned.charge.kind = "\"><img src=x>".into();
+    }
+    world.rechain();
+    let html = report(&verify(export(&world).path()).unwrap()).html;
+    assert!(!html.contains("<script") && !html.contains("<img"));
+    assert!(html.contains("&#60;script&#62;"));
+}
+
+#[test]
+fn the_json_holds_the_same_numbers() {
+    let verified = verify(export(&job()).path()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&report(&verified).json).unwrap();
+    assert_eq!(json["rho"], verified.rho_total.to_string());
+    assert_eq!(json["rounds"].as_array().unwrap().len(), 6);
+    assert_eq!(json["rounds"][3]["status"], "abandoned");
+    assert_eq!(json["rounds"][5]["epsilon"], json["epsilon"]["1e-5"]);
+    assert!(json["empirical_epsilon"].is_null());
+}
+
+#[test]
+fn an_empty_ledger_has_a_report_too() {
+    let verified = verify(export(&World::new(&[], [1, 2])).path()).unwrap();
+    let report = report(&verified);
+    assert!(report.html.contains("Nothing was charged yet") && !report.html.contains("NaN"));
+    assert_eq!(Summary::of(&verified).epsilon["1e-5"], 0.0);
+}
+
+#[test]
+fn every_line_has_an_explanation() {
+    let dir = export(&small());
+    let texts: Vec<String> = (0..5).map(|seq| explain(dir.path(), seq).unwrap()).collect();
+    assert!(texts[0].contains("it cost nothing"));
+    assert!(texts[1].contains("951 devices contributed") && texts[1].contains("times in 100"));
+    assert!(texts[2].contains("abandoned") && texts[2].contains("The helper never answered"));
+    assert!(texts[3].contains("started again"));
+    assert_eq!(explain(dir.path(), 5), Err(ExplainError::NoSuchLine { seq: 5, lines: 5 }));
+    fs::remove_file(head_file(dir.path(), 5)).unwrap();
+    assert!(matches!(explain(dir.path(), 1), Err(ExplainError::Verify(_))));
+}
+
+/// Runs the second verifier: whether it accepted, and what it printed. `None` without a Python to run it.
+fn python(dir: &Path) -> Option<(bool, String, String)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/verify.py");
+    let output = Command::new("python3").arg(script).arg(dir).output().ok()?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Some((output.status.success(), text(output.stdout), text(output.stderr)))
+}
+
+#[test]
+fn the_second_verifier_agrees_to_the_last_unit() {
+    for world in [job(), small(), World::new(&[], [1, 2])] {
+        let dir = export(&world);
+        let Some((accepted, stdout, stderr)) = python(dir.path()) else {
+            println!("SKIPPED: python3 is not installed");
+            return;
+        };
+        assert!(accepted, "{stderr}");
+        let theirs: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        let ours = serde_json::to_value(Summary::of(&verify(dir.path()).unwrap())).unwrap();
+        let (theirs, ours) = (theirs.as_object().unwrap(), ours.as_object().unwrap());
+        assert!(theirs.keys().eq(ours.keys()), "{stdout}");
+        for (field, value) in ours.iter().filter(|(field, _)| *field != "epsilon") {
+            assert_eq!(&theirs[field], value, "{field}");
+        }
+        for (delta, epsilon) in ours["epsilon"].as_object().unwrap() {
+            let difference = theirs["epsilon"][delta].as_f64().unwrap() - epsilon.as_f64().unwrap();
+            assert!(difference.abs() < 1e-9, "{delta}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn the_second_verifier_refuses_what_the_first_refuses() {
+    let spoil: [fn(&Path, &World); 6] = [
+        |dir, world| {
+            let mut lines = world.bytes();
+            lines.swap(1, 2);
+            write_lines(dir, "ledger.jsonl", &lines);
+        },
+        |dir, _| fs::remove_file(head_file(dir, 5)).unwrap(),
+        |dir, _| {
+            let mut world = small();
+            world.change(2, |charge| charge.rho = tacit_privacy::Rho::from_units(12));
+            world.write(dir);
+        },
+        |dir, _| {
+            let mut fork = small();
+            fork.change_line(4, |line| line.time_bucket += 1);
+            fork.write_head(dir, 5);
+        },
+        |dir, world| {
+            let sign = |line: &tacit_privacy::record::Line| {
+                let context = tacit_round::keys::Context::Head;
+                world.helper.sign(context, &line.to_bytes().unwrap()).to_string().into_bytes()
+            };
+            write_lines(dir, "helper.sig", &world.helper_lines.iter().map(sign).collect::<Vec<_>>());
+        },
+        |dir, world| {
+            let mut other = small();
+            other.helper_lines.truncate(1);
+            other.write(dir);
+            write_lines(dir, "ledger.jsonl", &world.bytes());
+        },
+    ];
+    for (i, spoil) in spoil.into_iter().enumerate() {
+        let world = small();
+        let dir = export(&world);
+        spoil(dir.path(), &world);
+        let ours = verify(dir.path()).expect_err("spoilt").to_string();
+        let Some((accepted, _, stderr)) = python(dir.path()) else {
+            println!("SKIPPED: python3 is not installed");
+            return;
+        };
+        // Both name the same place: what stands before the first colon.
+        let place = |text: &str| text.trim().split(':').next().unwrap_or_default().to_owned();
+        assert!(!accepted && place(&stderr) == place(&ours), "case {i}: '{ours}' but '{stderr}'");
+    }
+}

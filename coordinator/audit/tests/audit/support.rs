@@ -1,0 +1,281 @@
+//! Makes small exports with real keys, and spoils them in chosen ways before or after signing.
+
+use std::fs;
+use std::path::Path;
+
+use tacit_privacy::noise::table::release_total_variation;
+use tacit_privacy::record::{Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead};
+use tacit_privacy::{Mechanism, Rho, Tier, canonical, merkle};
+use tacit_round::head::{self, SignedHead};
+use tacit_round::keys::{Context, SigningKey};
+use tacit_types::{Digest, RoundId, TaskId};
+use zeroize::Zeroizing;
+
+pub(crate) struct World {
+    pub(crate) coordinator: SigningKey,
+    pub(crate) helper: SigningKey,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) helper_lines: Vec<Line>,
+    pub(crate) models: Vec<Vec<u8>>,
+}
+
+/// What one round of a world is.
+#[derive(Clone, Copy)]
+pub(crate) enum Round {
+    Released(&'static str, u32),
+    Abandoned(&'static str, u32),
+    Restart,
+}
+
+pub(crate) fn mechanism(length: u32, sigma2: u64) -> Mechanism {
+    Mechanism {
+        tier: Tier::Helper,
+        length,
+        row_width: 1,
+        row_cap_milli: 1000,
+        history_max: 200,
+        nnz_max: 200.min(length),
+        steps: 400,
+        sigma2,
+        n_min: 900,
+        cohort_max: 1000,
+    }
+}
+
+/// 2 releases, 1 abandoned round, 1 restart.
+pub(crate) fn small() -> World {
+    let rounds = [
+        Round::Released("counts", 500),
+        Round::Abandoned("head_gram", 300),
+        Round::Restart,
+        Round::Released("factor_gradient", 3_200),
+    ];
+    World::new(&rounds, [1, 2])
+}
+
+impl World {
+    pub(crate) fn new(rounds: &[Round], seeds: [u8; 2]) -> Self {
+        let [coordinator, helper] = seeds.map(|seed| SigningKey::from_seed(&Zeroizing::new([seed; 32])));
+        let genesis = Genesis {
+            task: TaskId::new("films").unwrap(),
+            model_out_hash: canonical::digest(b"model 0"),
+            catalogue_hash: Digest([9; 32]),
+            rho_budget: Rho::from_units(1 << 64),
+        };
+        let mut world = Self {
+            coordinator,
+            helper,
+            lines: Vec::new(),
+            helper_lines: Vec::new(),
+            models: vec![b"model 0".to_vec()],
+        };
+        world.push(Event::Genesis(genesis));
+        for (i, round) in (1u32..).zip(rounds) {
+            world.add(i, *round);
+        }
+        world.rechain();
+        world
+    }
+
+    fn push(&mut self, event: Event) {
+        let seq = self.lines.len() as u64;
+        self.lines.push(Line {
+            schema: SCHEMA,
+            ledger_id: Digest([self.coordinator.public().0[0]; 32]),
+            generation: 1,
+            seq,
+            prev_hash: Digest([0; 32]),
+            keeper: Keeper::Coordinator,
+            time_bucket: 498_815 + 7 * seq,
+            event,
+        });
+    }
+
+    fn add(&mut self, round: u32, what: Round) {
+        match what {
+            Round::Restart => self.push(Event::Restarted {}),
+            Round::Abandoned(kind, length) => {
+                let charge = self.charge(round, kind, length);
+                let reason = "fewer than 948 contributions at the deadline".to_owned();
+                self.push(Event::Abandoned(Box::new(Abandoned { charge, contributors: 731, reason })));
+            }
+            Round::Released(kind, length) => {
+                let charge = self.charge(round, kind, length);
+                let model = format!("model {round}").into_bytes();
+                self.answer(&charge);
+                self.push(Event::Release(Box::new(Release {
+                    charge,
+                    contributors: 950 + round,
+                    set_digest: Digest([round as u8; 32]),
+                    sum_digest: Digest([7; 32]),
+                    helper_line_hash: Digest([0; 32]),
+                    model_out_hash: canonical::digest(&model),
+                })));
+                self.models.push(model);
+            }
+        }
+    }
+
+    fn charge(&self, round: u32, kind: &str, length: u32) -> Charge {
+        let mechanism = mechanism(length, if kind == "counts" { 2_000_000 } else { 600_000 });
+        Charge {
+            task: TaskId::new("films").unwrap(),
+            round: RoundId(round),
+            kind: kind.into(),
+            ticket_hash: Digest([round as u8 + 100; 32]),
+            model_in_hash: canonical::digest(self.models.last().unwrap()),
+            squared_sensitivity: mechanism.squared_sensitivity(),
+            total_variation: release_total_variation(&mechanism),
+            rho: mechanism.rho(),
+            rho_total: Rho::ZERO,
+            mechanism,
+            dishonest_milli: 50,
+            dropout_milli: 50,
+            sampler: Charge::SAMPLER.into(),
+            unit: Charge::UNIT.into(),
+            adjacency: Charge::ADJACENCY.into(),
+        }
+    }
+
+    /// Adds the helper's line for a release with this charge.
+    pub(crate) fn answer(&mut self, charge: &Charge) {
+        self.helper_lines.push(Line {
+            schema: SCHEMA,
+            ledger_id: Digest([77; 32]),
+            generation: 1,
+            seq: self.helper_lines.len() as u64,
+            prev_hash: Digest([0; 32]),
+            keeper: Keeper::Helper,
+            time_bucket: 498_800,
+            event: Event::Answered(Answered {
+                task: charge.task.clone(),
+                round: charge.round,
+                ticket_hash: charge.ticket_hash,
+                contributors: 950 + charge.round.0,
+                set_digest: Digest([charge.round.0 as u8; 32]),
+                mask_digest: Digest([8; 32]),
+            }),
+        });
+    }
+
+    /// Makes totals, chains and the hashes between the ledgers consistent again.
+    pub(crate) fn rechain(&mut self) {
+        self.total();
+        chain(&mut self.helper_lines);
+        for line in &mut self.lines {
+            let Event::Release(release) = &mut line.event else { continue };
+            let round = release.charge.round;
+            let own = |line: &&Line| matches!(&line.event, Event::Answered(a) if a.round == round);
+            if let Some(line) = self.helper_lines.iter().find(own) {
+                release.helper_line_hash = canonical::digest(&line.to_bytes().unwrap());
+            }
+        }
+        chain(&mut self.lines);
+    }
+
+    /// Sums the prices again.
+    fn total(&mut self) {
+        let mut total = Rho::ZERO;
+        for line in &mut self.lines {
+            if let Some(charge) = charge_mut(line) {
+                total = total.compose(charge.rho);
+                charge.rho_total = total;
+            }
+        }
+    }
+
+    /// Changes the charge of line `seq` and chains again, leaving totals as they are.
+    pub(crate) fn change(&mut self, seq: usize, change: impl FnOnce(&mut Charge)) {
+        change(charge_mut(&mut self.lines[seq]).unwrap());
+        chain(&mut self.lines);
+    }
+
+    /// Changes a released line and chains again.
+    pub(crate) fn change_release(&mut self, seq: usize, change: impl FnOnce(&mut Release)) {
+        let Event::Release(release) = &mut self.lines[seq].event else { panic!("line {seq} is not a release") };
+        change(release);
+        chain(&mut self.lines);
+    }
+
+    /// Changes a whole line and chains again.
+    pub(crate) fn change_line(&mut self, seq: usize, change: impl FnOnce(&mut Line)) {
+        change(&mut self.lines[seq]);
+        chain(&mut self.lines);
+    }
+
+    /// Changes a helper's answer and everything that follows from it.
+    pub(crate) fn change_answer(&mut self, seq: usize, change: impl FnOnce(&mut Answered)) {
+        let Event::Answered(answered) = &mut self.helper_lines[seq].event else { panic!("not an answer") };
+        change(answered);
+        chain(&mut self.helper_lines);
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        self.lines.iter().map(|line| line.to_bytes().unwrap()).collect()
+    }
+
+    pub(crate) fn signed_head(&self, size: usize) -> SignedHead {
+        let leaves: Vec<Digest> = self.bytes()[..size].iter().map(|line| merkle::leaf(line)).collect();
+        let last = &self.lines[size - 1];
+        let head = TreeHead {
+            ledger_id: last.ledger_id,
+            generation: last.generation,
+            size: size as u64,
+            root: merkle::root(&leaves),
+        };
+        SignedHead {
+            coordinator_signature: head::sign(&head, &self.coordinator).unwrap(),
+            helper_signature: head::sign(&head, &self.helper).unwrap(),
+            head,
+        }
+    }
+
+    /// Writes the whole export.
+    pub(crate) fn write(&self, dir: &Path) {
+        fs::create_dir_all(dir.join("heads")).unwrap();
+        fs::create_dir_all(dir.join("models")).unwrap();
+        let helper: Vec<Vec<u8>> = self.helper_lines.iter().map(|line| line.to_bytes().unwrap()).collect();
+        let signatures = helper.iter().map(|line| self.helper.sign(Context::Line, line).to_string().into_bytes());
+        write_lines(dir, "ledger.jsonl", &self.bytes());
+        write_lines(dir, "helper.sig", &signatures.collect::<Vec<_>>());
+        write_lines(dir, "helper.jsonl", &helper);
+        let (coordinator, helper) = (self.coordinator.public(), self.helper.public());
+        fs::write(dir.join("keys.json"), canonical::encode(&tacit_audit::Keys { coordinator, helper }).unwrap())
+            .unwrap();
+        for size in 1..=self.lines.len() {
+            self.write_head(dir, size);
+        }
+        for model in &self.models {
+            fs::write(dir.join(format!("models/{}.bin", canonical::digest(model))), model).unwrap();
+        }
+    }
+
+    pub(crate) fn write_head(&self, dir: &Path, size: usize) {
+        fs::write(head_file(dir, size), canonical::encode(&self.signed_head(size)).unwrap()).unwrap();
+    }
+}
+
+pub(crate) fn head_file(dir: &Path, size: usize) -> std::path::PathBuf {
+    dir.join(format!("heads/{size:08}.json"))
+}
+
+pub(crate) fn write_lines(dir: &Path, name: &str, lines: &[Vec<u8>]) {
+    let bytes: Vec<u8> = lines.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
+    fs::write(dir.join(name), bytes).unwrap();
+}
+
+fn charge_mut(line: &mut Line) -> Option<&mut Charge> {
+    match &mut line.event {
+        Event::Release(release) => Some(&mut release.charge),
+        Event::Abandoned(abandoned) => Some(&mut abandoned.charge),
+        _ => None,
+    }
+}
+
+fn chain(lines: &mut [Line]) {
+    let mut last = Digest([0; 32]);
+    for line in lines {
+        line.prev_hash = last;
+        last = canonical::digest(&line.to_bytes().unwrap());
+    }
+}

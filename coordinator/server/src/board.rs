@@ -1,0 +1,130 @@
+//! What request handlers may know without asking the driver: the open ticket, the current model, and the pace.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rand::TryRng;
+use tacit_round::seal::SEALED_LEN;
+use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_types::{Digest, Timestamp};
+
+/// Check-ins a second the coordinator asks its fleet to stay below.
+const CHECK_INS_PER_SECOND: f64 = 500.0;
+
+/// A round that takes contributions.
+#[derive(Debug)]
+pub struct OpenRound {
+    /// The ticket as every device gets it.
+    pub signed: SignedTicket,
+    /// Its content.
+    pub ticket: Ticket,
+    /// Its hash.
+    pub hash: Digest,
+    /// When it opened.
+    pub opened: Timestamp,
+}
+
+impl OpenRound {
+    /// Bytes of one contribution's vector.
+    pub fn vector_bytes(&self) -> usize {
+        4 * self.ticket.mechanism.length as usize
+    }
+
+    /// Bytes one upload may hold in memory.
+    pub fn upload_bytes(&self) -> usize {
+        self.vector_bytes() + SEALED_LEN
+    }
+}
+
+/// What is published.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// Newest model.
+    pub model: Digest,
+    /// Catalogue.
+    pub catalogue: Digest,
+    /// Number of the newest round that ended.
+    pub round: u32,
+    /// Rounds planned.
+    pub rounds_planned: u32,
+    /// Whether the task is complete.
+    pub finished: bool,
+}
+
+/// The board. Written by the driver, read by handlers.
+pub struct Board {
+    cohort: u32,
+    open: RwLock<Option<Arc<OpenRound>>>,
+    published: RwLock<Option<Published>>,
+    received: AtomicU32,
+}
+
+impl Board {
+    /// An empty board of a task with this cohort.
+    pub fn new(cohort: u32) -> Self {
+        Self { cohort, open: RwLock::new(None), published: RwLock::new(None), received: AtomicU32::new(0) }
+    }
+
+    /// The open round.
+    pub fn open(&self) -> Option<Arc<OpenRound>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Offers a round, or nothing.
+    pub fn set_open(&self, round: Option<OpenRound>, received: u32) {
+        self.received.store(received, Ordering::Relaxed);
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = round.map(Arc::new);
+    }
+
+    /// What is published; `None` until recovery is done.
+    pub fn published(&self) -> Option<Published> {
+        *self.published.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces what is published.
+    pub fn set_published(&self, published: Published) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(published);
+    }
+
+    /// Durable contributions of the open round.
+    pub fn received(&self) -> u32 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Notes durable contributions.
+    pub fn set_received(&self, received: u32) {
+        self.received.store(received, Ordering::Relaxed);
+    }
+
+    /// Devices a round takes.
+    pub fn cohort(&self) -> u32 {
+        self.cohort
+    }
+
+    /// When a device should come back, in milliseconds: when the round is expected to end, spread so that the whole cohort
+    /// returns below [`CHECK_INS_PER_SECOND`]. Depends on public progress only.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just before")]
+    pub fn retry_after_ms(&self, now: Timestamp) -> u64 {
+        let spread = (f64::from(self.cohort) / CHECK_INS_PER_SECOND * 1000.0).max(200.0);
+        let wait = 200.0 + self.expected_rest_ms(now) + unit_random() * spread;
+        wait.clamp(200.0, 3_600_000.0) as u64
+    }
+
+    /// Time the open round still needs at its pace so far.
+    fn expected_rest_ms(&self, now: Timestamp) -> f64 {
+        let received = f64::from(self.received());
+        match self.open() {
+            Some(round) if received > 0.0 => {
+                let rest = (f64::from(self.cohort) - received).max(0.0);
+                let until_deadline = round.ticket.deadline.millis_since(now) as f64;
+                (now.millis_since(round.opened) as f64 / received * rest).min(until_deadline)
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+/// Uniform in [0, 1): spreads devices, protects nothing.
+fn unit_random() -> f64 {
+    f64::from(rand::rngs::SysRng.try_next_u32().unwrap_or(0)) / 2f64.powi(32)
+}

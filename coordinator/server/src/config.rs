@@ -1,0 +1,139 @@
+//! The coordinator's configuration file.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tacit_round::keys::PublicKey;
+use tacit_types::{Delta, Epsilon, TaskId};
+
+use crate::error::ServerError;
+
+/// One TOML file; every key is known or refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// Folder for durable state.
+    pub state: PathBuf,
+    /// Certificates of this server.
+    pub tls: Tls,
+    /// Where the helper is.
+    pub helper: Helper,
+    /// Keys that sign tickets and ledger heads.
+    pub signing: Signing,
+    /// How devices get certificates.
+    pub enrolment: Enrolment,
+    /// What is trained.
+    pub task: Task,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM, readable by the owner only.
+    pub key: PathBuf,
+    /// Root certificate of the deployment, PEM.
+    pub root: PathBuf,
+}
+
+/// `[helper]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Helper {
+    /// `https://host:port`.
+    pub address: String,
+    /// Name in its certificate.
+    pub server_name: String,
+    /// Its identity key, hexadecimal.
+    pub identity_key: PublicKey,
+}
+
+/// `[signing]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signing {
+    /// Ed25519 seed, hexadecimal, readable by the owner only. Not the TLS key.
+    pub key: PathBuf,
+}
+
+/// `[enrolment]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// Issuing certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM, readable by the owner only.
+    pub key: PathBuf,
+    /// SHA-256 digests of single-use tokens, one in hexadecimal a line.
+    pub tokens: PathBuf,
+}
+
+/// `[task]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Name.
+    pub name: TaskId,
+    /// Catalogue file, one item a line; its line count is the catalogue length.
+    pub catalogue: PathBuf,
+    /// Epsilon of the whole task for one device, at `delta`.
+    pub epsilon: Epsilon,
+    /// Delta the epsilon is stated at.
+    pub delta: Delta,
+    /// Devices a round takes; it closes when all have reported or at the deadline.
+    pub cohort: u32,
+    /// Assumed share of devices that drop out, 0 to below 1.
+    #[serde(default = "five_percent")]
+    pub dropout: f64,
+    /// Assumed share of devices that are dishonest, 0 to below 1.
+    #[serde(default = "five_percent")]
+    pub dishonest: f64,
+    /// How long a round waits for its cohort, in seconds.
+    #[serde(default = "ten_minutes")]
+    pub deadline_seconds: u64,
+    /// Interactions of one device that may enter a vector.
+    #[serde(default = "history_max")]
+    pub history_max: u32,
+    /// Factor-gradient rounds, instead of the planner's choice.
+    pub rounds: Option<u32>,
+    /// Number of factors, instead of the planner's choice.
+    pub factors: Option<u32>,
+}
+
+fn five_percent() -> f64 {
+    0.05
+}
+fn ten_minutes() -> u64 {
+    600
+}
+fn history_max() -> u32 {
+    1024
+}
+
+impl Config {
+    /// Checks what TOML types cannot.
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] naming the key.
+    pub fn check(&self) -> Result<(), ServerError> {
+        let task = &self.task;
+        let rules = [
+            ("task.cohort must be from 2 to 1000000", (2..=1_000_000).contains(&task.cohort)),
+            ("task.dropout must be from 0 to below 1", (0.0..1.0).contains(&task.dropout)),
+            ("task.dishonest must be from 0 to below 1", (0.0..1.0).contains(&task.dishonest)),
+            ("task.deadline_seconds must be from 1 to 604800", (1..=604_800).contains(&task.deadline_seconds)),
+            ("task.history_max must be from 1 to 1048576", (1..=1_048_576).contains(&task.history_max)),
+            ("task.rounds must be from 1 to 64", task.rounds.is_none_or(|rounds| (1..=64).contains(&rounds))),
+            ("task.factors must be from 1 to 512", task.factors.is_none_or(|factors| (1..=512).contains(&factors))),
+            ("helper.address must start with https://", self.helper.address.starts_with("https://")),
+        ];
+        match rules.iter().find(|(_, holds)| !holds) {
+            Some((rule, _)) => Err(ServerError::OperatorConfig((*rule).to_owned())),
+            None => Ok(()),
+        }
+    }
+}

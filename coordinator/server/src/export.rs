@@ -1,0 +1,64 @@
+//! Writes what auditors get: exact ledger lines, signed heads, keys and models, each file whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use tacit_round::keys::SigningKey;
+use tacit_round::policy::published;
+
+use crate::error::ServerError;
+use crate::helper::HelperClient;
+use crate::ledger::Ledger;
+use crate::objects::Objects;
+use crate::store::Store;
+
+/// Writes the export folder anew from durable state.
+///
+/// # Errors
+/// [`ServerError::StorageUnavailable`].
+pub fn write(
+    folder: &Path,
+    store: &Store,
+    ledger: &Ledger,
+    objects: &Objects,
+    signing: &SigningKey,
+    helper: &HelperClient,
+) -> Result<(), ServerError> {
+    fs::create_dir_all(folder.join("heads"))?;
+    fs::create_dir_all(folder.join("models"))?;
+    for hash in ledger.lines().iter().filter_map(published) {
+        let to = folder.join("models").join(format!("{hash}.bin"));
+        if !to.exists() {
+            let bytes = objects.get(hash).ok_or_else(|| ServerError::StorageUnavailable(format!("model {hash}")))?;
+            replace(&to, &bytes)?;
+        }
+    }
+    let keys = serde_json::json!({ "coordinator": signing.public(), "helper": helper.identity_key() });
+    replace(&folder.join("keys.json"), &tacit_privacy::canonical::encode(&keys)?)?;
+    let helper_lines = store.helper_lines()?;
+    replace(&folder.join("helper.jsonl"), &lines(helper_lines.iter().map(|(line, _)| line.as_slice())))?;
+    let signatures: Vec<String> = helper_lines.iter().map(|(_, signature)| hex::encode(signature)).collect();
+    replace(&folder.join("helper.sig"), &lines(signatures.iter().map(String::as_bytes)))?;
+    replace(&folder.join("ledger.jsonl"), &lines(ledger.bytes().iter().map(Vec::as_slice)))?;
+    for (size, json) in store.heads()? {
+        let path = folder.join("heads").join(format!("{size:08}.json"));
+        if !path.exists() {
+            replace(&path, json.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn lines<'a>(all: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    all.flat_map(|line| [line, b"\n"].concat()).collect()
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServerError> {
+    let temporary = path.with_extension("tmp");
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Client of the helper: asks for countersignatures, admission and the mask sum, and checks every signature.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tacit_privacy::canonical;
+use tacit_privacy::record::{Answered, Event, Keeper, Line, TreeHead};
+use tacit_proto::v1;
+use tacit_proto::v1::helper_client::HelperClient as Grpc;
+use tacit_proto::v1::release_response::Part;
+use tacit_round::helper::SealedSeed;
+use tacit_round::keys::{Context, PublicKey, SignatureBytes};
+use tacit_types::Digest;
+use tacit_wire::files;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+
+use crate::config::Config;
+use crate::error::ServerError;
+
+/// Seeds a message carries.
+const SEEDS_PER_MESSAGE: usize = 256;
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// The helper as the coordinator sees it.
+#[derive(Clone)]
+pub struct HelperClient {
+    grpc: Grpc<Channel>,
+    identity_key: PublicKey,
+}
+
+/// A checked answer to a release.
+pub struct HelperAnswer {
+    /// Exact bytes of the helper's ledger line.
+    pub line: Vec<u8>,
+    /// Its position in the helper's ledger.
+    pub seq: u64,
+    /// Signature over the line.
+    pub signature: SignatureBytes,
+    /// What the line says.
+    pub answered: Answered,
+    /// Mask sum, little-endian u32.
+    pub mask_sum: Vec<u8>,
+}
+
+impl HelperClient {
+    /// A client that connects when first used.
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] naming the file or key.
+    pub fn new(config: &Config) -> Result<Self, ServerError> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(files::read_text(&config.tls.root)?))
+            .identity(Identity::from_pem(
+                files::read_text(&config.tls.certificate)?,
+                files::read_secret(&config.tls.key)?.as_str(),
+            ))
+            .domain_name(&config.helper.server_name)
+            .assume_http2(true);
+        let bad = |error: tonic::transport::Error| ServerError::OperatorConfig(format!("helper.address: {error}"));
+        let channel = Endpoint::from_shared(config.helper.address.clone())
+            .map_err(bad)?
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .tls_config(tls)
+            .map_err(bad)?
+            .connect_lazy();
+        let grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { grpc, identity_key: config.helper.identity_key })
+    }
+
+    /// The helper's public identity key.
+    pub fn identity_key(&self) -> PublicKey {
+        self.identity_key
+    }
+
+    /// Asks for the sealing key and countersignature of a draft.
+    ///
+    /// # Errors
+    /// [`ServerError::HelperUnavailable`] or [`ServerError::HelperRefused`].
+    pub async fn countersign(&self, draft: Vec<u8>) -> Result<(Vec<u8>, SignatureBytes), ServerError> {
+        let request = v1::CountersignRequest { draft: draft.into() };
+        let answer = self.grpc.clone().countersign(request).await.map_err(from_status)?.into_inner();
+        let signature = self.checked(Context::Ticket, &answer.ticket, &answer.signature)?;
+        Ok((answer.ticket.to_vec(), signature))
+    }
+
+    /// Asks for the countersignature of a ledger head.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`].
+    pub async fn countersign_head(
+        &self,
+        head: &TreeHead,
+        coordinator: &SignatureBytes,
+    ) -> Result<SignatureBytes, ServerError> {
+        let bytes = canonical::encode(head)?;
+        let request = v1::CountersignHeadRequest {
+            head: bytes.clone().into(),
+            coordinator_signature: Bytes::copy_from_slice(&coordinator.0),
+        };
+        let answer = self.grpc.clone().countersign_head(request).await.map_err(from_status)?.into_inner();
+        self.checked(Context::Head, &bytes, &answer.signature)
+    }
+
+    /// Asks whether one seed opens.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`].
+    pub async fn admits(&self, ticket: Digest, seed: &SealedSeed) -> Result<bool, ServerError> {
+        let request = v1::AdmitRequest { ticket_hash: copy(&ticket.0), seeds: vec![to_proto(seed)] };
+        let answer = self.grpc.clone().admit(request).await.map_err(from_status)?.into_inner();
+        Ok(answer.opens == [true])
+    }
+
+    /// Asks for the mask sum of exactly this set.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`]; a signature or digest that does not hold counts as a refusal.
+    pub async fn release(&self, ticket: Digest, seeds: &[SealedSeed]) -> Result<HelperAnswer, ServerError> {
+        let messages: Vec<_> = seeds
+            .chunks(SEEDS_PER_MESSAGE)
+            .map(|part| v1::ReleaseRequest { ticket_hash: copy(&ticket.0), seeds: part.iter().map(to_proto).collect() })
+            .collect();
+        let stream = tokio_stream::iter(messages);
+        let mut answer = self.grpc.clone().release(stream).await.map_err(from_status)?.into_inner();
+        let (mut header, mut mask_sum) = (None, Vec::new());
+        while let Some(message) = answer.message().await.map_err(from_status)? {
+            match message.part {
+                Some(Part::Header(part)) => header = Some(part),
+                Some(Part::Chunk(part)) => mask_sum.extend_from_slice(&part),
+                None => {}
+            }
+        }
+        let header = header.ok_or_else(|| refused("an answer without a header"))?;
+        self.check_answer(ticket, header, mask_sum)
+    }
+
+    /// Tells the helper to erase a round's key.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`].
+    pub async fn abandon(&self, ticket: Digest) -> Result<(), ServerError> {
+        let request = v1::AbandonRequest { ticket_hash: copy(&ticket.0) };
+        self.grpc.clone().abandon(request).await.map(drop).map_err(from_status)
+    }
+
+    fn check_answer(
+        &self,
+        ticket: Digest,
+        header: v1::AnswerHeader,
+        mask_sum: Vec<u8>,
+    ) -> Result<HelperAnswer, ServerError> {
+        let signature = self.checked(Context::Line, &header.line, &header.signature)?;
+        let line = Line::from_bytes(&header.line).map_err(|error| refused(&error.to_string()))?;
+        match line.event {
+            Event::Answered(answered)
+                if line.keeper == Keeper::Helper
+                    && answered.ticket_hash == ticket
+                    && answered.mask_digest == canonical::digest(&mask_sum) =>
+            {
+                Ok(HelperAnswer { line: header.line.to_vec(), seq: line.seq, signature, answered, mask_sum })
+            }
+            _ => Err(refused("its line does not fit its answer")),
+        }
+    }
+
+    fn checked(&self, context: Context, message: &[u8], signature: &[u8]) -> Result<SignatureBytes, ServerError> {
+        let signature =
+            signature.try_into().map(SignatureBytes).map_err(|_| refused("a signature of the wrong length"))?;
+        if self.identity_key.verifies(context, message, &signature) {
+            Ok(signature)
+        } else {
+            Err(refused("its signature is not of helper.identity_key"))
+        }
+    }
+}
+
+fn copy(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
+fn to_proto(seed: &SealedSeed) -> v1::SealedSeed {
+    v1::SealedSeed {
+        contribution_id: copy(&seed.contribution.0),
+        sealed_seed: copy(&seed.sealed),
+        digest: copy(&seed.digest.0),
+    }
+}
+
+fn refused(what: &str) -> ServerError {
+    ServerError::HelperRefused(what.to_owned())
+}
+
+/// What the helper says for good against what passes.
+fn from_status(status: Status) -> ServerError {
+    match status.code() {
+        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound | Code::AlreadyExists | Code::OutOfRange => {
+            ServerError::HelperRefused(status.message().to_owned())
+        }
+        _ => ServerError::HelperUnavailable(status.to_string()),
+    }
+}

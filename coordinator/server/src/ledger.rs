@@ -1,0 +1,143 @@
+//! The release ledger in memory: what the next line says, and the tree over all lines.
+
+use tacit_privacy::Rho;
+use tacit_privacy::canonical::digest;
+use tacit_privacy::merkle;
+use tacit_privacy::record::{Event, Keeper, Line, SCHEMA, TreeHead, time_bucket};
+use tacit_round::head::{LoggedLine, SignedHead};
+use tacit_round::policy::published;
+use tacit_types::{Digest, Timestamp};
+
+use crate::error::ServerError;
+use crate::store::Store;
+
+/// The ledger. Lines are appended in the store first and noted here after.
+pub struct Ledger {
+    id: Digest,
+    lines: Vec<Line>,
+    bytes: Vec<Vec<u8>>,
+    leaves: Vec<Digest>,
+}
+
+/// Raised by hand when state is restored from a backup.
+const GENERATION: u32 = 1;
+
+impl Ledger {
+    /// Reads the ledger, checking its chain; a new one gets the random `new_id`.
+    ///
+    /// # Errors
+    /// [`ServerError::StorageUnavailable`] naming the line that is damaged: never guess, refuse to start.
+    pub fn load(store: &Store, new_id: Digest) -> Result<Self, ServerError> {
+        let mut ledger = Self { id: new_id, lines: vec![], bytes: vec![], leaves: vec![] };
+        for (seq, bytes) in store.lines()?.into_iter().enumerate() {
+            let damaged = |what: &str| ServerError::StorageUnavailable(format!("ledger line {seq}: {what}"));
+            let line = Line::from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))?;
+            if seq == 0 {
+                ledger.id = line.ledger_id;
+            }
+            if line.seq != seq as u64 || line.prev_hash != ledger.last_hash() || line.ledger_id != ledger.id {
+                return Err(damaged("it does not follow the line before it"));
+            }
+            ledger.note(line, bytes);
+        }
+        Ok(ledger)
+    }
+
+    /// The next line saying `event`, with its exact bytes.
+    ///
+    /// # Errors
+    /// [`ServerError::Internal`] never for well-formed events.
+    pub fn next(&self, event: Event, now: Timestamp) -> Result<(Line, Vec<u8>), ServerError> {
+        let last = self.lines.last().map_or(0, |line| line.time_bucket);
+        let line = Line {
+            schema: SCHEMA,
+            ledger_id: self.id,
+            generation: GENERATION,
+            seq: self.lines.len() as u64,
+            prev_hash: self.last_hash(),
+            keeper: Keeper::Coordinator,
+            // A clock that went back must not make the ledger go back.
+            time_bucket: time_bucket(now).max(last),
+            event,
+        };
+        let bytes = line.to_bytes()?;
+        Ok((line, bytes))
+    }
+
+    /// Notes a line that is durable.
+    pub fn note(&mut self, line: Line, bytes: Vec<u8>) {
+        self.leaves.push(merkle::leaf(&bytes));
+        self.lines.push(line);
+        self.bytes.push(bytes);
+    }
+
+    fn last_hash(&self) -> Digest {
+        self.bytes.last().map_or(Digest([0; 32]), |bytes| digest(bytes))
+    }
+
+    /// Every line.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Exact bytes of every line.
+    pub fn bytes(&self) -> &[Vec<u8>] {
+        &self.bytes
+    }
+
+    /// Whether nothing was ever recorded.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// What all lines so far cost one device that took part in everything.
+    pub fn spent(&self) -> Rho {
+        self.lines.iter().filter_map(Line::charge).fold(Rho::ZERO, |sum, charge| sum.compose(charge.rho))
+    }
+
+    /// Sampler distance of all lines so far, units of 2^-128.
+    pub fn total_variation(&self) -> u128 {
+        self.lines.iter().filter_map(Line::charge).map(|charge| charge.total_variation).sum()
+    }
+
+    /// Number of releases that made a model.
+    pub fn releases(&self) -> usize {
+        self.lines.iter().filter(|line| matches!(line.event, Event::Release(_))).count()
+    }
+
+    /// Number of the newest round, 0 before the first.
+    pub fn last_round(&self) -> u32 {
+        self.lines.iter().filter_map(Line::charge).map(|charge| charge.round.0).max().unwrap_or(0)
+    }
+
+    /// Newest published model and the position of the line that published it.
+    pub fn current_model(&self) -> Option<(Digest, u64)> {
+        self.lines.iter().rev().find_map(|line| published(line).map(|model| (model, line.seq)))
+    }
+
+    /// Random name of this ledger.
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// Commitment to every line so far.
+    pub fn head(&self) -> TreeHead {
+        TreeHead {
+            ledger_id: self.id,
+            generation: GENERATION,
+            size: self.leaves.len() as u64,
+            root: merkle::root(&self.leaves),
+        }
+    }
+
+    /// Line `seq` with its proof under `head`, which must be the newest.
+    pub fn logged(&self, seq: u64, head: SignedHead) -> Option<LoggedLine> {
+        let index = usize::try_from(seq).ok()?;
+        Some(LoggedLine {
+            line: String::from_utf8(self.bytes.get(index)?.clone()).ok()?,
+            seq,
+            proof: merkle::inclusion_proof(&self.leaves, index)?,
+            head,
+        })
+    }
+}
