@@ -100,18 +100,9 @@ pub async fn serve(
     let serving = async {
         tokio::select! {
             served = serving => served.map_err(|error| ServerError::Internal(error.to_string())),
-            () = drain_deadline(&shutdown) => Ok(()),
+            () = shutdown.drained() => Ok(()),
         }
     };
     let (driven, served) = tokio::join!(driving, serving);
     driven.and(served)
-}
-
-/// Ends when connections that outlive the drain must be closed hard.
-async fn drain_deadline(shutdown: &Shutdown) {
-    shutdown.drain.cancelled().await;
-    tokio::select! {
-        () = shutdown.close.cancelled() => {}
-        () = tokio::time::sleep(listener::DRAIN_DEADLINE) => shutdown.close.cancel(),
-    }
 }

@@ -41,8 +41,16 @@ impl Shutdown {
     /// Starts the drain and closes hard once its deadline has passed.
     pub async fn begin(&self) {
         self.drain.cancel();
-        sleep(DRAIN_DEADLINE).await;
-        self.close.cancel();
+        self.drained().await;
+    }
+
+    /// Waits for the drain to begin and then for its deadline, and closes hard what is left.
+    pub async fn drained(&self) {
+        self.drain.cancelled().await;
+        tokio::select! {
+            () = self.close.cancelled() => {}
+            () = sleep(DRAIN_DEADLINE) => self.close.cancel(),
+        }
     }
 }
 

@@ -1,0 +1,57 @@
+//! Checks, reports on and explains an exported release ledger.
+
+use std::path::PathBuf;
+
+use crate::Folder;
+use crate::failure::Failure;
+
+/// Subcommands.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Check chain, tree, signatures and arithmetic; exit 0 when all hold, 1 naming the first wrong line.
+    #[command(after_help = "Example: tacit audit verify state/ledger")]
+    Verify(Folder),
+    /// Verify, then write `report.html` and `report.json`.
+    #[command(after_help = "Example: tacit audit report state/ledger --out report")]
+    Report {
+        /// Export folder.
+        dir: PathBuf,
+        /// Folder to write into.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Say in plain words what one line means for one person.
+    #[command(after_help = "Example: tacit audit explain state/ledger 2")]
+    Explain {
+        /// Export folder.
+        dir: PathBuf,
+        /// Line number, from 0.
+        seq: u64,
+    },
+}
+
+pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Verify(folder) => {
+            let verified = tacit_audit::verify(&folder.dir)?;
+            verified.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            println!("{}", serde_json::to_string(&tacit_audit::Summary::of(&verified))?);
+        }
+        Command::Report { dir, out } => {
+            let (html, _) = write_report(dir, out)?;
+            println!("{}", html.display());
+        }
+        Command::Explain { dir, seq } => println!("{}", tacit_audit::explain(dir, *seq)?),
+    }
+    Ok(())
+}
+
+/// Verifies an export and writes its report; gives the paths of the two files.
+pub(crate) fn write_report(dir: &std::path::Path, out: &std::path::Path) -> Result<(PathBuf, PathBuf), Failure> {
+    let report = tacit_audit::report(&tacit_audit::verify(dir)?);
+    std::fs::create_dir_all(out)?;
+    let (html, json) = (out.join("report.html"), out.join("report.json"));
+    std::fs::write(&html, report.html)?;
+    std::fs::write(&json, report.json)?;
+    Ok((html, json))
+}

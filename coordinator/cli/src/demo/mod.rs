@@ -1,0 +1,99 @@
+//! A whole federation on one machine: makes a throw-away deployment, supervises the real processes, measures, reports.
+
+mod children;
+mod evaluate;
+mod output;
+mod world;
+
+use std::path::PathBuf;
+
+use tacit_data::{Dataset, LoadOptions, SyntheticSpec};
+use tacit_server::job::Job;
+use tacit_types::{Delta, Epsilon};
+use tacit_wire::clock;
+
+use crate::failure::Failure;
+
+/// Delta every figure of the demo is stated at.
+const DELTA: f64 = 1e-5;
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// CSV of held-out interactions to evaluate on.
+    #[arg(long, requires = "data")]
+    test: Option<PathBuf>,
+    /// Privacy budget of one device over the whole run, at delta 1e-5.
+    #[arg(long, default_value_t = 8.0)]
+    epsilon: f64,
+    /// Factor-gradient rounds, instead of the planner's choice.
+    #[arg(long)]
+    rounds: Option<u32>,
+    /// Number of factors, instead of the planner's choice.
+    #[arg(long)]
+    factors: Option<u32>,
+    /// Devices: the first N users of the data (generated: 1500).
+    #[arg(long)]
+    users: Option<usize>,
+    /// Seed of the generator, the hold-out and the comparison models; never of privacy noise.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Keep keys, devices, state and logs in this new folder.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// One JSON object on standard output; progress goes to standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    let epsilon = Epsilon::new(options.epsilon).map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+    let delta = Delta::new(DELTA)?;
+    let data = load(&options)?;
+    let devices = u32::try_from(data.users.len())?;
+    if devices < 4 {
+        return Err(Failure::input(format!("{devices} users are too few: a round needs a cohort of at least 4")));
+    }
+    crate::device::check_file_limit(devices)?;
+    let start = clock::now();
+    let world = world::World::create(&options, &data, epsilon, delta)?;
+    eprintln!(
+        "{}: {devices} devices, {} items; assuming dishonest share {} and dropouts {}",
+        data.name,
+        data.items.len(),
+        world::DISHONEST,
+        world::DROPOUT
+    );
+
+    let ran = children::run(&world, devices)?;
+    let wall_seconds = clock::now().millis_since(start) as f64 / 1000.0;
+    let job: Job = world.job()?;
+    let model = world.final_model()?;
+    eprintln!("comparing with models trained beside it, never on the wire ...");
+    let rows = evaluate::rows(&data, &job, &model, options.seed);
+    let (report, _) = crate::audit::write_report(&world.ledger(), &world.report())?;
+    let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
+    let showcase = output::showcase(&world, &data)?;
+    if options.json {
+        println!("{}", serde_json::to_string(&outcome)?);
+    } else {
+        print!("{}{showcase}", outcome.render());
+    }
+    world.clean_up()
+}
+
+fn load(options: &Options) -> Result<Dataset, Failure> {
+    match &options.data {
+        Some(path) => {
+            let load = LoadOptions { test: options.test.clone(), users: options.users, seed: options.seed };
+            tacit_data::load(path, &load).map_err(Failure::input)
+        }
+        None => {
+            let spec = SyntheticSpec { users: options.users.unwrap_or(1500), seed: options.seed, ..Default::default() };
+            Ok(tacit_data::synthetic(&spec))
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the demo says at its end: a table for people, one object for scripts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tacit_data::Dataset;
+use tacit_model::interaction::Interaction;
+use tacit_privacy::convert::{CONVERSION, epsilon};
+use tacit_sdk::{Recommendation, Recommender};
+use tacit_server::job::Job;
+use tacit_types::{Delta, Timestamp};
+
+use super::children::Ran;
+use super::evaluate::Row;
+use super::world::World;
+use crate::failure::Failure;
+
+/// Deltas epsilon is stated at.
+const DELTAS: [(&str, f64); 3] = [("1e-5", 1e-5), ("1e-6", 1e-6), ("1e-8", 1e-8)];
+
+/// Everything the demo found out.
+#[derive(Serialize)]
+pub(super) struct Outcome {
+    rows: Vec<Row>,
+    epsilon: BTreeMap<&'static str, f64>,
+    conversion: &'static str,
+    rho: f64,
+    releases: usize,
+    devices: usize,
+    items: usize,
+    signal: f64,
+    bytes_up_per_device: u64,
+    bytes_down_per_device: u64,
+    wall_seconds: f64,
+    durable_commit_share: f64,
+    peak_rss_bytes: u64,
+    fallback: bool,
+    report: PathBuf,
+    ledger: PathBuf,
+}
+
+impl Outcome {
+    #[allow(clippy::too_many_arguments, reason = "one place where the demo's threads come together")]
+    pub(super) fn collect(
+        world: &World,
+        data: &Dataset,
+        job: &Job,
+        ran: &Ran,
+        rows: Vec<Row>,
+        wall_seconds: f64,
+        report: PathBuf,
+    ) -> Result<Self, Failure> {
+        let verified = tacit_audit::verify(&world.ledger())?;
+        let devices = data.users.len();
+        let mut stated = BTreeMap::new();
+        for (name, value) in DELTAS {
+            stated.insert(name, epsilon(verified.rho_total, verified.total_variation, Delta::new(value)?));
+        }
+        let summary = &ran.summary;
+        Ok(Self {
+            rows,
+            epsilon: stated,
+            conversion: CONVERSION,
+            rho: verified.rho_total.to_f64_up(),
+            releases: verified.releases().count(),
+            devices,
+            items: data.items.len(),
+            signal: job.signal,
+            bytes_up_per_device: summary.bytes_up / devices as u64,
+            bytes_down_per_device: summary.bytes_down / devices as u64,
+            wall_seconds,
+            durable_commit_share: summary.commit_seconds / summary.active_seconds.max(1e-9),
+            peak_rss_bytes: ran.peak_rss_bytes,
+            fallback: job.fallback,
+            report,
+            ledger: world.ledger(),
+        })
+    }
+
+    /// The table a person reads.
+    pub(super) fn render(&self) -> String {
+        let mut text = String::new();
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(
+            out,
+            "\n{} devices, {} items, {} private releases in {:.0} s",
+            self.devices, self.items, self.releases, self.wall_seconds
+        )?;
+        if self.fallback {
+            writeln!(
+                out,
+                "The signal q = {:.1} is below the planner's floor of {}: item factors were not trained.\n\
+                 Devices rank by private popularity; recency acts through what they have already seen.",
+                self.signal,
+                tacit_model::recipe::SIGNAL_MIN
+            )?;
+        }
+        write!(out, "privacy loss of one device that joined every round:")?;
+        for (delta, _) in DELTAS {
+            write!(out, "  epsilon {:.3} at delta {delta}", self.epsilon[delta])?;
+        }
+        writeln!(out, "\n  (rho {:.4}; {})\n", self.rho, self.conversion)?;
+        writeln!(
+            out,
+            "{:<34}{:>8}{:>9}{:>11}{:>12}{:>13}",
+            "", "HR@10", "NDCG@10", "Recall@20", "HR@10 (99)", "NDCG@10 (99)"
+        )?;
+        for row in &self.rows {
+            let figure = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+            writeln!(
+                out,
+                "{:<34}{:>8}{:>9}{:>11}{:>12}{:>13}",
+                label(row.model),
+                figure(row.hr_at_10),
+                figure(row.ndcg_at_10),
+                figure(row.recall_at_20),
+                figure(row.hr_at_10_sampled),
+                figure(row.ndcg_at_10_sampled)
+            )?;
+        }
+        writeln!(out, "full ranking of everything not seen; (99): against 99 published negatives\n")?;
+        writeln!(
+            out,
+            "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device time; peak memory {} MB",
+            self.bytes_up_per_device / 1000,
+            self.bytes_down_per_device / 1000,
+            100.0 * self.durable_commit_share,
+            self.peak_rss_bytes / 1_000_000
+        )?;
+        writeln!(out, "report  {}\nledger  {}", self.report.display(), self.ledger.display())
+    }
+}
+
+fn label(model: &str) -> &str {
+    match model {
+        "popularity" => "private popularity, full epsilon",
+        "federated" => "private federated (this run)",
+        "noise_free" => "same model, no noise",
+        "central_ials" => "central iALS, no privacy",
+        other => other,
+    }
+}
+
+/// One device's list, then the list after one more interaction, with titles.
+pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure> {
+    let busiest = (0..data.users.len()).find(|&user| (10..60).contains(&data.users[user].len())).unwrap_or(0);
+    let mut recommender = Recommender::open(&world.device(u32::try_from(busiest)?))?;
+    let mut out = format!("\nDevice {busiest}, offline, after {} interactions:\n", recommender.recent().len());
+    let before = recommender.recommend(8);
+    list(&mut out, data, &before)?;
+    // Something further down, so that the change shows.
+    let Some(chosen) = before.last().copied() else { return Ok(out) };
+    let newest = recommender.recent().iter().filter_map(|one| one.timestamp).max();
+    let timed = recommender.recent().iter().all(|one| one.timestamp.is_some());
+    recommender.record(Interaction {
+        item: chosen.item,
+        timestamp: newest.filter(|_| timed).map(|at| Timestamp(at.0 + 1)),
+        value: 1.0,
+        kind: tacit_model::interaction::InteractionKind::View,
+    })?;
+    writeln!(out, "the same device after one view of \"{}\":", data.items[chosen.item.0 as usize].title)?;
+    list(&mut out, data, &recommender.recommend(8))?;
+    Ok(out)
+}
+
+fn list(out: &mut String, data: &Dataset, recommended: &[Recommendation]) -> std::fmt::Result {
+    for (rank, one) in recommended.iter().enumerate() {
+        let item = &data.items[one.item.0 as usize];
+        writeln!(out, "  {:>2}. {:<48} {}", rank + 1, item.title, item.categories.join(", "))?;
+    }
+    Ok(())
+}

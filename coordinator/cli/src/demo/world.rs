@@ -1,0 +1,202 @@
+//! The throw-away deployment of a demo: folders, keys, configuration files, and each user's interactions.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use tacit_data::Dataset;
+use tacit_model::spectral::SpectralModel;
+use tacit_round::policy::published;
+use tacit_server::job::Job;
+use tacit_types::{Delta, Epsilon};
+
+use super::Options;
+use crate::failure::Failure;
+use crate::pki;
+
+/// Share of devices assumed dishonest.
+pub(super) const DISHONEST: f64 = 0.05;
+/// Share of devices assumed to drop out.
+pub(super) const DROPOUT: f64 = 0.05;
+
+/// The deployment's folder.
+pub(super) struct World {
+    folder: PathBuf,
+    keep: bool,
+    task: tacit_server::config::Task,
+}
+
+impl World {
+    /// Makes everything the processes need. Nothing is written before the inputs are known to be good.
+    pub(super) fn create(options: &Options, data: &Dataset, epsilon: Epsilon, delta: Delta) -> Result<Self, Failure> {
+        let cohort = u32::try_from(data.users.len())?;
+        let task = task(options, cohort, epsilon, delta)?;
+        // The planner's refusals are bad input: hear them before any file is made.
+        Job::plan(&task, u32::try_from(data.items.len())?).map_err(Failure::input)?;
+        let folder = match &options.keep {
+            Some(folder) => new_folder(folder)?,
+            None => tempfile::Builder::new().prefix("tacit-demo-").tempdir()?.keep(),
+        };
+        let world = Self { folder, keep: options.keep.is_some(), task };
+        pki::init(&world.pki(), "localhost", "localhost")?;
+        pki::policy(&world.pki(), epsilon, delta, cohort)?;
+        pki::tokens(&world.pki(), cohort)?;
+        world.write_configs(options)?;
+        fs::write(world.path("catalogue.txt"), catalogue(data))?;
+        fs::write(world.path("interactions.csv"), interactions(data))?;
+        Ok(world)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn pki(&self) -> PathBuf {
+        self.path("pki")
+    }
+
+    /// The ledger as auditors get it.
+    pub(super) fn ledger(&self) -> PathBuf {
+        self.path("coordinator/ledger")
+    }
+
+    pub(super) fn report(&self) -> PathBuf {
+        self.path("report")
+    }
+
+    /// Folder of one device.
+    pub(super) fn device(&self, device: u32) -> PathBuf {
+        crate::device::installation(&self.path("devices"), device)
+    }
+
+    /// The plan both the coordinator and this process derive from the same public numbers.
+    pub(super) fn job(&self) -> Result<Job, Failure> {
+        let items = fs::read(self.path("catalogue.txt"))?.iter().filter(|&&byte| byte == b'\n').count();
+        Ok(Job::plan(&self.task, u32::try_from(items)?)?)
+    }
+
+    /// The last published model, from the coordinator's export.
+    pub(super) fn final_model(&self) -> Result<SpectralModel, Failure> {
+        let lines = fs::read_to_string(self.ledger().join("ledger.jsonl"))?;
+        let newest = lines
+            .lines()
+            .rev()
+            .find_map(|line| published(&tacit_privacy::record::Line::from_bytes(line.as_bytes()).ok()?));
+        let hash = newest.ok_or_else(|| anyhow::anyhow!("the ledger has no model"))?;
+        Ok(SpectralModel::from_bytes(&fs::read(self.ledger().join("models").join(format!("{hash}.bin")))?)?)
+    }
+
+    fn write_configs(&self, options: &Options) -> Result<(), Failure> {
+        let (coordinator, helper) = (free_port()?, free_port()?);
+        let helper_key = pki::public_key(&self.pki(), "helper")?;
+        let coordinator_key = pki::public_key(&self.pki(), "coordinator")?;
+        let publisher_key = pki::public_key(&self.pki(), "publisher")?;
+        let tls = |name: &str| {
+            format!("[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \"pki/root.crt\"\n")
+        };
+        let mut own = String::new();
+        for (key, value) in [("rounds", options.rounds), ("factors", options.factors)] {
+            if let Some(value) = value {
+                writeln!(own, "{key} = {value}")?;
+            }
+        }
+        fs::write(
+            self.path("coordinator.toml"),
+            format!(
+                "listen = \"127.0.0.1:{coordinator}\"\nstate = \"coordinator\"\n\n{}\n\
+                 [helper]\naddress = \"https://127.0.0.1:{helper}\"\nserver_name = \"localhost\"\n\
+                 identity_key = \"{helper_key}\"\n\n[signing]\nkey = \"pki/coordinator.sign\"\n\n\
+                 [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\
+                 tokens = \"pki/tokens.sha256\"\n\n\
+                 [task]\nname = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = {}\ndelta = {}\ncohort = {}\n\
+                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\n{own}",
+                tls("coordinator"),
+                self.task.name,
+                self.task.epsilon,
+                self.task.delta,
+                self.task.cohort,
+                self.task.deadline_seconds,
+            ),
+        )?;
+        fs::write(
+            self.path("helper.toml"),
+            format!(
+                "listen = \"127.0.0.1:{helper}\"\nstate = \"helper\"\ncoordinator_key = \"{coordinator_key}\"\n\n{}\n\
+                 [signing]\nkey = \"pki/helper.sign\"\n",
+                tls("helper"),
+            ),
+        )?;
+        fs::write(
+            self.path("device.toml"),
+            format!(
+                "coordinator = \"https://127.0.0.1:{coordinator}\"\nserver_name = \"localhost\"\n\
+                 root = \"pki/root.crt\"\npolicy = \"pki/policy.json\"\npublisher_key = \"{publisher_key}\"\n\
+                 state = \"devices\"\ntokens = \"pki/tokens.txt\"\ninteractions = \"interactions.csv\"\n",
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// Without `--keep`, leaves only the ledger and the report.
+    pub(super) fn clean_up(&self) -> Result<(), Failure> {
+        if self.keep {
+            return Ok(());
+        }
+        for name in ["devices", "helper", "pki"] {
+            fs::remove_dir_all(self.path(name))?;
+        }
+        fs::remove_file(self.path("interactions.csv"))?;
+        Ok(())
+    }
+}
+
+fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Result<tacit_server::config::Task, Failure> {
+    let in_range = |option: &str, value: Option<u32>, max: u32| match value {
+        Some(value) if !(1..=max).contains(&value) => {
+            Err(Failure::input(format!("{option} must be from 1 to {max}, not {value}")))
+        }
+        _ => Ok(value),
+    };
+    Ok(tacit_server::config::Task {
+        name: tacit_types::TaskId::new("demo")?,
+        catalogue: "catalogue.txt".into(),
+        epsilon,
+        delta,
+        cohort,
+        dropout: DROPOUT,
+        dishonest: DISHONEST,
+        // Long enough for the slowest machine: a round ends as soon as its cohort has reported.
+        deadline_seconds: 120 + u64::from(cohort) / 10,
+        history_max: 1024,
+        rounds: in_range("--rounds", options.rounds, 64)?,
+        factors: in_range("--factors", options.factors, 512)?,
+    })
+}
+
+fn new_folder(folder: &Path) -> Result<PathBuf, Failure> {
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::input(format!("--keep {}: the folder exists and is not empty", folder.display())));
+    }
+    fs::create_dir_all(folder).map_err(|error| Failure::input(format!("--keep {}: {error}", folder.display())))?;
+    Ok(fs::canonicalize(folder)?)
+}
+
+fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn catalogue(data: &Dataset) -> String {
+    data.items.iter().map(|item| item.title.replace(['\n', '\r'], " ") + "\n").collect()
+}
+
+fn interactions(data: &Dataset) -> String {
+    let mut text = String::from("device,item,timestamp,value,type\n");
+    for (device, interactions) in data.users.iter().enumerate() {
+        for one in interactions {
+            let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
+            let _ = writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str());
+        }
+    }
+    text
+}

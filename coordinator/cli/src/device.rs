@@ -1,0 +1,323 @@
+//! Runs real devices: each with its own key, certificate, connection and store; few active at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_round::device::Outcome;
+use tacit_round::keys::PublicKey;
+use tacit_round::policy::SignedPolicy;
+use tacit_sdk::contribute::TableCache;
+use tacit_sdk::{Agent, Deployment, SdkError, Step, Store, identity};
+use tacit_types::{ItemId, Timestamp};
+use tacit_wire::{clock, config, files};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::daemon::{folder_of, start_logs};
+use crate::failure::Failure;
+
+/// Devices active at once: each holds a connection, a store and one vector.
+const ACTIVE_MAX: usize = 64;
+/// File descriptors an active device may hold: socket, database, log, shared memory, temporary file.
+const FILES_PER_DEVICE: u64 = 6;
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Configuration file, TOML.
+    #[arg(long)]
+    config: PathBuf,
+    /// Devices to run in this process.
+    #[arg(long, default_value_t = 1)]
+    devices: u32,
+    /// Print a summary as one JSON object when done.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The device process's configuration file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// `https://host:port` of the coordinator.
+    coordinator: String,
+    /// Name in its certificate.
+    server_name: String,
+    /// Root certificate, PEM.
+    root: PathBuf,
+    /// Policy signed by the publisher.
+    policy: PathBuf,
+    /// The publisher's key, as pinned in the app.
+    publisher_key: PublicKey,
+    /// Folder with one folder per installation.
+    state: PathBuf,
+    /// Enrolment tokens, one in hexadecimal a line; line i is for device i.
+    tokens: PathBuf,
+    /// CSV `device,item,timestamp,value,type` recorded on first start, as an app would record it.
+    interactions: Option<PathBuf>,
+}
+
+/// What a run did, for `--json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) devices: u32,
+    pub(crate) acknowledged: u64,
+    pub(crate) forfeited: u64,
+    pub(crate) too_late: u64,
+    pub(crate) refused: u64,
+    pub(crate) bytes_up: u64,
+    pub(crate) bytes_down: u64,
+    pub(crate) active_seconds: f64,
+    pub(crate) commit_seconds: f64,
+}
+
+/// Counters shared by all devices of the process.
+#[derive(Default)]
+struct Tally {
+    acknowledged: AtomicU64,
+    forfeited: AtomicU64,
+    too_late: AtomicU64,
+    refused: AtomicU64,
+    bytes_up: AtomicU64,
+    bytes_down: AtomicU64,
+    active_micros: AtomicU64,
+    commit_micros: AtomicU64,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    start_logs();
+    check_file_limit(options.devices)?;
+    let mut config: Config = config::read(&options.config).map_err(Failure::input)?;
+    let base = folder_of(&options.config);
+    for path in [&mut config.root, &mut config.policy, &mut config.state, &mut config.tokens] {
+        *path = base.join(&*path);
+    }
+    config.interactions = config.interactions.map(|path| base.join(path));
+    let deployment = deployment(&config, &options.config)?;
+    let tokens = read_tokens(&config.tokens, options.devices)?;
+    let recorded = config.interactions.as_deref().map(read_interactions).transpose()?.unwrap_or_default();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let summary = runtime.block_on(run_all(&config.state, deployment, tokens, recorded))?;
+    if options.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    }
+    Ok(())
+}
+
+/// Refuses early what would fail late: too few file descriptors for the active devices.
+pub(crate) fn check_file_limit(devices: u32) -> Result<(), Failure> {
+    let need = FILES_PER_DEVICE * u64::from(devices).min(ACTIVE_MAX as u64) + 64;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    if limit < need {
+        return Err(Failure::input(format!(
+            "only {limit} open files are allowed and {need} are needed; run: ulimit -n {need}"
+        )));
+    }
+    Ok(())
+}
+
+fn deployment(config: &Config, path: &Path) -> Result<Arc<Deployment>, Failure> {
+    let root = files::read_text(&config.root).map_err(Failure::input)?;
+    files::read_certificates(&config.root, clock::now()).map_err(Failure::input)?;
+    let policy = files::read_text(&config.policy).map_err(Failure::input)?;
+    let policy: SignedPolicy = serde_json::from_str(&policy)
+        .map_err(|error| Failure::input(format!("{}: {error}", config.policy.display())))?;
+    let deployment = Deployment::new(&config.coordinator, &config.server_name, &root, &policy, &config.publisher_key);
+    Ok(Arc::new(deployment.map_err(|error| Failure::input(format!("{}: {error}", path.display())))?))
+}
+
+fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
+    let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let tokens: Vec<[u8; 32]> = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| {
+            let mut token = [0; 32];
+            hex::decode_to_slice(line.trim(), &mut token)
+                .map(|()| token)
+                .map_err(|_| bad(format!("line {}: expected 64 hexadecimal digits", i + 1)))
+        })
+        .collect::<Result<_, _>>()?;
+    if tokens.len() < devices as usize {
+        return Err(bad(format!("{} tokens for {devices} devices; make more with: tacit pki tokens", tokens.len())));
+    }
+    Ok(tokens.into_iter().take(devices as usize).collect())
+}
+
+/// Interactions by device number.
+type Recorded = BTreeMap<u32, Vec<Interaction>>;
+
+fn read_interactions(path: &Path) -> Result<Recorded, Failure> {
+    let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let mut recorded = Recorded::new();
+    for (i, line) in text.lines().enumerate().skip(1) {
+        let (device, interaction) = read_row(line).map_err(|problem| bad(format!("line {}: {problem}", i + 1)))?;
+        recorded.entry(device).or_default().push(interaction);
+    }
+    Ok(recorded)
+}
+
+fn read_row(line: &str) -> Result<(u32, Interaction), String> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let [device, item, at, value, kind] = fields[..] else {
+        return Err(format!("{} columns, expected device,item,timestamp,value,type", fields.len()));
+    };
+    let timestamp =
+        if at.is_empty() { None } else { Some(Timestamp(at.parse().map_err(|_| format!("timestamp '{at}'"))?)) };
+    let interaction = Interaction {
+        item: ItemId(item.parse().map_err(|_| format!("item '{item}' is not an index"))?),
+        timestamp,
+        value: value.parse().ok().filter(|v: &f32| v.is_finite()).ok_or_else(|| format!("value '{value}'"))?,
+        kind: InteractionKind::parse(kind).ok_or_else(|| format!("type '{kind}'"))?,
+    };
+    Ok((device.parse().map_err(|_| format!("device '{device}' is not an index"))?, interaction))
+}
+
+/// Folder of one installation.
+pub(crate) fn installation(state: &Path, device: u32) -> PathBuf {
+    state.join(format!("{device:06}"))
+}
+
+async fn run_all(
+    state: &Path,
+    deployment: Arc<Deployment>,
+    tokens: Vec<[u8; 32]>,
+    mut recorded: Recorded,
+) -> Result<Summary, Failure> {
+    let active = Arc::new(Semaphore::new(ACTIVE_MAX));
+    let (tally, tables) = (Arc::new(Tally::default()), TableCache::default());
+    let devices = u32::try_from(tokens.len())?;
+    let bar = progress_bar(devices);
+    let mut running = tokio::task::JoinSet::new();
+    for (device, token) in (0u32..).zip(tokens) {
+        let folder = installation(state, device);
+        let life = Life {
+            agent: Agent::new(&folder, deployment.clone(), tables.clone()),
+            folder,
+            deployment: deployment.clone(),
+            active: active.clone(),
+            tally: tally.clone(),
+            bar: bar.clone(),
+        };
+        running.spawn(life.live(token, recorded.remove(&device).unwrap_or_default()));
+    }
+    while let Some(ended) = running.join_next().await {
+        ended??;
+    }
+    bar.finish_and_clear();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(Summary {
+        devices,
+        acknowledged: count(&tally.acknowledged),
+        forfeited: count(&tally.forfeited),
+        too_late: count(&tally.too_late),
+        refused: count(&tally.refused),
+        bytes_up: count(&tally.bytes_up),
+        bytes_down: count(&tally.bytes_down),
+        active_seconds: count(&tally.active_micros) as f64 / 1e6,
+        commit_seconds: count(&tally.commit_micros) as f64 / 1e6,
+    })
+}
+
+/// One installation, from enrolment to the last model.
+struct Life {
+    agent: Agent,
+    folder: PathBuf,
+    deployment: Arc<Deployment>,
+    active: Arc<Semaphore>,
+    tally: Arc<Tally>,
+    bar: ProgressBar,
+}
+
+impl Life {
+    async fn live(self, token: [u8; 32], recorded: Vec<Interaction>) -> Result<(), Failure> {
+        self.enrol(&token).await?;
+        self.record(recorded).await?;
+        loop {
+            let slot = self.active.acquire().await?;
+            let stepped = self.step().await;
+            drop(slot);
+            match stepped {
+                Ok(step) if step.finished => return Ok(()),
+                Ok(step) => sleep(step.retry_after).await,
+                Err(SdkError::RetryLater { after, reason }) => {
+                    tracing::debug!(event = "retry_later", reason);
+                    sleep(after).await;
+                }
+                Err(error) => return Err(Failure::input(format!("{}: {error}", self.folder.display()))),
+            }
+        }
+    }
+
+    async fn enrol(&self, token: &[u8; 32]) -> Result<(), Failure> {
+        loop {
+            let slot = self.active.acquire().await?;
+            let enrolled = identity::enrol(&self.folder, &self.deployment, token).await;
+            drop(slot);
+            match enrolled {
+                Ok(()) => return Ok(()),
+                Err(SdkError::RetryLater { after, reason }) => {
+                    tracing::debug!(event = "retry_later", reason);
+                    sleep(after).await;
+                }
+                Err(error) => return Err(Failure::input(format!("{}: {error}", self.folder.display()))),
+            }
+        }
+    }
+
+    /// Records the given interactions once: an installation that has any is left alone.
+    async fn record(&self, recorded: Vec<Interaction>) -> Result<(), Failure> {
+        if recorded.is_empty() {
+            return Ok(());
+        }
+        let _slot = self.active.acquire().await?;
+        let folder = self.folder.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut store = Store::open(&folder)?;
+            if store.interactions()?.is_empty() { store.record(&recorded) } else { Ok(()) }
+        });
+        Ok(done.await??)
+    }
+
+    async fn step(&self) -> Result<Step, SdkError> {
+        let start = clock::now();
+        let step = self.agent.step(start).await?;
+        let add = |counter: &AtomicU64, amount: u64| drop(counter.fetch_add(amount, Ordering::Relaxed));
+        add(&self.tally.active_micros, 1000 * clock::now().millis_since(start));
+        add(&self.tally.commit_micros, u64::try_from(step.committing.as_micros()).unwrap_or(0));
+        add(&self.tally.bytes_up, step.bytes_up);
+        add(&self.tally.bytes_down, step.bytes_down);
+        let counter = match &step.outcome {
+            Some(Outcome::Acknowledged) => &self.tally.acknowledged,
+            Some(Outcome::TooLate) => &self.tally.too_late,
+            Some(Outcome::Forfeited) => &self.tally.forfeited,
+            Some(refused @ (Outcome::TicketRefused(_) | Outcome::SpendRefused(_))) => {
+                tracing::warn!(event = "ticket_refused", reason = ?refused);
+                &self.tally.refused
+            }
+            None => return Ok(step),
+        };
+        add(counter, 1);
+        self.bar.inc(1);
+        Ok(step)
+    }
+}
+
+/// Counts releases; visible only on a terminal.
+fn progress_bar(devices: u32) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template("{spinner} {msg}: {pos} private updates sent, {per_sec}, {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_message(format!("{devices} devices"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,77 @@
+//! What an operator sets. The file is TOML; unknown keys are refused.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tacit_round::keys::PublicKey;
+
+/// The helper's configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes any free one.
+    pub listen: String,
+    /// Folder of the helper's state; made on the first start. Its `keys` folder must never reach a backup.
+    pub state: PathBuf,
+    /// Certificates of the connection to the coordinator.
+    pub tls: Tls,
+    /// What the helper signs with.
+    pub signing: Signing,
+    /// The coordinator's ticket key, 64 hexadecimal digits: tree heads must carry its signature.
+    pub coordinator_key: PublicKey,
+    /// Smallest `n_min` this helper countersigns.
+    #[serde(default = "n_min_min_default")]
+    pub n_min_min: u32,
+}
+
+/// Files of the TLS endpoint, PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key, readable by its owner only.
+    pub key: PathBuf,
+    /// Root certificate that the coordinator's certificate leads to.
+    pub root: PathBuf,
+}
+
+/// The helper's identity key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signing {
+    /// File with 64 hexadecimal digits, readable by its owner only.
+    pub key: PathBuf,
+}
+
+fn n_min_min_default() -> u32 {
+    2
+}
+
+impl Config {
+    /// Checks what a type cannot.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    pub fn check(&self) -> Result<(), String> {
+        let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        if port.and_then(|port| port.parse::<u16>().ok()).is_none() {
+            return Err(format!("listen: '{}' is not an address and a port, as in 127.0.0.1:7501", self.listen));
+        }
+        for (name, path) in [
+            ("state", &self.state),
+            ("tls.certificate", &self.tls.certificate),
+            ("tls.key", &self.tls.key),
+            ("tls.root", &self.tls.root),
+            ("signing.key", &self.signing.key),
+        ] {
+            if path.as_os_str().is_empty() {
+                return Err(format!("{name}: a path is needed"));
+            }
+        }
+        if self.n_min_min < 2 {
+            return Err(format!("n_min_min: {} would let a single device be summed; at least 2", self.n_min_min));
+        }
+        Ok(())
+    }
+}

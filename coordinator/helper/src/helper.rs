@@ -1,0 +1,62 @@
+//! What the daemon holds while it runs. What it does with it is in `countersign`, `admit` and `release`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tacit_round::helper::HelperRefusal;
+use tacit_round::keys::{PublicKey, SigningKey};
+use tacit_types::{Digest, Timestamp};
+
+use crate::error::{Failure, StorageError};
+use crate::keys::KeyFolder;
+use crate::open_round::OpenRound;
+use crate::store::Store;
+
+/// The helper. Every method may wait for the disk, so all are called off the runtime's threads.
+pub(crate) struct Helper {
+    /// Identity key: signs tickets, heads and ledger lines.
+    pub(crate) signing: SigningKey,
+    /// Whose tree heads are countersigned.
+    pub(crate) coordinator_key: PublicKey,
+    /// Smallest `n_min` countersigned.
+    pub(crate) n_min_min: u32,
+    /// The clock.
+    pub(crate) now: fn() -> Timestamp,
+    /// Key files.
+    pub(crate) keys: KeyFolder,
+    /// Decides between calls that race: whatever is written there first holds. Locked before `open`, never after.
+    pub(crate) store: Mutex<Store>,
+    /// Rounds with a key, by ticket hash.
+    pub(crate) open: Mutex<HashMap<Digest, Arc<OpenRound>>>,
+}
+
+impl Helper {
+    /// The durable state. A panic elsewhere has rolled its transaction back, so the state is whole.
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open rounds.
+    pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<Digest, Arc<OpenRound>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One open round.
+    pub(crate) fn open_round(&self, ticket: Digest) -> Result<Arc<OpenRound>, Failure> {
+        self.open().get(&ticket).cloned().ok_or(HelperRefusal::UnknownRound.into())
+    }
+
+    /// Abandons a round unless it is answered; repeating it changes nothing.
+    pub(crate) fn abandon(&self, ticket: Digest) -> Result<(), Failure> {
+        let mut store = self.store();
+        store.round(ticket)?.ok_or(HelperRefusal::UnknownRound)?;
+        store.abandon(ticket, "the coordinator asked for it")?;
+        Ok(self.erase(ticket)?)
+    }
+
+    /// Erases a round's key from memory and disk. The store must already say that the round is not open.
+    pub(crate) fn erase(&self, ticket: Digest) -> Result<(), StorageError> {
+        self.open().remove(&ticket);
+        self.keys.erase(ticket)
+    }
+}

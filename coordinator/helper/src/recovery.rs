@@ -1,0 +1,70 @@
+//! Opens or makes the state folder and brings the key files in line with the database.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tacit_round::keys::SigningKey;
+use tacit_types::{Digest, Timestamp};
+
+use crate::config::Config;
+use crate::error::{HelperError, StorageError};
+use crate::helper::Helper;
+use crate::keys::{KeyFolder, create_private};
+use crate::open_round::OpenRound;
+use crate::store::Store;
+use crate::store::rounds::RoundRow;
+
+/// Opens the state and recovers.
+pub(crate) fn open(config: &Config, now: fn() -> Timestamp) -> Result<Helper, HelperError> {
+    let signing = SigningKey::from_seed(&tacit_wire::files::read_seed(&config.signing.key)?);
+    create_private(&config.state)?;
+    // The store's lock comes first: nobody touches key files of a state folder another process uses.
+    let store = Store::open(&config.state, signing.public())?;
+    let helper = Helper {
+        signing,
+        coordinator_key: config.coordinator_key,
+        n_min_min: config.n_min_min,
+        now,
+        keys: KeyFolder::open(&config.state)?,
+        store: Mutex::new(store),
+        open: Mutex::default(),
+    };
+    recover(&helper)?;
+    Ok(helper)
+}
+
+/// Loads the keys of open rounds and erases every other.
+///
+/// A round is made after its key and ended before its key is erased, so a crash leaves a key too many, never one too few.
+/// A missing key means the database came from a backup, which may have forgotten used seeds: a new generation begins
+/// and every earlier key is destroyed.
+fn recover(helper: &Helper) -> Result<(), StorageError> {
+    let mut store = helper.store();
+    let rows = store.open_rounds()?;
+    let mut open = HashMap::new();
+    for row in &rows {
+        if let Some(round) = load(&helper.keys, row)? {
+            open.insert(row.ticket_hash, Arc::new(round));
+        }
+    }
+    if open.len() < rows.len() {
+        let lost: Vec<Digest> =
+            rows.iter().map(|row| row.ticket_hash).filter(|hash| !open.contains_key(hash)).collect();
+        tracing::warn!(event = "keys_lost", rounds = lost.len(), abandoned = rows.len());
+        store.begin_generation(&lost)?;
+        open.clear();
+    }
+    helper.keys.erase_all_but(|ticket| open.contains_key(&ticket))?;
+    *helper.open() = open;
+    Ok(())
+}
+
+/// The round with its key, if the key file holds the key the ticket names.
+fn load(keys: &KeyFolder, row: &RoundRow) -> Result<Option<OpenRound>, StorageError> {
+    let ticket = row.ticket()?;
+    let Some(key) = keys.read(row.ticket_hash)? else { return Ok(None) };
+    if ticket.sealing_key_bytes() != Some(key.sealing_key()) {
+        return Ok(None);
+    }
+    OpenRound::new(ticket, row.ticket_hash, key).map(Some).map_err(|error| StorageError(error.to_string()))
+}

@@ -1,0 +1,111 @@
+//! Runs the daemon: recover, bind, serve, drain.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tacit_proto::v1::helper_server::HelperServer;
+use tacit_types::Timestamp;
+use tacit_wire::files::{read_certificates, read_key};
+use tacit_wire::listener::{ClientCertificate, DRAIN_DEADLINE, server_config};
+use tacit_wire::{Listener, Shutdown};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+use tonic::server::NamedService;
+use tonic::transport::Server;
+
+use crate::config::{Config, Tls};
+use crate::error::HelperError;
+use crate::recovery;
+use crate::service::Service;
+
+/// Largest message of any service; 256 sealed seeds take about a third of it.
+const MESSAGE_MAX: usize = 1 << 20;
+/// Calls under way on one connection.
+const CALLS_MAX: u32 = 64;
+const HEADERS_MAX: u32 = 16 * 1024;
+
+/// Serves until `shutdown` has drained.
+///
+/// Opens the state folder, making it on the first start, and recovers before it listens. `on_bound` is told the address,
+/// which matters when `listen` asks for port 0.
+///
+/// # Errors
+/// [`HelperError`]. A storage failure while serving also ends in one, after a drain: what is on the disk is then known only
+/// to the next start.
+pub async fn serve(
+    config: Config,
+    now: fn() -> Timestamp,
+    shutdown: Shutdown,
+    on_bound: impl FnOnce(SocketAddr),
+) -> Result<(), HelperError> {
+    config.check().map_err(HelperError::OperatorConfig)?;
+    let tls = tls(&config.tls, now())?;
+    let listen = config.listen.clone();
+    let helper = tokio::task::spawn_blocking(move || recovery::open(&config, now))
+        .await
+        .map_err(|error| HelperError::Storage(error.to_string()))??;
+    let network = |error: std::io::Error| HelperError::Network(format!("{listen}: {error}"));
+    let socket = TcpListener::bind(&listen).await.map_err(network)?;
+    on_bound(socket.local_addr().map_err(network)?);
+
+    // Children, so that a storage failure stops this daemon and nothing else.
+    let stop = Shutdown { drain: shutdown.drain.child_token(), close: shutdown.close.child_token() };
+    let service = Service::new(helper, stop.clone());
+    tokio::select! {
+        served = run(service, Listener::new(socket, tls), stop.clone()) => served,
+        never = close_late(stop) => match never {},
+    }
+}
+
+async fn run(service: Service, listener: Listener, stop: Shutdown) -> Result<(), HelperError> {
+    let (work, fault) = (service.work.clone(), service.fault.clone());
+    let (mut health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<HelperServer<Service>>().await;
+    let (drain, incoming) = (stop.drain.clone(), listener.incoming(stop));
+    let drained = async move {
+        drain.cancelled().await;
+        // Ends health watches, which would hold the drain for ever.
+        for name in ["", HelperServer::<Service>::NAME] {
+            health.clear_service_status(name).await;
+        }
+    };
+    let served = builder()
+        .add_service(health_service.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(HelperServer::new(service).max_decoding_message_size(MESSAGE_MAX))
+        .serve_with_incoming_shutdown(incoming, drained)
+        .await;
+    work.close();
+    work.wait().await;
+    match fault.get() {
+        Some(problem) => Err(HelperError::Storage(problem.clone())),
+        None => served.map_err(|error| HelperError::Network(error.to_string())),
+    }
+}
+
+fn builder() -> Server {
+    Server::builder()
+        .concurrency_limit_per_connection(CALLS_MAX as usize)
+        .max_concurrent_streams(CALLS_MAX)
+        .http2_max_header_list_size(HEADERS_MAX)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+}
+
+/// Closes connections hard when a drain takes too long, whoever began it.
+async fn close_late(stop: Shutdown) -> Infallible {
+    stop.drain.cancelled().await;
+    sleep(DRAIN_DEADLINE).await;
+    stop.close.cancel();
+    pending().await
+}
+
+fn tls(files: &Tls, now: Timestamp) -> Result<ServerConfig, HelperError> {
+    let chain = read_certificates(&files.certificate, now)?;
+    let roots = read_certificates(&files.root, now)?;
+    let key = read_key(&files.key)?;
+    server_config(chain, key, &roots, ClientCertificate::Required)
+        .map_err(|problem| HelperError::OperatorConfig(format!("tls: {problem}")))
+}

@@ -1,0 +1,206 @@
+//! The gRPC edge: check who asks, parse, call, map. Every call that touches the state runs off the runtime's threads.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tacit_proto::v1::{
+    AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader, CountersignHeadRequest,
+    CountersignHeadResponse, CountersignRequest, CountersignResponse, ReleaseRequest, ReleaseResponse, SealedSeed,
+    helper_server, release_response::Part,
+};
+use tacit_round::helper::{self, HelperRefusal};
+use tacit_round::keys::SignatureBytes;
+use tacit_round::seal::SEALED_LEN;
+use tacit_types::{ContributionId, Digest};
+use tacit_wire::{Shutdown, identity};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::error::{Failure, StorageError};
+use crate::helper::Helper;
+use crate::release::{Answer, Ask};
+use crate::status::reply;
+
+/// Most seeds in one message.
+const SEEDS_MAX: usize = 256;
+/// Length of one part of a mask sum.
+const CHUNK: usize = 64 * 1024;
+/// A set must have arrived within this time; summing it may take longer.
+const COLLECT_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The service of one daemon.
+#[derive(Clone)]
+pub(crate) struct Service {
+    helper: Arc<Helper>,
+    /// Owns work that outlives a call its peer gave up on.
+    pub(crate) work: TaskTracker,
+    stop: Shutdown,
+    /// The storage failure that stops the daemon, once there is one.
+    pub(crate) fault: Arc<OnceLock<String>>,
+}
+
+impl Service {
+    /// Serves `helper`; a storage failure begins the drain of `stop`.
+    pub(crate) fn new(helper: Helper, stop: Shutdown) -> Self {
+        Self { helper: Arc::new(helper), work: TaskTracker::new(), stop, fault: Arc::default() }
+    }
+
+    /// Runs a job to its end, also when the caller goes away in the middle.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Helper) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let service = self.clone();
+        let outcome = self.work.spawn_blocking(move || {
+            let outcome = job(&service.helper);
+            if let Err(Failure::Storage(error)) = &outcome {
+                service.fail(error);
+            }
+            outcome
+        });
+        outcome.await.unwrap_or_else(|error| {
+            let error = StorageError(format!("a defect left the state unsure: {error}"));
+            self.fail(&error);
+            Err(error.into())
+        })
+    }
+
+    fn fail(&self, error: &StorageError) {
+        tracing::error!(event = "storage_failed", %error);
+        let _ = self.fault.set(error.to_string());
+        self.stop.drain.cancel();
+    }
+
+    async fn answer(&self, stream: Streaming<ReleaseRequest>) -> Result<Answer, Failure> {
+        let collected = timeout(COLLECT_DEADLINE, self.collect(stream)).await;
+        let ask = collected.unwrap_or(Err(Failure::Late))?;
+        let open = self.helper.open().get(&ask.ticket).cloned();
+        let turn = match open {
+            Some(round) => Some(round.answering.clone().lock_owned().await),
+            None => None,
+        };
+        let close = self.stop.close.clone();
+        self.run(move |helper| {
+            let _turn = turn;
+            helper.answer(&ask, &close)
+        })
+        .await
+    }
+
+    /// Reads a set, refusing it as soon as it is larger than its ticket allows.
+    async fn collect(&self, mut stream: Streaming<ReleaseRequest>) -> Result<Ask, Failure> {
+        let first = next(&mut stream).await?.ok_or(Failure::Malformed("the stream is empty"))?;
+        let ticket = ticket_hash(&first.ticket_hash)?;
+        let cohort_max = self.run(move |helper| helper.cohort_max(ticket)).await?;
+        let mut ask = Ask { ticket, seeds: parse_set(first.seeds)? };
+        while let Some(part) = next(&mut stream).await? {
+            if part.seeds.is_empty() || !part.ticket_hash.is_empty() {
+                return Err(Failure::Malformed("a later message has seeds and no ticket_hash"));
+            }
+            ask.seeds.extend(parse_set(part.seeds)?);
+            if ask.seeds.len() > cohort_max {
+                return Err(HelperRefusal::SetTooLarge.into());
+            }
+        }
+        Ok(ask)
+    }
+}
+
+#[tonic::async_trait]
+impl helper_server::Helper for Service {
+    async fn countersign(&self, request: Request<CountersignRequest>) -> Result<Response<CountersignResponse>, Status> {
+        identity::coordinator(&request)?;
+        let draft = request.into_inner().draft;
+        let signed = self.run(move |helper| helper.countersign(&draft)).await;
+        reply(signed.map(|row| CountersignResponse { ticket: row.ticket.into(), signature: signature(row.signature) }))
+    }
+
+    async fn countersign_head(
+        &self,
+        request: Request<CountersignHeadRequest>,
+    ) -> Result<Response<CountersignHeadResponse>, Status> {
+        identity::coordinator(&request)?;
+        let CountersignHeadRequest { head, coordinator_signature } = request.into_inner();
+        let signed = self.run(move |helper| {
+            let by = coordinator_signature[..].try_into().map(SignatureBytes);
+            helper
+                .countersign_head(&head, &by.map_err(|_| Failure::Malformed("coordinator_signature is not 64 bytes"))?)
+        });
+        reply(signed.await.map(|by| CountersignHeadResponse { signature: signature(by) }))
+    }
+
+    async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
+        identity::coordinator(&request)?;
+        let AdmitRequest { ticket_hash: ticket, seeds } = request.into_inner();
+        let opens = self.run(move |helper| {
+            check_count(&seeds)?;
+            let seeds: Vec<_> = seeds.into_iter().map(parse_seed).collect();
+            helper.admit(ticket_hash(&ticket)?, &seeds)
+        });
+        reply(opens.await.map(|opens| AdmitResponse { opens }))
+    }
+
+    type ReleaseStream = tokio_stream::Iter<std::vec::IntoIter<Result<ReleaseResponse, Status>>>;
+
+    async fn release(
+        &self,
+        request: Request<Streaming<ReleaseRequest>>,
+    ) -> Result<Response<Self::ReleaseStream>, Status> {
+        identity::coordinator(&request)?;
+        reply(self.answer(request.into_inner()).await.map(|answer| tokio_stream::iter(parts(answer))))
+    }
+
+    async fn abandon(&self, request: Request<AbandonRequest>) -> Result<Response<AbandonResponse>, Status> {
+        identity::coordinator(&request)?;
+        let ticket = request.into_inner().ticket_hash;
+        let abandoned = self.run(move |helper| helper.abandon(ticket_hash(&ticket)?));
+        reply(abandoned.await.map(|()| AbandonResponse {}))
+    }
+}
+
+async fn next(stream: &mut Streaming<ReleaseRequest>) -> Result<Option<ReleaseRequest>, Failure> {
+    stream.message().await.map_err(|_| Failure::Malformed("the stream broke off or cannot be read"))
+}
+
+fn signature(by: SignatureBytes) -> Bytes {
+    Bytes::copy_from_slice(&by.0)
+}
+
+fn ticket_hash(bytes: &[u8]) -> Result<Digest, Failure> {
+    Digest::from_slice(bytes).map_err(|_| Failure::Malformed("ticket_hash is not 32 bytes"))
+}
+
+fn check_count(seeds: &[SealedSeed]) -> Result<(), Failure> {
+    if seeds.len() > SEEDS_MAX { Err(Failure::Malformed("more than 256 seeds in one message")) } else { Ok(()) }
+}
+
+/// `None` for a seed whose fields have the wrong lengths.
+fn parse_seed(seed: SealedSeed) -> Option<helper::SealedSeed> {
+    Some(helper::SealedSeed {
+        contribution: ContributionId::from_slice(&seed.contribution_id).ok()?,
+        sealed: (seed.sealed_seed.len() == SEALED_LEN).then(|| seed.sealed_seed.to_vec())?,
+        digest: Digest::from_slice(&seed.digest).ok()?,
+    })
+}
+
+/// Seeds of a set; names the first that cannot open.
+fn parse_set(seeds: Vec<SealedSeed>) -> Result<Vec<helper::SealedSeed>, Failure> {
+    check_count(&seeds)?;
+    let parse = |seed: SealedSeed| {
+        let contribution = ContributionId::from_slice(&seed.contribution_id)
+            .map_err(|_| Failure::Malformed("contribution_id is not 16 bytes"))?;
+        parse_seed(seed).ok_or(HelperRefusal::BadSeed(contribution).into())
+    };
+    seeds.into_iter().map(parse).collect()
+}
+
+/// Header first, then the mask sum in chunks that share its memory.
+fn parts(answer: Answer) -> Vec<Result<ReleaseResponse, Status>> {
+    let header = AnswerHeader { line: answer.line.into(), signature: signature(answer.signature) };
+    let sum = answer.mask_sum;
+    let chunks = (0..sum.len()).step_by(CHUNK).map(|at| Part::Chunk(sum.slice(at..sum.len().min(at + CHUNK))));
+    let parts = std::iter::once(Part::Header(header)).chain(chunks);
+    parts.map(|part| Ok(ReleaseResponse { part: Some(part) })).collect()
+}

@@ -1,0 +1,156 @@
+//! Answers, the seeds they used, and the helper's ledger: written together or not at all.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tacit_privacy::canonical;
+use tacit_privacy::record::{Answered, Event, Keeper, Line, SCHEMA, time_bucket};
+use tacit_round::helper::{HelperRefusal, OpenedSet};
+use tacit_round::keys::{Context, SignatureBytes, SigningKey};
+use tacit_types::{Digest, Timestamp};
+
+use crate::error::{Failure, StorageError};
+use crate::store::Store;
+
+/// Newest answers whose mask sums are kept, for a coordinator that lost one on the way. Lines are kept for ever.
+const MASK_SUMS_KEPT: u64 = 4;
+
+/// A recorded answer.
+pub(crate) struct Recorded {
+    /// Digest of the set it was given for.
+    pub(crate) set_digest: Digest,
+    /// Exact bytes of the ledger line.
+    pub(crate) line: Vec<u8>,
+    /// The helper's signature over `line`.
+    pub(crate) signature: SignatureBytes,
+    /// The mask sum; `None` once newer answers have taken its place.
+    pub(crate) mask_sum: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// The answer this round was given, if it was.
+    pub(crate) fn answer(&self, ticket: Digest) -> Result<Option<Recorded>, StorageError> {
+        let query =
+            "SELECT set_digest, line, signature, mask_sum FROM answers JOIN lines USING (seq) WHERE ticket_hash = ?1";
+        let recorded = self.db.prepare_cached(query)?.query_row(params![ticket.0], read).optional()?;
+        recorded.as_ref().map_or(Ok(()), check_mask_sum)?;
+        Ok(recorded)
+    }
+
+    /// Whether an answer used this seed.
+    pub(crate) fn is_used(&self, fingerprint: Digest) -> Result<bool, StorageError> {
+        let mut query = self.db.prepare_cached("SELECT 1 FROM used_seeds WHERE fingerprint = ?1")?;
+        Ok(query.exists(params![fingerprint.0])?)
+    }
+
+    /// Ends an open round with its answer: one transaction for {state, used seeds, ledger line, set digest, mask sum}.
+    /// Gives the line and its signature.
+    pub(crate) fn record(
+        &mut self,
+        answered: &Answered,
+        opened: &OpenedSet,
+        mask_sum: &[u8],
+        now: Timestamp,
+        key: &SigningKey,
+    ) -> Result<(Vec<u8>, SignatureBytes), Failure> {
+        let line = self.next_line(answered.clone(), now)?;
+        let bytes = line.to_bytes()?;
+        let signature = key.sign(Context::Line, &bytes);
+        let transaction = self.db.transaction()?;
+        end_round(&transaction, answered.ticket_hash)?;
+        use_seeds(&transaction, opened)?;
+        let seq = as_i64(line.seq)?;
+        transaction.execute("INSERT INTO lines VALUES (?1, ?2, ?3)", params![seq, bytes, signature.0])?;
+        transaction.execute(
+            "INSERT INTO answers VALUES (?1, ?2, ?3, ?4)",
+            params![answered.ticket_hash.0, seq, answered.set_digest.0, mask_sum],
+        )?;
+        transaction.execute(
+            "UPDATE answers SET mask_sum = NULL WHERE seq <= ?1 AND mask_sum IS NOT NULL",
+            params![seq - as_i64(MASK_SUMS_KEPT)?],
+        )?;
+        transaction.commit()?;
+        Ok((bytes, signature))
+    }
+
+    fn next_line(&self, answered: Answered, now: Timestamp) -> Result<Line, StorageError> {
+        let last = self
+            .db
+            .query_row("SELECT line FROM lines ORDER BY seq DESC LIMIT 1", [], |row| row.get::<_, Vec<u8>>(0))
+            .optional()?;
+        let (seq, prev_hash, bucket) = match &last {
+            None => (0, Digest([0; 32]), 0),
+            Some(bytes) => {
+                let line = parse(bytes)?;
+                (line.seq + 1, canonical::digest(bytes), line.time_bucket)
+            }
+        };
+        Ok(Line {
+            schema: SCHEMA,
+            ledger_id: self.ledger_id,
+            generation: self.generation,
+            seq,
+            prev_hash,
+            keeper: Keeper::Helper,
+            // A clock that was set back does not take the ledger with it.
+            time_bucket: time_bucket(now).max(bucket),
+            event: Event::Answered(answered),
+        })
+    }
+
+    /// Replays the helper's own ledger: chain, names and signatures.
+    pub(super) fn check_ledger(&self) -> Result<(), StorageError> {
+        let mut query = self.db.prepare("SELECT line, signature FROM lines ORDER BY seq")?;
+        let rows = query.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, SignatureBytes(row.get(1)?))))?;
+        let (mut seq, mut prev_hash) = (0, Digest([0; 32]));
+        for row in rows {
+            let (bytes, signature) = row?;
+            let line = parse(&bytes)?;
+            let follows = line.seq == seq && line.prev_hash == prev_hash && line.ledger_id == self.ledger_id;
+            if !follows || !self.helper_key.verifies(Context::Line, &bytes, &signature) {
+                return Err(StorageError::damaged(&format!("ledger line {seq} does not follow from the one before")));
+            }
+            (seq, prev_hash) = (seq + 1, canonical::digest(&bytes));
+        }
+        Ok(())
+    }
+}
+
+/// Only an open round can be answered: this is what decides between two answers, and between an answer and an abandonment.
+fn end_round(db: &Connection, ticket: Digest) -> Result<(), Failure> {
+    let update = "UPDATE rounds SET state = 'answered' WHERE ticket_hash = ?1 AND state = 'open'";
+    if db.execute(update, params![ticket.0])? == 1 { Ok(()) } else { Err(HelperRefusal::UnknownRound.into()) }
+}
+
+fn use_seeds(db: &Connection, opened: &OpenedSet) -> Result<(), Failure> {
+    let mut insert = db.prepare_cached("INSERT OR IGNORE INTO used_seeds VALUES (?1)")?;
+    for ((contribution, _), fingerprint) in opened.seeds().iter().zip(&opened.fingerprints) {
+        if insert.execute(params![fingerprint.0])? == 0 {
+            return Err(Failure::SeedUsed(*contribution));
+        }
+    }
+    Ok(())
+}
+
+fn check_mask_sum(recorded: &Recorded) -> Result<(), StorageError> {
+    let Some(mask_sum) = &recorded.mask_sum else { return Ok(()) };
+    match parse(&recorded.line)?.event {
+        Event::Answered(answered) if answered.mask_digest == canonical::digest(mask_sum) => Ok(()),
+        _ => Err(StorageError::damaged("a mask sum is not the one its ledger line names")),
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Line, StorageError> {
+    Line::from_bytes(line).map_err(|_| StorageError::damaged("a ledger line cannot be read"))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+    Ok(Recorded {
+        set_digest: Digest(row.get(0)?),
+        line: row.get(1)?,
+        signature: SignatureBytes(row.get(2)?),
+        mask_sum: row.get(3)?,
+    })
+}
+
+fn as_i64(value: u64) -> Result<i64, StorageError> {
+    i64::try_from(value).map_err(|_| StorageError("the ledger is full".into()))
+}

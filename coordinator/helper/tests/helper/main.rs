@@ -1,0 +1,8 @@
+//! The helper over loopback mutual TLS: what it answers, what it refuses, and what it remembers over a restart.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod life;
+mod refusals;
+mod rounds;
+mod support;
