@@ -291,7 +291,9 @@ impl Life {
     async fn step(&self) -> Result<Step, SdkError> {
         let start = clock::now();
         let step = self.agent.step(start).await?;
-        let add = |counter: &AtomicU64, amount: u64| drop(counter.fetch_add(amount, Ordering::Relaxed));
+        let add = |counter: &AtomicU64, amount: u64| {
+            counter.fetch_add(amount, Ordering::Relaxed);
+        };
         add(&self.tally.active_micros, 1000 * clock::now().millis_since(start));
         add(&self.tally.commit_micros, u64::try_from(step.committing.as_micros()).unwrap_or(0));
         add(&self.tally.bytes_up, step.bytes_up);

@@ -110,14 +110,15 @@ impl Board {
         wait.clamp(200.0, 3_600_000.0) as u64
     }
 
-    /// Time the open round still needs at its pace so far.
+    /// Time the open round still needs at its pace so far; at most as long again as it has been open, because an early
+    /// estimate rests on few devices.
     fn expected_rest_ms(&self, now: Timestamp) -> f64 {
         let received = f64::from(self.received());
         match self.open() {
             Some(round) if received > 0.0 => {
                 let rest = (f64::from(self.cohort) - received).max(0.0);
-                let until_deadline = round.ticket.deadline.millis_since(now) as f64;
-                (now.millis_since(round.opened) as f64 / received * rest).min(until_deadline)
+                let so_far = now.millis_since(round.opened) as f64;
+                (so_far / received * rest).min(so_far)
             }
             _ => 0.0,
         }

@@ -34,6 +34,8 @@ use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::store::{NewContribution, Phase, Store};
 
+/// So many abandoned rounds in a row stop the task: each one costs every device budget and gives nothing.
+const ABANDONED_MAX: usize = 3;
 /// Pause between attempts to reach the helper.
 const HELPER_RETRY: Duration = Duration::from_millis(500);
 /// Longest wait before the driver looks at clock and shutdown again.
@@ -204,6 +206,13 @@ impl Driver {
 
     /// The next ticket without its sealing key; `None` when the task is complete or its budget is.
     fn draft(&self) -> Result<Option<Ticket>, ServerError> {
+        if self.ledger.abandoned_in_a_row() >= ABANDONED_MAX {
+            let problem = format!(
+                "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their reasons in the ledger, \
+                 mend the cause, then start again"
+            );
+            return Err(ServerError::OperatorConfig(problem));
+        }
         let remaining = self.job.releases.get(self.ledger.releases()..).unwrap_or_default();
         let Some(&(kind, share)) = remaining.first() else { return Ok(None) };
         let left = self.job.rho_budget.minus(self.ledger.spent()).unwrap_or_default();

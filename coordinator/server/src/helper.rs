@@ -118,9 +118,12 @@ impl HelperClient {
     /// # Errors
     /// As [`Self::countersign`]; a signature or digest that does not hold counts as a refusal.
     pub async fn release(&self, ticket: Digest, seeds: &[SealedSeed]) -> Result<HelperAnswer, ServerError> {
-        let messages: Vec<_> = seeds
-            .chunks(SEEDS_PER_MESSAGE)
-            .map(|part| v1::ReleaseRequest { ticket_hash: copy(&ticket.0), seeds: part.iter().map(to_proto).collect() })
+        let message = |ticket_hash, part: &[SealedSeed]| v1::ReleaseRequest {
+            ticket_hash,
+            seeds: part.iter().map(to_proto).collect(),
+        };
+        let messages: Vec<_> = std::iter::once(message(copy(&ticket.0), &[]))
+            .chain(seeds.chunks(SEEDS_PER_MESSAGE).map(|part| message(Bytes::new(), part)))
             .collect();
         let stream = tokio_stream::iter(messages);
         let mut answer = self.grpc.clone().release(stream).await.map_err(from_status)?.into_inner();

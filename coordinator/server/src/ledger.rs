@@ -105,6 +105,11 @@ impl Ledger {
         self.lines.iter().filter(|line| matches!(line.event, Event::Release(_))).count()
     }
 
+    /// Abandoned rounds since the last release or restart.
+    pub fn abandoned_in_a_row(&self) -> usize {
+        self.lines.iter().rev().take_while(|line| matches!(line.event, Event::Abandoned(_))).count()
+    }
+
     /// Number of the newest round, 0 before the first.
     pub fn last_round(&self) -> u32 {
         self.lines.iter().filter_map(Line::charge).map(|charge| charge.round.0).max().unwrap_or(0)

@@ -112,7 +112,7 @@ impl Outcome {
             "", "HR@10", "NDCG@10", "Recall@20", "HR@10 (99)", "NDCG@10 (99)"
         )?;
         for row in &self.rows {
-            let figure = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+            let figure = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.4}", value.max(0.0)));
             writeln!(
                 out,
                 "{:<34}{:>8}{:>9}{:>11}{:>12}{:>13}",
