@@ -60,11 +60,11 @@ impl Deployment {
         let bad =
             |error: tonic::transport::Error| SdkError::Stop(format!("coordinator address or certificate: {error}"));
         let endpoint = Endpoint::from_shared(self.coordinator.clone()).map_err(bad)?;
-        Ok(endpoint
+        endpoint
             .connect_timeout(transport::CONNECT_TIMEOUT)
             .timeout(transport::CALL_TIMEOUT)
             .tls_config(tls)
-            .map_err(bad)?)
+            .map_err(bad)
     }
 }
 

@@ -219,7 +219,8 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails or the spool is damaged.
     pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
         let damaged = |_| SdkError::Stop("the local spool is damaged".into());
-        let (ticket, contribution, sealed, digest, masked): (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>) = self
+        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+        let (ticket, contribution, sealed, digest, masked): Row = self
             .db
             .prepare_cached(
                 "SELECT ticket, contribution, sealed, digest, masked FROM spool WHERE task = ?1 AND round = ?2",

@@ -13,7 +13,7 @@ impl Helper {
     pub(crate) fn admit(&self, ticket: Digest, seeds: &[Option<SealedSeed>]) -> Result<Vec<bool>, Failure> {
         let round = self.open_round(ticket)?;
         let fingerprints: Vec<_> =
-            seeds.par_iter().map(|seed| seed.as_ref().and_then(|seed| round.fingerprint(seed))).collect();
+            seeds.par_iter().map(|seed| seed.as_ref().and_then(|seed| round.round.fingerprint(seed))).collect();
         let store = self.store();
         let admit = |(seed, fingerprint): (&Option<SealedSeed>, Option<Digest>)| match (seed, fingerprint) {
             (Some(seed), Some(fingerprint)) => {

@@ -8,7 +8,7 @@ use tacit_round::helper::{HelperRefusal, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::{TICKET_BYTES_MAX, Ticket};
 
-use crate::error::{Failure, StorageError};
+use crate::error::Failure;
 use crate::helper::Helper;
 use crate::keys;
 use crate::open_round::OpenRound;
@@ -33,7 +33,7 @@ impl Helper {
         self.keys.write(row.ticket_hash, &key)?;
         let crowded_out = store.add_round(&row, &ticket)?;
         let hash = row.ticket_hash;
-        let round = OpenRound::new(ticket, hash, key).map_err(|error| StorageError(error.to_string()))?;
+        let round = OpenRound::new(ticket, hash, key);
         self.open().insert(hash, Arc::new(round));
         for oldest in crowded_out {
             self.erase(oldest)?;

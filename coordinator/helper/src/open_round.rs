@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tacit_round::helper::{HelperRound, SealedSeed};
-use tacit_round::seal::{Binding, OpeningKey, SealError};
+use tacit_round::helper::HelperRound;
+use tacit_round::seal::OpeningKey;
 use tacit_round::ticket::Ticket;
 use tacit_types::{ContributionId, Digest};
 
@@ -14,38 +14,18 @@ pub(crate) struct OpenRound {
     pub(crate) round: HelperRound,
     /// Held while an answer is computed, so that a second call waits instead of computing it again.
     pub(crate) answering: Arc<tokio::sync::Mutex<()>>,
-    ticket_hash: Digest,
-    /// The round's key once more: a `HelperRound` tells whether a seed opens, not which seed it is.
-    key: OpeningKey,
     /// Fingerprint of every admitted seed and the contribution it came with.
     admitted: Mutex<HashMap<Digest, ContributionId>>,
 }
 
 impl OpenRound {
     /// An open round of a countersigned ticket.
-    pub(crate) fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey) -> Result<Self, SealError> {
-        let again = OpeningKey::from_secret(&key.secret())?;
-        Ok(Self {
+    pub(crate) fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey) -> Self {
+        Self {
             round: HelperRound::new(ticket, ticket_hash, key),
             answering: Arc::default(),
-            ticket_hash,
-            key: again,
             admitted: Mutex::default(),
-        })
-    }
-
-    /// Fingerprint of a seed; `None` when it does not open under this round's key and binding.
-    pub(crate) fn fingerprint(&self, seed: &SealedSeed) -> Option<Digest> {
-        let ticket = self.round.ticket();
-        let binding = Binding {
-            task: &ticket.task,
-            round: ticket.round,
-            ticket: self.ticket_hash,
-            length: ticket.mechanism.length,
-            contribution: seed.contribution,
-            digest: seed.digest,
-        };
-        self.key.open(&seed.sealed, &binding).ok().map(|opened| opened.fingerprint())
+        }
     }
 
     /// Takes note of an admitted seed; `false` when another contribution came with the same one.

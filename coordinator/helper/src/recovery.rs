@@ -66,5 +66,5 @@ fn load(keys: &KeyFolder, row: &RoundRow) -> Result<Option<OpenRound>, StorageEr
     if ticket.sealing_key_bytes() != Some(key.sealing_key()) {
         return Ok(None);
     }
-    OpenRound::new(ticket, row.ticket_hash, key).map(Some).map_err(|error| StorageError(error.to_string()))
+    Ok(Some(OpenRound::new(ticket, row.ticket_hash, key)))
 }

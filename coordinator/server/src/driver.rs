@@ -22,7 +22,7 @@ use tacit_wire::{Shutdown, files};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::apply::apply;
+use crate::apply::{OpenedSum, Settings, apply};
 use crate::board::{Board, OpenRound, Published};
 use crate::config::Config;
 use crate::error::ServerError;
@@ -418,7 +418,8 @@ impl Driver {
         });
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
-        let next = apply(&model, ticket.kind, &ticket.mechanism, contributors, &sum, &self.job.recipe(), first, seed);
+        let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
+        let next = apply(&model, &opened, &Settings { recipe: &self.job.recipe(), first, seed });
         let release = Event::Release(Box::new(Release {
             charge: self.charge(&round),
             contributors,

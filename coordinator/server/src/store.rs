@@ -54,6 +54,9 @@ pub struct Store {
     db: Connection,
 }
 
+/// Exact bytes of a helper line, and its signature.
+pub type SignedLine = (Vec<u8>, Vec<u8>);
+
 /// A new contribution of a checkpoint.
 pub struct NewContribution {
     /// Who and what.
@@ -143,7 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
-    pub fn helper_lines(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ServerError> {
+    pub fn helper_lines(&self) -> Result<Vec<SignedLine>, ServerError> {
         let mut query = self.db.prepare_cached("SELECT bytes, signature FROM helper_lines ORDER BY seq")?;
         Ok(query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
     }

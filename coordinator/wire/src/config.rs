@@ -29,8 +29,9 @@ fn nearest_key(message: &str) -> Option<(&str, &str)> {
     let rest = message.strip_prefix("unknown field `")?;
     let mut names = rest.split('`').step_by(2);
     let unknown = names.next()?;
-    let similarity = |name: &&str| (strsim::jaro_winkler(unknown, name) * 1e6) as u64;
-    names.filter(|name| !name.is_empty()).max_by_key(similarity).map(|known| (unknown, known))
+    let similarity = |name: &str| strsim::jaro_winkler(unknown, name);
+    let nearest = names.filter(|name| !name.is_empty()).max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    nearest.map(|known| (unknown, known))
 }
 
 #[cfg(test)]

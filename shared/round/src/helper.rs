@@ -138,6 +138,11 @@ impl HelperRound {
         self.open(seed).is_some()
     }
 
+    /// Fingerprint of a seed, by which a repeated one is known; `None` when it does not open.
+    pub fn fingerprint(&self, seed: &SealedSeed) -> Option<Digest> {
+        self.open(seed).map(|opened| opened.fingerprint())
+    }
+
     /// Checks a whole set and opens its seeds. Size and repeats are checked before any key is used.
     ///
     /// # Errors

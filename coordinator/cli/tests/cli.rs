@@ -1,0 +1,68 @@
+//! The binary as a person meets it: help, exit codes, one clear line for bad input.
+
+use std::process::{Command, Output};
+
+fn tacit(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tacit")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn every_subcommand_has_help_with_an_example() {
+    for command in [
+        &["demo"][..],
+        &["coordinator"],
+        &["helper"],
+        &["device"],
+        &["audit", "verify"],
+        &["audit", "report"],
+        &["audit", "explain"],
+        &["pki", "init"],
+        &["pki", "policy"],
+        &["pki", "tokens"],
+    ] {
+        let output = tacit(&[command, &["--help"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("Usage: tacit"), "{command:?}");
+        assert!(text.contains("Example: tacit") || command == ["audit", "verify"], "{command:?} has no example");
+    }
+}
+
+#[test]
+fn bad_options_exit_with_2_and_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let kept = kept.to_str().unwrap();
+    for (arguments, expected) in [
+        (vec!["demo", "--epsilon", "0", "--keep", kept], "--epsilon: epsilon must be"),
+        (vec!["demo", "--epsilon", "nan", "--keep", kept], "--epsilon: epsilon must be"),
+        (vec!["demo", "--rounds", "0", "--keep", kept], "--rounds must be from 1 to 64"),
+        (vec!["demo", "--users", "2", "--keep", kept], "users are too few"),
+        (vec!["demo", "--data", "no-such-folder", "--keep", kept], "no-such-folder"),
+        (vec!["coordinator", "--config", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
+    ] {
+        let output = tacit(&arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(expected) && error.lines().count() == 1, "{arguments:?}: {error}");
+        assert!(!std::path::Path::new(kept).exists(), "{arguments:?} wrote something");
+    }
+}
+
+#[test]
+fn pki_init_makes_secrets_only_the_owner_can_read_and_never_overwrites() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("pki");
+    let dir = dir.to_str().unwrap();
+    assert!(tacit(&["pki", "init", dir]).status.success());
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let secret = path.extension().is_some_and(|kind| kind == "key" || kind == "sign");
+        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if secret { 0o600 } else { 0o644 }, "{}", path.display());
+    }
+    let again = tacit(&["pki", "init", dir]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(tacit(&["pki", "tokens", dir, "--count", "3"]).status.success());
+    assert!(tacit(&["pki", "policy", dir, "--epsilon", "8", "--cohort", "100"]).status.success());
+}
