@@ -186,7 +186,9 @@ impl Action<'_> {
         let tables = self.agent.tables.clone();
         let spooled = self
             .with_store(move |store| {
-                let vector = contribute::gradient(&ticket, &model, &store.interactions()?);
+                // Spent already, so it sends in any case: a history that cannot be read counts as an empty one.
+                let interactions = store.interactions().unwrap_or_default();
+                let vector = contribute::gradient(&ticket, &model, &interactions);
                 let spooled = contribute::contribute(&ticket, permit, vector, &tables)?;
                 store.spool(&spooled)?;
                 Ok(spooled)

@@ -72,7 +72,8 @@ fn key_path(folder: &Path) -> PathBuf {
     folder.join("device.key")
 }
 
-fn certificate_path(folder: &Path) -> PathBuf {
+/// Where an installation's certificate chain lies.
+pub fn certificate_path(folder: &Path) -> PathBuf {
     folder.join("device.crt")
 }
 

@@ -210,10 +210,18 @@ async fn run_all(
         };
         running.spawn(life.live(token, recorded.remove(&device).unwrap_or_default()));
     }
+    // One installation that needs a person does not stop the others; the first such reason ends the command.
+    let mut failed = None;
     while let Some(ended) = running.join_next().await {
-        ended??;
+        if let Err(failure) = ended? {
+            tracing::error!(event = "device_stopped", reason = %failure);
+            failed.get_or_insert(failure);
+        }
     }
     bar.finish_and_clear();
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok(Summary {
         devices,
@@ -240,6 +248,9 @@ struct Life {
 
 impl Life {
     async fn live(self, token: [u8; 32], recorded: Vec<Interaction>) -> Result<(), Failure> {
+        if identity::is_enrolled(&self.folder) {
+            files::read_certificates(&identity::certificate_path(&self.folder), clock::now()).map_err(Failure::input)?;
+        }
         self.enrol(&token).await?;
         self.record(recorded).await?;
         loop {
