@@ -1,10 +1,12 @@
 //! Tests of the whole system: real processes, real certificates, real disks.
 //!
 //! [`deployment`] makes a throw-away deployment and runs, kills and restarts its processes; [`bare`] speaks the device
-//! protocol without the SDK, so that a test knows every number it sends. What they cannot find: anything that needs two
-//! machines, a slow network or a power loss; SIGKILL leaves the page cache intact.
+//! protocol without the SDK, so that a test knows every number it sends; [`stand_in`] is a coordinator that records what
+//! the SDK sends. What they cannot find: anything that needs two machines, a slow network or a power loss; SIGKILL leaves
+//! the page cache intact.
 
 #![forbid(unsafe_code)]
 
 pub mod bare;
 pub mod deployment;
+pub mod stand_in;

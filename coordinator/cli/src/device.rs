@@ -249,7 +249,8 @@ struct Life {
 impl Life {
     async fn live(self, token: [u8; 32], recorded: Vec<Interaction>) -> Result<(), Failure> {
         if identity::is_enrolled(&self.folder) {
-            files::read_certificates(&identity::certificate_path(&self.folder), clock::now()).map_err(Failure::input)?;
+            files::read_certificates(&identity::certificate_path(&self.folder), clock::now())
+                .map_err(Failure::input)?;
         }
         self.enrol(&token).await?;
         self.record(recorded).await?;

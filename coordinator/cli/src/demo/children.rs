@@ -1,11 +1,15 @@
 //! Supervises the demo's processes: restarts one that stops early, ends them all at the end.
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
+use tacit_privacy::convert::epsilon;
+use tacit_privacy::record::{Event, Line};
+use tacit_types::Delta;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -29,7 +33,7 @@ pub(super) fn run(world: &World, devices: u32) -> Result<Ran, Failure> {
     runtime.block_on(async {
         let mut helper = Daemon::start(world, "helper")?;
         let mut coordinator = Daemon::start(world, "coordinator")?;
-        let mut restarts = 0;
+        let (mut restarts, mut narrator) = (0, Narrator::default());
         let (summary, device_peak) = loop {
             let mut fleet = fleet(world, devices)?;
             let pid = fleet.id();
@@ -45,11 +49,13 @@ pub(super) fn run(world: &World, devices: u32) -> Result<Ran, Failure> {
                         peak = peak.max(peak_rss(pid));
                         helper.keep_running(world)?;
                         coordinator.keep_running(world)?;
+                        narrator.tell(world);
                     }
                     _ = tokio::signal::ctrl_c() => return Err(anyhow!("interrupted").into()),
                 }
             }
             let status = fleet.wait().await?;
+            narrator.tell(world);
             if status.success() {
                 break (serde_json::from_str::<Summary>(&text).context("the devices' summary")?, peak);
             }
@@ -76,6 +82,37 @@ fn command(world: &World, role: &str) -> Result<Command, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(role).arg("--config").arg(world.path(&format!("{role}.toml"))).stdin(Stdio::null()).kill_on_drop(true);
     Ok(command)
+}
+
+/// Says one line for every line the coordinator adds to the ledger.
+#[derive(Default)]
+struct Narrator {
+    told: usize,
+}
+
+impl Narrator {
+    fn tell(&mut self, world: &World) {
+        let ledger = std::fs::read_to_string(world.ledger().join("ledger.jsonl")).unwrap_or_default();
+        for line in ledger.lines().skip(self.told) {
+            self.told += 1;
+            let Ok(line) = Line::from_bytes(line.as_bytes()) else { continue };
+            let said = match &line.event {
+                Event::Release(release) => format!("{} devices summed", release.contributors),
+                Event::Abandoned(abandoned) => format!("abandoned: {}", abandoned.reason),
+                _ => continue,
+            };
+            let Some(charge) = line.charge() else { continue };
+            let what = match charge.kind.as_str() {
+                "counts" => "item counts",
+                "head_gram" => "pairs of popular items",
+                _ => "item-factor gradient",
+            };
+            let spent = Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));
+            // On a terminal the devices' progress line is being drawn here: clear it first.
+            let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+            eprintln!("{clear}round {}: {what:<24} {said}, epsilon so far {spent:.2}", charge.round);
+        }
+    }
 }
 
 /// A daemon that is started again when it stops.

@@ -101,11 +101,10 @@ impl Outcome {
                 tacit_model::recipe::SIGNAL_MIN
             )?;
         }
-        write!(out, "privacy loss of one device that joined every round:")?;
-        for (delta, _) in DELTAS {
-            write!(out, "  epsilon {:.3} at delta {delta}", self.epsilon[delta])?;
-        }
-        writeln!(out, "\n  (rho {:.4}; {})\n", self.rho, self.conversion)?;
+        writeln!(out, "privacy loss of one device that joined every round (rho {:.4}):", self.rho)?;
+        let stated: Vec<String> =
+            DELTAS.iter().map(|(delta, _)| format!("epsilon {:.3} at delta {delta}", self.epsilon[delta])).collect();
+        writeln!(out, "  {}\n  {}\n", stated.join(", "), self.conversion)?;
         writeln!(
             out,
             "{:<34}{:>8}{:>9}{:>11}{:>12}{:>13}",

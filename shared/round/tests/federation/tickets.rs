@@ -1,0 +1,166 @@
+//! Tickets a device must refuse, each for its own reason, before anything is spent.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use tacit_privacy::{Mechanism, MechanismError, Rho, Tier};
+use tacit_round::device::{Device, Effect, Input, Outcome};
+use tacit_round::keys::{Context, SignatureBytes};
+use tacit_round::policy::{LogMark, Policy, TicketRefusal};
+use tacit_round::seal::OpeningKey;
+use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_types::{Digest, RoundId};
+
+use crate::deployment::*;
+
+const NOW: tacit_types::Timestamp = START;
+const SEEN: LogMark = LogMark { generation: GENERATION, size: TREE_SIZE, model_seq: MODEL_SEQ };
+
+fn sound() -> Ticket {
+    let key = OpeningKey::draw(&mut ChaCha20Rng::seed_from_u64(7));
+    Ticket { sealing_key: hex::encode(key.sealing_key()), ..draft(mechanism(10, 5), 100) }
+}
+
+fn check(ticket: &SignedTicket, policy: &Policy, seen: LogMark) -> Option<TicketRefusal> {
+    let refused = policy.check(ticket, seen, NOW).err();
+    // The machine says the same and asks for nothing: no spend, no bytes.
+    let (device, effects) = Device::Idle.handle(Input::Offered(Box::new(ticket.clone()), seen), policy, NOW);
+    match &refused {
+        Some(reason) => {
+            assert!(matches!(device, Device::Done(Outcome::TicketRefused(said)) if said == *reason));
+            assert!(effects.is_empty());
+        }
+        None => assert!(matches!(effects[..], [Effect::Reserve(..)])),
+    }
+    refused
+}
+
+#[test]
+fn a_sound_ticket_is_accepted_with_its_place_in_the_ledger() {
+    let (ticket, mark) = policy().check(&signed(&sound()), LogMark::default(), NOW).unwrap();
+    assert_eq!((ticket, mark), (sound(), SEEN));
+    assert_eq!(check(&signed(&sound()), &policy(), SEEN), None);
+}
+
+#[test]
+fn a_ticket_not_signed_by_both_parties_is_refused() {
+    let good = signed(&sound());
+    let foreign = key(9).sign(Context::Ticket, &good.bytes);
+    let nothing = SignatureBytes([0; 64]);
+    let (coordinator, helper) = (good.coordinator_signature, good.helper_signature);
+    let other_purpose = coordinator_key().sign(Context::Head, &good.bytes);
+    for (name, coordinator_signature, helper_signature) in [
+        ("no coordinator", nothing, helper),
+        ("no helper", coordinator, nothing),
+        ("foreign coordinator", foreign, helper),
+        ("foreign helper", coordinator, foreign),
+        ("swapped", helper, coordinator),
+        ("the coordinator twice", coordinator, coordinator),
+        ("signed for another purpose", other_purpose, helper),
+    ] {
+        let ticket = SignedTicket { bytes: good.bytes.clone(), coordinator_signature, helper_signature };
+        assert_eq!(check(&ticket, &policy(), SEEN), Some(TicketRefusal::Signature), "{name}");
+    }
+    for at in [0, good.bytes.len() / 2, good.bytes.len() - 1] {
+        let mut altered = good.clone();
+        altered.bytes[at] ^= 1;
+        assert_eq!(check(&altered, &policy(), SEEN), Some(TicketRefusal::Signature), "byte {at}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_a_canonical_ticket_are_refused_even_when_signed() {
+    let text = String::from_utf8(sound().to_bytes().unwrap()).unwrap();
+    let long = format!("{}{}", text, " ".repeat(tacit_round::ticket::TICKET_BYTES_MAX));
+    for (name, bytes) in [
+        ("empty", String::new()),
+        ("null", "null".into()),
+        ("cut", text[..text.len() - 1].into()),
+        ("white space", text.replacen(':', ": ", 1)),
+        ("unknown field", text.replacen('{', "{\"aaa\":1,", 1)),
+        ("repeated field", text.replacen('{', "{\"deadline\":1,", 1)),
+        ("fraction", text.replacen("\"dishonest_milli\":100", "\"dishonest_milli\":0.5", 1)),
+        ("too long", long),
+    ] {
+        let refused = check(&signed_bytes(bytes.into_bytes()), &policy(), SEEN);
+        assert!(matches!(refused, Some(TicketRefusal::Unreadable(_))), "{name}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
+    use MechanismError::{GridTooCoarse, RingTooSmall, ShareTooLarge, ShareTooSmall};
+    use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Version};
+    type Change = fn(&mut Ticket);
+    let cases: [(Change, TicketRefusal); 21] = [
+        (|t| t.schema = 2, Version),
+        (|t| t.schema = 0, Version),
+        (|t| t.scheme_id = 2, Version),
+        (|t| t.deadline = NOW, Expired),
+        (|t| (t.mechanism.tier, t.mechanism.n_min) = (Tier::Local, 1), OutsidePolicy("tier")),
+        (|t| t.mechanism.n_min = 1, OutsidePolicy("n_min")),
+        (|t| t.mechanism = Mechanism { sigma2: 51 << 10, ..mechanism(60, 51) }, OutsidePolicy("n_min")),
+        (|t| t.mechanism.history_max = 65, OutsidePolicy("history_max")),
+        (|t| t.round = RoundId(0), OutsidePolicy("round")),
+        (|t| t.round = RoundId(9), OutsidePolicy("round")),
+        (|t| t.dishonest_milli = 1000, OutsidePolicy("dishonest_milli")),
+        (|t| t.dishonest_milli = u32::MAX, OutsidePolicy("dishonest_milli")),
+        (|t| t.sealing_key.clear(), OutsidePolicy("sealing_key")),
+        (|t| t.sealing_key.truncate(2), OutsidePolicy("sealing_key")),
+        (|t| t.mechanism.sigma2 = 16 * 5, OutsidePolicy("rho")),
+        (|t| t.mechanism.sigma2 = 16 * 5 - 1, Unsound(ShareTooSmall)),
+        (|t| t.mechanism.sigma2 = 5 << 27, Unsound(ShareTooLarge)),
+        (|t| t.mechanism.steps = 19, Unsound(GridTooCoarse)),
+        (|t| (t.mechanism.cohort_max, t.mechanism.steps) = (1 << 20, 1 << 11), Unsound(RingTooSmall)),
+        (|t| t.mechanism.length = 0, Unsound(MechanismError::OutOfRange("length"))),
+        (|t| t.mechanism.n_min = 11, Unsound(MechanismError::OutOfRange("n_min"))),
+    ];
+    for (i, (change, reason)) in cases.into_iter().enumerate() {
+        let mut ticket = sound();
+        change(&mut ticket);
+        assert_eq!(check(&signed(&ticket), &policy(), SEEN), Some(reason), "case {i}");
+    }
+    let poor = Policy { rho_release_max: Rho::from_units(1), ..policy() };
+    assert_eq!(check(&signed(&sound()), &poor, SEEN), Some(OutsidePolicy("rho")));
+}
+
+#[test]
+fn a_model_that_is_not_in_the_signed_ledger_is_refused() {
+    let (coordinator, helper) = (coordinator_key(), helper_key());
+    type Change = fn(&mut Ticket);
+    let cases: [(&str, Change); 8] = [
+        ("another model", |t| t.model_in_hash = Digest([7; 32])),
+        ("line altered", |t| t.logged.line = t.logged.line.replace("\"time_bucket\":500000", "\"time_bucket\":500001")),
+        ("proof altered", |t| t.logged.proof[0].0[0] ^= 1),
+        ("proof cut", |t| t.logged.proof.truncate(1)),
+        ("another place", |t| t.logged.seq = 0),
+        ("a place past the end", |t| t.logged.seq = TREE_SIZE),
+        ("root altered", |t| t.logged.head.head.root.0[0] ^= 1),
+        ("size altered", |t| t.logged.head.head.size += 1),
+    ];
+    for (name, change) in cases {
+        let mut ticket = sound();
+        change(&mut ticket);
+        assert_eq!(check(&signed(&ticket), &policy(), SEEN), Some(TicketRefusal::Unlogged), "{name}");
+    }
+    for (name, logged) in [
+        ("head signed by strangers", logged(MODEL_SEQ, &key(8), &key(9))),
+        ("head signed by the coordinator alone", logged(MODEL_SEQ, &coordinator, &coordinator)),
+        ("head signed by the helper alone", logged(MODEL_SEQ, &helper, &helper)),
+        ("head signatures swapped", logged(MODEL_SEQ, &helper, &coordinator)),
+        ("a line that published nothing", logged(0, &coordinator, &helper)),
+    ] {
+        let ticket = Ticket { logged, ..sound() };
+        assert_eq!(check(&signed(&ticket), &policy(), SEEN), Some(TicketRefusal::Unlogged), "{name}");
+    }
+}
+
+#[test]
+fn a_ticket_behind_what_the_device_has_seen_is_refused() {
+    for seen in [
+        LogMark { size: TREE_SIZE + 1, ..SEEN },
+        LogMark { generation: GENERATION + 1, ..SEEN },
+        LogMark { model_seq: MODEL_SEQ + 1, ..SEEN },
+    ] {
+        assert_eq!(check(&signed(&sound()), &policy(), seen), Some(TicketRefusal::RolledBack), "{seen:?}");
+    }
+}

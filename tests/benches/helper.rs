@@ -1,0 +1,83 @@
+//! What one seed costs the helper on one core: opened, expanded to a mask of 118,592 coordinates, added. Target: at least
+//! 3,000 seeds a second (docs/LIMITS.md), beside the bare keystream that no helper can be faster than.
+
+mod common;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use tacit_privacy::canonical::digest;
+use tacit_round::helper::{HelperRound, SealedSeed};
+use tacit_round::seal::{Binding, MaskSeed, OpeningKey, seal};
+use tacit_round::ticket::Ticket;
+use tacit_types::{ContributionId, Digest};
+
+use common::{LENGTH, mechanism, ticket};
+
+const SEEDS: u8 = 64;
+
+fn seeds(c: &mut Criterion) {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let key = OpeningKey::draw(&mut rng);
+    let mut mechanism = mechanism(16);
+    mechanism.n_min = 2;
+    let ticket = ticket(mechanism, &key);
+    let hash = digest(&ticket.to_bytes().expect("a ticket is canonical"));
+    let sealed: Vec<SealedSeed> = (0..SEEDS).map(|name| sealed(&ticket, hash, name, &mut rng)).collect();
+    let round = HelperRound::new(ticket, hash, key);
+
+    let mut group = c.benchmark_group("helper at 118592 coordinates, one core (elem = seed)");
+    group.throughput(Throughput::Elements(u64::from(SEEDS)));
+    group.bench_function("open, expand, sum (target 3 Kelem/s)", |b| {
+        b.iter(|| round.mask_sum(round.open_set(&sealed).expect("an honest set").seeds()));
+    });
+    group.bench_function("of it: open", |b| b.iter(|| round.open_set(&sealed).expect("an honest set")));
+    group.bench_function("bare ChaCha20 keystream, added", |b| {
+        let mut sum = vec![0u32; LENGTH as usize];
+        b.iter(|| {
+            for name in 0..SEEDS {
+                add_keystream(black_box(&mut sum), [name; 32]);
+            }
+        });
+    });
+    group.finish();
+}
+
+fn add_keystream(sum: &mut [u32], key: [u8; 32]) {
+    let mut stream = ChaCha20Rng::from_seed(key);
+    let mut block = [0u8; 4096];
+    for values in sum.chunks_mut(1024) {
+        let bytes = &mut block[..4 * values.len()];
+        stream.fill_bytes(bytes);
+        for (value, word) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *value = value.wrapping_add(u32::from_le_bytes(*word));
+        }
+    }
+}
+
+fn sealed(ticket: &Ticket, hash: Digest, name: u8, rng: &mut ChaCha20Rng) -> SealedSeed {
+    let binding = Binding {
+        task: &ticket.task,
+        round: ticket.round,
+        ticket: hash,
+        length: LENGTH,
+        contribution: ContributionId([name; 16]),
+        digest: Digest([name; 32]),
+    };
+    let key = ticket.sealing_key_bytes().expect("hexadecimal");
+    let sealed = seal(&MaskSeed::draw(rng), &key, &binding, rng).expect("a good key");
+    SealedSeed { contribution: binding.contribution, sealed, digest: binding.digest }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(3));
+    targets = seeds
+}
+criterion_main!(benches);

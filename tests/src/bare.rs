@@ -1,0 +1,212 @@
+//! A device without the SDK: its own key and certificate, and masked vectors of any numbers the test likes, no noise.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use rand::TryRng;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use tacit_privacy::canonical::digest;
+use tacit_proto::v1;
+use tacit_proto::v1::contribute_request::Part;
+use tacit_proto::v1::coordinator_client::CoordinatorClient;
+use tacit_round::mask::add_mask;
+use tacit_round::seal::{Binding, MaskSeed, SCHEME_ID, seal};
+use tacit_round::ticket::Ticket;
+use tacit_types::{ContributionId, Digest};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::deployment::Deployment;
+
+/// One call ends within this time.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause before a call is repeated.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Key and certificate chain of a peer, PEM.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Leaf first.
+    pub chain: String,
+    /// PKCS#8.
+    pub key: String,
+}
+
+/// A device that says what the test tells it to.
+#[derive(Clone)]
+pub struct BareDevice {
+    endpoint: Endpoint,
+}
+
+/// Final bytes of one contribution.
+#[derive(Clone)]
+pub struct Contribution {
+    /// First message.
+    pub header: v1::ContributionHeader,
+    /// Masked ring elements.
+    pub masked: Bytes,
+}
+
+impl BareDevice {
+    /// A peer with these credentials, or with none.
+    ///
+    /// # Errors
+    /// When an address or certificate cannot be read.
+    pub fn new(address: &str, root: &str, credentials: Option<&Credentials>) -> Result<Self> {
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(root))
+            .domain_name("localhost")
+            .assume_http2(true);
+        if let Some(credentials) = credentials {
+            tls = tls.identity(Identity::from_pem(&credentials.chain, &credentials.key));
+        }
+        let endpoint = Endpoint::from_shared(address.to_owned())?;
+        let endpoint = endpoint.connect_timeout(Duration::from_secs(2)).timeout(CALL_DEADLINE).tls_config(tls)?;
+        Ok(Self { endpoint })
+    }
+
+    /// Enrols with one of the deployment's tokens, repeating until it is answered.
+    ///
+    /// # Errors
+    /// When the deadline passes first, naming the last refusal.
+    pub async fn enrol(deployment: &Deployment, token: &[u8], deadline: Instant) -> Result<Self> {
+        let (address, root) = (deployment.coordinator_address(), deployment.pki("root.crt")?);
+        let credentials = enrol(&address, &root, token, deadline).await?;
+        Self::new(&address, &root, Some(&credentials))
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when there is none to be had.
+    pub async fn connect(&self) -> Result<CoordinatorClient<Channel>, Status> {
+        let channel = self.endpoint.connect().await.map_err(|error| Status::unavailable(format!("{error:?}")))?;
+        Ok(CoordinatorClient::new(channel))
+    }
+
+    /// One check-in on a new connection.
+    ///
+    /// # Errors
+    /// What the coordinator or the network says.
+    pub async fn check_in(&self) -> Result<v1::CheckInResponse, Status> {
+        Ok(self.connect().await?.check_in(v1::CheckInRequest { protocol: 1 }).await?.into_inner())
+    }
+
+    /// Checks in until a round is open; gives its ticket and the ticket's hash.
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub async fn ticket(&self, deadline: Instant) -> Result<(Ticket, Digest)> {
+        let signed = repeat(deadline, || async {
+            let answer = self.check_in().await?;
+            answer.ticket.ok_or_else(|| Status::unavailable("no round is open"))
+        });
+        let signed = signed.await.context("waiting for a ticket")?;
+        Ok((Ticket::from_bytes(&signed.ticket)?, digest(&signed.ticket)))
+    }
+
+    /// Checks in until the task is finished.
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub async fn wait_until_finished(&self, deadline: Instant) -> Result<()> {
+        let finished = repeat(deadline, || async {
+            if self.check_in().await?.finished { Ok(()) } else { Err(Status::unavailable("the task goes on")) }
+        });
+        finished.await.context("waiting for the end of the task")
+    }
+
+    /// Sends a contribution once, on a new connection.
+    ///
+    /// # Errors
+    /// What the coordinator or the network says.
+    pub async fn send(&self, contribution: &Contribution) -> Result<v1::ContributionOutcome, Status> {
+        let parts = contribution.parts();
+        let answer = self.connect().await?.contribute(tokio_stream::iter(parts)).await?;
+        Ok(answer.into_inner().outcome())
+    }
+
+    /// Sends the same bytes until the coordinator answers.
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub async fn send_until_answered(
+        &self,
+        contribution: &Contribution,
+        deadline: Instant,
+    ) -> Result<v1::ContributionOutcome> {
+        repeat(deadline, || self.send(contribution)).await.context("sending a contribution")
+    }
+}
+
+impl Contribution {
+    /// Masks `values` and seals the mask's seed for this ticket.
+    ///
+    /// # Errors
+    /// When the system has no randomness or the ticket's key is not one.
+    pub fn new(ticket: &Ticket, ticket_hash: Digest, mut values: Vec<u32>) -> Result<Self> {
+        let mut id = [0; ContributionId::LEN];
+        SysRng.try_fill_bytes(&mut id)?;
+        let contribution = ContributionId(id);
+        let mut rng = UnwrapErr(SysRng);
+        let seed = MaskSeed::draw(&mut rng);
+        add_mask(&mut values, &seed, &ticket.task, ticket.round, contribution);
+        let masked: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let binding = Binding {
+            task: &ticket.task,
+            round: ticket.round,
+            ticket: ticket_hash,
+            length: ticket.mechanism.length,
+            contribution,
+            digest: digest(&masked),
+        };
+        let key = ticket.sealing_key_bytes().context("the ticket has no sealing key")?;
+        let header = v1::ContributionHeader {
+            scheme_id: SCHEME_ID,
+            ticket_hash: Bytes::copy_from_slice(&ticket_hash.0),
+            contribution_id: Bytes::copy_from_slice(&contribution.0),
+            sealed_seed: seal(&seed, &key, &binding, &mut rng)?.into(),
+            digest: Bytes::copy_from_slice(&binding.digest.0),
+        };
+        Ok(Self { header, masked: masked.into() })
+    }
+
+    /// The messages it is sent in.
+    pub fn parts(&self) -> Vec<v1::ContributeRequest> {
+        let chunks = self.masked.chunks(65_536).map(|chunk| Part::Chunk(Bytes::copy_from_slice(chunk)));
+        let parts = std::iter::once(Part::Header(self.header.clone())).chain(chunks);
+        parts.map(|part| v1::ContributeRequest { part: Some(part) }).collect()
+    }
+}
+
+/// Makes a key and has it signed for a token; the same request is repeated until it is answered.
+async fn enrol(address: &str, root: &str, token: &[u8], deadline: Instant) -> Result<Credentials> {
+    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let request = v1::EnrolRequest {
+        token: Bytes::copy_from_slice(token),
+        signing_request: CertificateParams::default().serialize_request(&key)?.der().to_vec().into(),
+    };
+    let stranger = BareDevice::new(address, root, None)?;
+    let answer = repeat(deadline, || async { stranger.connect().await?.enrol(request.clone()).await });
+    let chain = answer.await.context("enrolling")?.into_inner().certificate_chain;
+    Ok(Credentials { chain, key: key.serialize_pem() })
+}
+
+/// Repeats a call until it succeeds or the deadline passes, and then gives its last error.
+///
+/// # Errors
+/// The last status.
+pub async fn repeat<T, F: Future<Output = Result<T, Status>>>(deadline: Instant, call: impl Fn() -> F) -> Result<T> {
+    loop {
+        let called = timeout(CALL_DEADLINE, call()).await;
+        match called.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
+            Ok(value) => return Ok(value),
+            Err(status) if Instant::now() >= deadline => return Err(status.into()),
+            Err(_) => sleep(RETRY).await,
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! A throw-away deployment: keys, configuration files and the real `tacit` processes, which may be killed at any moment.
+//!
+//! Everything lives in a temporary folder. When a test fails, the ends of the processes' logs are printed.
+
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tacit_privacy::record::{Event, Line, Release};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// A command that does not serve must end within this time.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(20);
+/// Bytes of each log that are shown when a test fails.
+const LOG_TAIL: usize = 3000;
+
+/// What differs between deployments.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Devices a round takes.
+    pub cohort: u32,
+    /// Enrolment tokens made.
+    pub tokens: u32,
+    /// Lines of the catalogue.
+    pub items: u32,
+    /// Budget of the task, at delta 1e-5.
+    pub epsilon: f64,
+    /// Assumed share of devices that drop out.
+    pub dropout: f64,
+    /// How long a round waits for its cohort.
+    pub deadline_seconds: u64,
+    /// Further lines of `[task]`.
+    pub task: &'static str,
+}
+
+impl Default for Settings {
+    /// A task that releases one counts vector of 64 items and nothing else.
+    fn default() -> Self {
+        Self { cohort: 4, tokens: 8, items: 64, epsilon: 1.0, dropout: 0.05, deadline_seconds: 60, task: "" }
+    }
+}
+
+/// One of the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `tacit coordinator`.
+    Coordinator,
+    /// `tacit helper`.
+    Helper,
+    /// `tacit device`, with one installation for every member of the cohort.
+    Devices,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Coordinator, Self::Helper, Self::Devices];
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::Coordinator => "coordinator",
+            Self::Helper => "helper",
+            Self::Devices => "device",
+        }
+    }
+}
+
+/// The deployment. Its processes die with it.
+pub struct Deployment {
+    folder: TempDir,
+    settings: Settings,
+    coordinator_port: u16,
+    helper_port: u16,
+    running: [Option<Child>; 3],
+}
+
+impl Deployment {
+    /// Makes keys, policy, tokens and configuration files. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the binary is missing or refuses.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tacit-test-").tempdir()?;
+        let deployment = Self {
+            folder,
+            settings,
+            coordinator_port: free_port()?,
+            helper_port: free_port()?,
+            running: [const { None }; 3],
+        };
+        let (cohort, tokens) = (deployment.settings.cohort.to_string(), deployment.settings.tokens.to_string());
+        let epsilon = deployment.settings.epsilon.to_string();
+        deployment.succeed(&["pki", "init", "pki"])?;
+        deployment.succeed(&["pki", "policy", "pki", "--epsilon", &epsilon, "--cohort", &cohort])?;
+        deployment.succeed(&["pki", "tokens", "pki", "--count", &tokens])?;
+        let catalogue: String = (0..deployment.settings.items).map(|item| format!("item {item}\n")).collect();
+        fs::write(deployment.path("catalogue.txt"), catalogue)?;
+        fs::write(deployment.path("coordinator.toml"), deployment.coordinator_config()?)?;
+        fs::write(deployment.path("helper.toml"), deployment.helper_config()?)?;
+        fs::write(deployment.path("device.toml"), deployment.device_config()?)?;
+        Ok(deployment)
+    }
+
+    /// As [`Self::new`], with coordinator and helper running.
+    ///
+    /// # Errors
+    /// As [`Self::new`] and [`Self::start`].
+    pub fn running(settings: Settings) -> Result<Self> {
+        let mut deployment = Self::new(settings)?;
+        deployment.start(Role::Helper)?;
+        deployment.start(Role::Coordinator)?;
+        Ok(deployment)
+    }
+
+    /// A path inside the deployment's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The coordinator's export for auditors.
+    pub fn ledger(&self) -> PathBuf {
+        self.path("coordinator/ledger")
+    }
+
+    /// Where devices reach the coordinator.
+    pub fn coordinator_address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.coordinator_port)
+    }
+
+    /// Where the coordinator reaches the helper.
+    pub fn helper_address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.helper_port)
+    }
+
+    /// Port of the coordinator.
+    pub fn coordinator_port(&self) -> u16 {
+        self.coordinator_port
+    }
+
+    /// Starts a process on the state it left, logging to a file.
+    ///
+    /// # Errors
+    /// When it cannot be started or runs already.
+    pub fn start(&mut self, role: Role) -> Result<()> {
+        ensure!(self.running[role as usize].is_none(), "the {} runs already", role.command());
+        let log = |suffix: &str| {
+            let path = self.path(&format!("{}.{suffix}", role.command()));
+            File::options().create(true).append(true).open(path)
+        };
+        let mut command = Command::new(binary());
+        command.arg(role.command()).arg("--config").arg(self.path(&format!("{}.toml", role.command())));
+        if role == Role::Devices {
+            command.args(["--json", "--devices", &self.settings.cohort.to_string()]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(log("out")?).stderr(log("log")?).spawn()?;
+        self.running[role as usize] = Some(child);
+        Ok(())
+    }
+
+    /// Kills a process with SIGKILL; gives how it ended.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self, role: Role) -> Result<ExitStatus> {
+        let mut child = self.running[role as usize].take().context("nothing to kill")?;
+        child.kill()?;
+        Ok(child.wait()?)
+    }
+
+    /// Kills a process and starts it again on the same state.
+    ///
+    /// # Errors
+    /// When it had ended by itself before, or cannot be started.
+    pub fn crash(&mut self, role: Role) -> Result<()> {
+        let status = self.kill(role)?;
+        ensure!(status.code().is_none(), "the {} had ended by itself: {status}", role.command());
+        self.start(role)
+    }
+
+    /// How a process ended by itself, if it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self, role: Role) -> Result<Option<ExitStatus>> {
+        Ok(self.running[role as usize].as_mut().map(Child::try_wait).transpose()?.flatten())
+    }
+
+    /// Runs `tacit` in the deployment's folder, to its end and at most 20 seconds.
+    ///
+    /// # Errors
+    /// When it takes longer.
+    pub fn tacit(&self, arguments: &[&str]) -> Result<Output> {
+        tacit(self.folder.path(), arguments)
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> Result<()> {
+        let output = self.tacit(arguments)?;
+        ensure!(output.status.success(), "tacit {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Runs `tacit audit verify` on the export.
+    ///
+    /// # Errors
+    /// When it finds anything wrong.
+    pub fn verify(&self) -> Result<()> {
+        self.succeed(&["audit", "verify", "coordinator/ledger"])
+    }
+
+    /// Lines of the exported release ledger; none before the first export.
+    ///
+    /// # Errors
+    /// When a line cannot be read.
+    pub fn lines(&self) -> Result<Vec<Line>> {
+        let text = fs::read_to_string(self.ledger().join("ledger.jsonl")).unwrap_or_default();
+        Ok(text.lines().map(|line| Line::from_bytes(line.as_bytes())).collect::<Result<_, _>>()?)
+    }
+
+    /// Releases of the exported ledger.
+    ///
+    /// # Errors
+    /// When a line cannot be read.
+    pub fn releases(&self) -> Result<Vec<Release>> {
+        let releases = self.lines()?.into_iter().filter_map(|line| match line.event {
+            Event::Release(release) => Some(*release),
+            _ => None,
+        });
+        Ok(releases.collect())
+    }
+
+    /// Enrolment tokens.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn tokens(&self) -> Result<Vec<Vec<u8>>> {
+        let text = fs::read_to_string(self.path("pki/tokens.txt"))?;
+        Ok(text.lines().map(hex::decode).collect::<Result<_, _>>()?)
+    }
+
+    /// A file of the `pki` folder.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn pki(&self, name: &str) -> Result<String> {
+        let path = self.path("pki").join(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
+    fn coordinator_config(&self) -> Result<String> {
+        let Settings { cohort, epsilon, dropout, deadline_seconds, task, .. } = &self.settings;
+        Ok(format!(
+            "listen = \"127.0.0.1:{}\"\nstate = \"coordinator\"\n\n{}\n\
+             [helper]\naddress = \"{}\"\nserver_name = \"localhost\"\nidentity_key = \"{}\"\n\n\
+             [signing]\nkey = \"pki/coordinator.sign\"\n\n\
+             [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \"pki/tokens.sha256\"\n\n\
+             [task]\nname = \"test\"\ncatalogue = \"catalogue.txt\"\nepsilon = {epsilon}\ndelta = 1e-5\n\
+             cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = {deadline_seconds}\n{task}",
+            self.coordinator_port,
+            tls("coordinator"),
+            self.helper_address(),
+            self.pki("helper.pub")?.trim(),
+        ))
+    }
+
+    fn helper_config(&self) -> Result<String> {
+        Ok(format!(
+            "listen = \"127.0.0.1:{}\"\nstate = \"helper\"\ncoordinator_key = \"{}\"\n\n{}\n\
+             [signing]\nkey = \"pki/helper.sign\"\n",
+            self.helper_port,
+            self.pki("coordinator.pub")?.trim(),
+            tls("helper"),
+        ))
+    }
+
+    fn device_config(&self) -> Result<String> {
+        Ok(format!(
+            "coordinator = \"{}\"\nserver_name = \"localhost\"\nroot = \"pki/root.crt\"\npolicy = \"pki/policy.json\"\n\
+             publisher_key = \"{}\"\nstate = \"devices\"\ntokens = \"pki/tokens.txt\"\n\
+             interactions = \"interactions.csv\"\n",
+            self.coordinator_address(),
+            self.pki("publisher.pub")?.trim(),
+        ))
+    }
+
+    /// Ends of all logs, to be printed with a failure.
+    pub fn log_tails(&self) -> String {
+        let mut text = String::new();
+        for role in Role::ALL {
+            let log = fs::read(self.path(&format!("{}.log", role.command()))).unwrap_or_default();
+            let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
+            let _ = writeln!(text, "--- {} ---\n{}", role.command(), String::from_utf8_lossy(tail));
+        }
+        text
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            // One that has ended already needs no killing.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.log_tails());
+        }
+    }
+}
+
+/// Runs `tacit` in `folder`, to its end and at most 20 seconds.
+///
+/// # Errors
+/// When it takes longer.
+pub fn tacit(folder: &Path, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let deadline = Instant::now() + COMMAND_DEADLINE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            child.kill()?;
+            let output = child.wait_with_output()?;
+            bail!("tacit {arguments:?} did not end: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(child.wait_with_output()?)
+}
+
+/// The binary under test, beside the folder this test lies in.
+///
+/// # Panics
+/// When it was not built.
+pub fn binary() -> PathBuf {
+    let own = std::env::current_exe().expect("a running program has a path");
+    let profile = own.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    let binary = profile.join("tacit");
+    assert!(binary.is_file(), "{} is missing; run: cargo build --release -p tacit-cli", binary.display());
+    binary
+}
+
+fn tls(name: &str) -> String {
+    format!("[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \"pki/root.crt\"\n")
+}
+
+/// A port nobody listens on, outside the range the kernel gives to outgoing connections: a process that is down for a
+/// moment must find its port free again.
+fn free_port() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..1000 {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let start = u16::try_from(std::process::id() % 1000).unwrap_or(0) * 20;
+        let port = 10_000 + (start + step) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port")
+}

@@ -1,0 +1,130 @@
+//! Bad input ends with exit code 2 and one line on standard error that names the place; nothing is written.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::fs;
+use std::path::Path;
+
+use tacit_tests::deployment::{Deployment, Settings, tacit};
+use tempfile::TempDir;
+
+/// Asserts exit code 2 and one line that contains all of `names`.
+fn assert_refused(folder: &Path, arguments: &[&str], names: &[&str]) {
+    let output = tacit(folder, arguments).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "tacit {arguments:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "tacit {arguments:?}: {stderr}");
+    assert!(names.iter().all(|name| stderr.contains(name)), "tacit {arguments:?}: {names:?} not in: {stderr}");
+    assert!(output.stdout.is_empty(), "tacit {arguments:?} wrote to standard output");
+}
+
+/// HOSTILE 27, 35, 118.
+#[test]
+fn a_data_set_that_is_not_as_documented_is_refused_by_file_and_line() {
+    const HEADER: &str = "user,item,timestamp,value,type\n";
+    let cases: [(&str, String, &[&str]); 12] = [
+        ("nan.csv", format!("{HEADER}anna,a,1,5,rating\nanna,b,2,NaN,rating\n"), &["nan.csv line 3", "value"]),
+        ("infinite.csv", format!("{HEADER}anna,a,1,inf,rating\n"), &["infinite.csv line 2", "value"]),
+        ("huge.csv", format!("{HEADER}anna,a,1,1e38,rating\n"), &["huge.csv line 2", "value"]),
+        ("item.csv", format!("{HEADER}anna,-7,1,5,rating\n"), &["item.csv line 2", "item"]),
+        ("user.csv", format!("{HEADER}-1,a,1,5,rating\n"), &["user.csv line 2", "user"]),
+        ("time.csv", format!("{HEADER}anna,a,-5,5,rating\n"), &["time.csv line 2", "timestamp"]),
+        ("type.csv", format!("{HEADER}anna,a,1,5,like\n"), &["type.csv line 2", "type"]),
+        ("short.csv", format!("{HEADER}anna,a,1,5,rating\nben,a,1\n"), &["short.csv line 3"]),
+        ("long.csv", format!("{HEADER}anna,a,1,5,rating,more\n"), &["long.csv line 2"]),
+        ("header.csv", "user,item\nanna,a\n".into(), &["header.csv line 1"]),
+        ("only_header.csv", HEADER.into(), &["only_header.csv"]),
+        ("empty.csv", String::new(), &["empty.csv"]),
+    ];
+    let folder = TempDir::new().unwrap();
+    for (name, content, names) in cases {
+        fs::write(folder.path().join(name), content).unwrap();
+        assert_refused(folder.path(), &["demo", "--data", name, "--keep", "kept"], names);
+        assert!(!folder.path().join("kept").exists(), "{name}: a folder was made");
+    }
+    assert_refused(folder.path(), &["demo", "--data", "absent.csv", "--keep", "kept"], &["absent.csv"]);
+    assert!(!folder.path().join("kept").exists());
+}
+
+/// HOSTILE 85.
+#[test]
+fn options_without_meaning_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    for epsilon in ["0", "-1", "nan", "inf", "-0"] {
+        let option = format!("--epsilon={epsilon}");
+        assert_refused(folder.path(), &["demo", &option, "--keep", "kept"], &["--epsilon"]);
+        assert!(!folder.path().join("kept").exists(), "--epsilon {epsilon}: a folder was made");
+    }
+    for option in ["--rounds=0", "--rounds=65", "--factors=0", "--factors=513"] {
+        let name = option.split('=').next().unwrap();
+        assert_refused(folder.path(), &["demo", option, "--users", "20", "--keep", "kept"], &[name]);
+    }
+    assert_refused(folder.path(), &["demo", "--users", "3", "--keep", "kept"], &["3 users"]);
+    assert!(!folder.path().join("kept").exists());
+    // A folder with something in it is not written over.
+    fs::create_dir(folder.path().join("full")).unwrap();
+    fs::write(folder.path().join("full/file"), "mine").unwrap();
+    assert_refused(folder.path(), &["demo", "--users", "20", "--keep", "full"], &["--keep full"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Every change to a good configuration, and what the refusal names. HOSTILE 84, 85, 88, 89.
+#[test]
+fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
+    let deployment = Deployment::new(Settings::default()).unwrap();
+    let coordinator = fs::read_to_string(deployment.path("coordinator.toml")).unwrap();
+    let helper = fs::read_to_string(deployment.path("helper.toml")).unwrap();
+    let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
+    let cases: [(&str, &str, &str, &str, &[&str]); 20] = [
+        ("coordinator", &coordinator, "cohort = 4", "cohrt = 4", &["line ", "cohrt", "cohort"]),
+        ("coordinator", &coordinator, "cohort = 4", "cohort = 1", &["cohort"]),
+        ("coordinator", &coordinator, "cohort = 4", "cohort = 0", &["cohort"]),
+        ("coordinator", &coordinator, "cohort = 4", "cohort = -4", &["line ", "-4"]),
+        ("coordinator", &coordinator, "cohort = 4", "cohort = \"four\"", &["line ", "four"]),
+        ("coordinator", &coordinator, "cohort = 4", "cohort = 4\ncohort = 5", &["line ", "duplicate"]),
+        ("coordinator", &coordinator, "epsilon = 1", "epsilon = 0", &["line ", "psilon"]),
+        ("coordinator", &coordinator, "epsilon = 1", "epsilon = -1", &["line ", "psilon"]),
+        ("coordinator", &coordinator, "epsilon = 1", "epsilon = nan", &["line ", "psilon"]),
+        ("coordinator", &coordinator, "epsilon = 1", "epsilon = inf", &["line ", "psilon"]),
+        ("coordinator", &coordinator, "delta = 1e-5", "delta = 0.0", &["line ", "elta"]),
+        ("coordinator", &coordinator, "delta = 1e-5", "delta = 1.0", &["line ", "elta"]),
+        ("coordinator", &coordinator, "dropout = 0.05", "dropout = 1.0", &["dropout"]),
+        ("coordinator", &coordinator, "dropout = 0.05", "dropout = nan", &["dropout"]),
+        ("coordinator", &coordinator, "deadline_seconds = 60", "deadline_seconds = 0", &["deadline_seconds"]),
+        ("coordinator", &coordinator, "https://", "http://", &["helper.address"]),
+        ("helper", &helper, "state =", "stat =", &["line ", "stat"]),
+        ("helper", &helper, "state = \"helper\"", "state = \"helper\"\nn_min_min = 1", &["n_min_min"]),
+        ("helper", &helper, "listen = \"127", "listen = \"nowhere\" # ", &["listen"]),
+        ("device", &device, "policy =", "polic =", &["line ", "polic"]),
+    ];
+    for (role, good, from, to, names) in cases {
+        assert!(good.contains(from), "{role}: no '{from}' to replace");
+        fs::write(deployment.path("bad.toml"), good.replacen(from, to, 1)).unwrap();
+        let names: Vec<&str> = names.iter().copied().chain(["bad.toml"]).collect();
+        assert_refused(&deployment.path(""), &[role, "--config", "bad.toml"], &names);
+    }
+    for content in [&b""[..], b"[[[", b"\xff\xfe\x00", &[b'a'; 2 << 20]] {
+        fs::write(deployment.path("bad.toml"), content).unwrap();
+        for role in ["coordinator", "helper", "device"] {
+            assert_refused(&deployment.path(""), &[role, "--config", "bad.toml"], &["bad.toml"]);
+        }
+    }
+    assert_refused(&deployment.path(""), &["coordinator", "--config", "absent.toml"], &["absent.toml"]);
+    for state in ["coordinator", "helper", "devices"] {
+        assert!(!deployment.path(state).exists(), "{state}: state was written");
+    }
+}
+
+/// Privacy numbers that are sound one by one and not together. HOSTILE 85, 91.
+#[test]
+fn a_cohort_without_enough_honest_devices_is_refused_before_a_task_exists() {
+    let deployment = Deployment::new(Settings::default()).unwrap();
+    let good = fs::read_to_string(deployment.path("coordinator.toml")).unwrap();
+    fs::write(deployment.path("bad.toml"), good.replace("dropout = 0.05", "dropout = 0.9")).unwrap();
+    assert_refused(&deployment.path(""), &["coordinator", "--config", "bad.toml"], &["bad.toml", "task.cohort"]);
+    // The record of used tokens is opened first and is all there is: no ledger, no plan, no objects.
+    for entry in fs::read_dir(deployment.path("coordinator")).into_iter().flatten() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with("enrolment.sqlite"), "{name} was written");
+    }
+}
