@@ -3,6 +3,7 @@
 //! Opened for an action and closed after it. The store is created once, at enrolment; a missing store beside an existing
 //! identity is never made anew, because that would reset the budget.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,11 +70,22 @@ impl Store {
         if path.exists() {
             return Err(SdkError::Stop(format!("{}: a store exists already", path.display())));
         }
-        let db = Connection::open(&path)?;
+        // Built under another name: once a store stands under its own, it is complete.
+        let wrap = |error: std::io::Error| SdkError::Stop(format!("{}: {error}", path.display()));
+        let unfinished = folder.join("store.new");
+        for leftover in ["store.new", "store.new-wal", "store.new-shm", "store.new-journal"] {
+            match fs::remove_file(folder.join(leftover)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrap(error)),
+                _ => {}
+            }
+        }
+        let db = Connection::open(&unfinished)?;
         db.pragma_update(None, "auto_vacuum", "FULL")?;
-        configure(&db)?;
+        db.pragma_update(None, "synchronous", "FULL")?;
         db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))?;
-        Ok(Self { db, committing: Duration::ZERO })
+        drop(db);
+        fs::rename(&unfinished, &path).and_then(|()| fs::File::open(folder)?.sync_all()).map_err(wrap)?;
+        Self::open(folder)
     }
 
     /// Folds the log into the file and closes; gives the time all durable steps took, this one included.
@@ -409,6 +421,15 @@ mod tests {
             std::fs::metadata(Store::path(folder.path())).unwrap().len() < 60_000,
             "the spool gives its space back"
         );
+    }
+
+    #[test]
+    fn a_store_whose_creation_was_interrupted_is_created_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("store.new"), b"half").unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(SdkError::Stop(_))));
+        drop(Store::create(folder.path()).unwrap());
+        assert!(Store::open(folder.path()).is_ok() && !folder.path().join("store.new").exists());
     }
 
     #[test]

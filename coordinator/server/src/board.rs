@@ -1,12 +1,14 @@
 //! What request handlers may know without asking the driver: the open ticket, the current model, and the pace.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rand::TryRng;
+use tacit_round::coordinator::Contribution;
 use tacit_round::seal::SEALED_LEN;
 use tacit_round::ticket::{SignedTicket, Ticket};
-use tacit_types::{Digest, Timestamp};
+use tacit_types::{DeviceId, Digest, Timestamp};
 
 /// Check-ins a second the coordinator asks its fleet to stay below.
 const CHECK_INS_PER_SECOND: f64 = 500.0;
@@ -57,12 +59,20 @@ pub struct Board {
     open: RwLock<Option<Arc<OpenRound>>>,
     published: RwLock<Option<Published>>,
     received: AtomicU32,
+    /// The set of the round that closed last: a device whose acknowledgement was lost still hears that it counts.
+    counted: RwLock<(Option<Digest>, BTreeMap<DeviceId, Contribution>)>,
 }
 
 impl Board {
     /// An empty board of a task with this cohort.
     pub fn new(cohort: u32) -> Self {
-        Self { cohort, open: RwLock::new(None), published: RwLock::new(None), received: AtomicU32::new(0) }
+        Self {
+            cohort,
+            open: RwLock::new(None),
+            published: RwLock::new(None),
+            received: AtomicU32::new(0),
+            counted: RwLock::default(),
+        }
     }
 
     /// The open round.
@@ -74,6 +84,18 @@ impl Board {
     pub fn set_open(&self, round: Option<OpenRound>, received: u32) {
         self.received.store(received, Ordering::Relaxed);
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = round.map(Arc::new);
+    }
+
+    /// Remembers the fixed set of a round that closes.
+    pub fn set_counted(&self, ticket: Digest, set: impl Iterator<Item = Contribution>) {
+        let set = set.map(|one| (one.device, one)).collect();
+        *self.counted.write().unwrap_or_else(PoisonError::into_inner) = (Some(ticket), set);
+    }
+
+    /// Whether exactly this contribution is in the set of the round that closed last.
+    pub fn is_counted(&self, ticket: Digest, contribution: &Contribution) -> bool {
+        let counted = self.counted.read().unwrap_or_else(PoisonError::into_inner);
+        counted.0 == Some(ticket) && counted.1.get(&contribution.device) == Some(contribution)
     }
 
     /// What is published; `None` until recovery is done.

@@ -36,6 +36,8 @@ use crate::store::{NewContribution, Phase, Store};
 
 /// So many abandoned rounds in a row stop the task: each one costs every device budget and gives nothing.
 const ABANDONED_MAX: usize = 3;
+/// Where the number of the last drafted round is kept.
+const DRAFTED: &str = "drafted";
 /// Pause between attempts to reach the helper.
 const HELPER_RETRY: Duration = Duration::from_millis(500);
 /// Longest wait before the driver looks at clock and shutdown again.
@@ -60,6 +62,36 @@ pub struct Driver {
     open: Option<RoundInHand>,
 }
 
+/// What the driver needs from the operator's files, read before anything is written.
+pub struct Inputs {
+    signing: SigningKey,
+    catalogue: Vec<u8>,
+    planned: Job,
+}
+
+impl Inputs {
+    /// Reads signing key and catalogue and plans the task.
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] naming the file or key.
+    pub fn read(config: &Config) -> Result<Self, ServerError> {
+        let signing = SigningKey::from_seed(&files::read_seed(&config.signing.key)?);
+        let path = config.task.catalogue.display();
+        let catalogue = std::fs::read(&config.task.catalogue)
+            .map_err(|error| ServerError::OperatorConfig(format!("task.catalogue '{path}': {error}")))?;
+        let items = catalogue.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
+        let items =
+            u32::try_from(items).ok().filter(|items| (1..=tacit_privacy::mechanism::LENGTH_MAX).contains(items));
+        let items = items.ok_or_else(|| {
+            ServerError::OperatorConfig(format!(
+                "task.catalogue '{path}': it must have from 1 to 4194304 lines, one an item"
+            ))
+        })?;
+        let planned = Job::plan(&config.task, items)?;
+        Ok(Self { signing, catalogue, planned })
+    }
+}
+
 /// The round being worked on, outside the machine: bytes and answers.
 struct RoundInHand {
     signed: SignedTicket,
@@ -75,33 +107,21 @@ enum Ended {
 }
 
 impl Driver {
-    /// Opens state, planning the task on first start and refusing other privacy parameters later.
+    /// Opens state, keeping the plan of the first start and refusing other privacy parameters later.
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] for what the operator must fix; storage errors.
     pub fn open(
         config: &Config,
+        inputs: Inputs,
         helper: HelperClient,
         board: Arc<Board>,
         arrivals: mpsc::Receiver<Arrival>,
         now: fn() -> Timestamp,
         shutdown: Shutdown,
     ) -> Result<Self, ServerError> {
-        let signing = SigningKey::from_seed(&files::read_seed(&config.signing.key)?);
-        let path = config.task.catalogue.display();
-        let catalogue = std::fs::read(&config.task.catalogue)
-            .map_err(|error| ServerError::OperatorConfig(format!("task.catalogue '{path}': {error}")))?;
-        let items = catalogue.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
-        let items =
-            u32::try_from(items).ok().filter(|items| (1..=tacit_privacy::mechanism::LENGTH_MAX).contains(items));
-        let items = items.ok_or_else(|| {
-            ServerError::OperatorConfig(format!(
-                "task.catalogue '{path}': it must have from 1 to 4194304 lines, one an item"
-            ))
-        })?;
-        let planned = Job::plan(&config.task, items)?;
         let store = Store::open(&config.state)?;
-        let job = keep_job(&store, planned)?;
+        let job = keep_job(&store, inputs.planned)?;
         let mut new_id = [0; 32];
         rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut new_id)
             .map_err(|error| ServerError::Internal(format!("no randomness: {error}")))?;
@@ -111,12 +131,12 @@ impl Driver {
             task: config.task.name.clone(),
             deadline_ms: config.task.deadline_seconds * 1000,
             job,
-            catalogue: objects.put(&catalogue)?,
+            catalogue: objects.put(&inputs.catalogue)?,
             store,
             objects,
             ledger,
             export: config.state.join("ledger"),
-            signing,
+            signing: inputs.signing,
             helper,
             board,
             arrivals,
@@ -230,6 +250,7 @@ impl Driver {
                 "task: too many or too large releases for the sampler's bound".into(),
             ));
         }
+        let drafted = self.store.meta::<RoundId>(DRAFTED)?.unwrap_or(RoundId(0));
         let heads = self.store.heads()?;
         let newest = heads.last().ok_or_else(|| ServerError::Internal("no signed head".into()))?;
         let head: SignedHead =
@@ -239,7 +260,7 @@ impl Driver {
             schema: ticket::SCHEMA,
             scheme_id: SCHEME_ID,
             task: self.task.clone(),
-            round: RoundId(self.ledger.last_round() + 1),
+            round: RoundId(self.ledger.last_round().max(drafted.0) + 1),
             kind,
             model_in_hash,
             logged,
@@ -370,6 +391,8 @@ impl Driver {
     }
 
     fn ask_countersign(&mut self, runtime: &Handle, draft: &Ticket) -> Result<Performed, ServerError> {
+        // Durable before the helper hears of it: a round number is countersigned once, whatever happens in between.
+        self.store.set_meta(DRAFTED, &draft.round)?;
         let bytes = draft.to_bytes()?;
         let helper = self.helper.clone();
         self.until_answered(runtime, || {
@@ -388,9 +411,11 @@ impl Driver {
     fn ask_helper(&mut self, runtime: &Handle, set: &[ContributionId]) -> Result<Performed, ServerError> {
         self.board.set_open(None, self.board.received());
         self.store.close_round()?;
-        let seeds: Vec<_> = self.store.contributions()?.into_iter().map(|(_, seed)| seed).collect();
-        debug_assert_eq!(seeds.len(), set.len());
         let (helper, ticket) = (self.helper.clone(), self.in_hand()?.signed.hash());
+        let contributions = self.store.contributions()?;
+        debug_assert_eq!(contributions.len(), set.len());
+        self.board.set_counted(ticket, contributions.iter().map(|(one, _)| *one));
+        let seeds: Vec<_> = contributions.into_iter().map(|(_, seed)| seed).collect();
         let asked = self.until_answered(runtime, || helper.release(ticket, &seeds))?;
         Ok(match asked {
             Asked::Answer(answer) => {

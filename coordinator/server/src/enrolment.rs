@@ -50,12 +50,14 @@ impl Enrolment {
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] naming the file, or storage errors.
-    pub fn open(config: &Config) -> Result<Self, ServerError> {
+    pub fn open(config: &Config, now: Timestamp) -> Result<Self, ServerError> {
         let settings = &config.enrolment;
+        files::read_certificates(&settings.certificate, now)?;
         let certificate = files::read_text(&settings.certificate)?;
         let key = files::read_secret(&settings.key)?;
+        let files = || format!("{} with {}", settings.certificate.display(), settings.key.display());
         let authority = Authority::from_pem(&certificate, &key)
-            .map_err(|error| ServerError::OperatorConfig(format!("{}: {error}", settings.key.display())))?;
+            .map_err(|error| ServerError::OperatorConfig(format!("{}: {error}", files())))?;
         let tokens = read_tokens(config)?;
         std::fs::create_dir_all(&config.state)?;
         let db = Connection::open(config.state.join("enrolment.sqlite"))?;

@@ -40,7 +40,7 @@ pub use config::Config;
 pub use error::ServerError;
 
 use crate::board::Board;
-use crate::driver::Driver;
+use crate::driver::{Driver, Inputs};
 use crate::enrolment::Enrolment;
 use crate::service::CoordinatorService;
 
@@ -70,10 +70,11 @@ pub async fn serve(
         .map_err(|error| ServerError::OperatorConfig(format!("listen = '{}': {error}", config.listen)))?;
     let address = socket.local_addr().map_err(|error| ServerError::Internal(error.to_string()))?;
 
+    let inputs = Inputs::read(&config)?;
     let board = Arc::new(Board::new(config.task.cohort));
-    let enrolment = Enrolment::open(&config)?;
+    let enrolment = Enrolment::open(&config, now())?;
     let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
-    let driver = Driver::open(&config, helper.clone(), board.clone(), arrivals, now, shutdown.clone())?;
+    let driver = Driver::open(&config, inputs, helper.clone(), board.clone(), arrivals, now, shutdown.clone())?;
     let objects = driver.objects();
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<CoordinatorServer<CoordinatorService>>().await;

@@ -80,8 +80,10 @@ impl CoordinatorService {
             Ok(header) => header,
             Err(status) => return Err(status),
         };
+        let contribution = Contribution { device, id: header.seed.contribution, digest: header.seed.digest };
         let Some(round) = self.board.open().filter(|round| round.hash == header.ticket) else {
-            return Ok(v1::ContributionOutcome::TooLate);
+            let counted = self.board.is_counted(header.ticket, &contribution);
+            return Ok(if counted { v1::ContributionOutcome::Accepted } else { v1::ContributionOutcome::TooLate });
         };
         let masked = match read_vector(&mut stream, round.vector_bytes()).await {
             Ok(masked) => masked,
@@ -91,7 +93,7 @@ impl CoordinatorService {
             return Ok(v1::ContributionOutcome::Refused);
         }
         match self.helper.admits(header.ticket, &header.seed).await {
-            Ok(true) => self.hand_over(device, &round, header, masked).await.ok_or_else(status::not_now),
+            Ok(true) => self.hand_over(contribution, &round, header, masked).await.ok_or_else(status::not_now),
             Ok(false) | Err(ServerError::HelperRefused(_)) => Ok(v1::ContributionOutcome::Refused),
             Err(_) => Err(Status::unavailable("the helper is away; send the same bytes again later")),
         }
@@ -100,13 +102,12 @@ impl CoordinatorService {
     /// `None` when the driver stopped before answering.
     async fn hand_over(
         &self,
-        device: DeviceId,
+        contribution: Contribution,
         round: &OpenRound,
         header: Header,
         masked: Vec<u8>,
     ) -> Option<v1::ContributionOutcome> {
         let (reply, answered) = oneshot::channel();
-        let contribution = Contribution { device, id: header.seed.contribution, digest: header.seed.digest };
         let sealed = header.seed.sealed.into();
         self.queue.send(Arrival { contribution, ticket: round.hash, sealed, masked, reply }).await.ok()?;
         Some(match answered.await.ok()? {

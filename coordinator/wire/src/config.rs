@@ -20,8 +20,16 @@ fn describe(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().lines().collect::<Vec<_>>().join(" ");
     match nearest_key(&message) {
         Some((unknown, known)) => format!("line {line}: unknown key '{unknown}'; did you mean '{known}'?"),
-        None => format!("line {line}: {message}"),
+        None => match key_of(text.lines().nth(line - 1).unwrap_or_default()) {
+            Some(key) if !message.contains(key) => format!("line {line}: {key}: {message}"),
+            _ => format!("line {line}: {message}"),
+        },
     }
+}
+
+/// The key of a line `key = value`.
+fn key_of(line: &str) -> Option<&str> {
+    line.split_once('=').map(|(key, _)| key.trim())
 }
 
 /// Reads "unknown field `a`, expected one of `b`, `c`" and gives `a` with the most similar of the rest.
@@ -53,7 +61,7 @@ mod tests {
         // HOSTILE 84, 89.
         for (text, expected) in [
             ("listen = 'x'\ncohrt = 5", "coordinator.toml: line 2: unknown key 'cohrt'; did you mean 'cohort'?"),
-            ("listen = 'x'\ncohort = 'many'", "line 2: invalid type"),
+            ("listen = 'x'\ncohort = 'many'", "line 2: cohort: invalid type"),
             ("listen = 'x'", "missing field `cohort`"),
             ("listen = 'x'\nlisten = 'y'", "duplicate key"),
             ("", "missing field"),

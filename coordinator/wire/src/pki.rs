@@ -4,8 +4,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tacit_types::{DeviceId, Timestamp};
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::identity::Peer;
 
@@ -16,6 +19,9 @@ pub enum PkiError {
     /// The request is not one a device may make.
     #[error("the certificate signing request is not acceptable: {0}")]
     Request(&'static str),
+    /// A key that is not the certificate's, or a certificate that may not sign.
+    #[error("{0}")]
+    Authority(&'static str),
     /// A key or certificate that cannot be used.
     #[error("certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -73,7 +79,10 @@ impl Authority {
     /// # Errors
     /// [`PkiError`] when either text is not what it should be.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PkiError> {
-        let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+        let key =
+            KeyPair::from_pem(key).map_err(|_| PkiError::Authority("the issuing key is not a PEM private key"))?;
+        check_authority(certificate, &key)?;
+        let issuer = Issuer::from_ca_cert_pem(certificate, key)?;
         Ok(Self { issuer, certificate: certificate.to_owned() })
     }
 
@@ -110,6 +119,21 @@ impl Authority {
     fn chain(&self, leaf: &str) -> String {
         format!("{leaf}{}", self.certificate)
     }
+}
+
+/// An issuing certificate must be allowed to sign and must hold the public half of the key it signs with.
+fn check_authority(certificate: &str, key: &KeyPair) -> Result<(), PkiError> {
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+        .map_err(|_| PkiError::Authority("the issuing certificate is not a PEM certificate"))?;
+    let (_, parsed) =
+        X509Certificate::from_der(&der).map_err(|_| PkiError::Authority("the issuing certificate is malformed"))?;
+    if !parsed.is_ca() {
+        return Err(PkiError::Authority("the issuing certificate may not sign others: it is not a CA certificate"));
+    }
+    if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+        return Err(PkiError::Authority("the issuing key does not belong to the issuing certificate"));
+    }
+    Ok(())
 }
 
 fn base_params(name: &str, now: Timestamp, life: Duration) -> CertificateParams {
@@ -152,7 +176,6 @@ mod tests {
     }
 
     fn leaf_der(chain: &str) -> Vec<u8> {
-        use rustls::pki_types::{CertificateDer, pem::PemObject};
         CertificateDer::pem_slice_iter(chain.as_bytes()).next().unwrap().unwrap().to_vec()
     }
 
@@ -166,6 +189,20 @@ mod tests {
         let request = params.serialize_request(&key).unwrap();
         let chain = authority.issue_device(request.der(), id, NOW).unwrap();
         assert_eq!(Peer::from_certificate(&leaf_der(&chain)), Some(Peer::Device(id)));
+    }
+
+    #[test]
+    fn an_authority_needs_a_ca_certificate_and_its_own_key() {
+        let (made, other) = (create_authorities(NOW).unwrap(), create_authorities(NOW).unwrap());
+        let leaf = authority().issue_server(Peer::Helper, &["localhost".into()], NOW).unwrap();
+        // HOSTILE 74.
+        for (certificate, key) in [
+            (&made.issuing.chain, &other.issuing.key),
+            (&leaf.chain, &leaf.key),
+            (&made.issuing.key, &made.issuing.key),
+        ] {
+            assert!(matches!(Authority::from_pem(certificate, key), Err(PkiError::Authority(_))));
+        }
     }
 
     #[test]

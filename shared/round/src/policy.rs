@@ -148,7 +148,8 @@ impl Policy {
             ("history_max", mechanism.history_max <= self.history_max),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
             ("dishonest_milli", ticket.dishonest_milli < 1000),
-            ("sealing_key", ticket.sealing_key.len() == 2 * SEALING_KEY_LEN),
+            ("sealing_key", ticket.sealing_key_bytes().is_some_and(|key| key.len() == SEALING_KEY_LEN)),
+            ("cohort_max", ticket.set_min() <= mechanism.cohort_max),
             ("rho", mechanism.rho() <= self.rho_release_max),
         ];
         match bounds.iter().find(|(_, holds)| !holds) {

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use rand::TryRng;
 use tacit_data::Dataset;
 use tacit_model::spectral::SpectralModel;
 use tacit_round::policy::published;
@@ -182,8 +183,15 @@ fn new_folder(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(fs::canonicalize(folder)?)
 }
 
+/// A port below those the system gives to outgoing connections, so that a daemon that restarts finds it free again.
 fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    for _ in 0..1000 {
+        let port = 20_000 + u16::try_from(rand::rngs::SysRng.try_next_u32()? % 10_000)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(anyhow::anyhow!("no free port between 20000 and 29999").into())
 }
 
 fn catalogue(data: &Dataset) -> String {

@@ -79,8 +79,9 @@ impl Reporting {
                 (Coordinator::Reporting(self), vec![Effect::Decide(contribution.id, verdict)])
             }
             Input::Durable(ids) => {
-                self.durable.extend(ids.iter().copied().filter(|id| self.ids.contains(id)));
-                self.maybe_close(vec![Effect::Acknowledge(ids)], now)
+                let known: Vec<_> = ids.into_iter().filter(|id| self.ids.contains(id)).collect();
+                self.durable.extend(&known);
+                self.maybe_close(vec![Effect::Acknowledge(known)], now)
             }
             Input::Tick => self.maybe_close(vec![], now),
             _ => (Coordinator::Reporting(self), vec![]),
@@ -103,10 +104,12 @@ impl Reporting {
         Verdict::Fold
     }
 
-    /// Closes when the whole cohort is durable or at the deadline, never early at the minimum.
+    /// Closes when the whole cohort is durable or at the deadline, never early at the minimum, and never while something
+    /// is folded that is not durable yet: the sum in hand must be the sum of the set.
     fn maybe_close(self, mut effects: Vec<Effect>, now: Timestamp) -> (Coordinator, Vec<Effect>) {
         let full = self.durable.len() >= self.cohort as usize;
-        if !full && now < self.deadline {
+        let settled = self.durable.len() == self.ids.len();
+        if !settled || (!full && now < self.deadline) {
             return (Coordinator::Reporting(self), effects);
         }
         if self.durable.len() < self.set_min as usize {

@@ -153,7 +153,7 @@ fn a_helper_that_dies_after_recording_repeats_its_answer() {
 }
 
 #[test]
-fn contributions_still_unsaved_at_the_deadline_are_left_out_of_set_and_sum() {
+fn contributions_still_unsaved_at_the_deadline_are_saved_before_the_set_is_fixed() {
     let mut world = World::new(Shape { devices: 3, cohort: 4, n_min: 2, dishonest_milli: 0 });
     world.until_uploads();
     world.apply(Op::Deliver(0));
@@ -164,7 +164,7 @@ fn contributions_still_unsaved_at_the_deadline_are_left_out_of_set_and_sum() {
     world.apply(Op::Tick);
     world.settle();
     world.check();
-    assert_eq!(world.released().unwrap().len(), 2);
+    assert_eq!(world.released().unwrap().len(), 3);
 }
 
 #[test]
