@@ -1,0 +1,114 @@
+//! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was abandoned.
+
+use tacit_privacy::canonical::digest;
+use tacit_privacy::noise::table::release_total_variation;
+use tacit_privacy::record::{Abandoned, Charge, Event, Release};
+use tacit_round::coordinator::{Answer, Input};
+use tacit_round::mask::PartialSum;
+use tacit_round::ticket::Kind;
+use tacit_types::ContributionId;
+use tokio::runtime::Handle;
+
+use super::ask::Asked;
+use super::{Driver, Performed, RoundInHand, no_round};
+use crate::apply::{OpenedSum, Settings, apply};
+use crate::error::ServerError;
+
+impl Driver {
+    pub(super) fn ask_helper(&mut self, runtime: &Handle, set: &[ContributionId]) -> Result<Performed, ServerError> {
+        self.board.set_open(None, self.board.received());
+        self.store.close_round()?;
+        let (helper, ticket) = (self.helper.clone(), self.in_hand()?.signed.hash());
+        let contributions = self.store.contributions()?;
+        debug_assert_eq!(contributions.len(), set.len());
+        self.board.set_counted(ticket, contributions.iter().map(|(one, _)| *one));
+        let seeds: Vec<_> = contributions.into_iter().map(|(_, seed)| seed).collect();
+        let asked = self.until_answered(runtime, || helper.release(ticket, &seeds))?;
+        Ok(match asked {
+            Asked::Answer(answer) => {
+                let input =
+                    Answer { set_digest: answer.answered.set_digest, contributors: answer.answered.contributors };
+                self.open.as_mut().ok_or_else(no_round)?.answer = Some(answer);
+                Performed::Input(Input::Answered(input))
+            }
+            Asked::Refused(reason) => Performed::Input(Input::HelperRefused(reason)),
+            Asked::Stopped => Performed::Stopped,
+        })
+    }
+
+    /// Opens the sum, stores the next model, then makes the ledger line durable.
+    pub(super) fn record(&mut self, answer: Answer) -> Result<(), ServerError> {
+        let round = self.open.take().ok_or_else(no_round)?;
+        let helper = round.answer.as_ref().ok_or_else(|| ServerError::Internal("no answer to record".into()))?;
+        let mask = PartialSum::from_bytes(&helper.mask_sum).and_then(|mask| round.sum.unmask(&mask));
+        let sum = mask.ok_or_else(|| ServerError::HelperRefused("a mask sum of the wrong length".into()))?;
+        let ticket = &round.ticket;
+        let model = self.model(ticket.model_in_hash)?;
+        let first = !self.ledger.lines().iter().any(|line| {
+            matches!(&line.event, Event::Release(release)
+            if release.charge.kind == Kind::FactorGradient.as_str())
+        });
+        let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
+        let contributors = answer.contributors;
+        let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
+        let next = apply(&model, &opened, &Settings { recipe: &self.job.recipe(), first, seed });
+        let release = Event::Release(Box::new(Release {
+            charge: self.charge(&round),
+            contributors,
+            set_digest: answer.set_digest,
+            sum_digest: digest(&sum.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()),
+            helper_line_hash: digest(&helper.line),
+            model_out_hash: self.objects.put(&next.to_bytes())?,
+        }));
+        let (line, bytes) = self.ledger.next(release, (self.now)())?;
+        self.store.record(line.seq, &bytes, Some((helper.seq, &helper.line, &helper.signature)))?;
+        tracing::info!(event = "round_released", round = ticket.round.0, contributors);
+        self.ledger.note(line, bytes);
+        Ok(())
+    }
+
+    /// A round that was never offered cost nothing; any other is charged and recorded.
+    pub(super) fn record_abandoned(&mut self, runtime: &Handle, reason: &str) -> Result<(), ServerError> {
+        tracing::warn!(event = "round_abandoned", reason);
+        let Some(round) = self.open.take() else {
+            return Err(ServerError::HelperRefused(reason.to_owned()));
+        };
+        self.board.set_open(None, 0);
+        let event = Event::Abandoned(Box::new(Abandoned {
+            charge: self.charge(&round),
+            contributors: u32::try_from(self.store.contributions()?.len()).unwrap_or(u32::MAX),
+            reason: reason.to_owned(),
+        }));
+        let (line, bytes) = self.ledger.next(event, (self.now)())?;
+        let helper = round.answer.as_ref().map(|answer| (answer.seq, answer.line.as_slice(), &answer.signature));
+        self.store.record(line.seq, &bytes, helper)?;
+        self.ledger.note(line, bytes);
+        self.store.end_round()?;
+        let (helper, hash) = (self.helper.clone(), round.signed.hash());
+        // The key also dies when the helper's own limit of open rounds is reached.
+        let _ = runtime.block_on(helper.abandon(hash));
+        Ok(())
+    }
+
+    fn charge(&self, round: &RoundInHand) -> Charge {
+        let ticket = &round.ticket;
+        let rho = ticket.mechanism.rho();
+        Charge {
+            task: ticket.task.clone(),
+            round: ticket.round,
+            kind: ticket.kind.as_str().to_owned(),
+            ticket_hash: round.signed.hash(),
+            model_in_hash: ticket.model_in_hash,
+            mechanism: ticket.mechanism.clone(),
+            squared_sensitivity: ticket.mechanism.squared_sensitivity(),
+            total_variation: release_total_variation(&ticket.mechanism),
+            rho,
+            rho_total: self.ledger.spent().compose(rho),
+            dishonest_milli: ticket.dishonest_milli,
+            dropout_milli: ticket.dropout_milli,
+            sampler: Charge::SAMPLER.to_owned(),
+            unit: Charge::UNIT.to_owned(),
+            adjacency: Charge::ADJACENCY.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the driver needs from the operator, read before anything is written, and kept for later starts.
+
+use tacit_round::keys::SigningKey;
+use tacit_wire::files;
+
+use crate::config::Config;
+use crate::error::ServerError;
+use crate::job::Job;
+use crate::store::Store;
+
+/// What the driver needs from the operator's files, read before anything is written.
+pub struct Inputs {
+    pub(super) signing: SigningKey,
+    pub(super) catalogue: Vec<u8>,
+    pub(super) planned: Job,
+}
+
+impl Inputs {
+    /// Reads signing key and catalogue and plans the task.
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] naming the file or key.
+    pub fn read(config: &Config) -> Result<Self, ServerError> {
+        let signing = SigningKey::from_seed(&files::read_seed(&config.signing.key)?);
+        let path = config.task.catalogue.display();
+        let catalogue = std::fs::read(&config.task.catalogue)
+            .map_err(|error| ServerError::OperatorConfig(format!("task.catalogue '{path}': {error}")))?;
+        let items = catalogue.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
+        let items =
+            u32::try_from(items).ok().filter(|items| (1..=tacit_privacy::mechanism::LENGTH_MAX).contains(items));
+        let items = items.ok_or_else(|| {
+            ServerError::OperatorConfig(format!(
+                "task.catalogue '{path}': it must have from 1 to 4194304 lines, one an item"
+            ))
+        })?;
+        let planned = Job::plan(&config.task, items)?;
+        Ok(Self { signing, catalogue, planned })
+    }
+}
+
+/// Keeps the plan of the first start; a configuration that plans another task is refused.
+pub(super) fn keep_job(store: &Store, planned: Job) -> Result<Job, ServerError> {
+    match store.meta::<Job>("job")? {
+        Some(kept) if kept == planned => Ok(kept),
+        Some(_) => Err(ServerError::OperatorConfig(
+            "task: privacy parameters, cohort or catalogue differ from those this state was started with; \
+             restore them or use a new state folder"
+                .into(),
+        )),
+        None => {
+            store.set_meta("job", &planned)?;
+            Ok(planned)
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One thread that owns the round machine, the partial sum and the store: wait for one input, call `handle`, run effects.
+//!
+//! Durability order of a round: ticket row, then offered; checkpoint, then acknowledged; set closed, then helper asked;
+//! model object, then ledger line, then announced. After a crash [`Driver::open`] reads where it stood and the same round
+//! goes on. A storage error ends the process: what the disk holds is then unknown, and recovery reads it.
+//!
+//! One phase of the work a file: [`inputs`], [`recovery`], [`configure`], [`report`], [`close`]; [`ask`] talks to the helper.
+
+mod ask;
+mod close;
+mod configure;
+mod inputs;
+mod recovery;
+mod report;
+
+use std::sync::Arc;
+
+use tacit_model::spectral::SpectralModel;
+use tacit_round::coordinator::{Coordinator, Effect, Input};
+use tacit_round::keys::SigningKey;
+use tacit_round::mask::PartialSum;
+use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_types::{Digest, TaskId, Timestamp};
+use tacit_wire::Shutdown;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::board::{Board, OpenRound, Published};
+use crate::config::Config;
+use crate::error::ServerError;
+use crate::helper::{HelperAnswer, HelperClient};
+use crate::ingest::Arrival;
+use crate::job::Job;
+use crate::ledger::Ledger;
+use crate::objects::Objects;
+use crate::store::Store;
+
+pub use inputs::Inputs;
+
+/// The driver.
+pub struct Driver {
+    task: TaskId,
+    deadline_ms: u64,
+    job: Job,
+    catalogue: Digest,
+    store: Store,
+    objects: Objects,
+    ledger: Ledger,
+    export: std::path::PathBuf,
+    signing: SigningKey,
+    helper: HelperClient,
+    board: Arc<Board>,
+    arrivals: mpsc::Receiver<Arrival>,
+    now: fn() -> Timestamp,
+    shutdown: Shutdown,
+    open: Option<RoundInHand>,
+}
+
+/// The round being worked on, outside the machine: bytes and answers.
+struct RoundInHand {
+    signed: SignedTicket,
+    ticket: Ticket,
+    sum: PartialSum,
+    answer: Option<HelperAnswer>,
+}
+
+/// Why a round stopped being driven.
+enum Ended {
+    Finished,
+    Stopped,
+}
+
+impl Driver {
+    /// Opens state, keeping the plan of the first start and refusing other privacy parameters later.
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] for what the operator must fix; storage errors.
+    pub fn open(
+        config: &Config,
+        inputs: Inputs,
+        helper: HelperClient,
+        board: Arc<Board>,
+        arrivals: mpsc::Receiver<Arrival>,
+        now: fn() -> Timestamp,
+        shutdown: Shutdown,
+    ) -> Result<Self, ServerError> {
+        let store = Store::open(&config.state)?;
+        let job = inputs::keep_job(&store, inputs.planned)?;
+        let mut new_id = [0; 32];
+        rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut new_id)
+            .map_err(|error| ServerError::Internal(format!("no randomness: {error}")))?;
+        let ledger = Ledger::load(&store, Digest(new_id))?;
+        let objects = Objects::open(&config.state.join("objects"))?;
+        Ok(Self {
+            task: config.task.name.clone(),
+            deadline_ms: config.task.deadline_seconds * 1000,
+            job,
+            catalogue: objects.put(&inputs.catalogue)?,
+            store,
+            objects,
+            ledger,
+            export: config.state.join("ledger"),
+            signing: inputs.signing,
+            helper,
+            board,
+            arrivals,
+            now,
+            shutdown,
+            open: None,
+        })
+    }
+
+    /// Where published objects lie.
+    pub fn objects(&self) -> Objects {
+        self.objects.clone()
+    }
+
+    /// Drives rounds until the task is complete, then keeps answering until shutdown.
+    ///
+    /// # Errors
+    /// The first error that cannot be retried.
+    pub fn run(mut self, runtime: &Handle) -> Result<(), ServerError> {
+        self.recover()?;
+        self.announce(false)?;
+        let mut next = self.resume()?;
+        loop {
+            let ended = match next.take() {
+                Some((state, effects)) => self.drive(runtime, state, effects)?,
+                None if !self.ensure_head(runtime)? => Ended::Stopped,
+                None => match self.draft()? {
+                    Some(draft) => {
+                        let (state, effects) = Coordinator::configure(draft);
+                        self.drive(runtime, state, effects)?
+                    }
+                    None => {
+                        self.announce(true)?;
+                        tracing::info!(event = "task_finished", task = %self.task, rho = %self.ledger.spent());
+                        runtime.block_on(self.shutdown.drain.cancelled());
+                        Ended::Stopped
+                    }
+                },
+            };
+            if matches!(ended, Ended::Stopped) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs one round to its end, or until shutdown.
+    fn drive(
+        &mut self,
+        runtime: &Handle,
+        mut state: Coordinator,
+        mut effects: Vec<Effect>,
+    ) -> Result<Ended, ServerError> {
+        loop {
+            let input = match effects.pop() {
+                Some(effect) => match self.perform(runtime, effect)? {
+                    Some(Performed::Input(input)) => input,
+                    Some(Performed::Stopped) => return Ok(Ended::Stopped),
+                    None => continue,
+                },
+                None => match state {
+                    Coordinator::Closed | Coordinator::Abandoned(_) => return Ok(Ended::Finished),
+                    Coordinator::Reporting(_) if !self.shutdown.drain.is_cancelled() => {
+                        (state, effects) = self.report(runtime, state)?;
+                        continue;
+                    }
+                    _ => return Ok(Ended::Stopped),
+                },
+            };
+            (state, effects) = state.handle(input, (self.now)());
+        }
+    }
+
+    /// Runs one effect; what it leads to is the machine's next input.
+    fn perform(&mut self, runtime: &Handle, effect: Effect) -> Result<Option<Performed>, ServerError> {
+        match effect {
+            Effect::AskCountersign(draft) => self.ask_countersign(runtime, &draft).map(Some),
+            Effect::Open(signed) => {
+                let ticket = Ticket::from_bytes(&signed.bytes)?;
+                let opened = (self.now)();
+                self.store.open_round(&signed, opened.0)?;
+                tracing::info!(event = "round_opened", round = ticket.round.0, kind = ticket.kind.as_str());
+                let sum = PartialSum::new(ticket.mechanism.length);
+                self.offer(&signed, &ticket, opened, 0);
+                self.open = Some(RoundInHand { signed: *signed, ticket, sum, answer: None });
+                Ok(None)
+            }
+            Effect::AskHelper(set) => self.ask_helper(runtime, &set).map(Some),
+            Effect::Record(answer) => {
+                self.record(answer)?;
+                Ok(Some(Performed::Input(Input::Recorded)))
+            }
+            Effect::RecordAbandoned(reason) => {
+                self.record_abandoned(runtime, &reason)?;
+                Ok(None)
+            }
+            Effect::Publish => {
+                self.store.end_round()?;
+                self.announce(false)?;
+                Ok(None)
+            }
+            Effect::Acknowledge(_) | Effect::Decide(..) => Ok(None),
+        }
+    }
+
+    fn offer(&self, signed: &SignedTicket, ticket: &Ticket, opened: Timestamp, received: usize) {
+        let round = OpenRound { signed: signed.clone(), ticket: ticket.clone(), hash: signed.hash(), opened };
+        self.board.set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
+    }
+
+    fn announce(&self, finished: bool) -> Result<(), ServerError> {
+        self.board.set_published(Published {
+            model: self.current()?.0,
+            catalogue: self.catalogue,
+            round: self.ledger.last_round(),
+            rounds_planned: u32::try_from(self.job.releases.len()).unwrap_or(u32::MAX),
+            finished,
+        });
+        Ok(())
+    }
+
+    fn current(&self) -> Result<(Digest, u64), ServerError> {
+        self.ledger.current_model().ok_or_else(|| ServerError::Internal("no model was ever published".into()))
+    }
+
+    fn model(&self, hash: Digest) -> Result<SpectralModel, ServerError> {
+        let missing = || ServerError::StorageUnavailable(format!("model {hash} is missing or damaged"));
+        SpectralModel::from_bytes(&self.objects.get(hash).ok_or_else(missing)?).map_err(|_| missing())
+    }
+
+    fn in_hand(&self) -> Result<&RoundInHand, ServerError> {
+        self.open.as_ref().ok_or_else(no_round)
+    }
+}
+
+/// What an effect led to.
+enum Performed {
+    Input(Input),
+    Stopped,
+}
+
+fn no_round() -> ServerError {
+    ServerError::Internal("no round in hand".into())
+}

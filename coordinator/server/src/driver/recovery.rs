@@ -1,0 +1,56 @@
+//! Where a task stands when the process starts.
+
+use tacit_model::spectral::SpectralModel;
+use tacit_privacy::record::{Event, Genesis};
+use tacit_round::coordinator::{Closing, Contribution, Coordinator, Effect, Reporting};
+use tacit_round::mask::PartialSum;
+use tacit_round::ticket::Ticket;
+use tacit_types::Timestamp;
+
+use super::{Driver, RoundInHand};
+use crate::error::ServerError;
+use crate::store::Phase;
+
+impl Driver {
+    /// First start: the genesis line. Later starts: a line that says so.
+    pub(super) fn recover(&mut self) -> Result<(), ServerError> {
+        let event = if self.ledger.is_empty() {
+            let genesis = SpectralModel::genesis(self.job.items).to_bytes();
+            Event::Genesis(Genesis {
+                task: self.task.clone(),
+                model_out_hash: self.objects.put(&genesis)?,
+                catalogue_hash: self.catalogue,
+                rho_budget: self.job.rho_budget,
+            })
+        } else {
+            Event::Restarted {}
+        };
+        let (line, bytes) = self.ledger.next(event, (self.now)())?;
+        self.store.append_line(line.seq, &bytes)?;
+        self.ledger.note(line, bytes);
+        Ok(())
+    }
+
+    /// Where the open round stood when the process stopped.
+    pub(super) fn resume(&mut self) -> Result<Option<(Coordinator, Vec<Effect>)>, ServerError> {
+        let Some((phase, signed, opened)) = self.store.round()? else { return Ok(None) };
+        let ticket = Ticket::from_bytes(&signed.bytes)?;
+        if phase == Phase::Recorded {
+            self.store.end_round()?;
+            return Ok(None);
+        }
+        let contributions: Vec<Contribution> = self.store.contributions()?.into_iter().map(|(one, _)| one).collect();
+        let empty = || PartialSum::new(ticket.mechanism.length);
+        let sum = self.store.partial()?.and_then(|bytes| PartialSum::from_bytes(&bytes)).unwrap_or_else(empty);
+        let received = contributions.len();
+        tracing::info!(event = "round_resumed", round = ticket.round.0, received);
+        self.open = Some(RoundInHand { signed: signed.clone(), ticket: ticket.clone(), sum, answer: None });
+        Ok(Some(match phase {
+            Phase::Open => {
+                self.offer(&signed, &ticket, Timestamp(opened), received);
+                (Coordinator::Reporting(Reporting::resume(&ticket, contributions)), vec![])
+            }
+            _ => Closing::start(contributions.into_iter().map(|one| one.id).collect()),
+        }))
+    }
+}
