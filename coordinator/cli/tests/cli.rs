@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 fn tacit(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tacit")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_tacit")).args(arguments).output().expect("the binary starts")
 }
 
 #[test]
