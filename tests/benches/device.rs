@@ -97,11 +97,11 @@ struct Forgetful;
 
 impl LedgerStore for Forgetful {
     type Error = Infallible;
-    fn spent(&self) -> Result<Rho, Infallible> {
-        Ok(Rho::ZERO)
+    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
+        Ok(Vec::new())
     }
-    fn is_reserved(&self, _: &TaskId, _: RoundId) -> Result<bool, Infallible> {
-        Ok(false)
+    fn spent_elsewhere(&self) -> Result<Rho, Self::Error> {
+        Ok(Rho::ZERO)
     }
     fn reserve(&mut self, _: &Reservation) -> Result<(), Infallible> {
         Ok(())
@@ -109,9 +109,9 @@ impl LedgerStore for Forgetful {
 }
 
 fn permit(mechanism: &Mechanism) -> SpendPermit {
-    let budget = DeviceBudget { rho_release_max: Rho::MAX, rho_lifetime: Rho::MAX };
+    let budget = DeviceBudget::lifetime(Rho::MAX);
     let task = TaskId::new("bench").expect("a task name");
-    let Ok(permit) = spend(&mut Forgetful, budget, &task, RoundId(1), Digest([0; 32]), mechanism);
+    let Ok(permit) = spend(&mut Forgetful, budget, &task, RoundId(1), Digest([0; 32]), mechanism, Timestamp(0));
     permit.expect("the budget is large")
 }
 

@@ -327,6 +327,13 @@ impl Coordinator for Discarding {
         Ok(Response::new(v1::CheckInResponse::default()))
     }
 
+    async fn consistency(
+        &self,
+        _: Request<v1::ConsistencyRequest>,
+    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        Ok(Response::new(v1::ConsistencyResponse::default()))
+    }
+
     type FetchStream = tokio_stream::Empty<Result<v1::FetchResponse, Status>>;
 
     async fn fetch(&self, _: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {

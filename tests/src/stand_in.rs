@@ -114,16 +114,8 @@ impl Round {
         let bytes = ticket.to_bytes()?;
         let countersignature = helper.sign(Context::Ticket, &bytes);
         let signed = SignedTicket::new(bytes, countersignature, &coordinator);
-        let policy = Policy {
-            coordinator_key: coordinator.public(),
-            helper_key: helper.public(),
-            rho_release_max: job.rho_budget,
-            rho_lifetime: job.rho_budget,
-            n_min_min: 2,
-            n_min_max: task.cohort,
-            history_max: task.history_max,
-            rounds_max: 10,
-        };
+        let (coordinator, helper) = (coordinator.public(), helper.public());
+        let policy = Policy { n_min_min: 2, ..Policy::new(coordinator, helper, job.rho_budget, task.cohort) };
         Ok(Self { ticket, signed, model, policy })
     }
 }
@@ -268,7 +260,15 @@ impl Coordinator for Service {
             model_hash: Bytes::copy_from_slice(&self.model_hash.0),
             catalogue_hash: Bytes::copy_from_slice(&[6; 32]),
             finished: false,
+            rho_counted: Bytes::new(),
         }))
+    }
+
+    async fn consistency(
+        &self,
+        _: Request<v1::ConsistencyRequest>,
+    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        Err(Status::unimplemented("its ledger has one line for ever"))
     }
 
     type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchResponse, Status>> + Send>>;

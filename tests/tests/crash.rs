@@ -11,8 +11,8 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tacit_data::{Dataset, SyntheticSpec, synthetic};
+use tacit_privacy::Rho;
 use tacit_privacy::record::{Charge, Event};
-use tacit_privacy::{LedgerStore, Rho};
 use tacit_round::device::Status;
 use tacit_sdk::Store;
 use tacit_tests::deployment::{Deployment, Role, Settings};
@@ -118,7 +118,8 @@ fn assert_device_ledgers(deployment: &Deployment, rounds: &[Round], seed: u64) {
     for device in 0..USERS {
         let store = Store::open(&deployment.path(&format!("devices/{device:06}"))).unwrap();
         let mut spent = Rho::ZERO;
-        for (_, round, rho, status) in store.ledger().unwrap() {
+        for (line, status) in store.ledger().unwrap() {
+            let (round, rho) = (line.round.0, line.rho);
             assert_eq!(
                 Some(&rho),
                 price.get(&round),

@@ -16,7 +16,7 @@ use tacit_round::device::Outcome;
 use tacit_sdk::contribute::{TableCache, contribute, gradient};
 use tacit_sdk::{Agent, Store, identity};
 use tacit_tests::stand_in::{Call, Round, Said, StandIn};
-use tacit_types::{ItemId, RoundId, TaskId, Timestamp};
+use tacit_types::{ItemId, Timestamp};
 use tacit_wire::clock;
 
 /// Two chunks of 65,536 bytes are not filled: 80,000 bytes.
@@ -170,11 +170,11 @@ struct NoLedger;
 
 impl LedgerStore for NoLedger {
     type Error = std::convert::Infallible;
-    fn spent(&self) -> Result<Rho, Self::Error> {
-        Ok(Rho::ZERO)
+    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
+        Ok(Vec::new())
     }
-    fn is_reserved(&self, _: &TaskId, _: RoundId) -> Result<bool, Self::Error> {
-        Ok(false)
+    fn spent_elsewhere(&self) -> Result<Rho, Self::Error> {
+        Ok(Rho::ZERO)
     }
     fn reserve(&mut self, _: &Reservation) -> Result<(), Self::Error> {
         Ok(())
@@ -216,7 +216,8 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
         let history: Vec<_> = items.map(|item| one(item, 5.0, InteractionKind::Rating, None)).collect();
         for number in 0..200 {
             let budget = round.policy.budget();
-            let permit = ledger::spend(&mut NoLedger, budget, &ticket.task, ticket.round, hash, &ticket.mechanism);
+            let (task, mechanism, now) = (&ticket.task, &ticket.mechanism, tacit_wire::clock::now());
+            let permit = ledger::spend(&mut NoLedger, budget, task, ticket.round, hash, mechanism, now);
             let vector = gradient(ticket, &round.model, &history);
             let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &tables).unwrap();
             let values: Vec<i32> =

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tacit_model::spectral::SpectralModel;
+use tacit_model::spectral::{ModelError, SpectralModel};
 use tacit_privacy::{SpendPermit, ledger};
-use tacit_round::device::{Device, Effect, Input, Outcome};
-use tacit_round::policy::LogMark;
+use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
+use tacit_round::policy::{FactorBounds, FactorFault, LogMark};
 use tacit_round::ticket::Ticket;
 use tacit_types::{Digest, Timestamp};
 use tokio::task::spawn_blocking;
@@ -103,21 +103,28 @@ impl Action<'_> {
         }
         let answer = self.connection.check_in().await?;
         self.retry_after = answer.retry_after;
+        let counted = answer.counted;
+        self.with_store(move |store| store.raise_spent(counted)).await?;
         let Some(signed) = answer.ticket else {
             if answer.finished {
                 self.keep_model(answer.model).await?;
             }
             return Ok(self.step(None, answer.finished));
         };
-        // The round this device already took part in: wait for the next.
+        let seen = self.with_store(|store| store.mark()).await?;
+        let mut consistency = Vec::new();
+        // Only read here, not yet believed: what it says decides what to ask for, and the machine checks it all.
         if let Ok(ticket) = Ticket::from_bytes(&signed.bytes) {
-            let (task, round) = (ticket.task, ticket.round);
+            let (task, round, size) = (ticket.task, ticket.round, ticket.logged.head.head.size);
+            // The round this device already took part in: wait for the next.
             if self.with_store(move |store| store.status(&task, round)).await?.is_some() {
                 return Ok(self.step(None, false));
             }
+            if seen.size > 0 && size > seen.size {
+                consistency = self.connection.consistency(seen.size, size).await?;
+            }
         }
-        let mark = self.with_store(|store| store.mark()).await?;
-        let offered = Input::Offered(Box::new(signed), mark);
+        let offered = Input::Offered(Box::new(Offer { signed, seen, consistency }));
         let (device, effects) = Device::Idle.handle(offered, &self.agent.deployment.policy, now);
         let outcome = self.drive(device, effects, now).await?;
         Ok(self.step(outcome, false))
@@ -137,7 +144,7 @@ impl Action<'_> {
     ) -> Result<Option<Outcome>, SdkError> {
         while let Some(effect) = effects.pop() {
             let input = match effect {
-                Effect::Reserve(ticket, mark) => self.reserve(&ticket, mark).await?,
+                Effect::Reserve(ticket, mark) => self.reserve(&ticket, mark, now).await?,
                 Effect::Contribute(ticket) => self.contribute(*ticket).await?,
                 Effect::Send(task, round) => self.send(task, round).await?,
                 Effect::Finish(task, round, status) => {
@@ -154,11 +161,10 @@ impl Action<'_> {
         }
     }
 
-    /// Fetches and checks the model first: a failure there costs nothing. Then makes the spend durable.
-    async fn reserve(&mut self, ticket: &Ticket, mark: LogMark) -> Result<Input, SdkError> {
-        let model = self.fetch_model(ticket.model_in_hash).await?;
-        if !contribute::fits(ticket, &model) {
-            return Err(SdkError::Stop("the ticket asks for a vector its own model does not give".into()));
+    /// Fetches and judges the model first: a refusal there costs nothing. Then makes the spend durable.
+    async fn reserve(&mut self, ticket: &Ticket, mark: LogMark, now: Timestamp) -> Result<Input, SdkError> {
+        if let Err(fault) = self.fetch_model(ticket).await? {
+            return Ok(Input::Implausible(fault));
         }
         let (task, round, mechanism) = (ticket.task.clone(), ticket.round, ticket.mechanism.clone());
         let hash = ticket.to_bytes().map(|bytes| tacit_privacy::canonical::digest(&bytes));
@@ -167,7 +173,7 @@ impl Action<'_> {
         let spent = self
             .with_store(move |store| {
                 store.set_mark(mark)?;
-                ledger::spend(store, budget, &task, round, hash, &mechanism)
+                ledger::spend(store, budget, &task, round, hash, &mechanism, now)
             })
             .await?;
         Ok(match spent {
@@ -218,15 +224,15 @@ impl Action<'_> {
         }
     }
 
-    async fn fetch_model(&mut self, hash: Digest) -> Result<Arc<SpectralModel>, SdkError> {
+    /// The model a ticket names, if it is one this device would take part with.
+    async fn fetch_model(&mut self, ticket: &Ticket) -> Result<Result<(), FactorFault>, SdkError> {
+        let hash = ticket.model_in_hash;
         let bytes = self.connection.fetch(hash).await?;
         self.bytes_down += bytes.len() as u64;
-        let model = blocking(move || {
-            SpectralModel::from_bytes(&bytes).map_err(|error| SdkError::Stop(format!("the published model: {error}")))
-        });
-        let model = Arc::new(model.await?);
-        self.model = Some((hash, model.clone()));
-        Ok(model)
+        let (path, ticket) = (model_path(&self.agent.folder), ticket.clone());
+        let bounds = self.agent.deployment.policy.factors;
+        let judged = blocking(move || Ok(judge(&bytes, &ticket, bounds, &path))).await?;
+        Ok(judged.map(|model| self.model = Some((hash, Arc::new(model)))))
     }
 
     /// Stores the final model for offline use, unless it is there.
@@ -263,6 +269,19 @@ impl Action<'_> {
         self.store = Some(store);
         result
     }
+}
+
+/// Reads a model and compares it with the policy and with the model kept last.
+fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: &Path) -> Result<SpectralModel, FactorFault> {
+    let model = SpectralModel::from_bytes(bytes).map_err(|error| match error {
+        ModelError::Factors => FactorFault::NotFinite,
+        _ => FactorFault::Unreadable,
+    })?;
+    let previous = std::fs::read(kept).ok().and_then(|bytes| SpectralModel::from_bytes(&bytes).ok());
+    let figures = model.plausibility();
+    let drift = previous.and_then(|previous| model.drift(&previous));
+    bounds.check(figures.norm, figures.concentration, drift)?;
+    if contribute::fits(ticket, &model) { Ok(model) } else { Err(FactorFault::Shape) }
 }
 
 /// Where the newest model is kept for offline use.

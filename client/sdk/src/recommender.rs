@@ -6,7 +6,7 @@ use tacit_model::interaction::Interaction;
 use tacit_model::preference::{HISTORY_CAP, History};
 use tacit_model::score::{HALF_LIFE, scores, top_k};
 use tacit_model::spectral::SpectralModel;
-use tacit_privacy::{LedgerStore, Rho};
+use tacit_privacy::Rho;
 use tacit_types::ItemId;
 
 use crate::agent::model_path;

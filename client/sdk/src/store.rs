@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_privacy::ledger::Reservation;
+use tacit_privacy::ledger::{Reservation, total};
 use tacit_privacy::{LedgerStore, Rho};
 use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
@@ -22,11 +22,12 @@ const VERSION: i32 = 1;
 const SCHEMA: &str = "
 CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL);
 CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT NOT NULL,
-    status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
+    hour INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
+CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
 CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution BLOB NOT NULL,
     sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
 CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, size INTEGER NOT NULL,
-    model_seq INTEGER NOT NULL);
+    root BLOB NOT NULL, model_seq INTEGER NOT NULL);
 ";
 
 /// One installation's store.
@@ -191,12 +192,13 @@ impl Store {
     pub fn mark(&self) -> Result<LogMark, SdkError> {
         let row = self
             .db
-            .prepare_cached("SELECT generation, size, model_seq FROM mark")?
+            .prepare_cached("SELECT generation, size, model_seq, root FROM mark")?
             .query_row([], |row| {
                 let (size, model_seq): (i64, i64) = (row.get(1)?, row.get(2)?);
                 Ok(LogMark {
                     generation: row.get(0)?,
                     size: u64::try_from(size).unwrap_or(u64::MAX),
+                    root: Digest(row.get(3)?),
                     model_seq: u64::try_from(model_seq).unwrap_or(u64::MAX),
                 })
             })
@@ -211,8 +213,8 @@ impl Store {
     pub fn set_mark(&self, mark: LogMark) -> Result<(), SdkError> {
         let as_i64 = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.db.execute(
-            "INSERT OR REPLACE INTO mark VALUES (1, ?1, ?2, ?3)",
-            params![mark.generation, as_i64(mark.size), as_i64(mark.model_seq)],
+            "INSERT OR REPLACE INTO mark VALUES (1, ?1, ?2, ?3, ?4)",
+            params![mark.generation, as_i64(mark.size), mark.root.0, as_i64(mark.model_seq)],
         )?;
         Ok(())
     }
@@ -281,40 +283,76 @@ impl Store {
         result
     }
 
-    /// Every ledger line: task, round, price, status; for the owner to read.
+    /// Every ledger line with its status, for the owner to read.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or a line cannot be read.
+    pub fn ledger(&self) -> Result<Vec<(Reservation, Status)>, SdkError> {
+        let mut query =
+            self.db.prepare_cached("SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round")?;
+        let rows = query.query_map([], |row| {
+            let (task, rho, status): (String, String, String) = (row.get(0)?, row.get(3)?, row.get(5)?);
+            Ok((task, row.get(1)?, row.get(2)?, rho, row.get::<_, i64>(4)?, status))
+        })?;
+        rows.map(|row| {
+            let (task, round, ticket, rho, hour, status) = row?;
+            let line = Reservation {
+                task: TaskId::new(task).map_err(|error| SdkError::Stop(error.to_string()))?,
+                round: RoundId(round),
+                ticket: Digest(ticket),
+                rho: Rho::try_from(rho).map_err(SdkError::Stop)?,
+                // A negative hour cannot be written; read as the latest, it opens no window.
+                hour: u64::try_from(hour).unwrap_or(u64::MAX),
+            };
+            Ok((line, read_status(&status)?))
+        })
+        .collect()
+    }
+
+    /// Remembers what the coordinator counted this identity for, if that is more than this ledger knows of: then the ledger
+    /// was restored from an old copy, or runs on two devices. Durable when this returns; never goes down.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn ledger(&self) -> Result<Vec<(String, u32, Rho, Status)>, SdkError> {
-        let mut query = self.db.prepare_cached("SELECT task, round, rho, status FROM ledger ORDER BY task, round")?;
-        let rows = query.query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
-        })?;
-        rows.map(|row| {
-            let (task, round, rho, status) = row?;
-            Ok((task, round, Rho::try_from(rho).map_err(SdkError::Stop)?, read_status(&status)?))
+    pub fn raise_spent(&mut self, counted: Rho) -> Result<(), SdkError> {
+        if counted <= self.spent()? {
+            return Ok(());
+        }
+        self.timed(|db| {
+            db.execute("INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)", params![counted.to_string()])?;
+            Ok(())
         })
-        .collect()
+    }
+
+    /// What counts as spent: the sum of every reservation, or what others counted if that is more.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn spent(&self) -> Result<Rho, SdkError> {
+        Ok(total(&self.reservations()?).max(self.spent_elsewhere()?))
     }
 }
 
 impl LedgerStore for Store {
     type Error = SdkError;
 
-    fn spent(&self) -> Result<Rho, SdkError> {
-        Ok(self.ledger()?.into_iter().fold(Rho::ZERO, |sum, (_, _, rho, _)| sum.compose(rho)))
+    fn reservations(&self) -> Result<Vec<Reservation>, SdkError> {
+        Ok(self.ledger()?.into_iter().map(|(line, _)| line).collect())
     }
 
-    fn is_reserved(&self, task: &TaskId, round: RoundId) -> Result<bool, SdkError> {
-        Ok(self.status(task, round)?.is_some())
+    fn spent_elsewhere(&self) -> Result<Rho, SdkError> {
+        let mut query = self.db.prepare_cached("SELECT rho FROM elsewhere")?;
+        let rho: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
+        rho.map_or(Ok(Rho::ZERO), |rho| Rho::try_from(rho).map_err(SdkError::Stop))
     }
 
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), SdkError> {
-        let Reservation { task, round, ticket, rho } = reservation;
+        let Reservation { task, round, ticket, rho, hour } = reservation;
+        let hour = i64::try_from(*hour).map_err(|_| SdkError::Stop("the clock is out of range".into()))?;
         self.timed(|db| {
             db.execute(
-                "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, 'reserved')",
-                params![task.as_str(), round.0, ticket.0, rho.to_string()],
+                "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, 'reserved')",
+                params![task.as_str(), round.0, ticket.0, rho.to_string(), hour],
             )?;
             Ok(())
         })
@@ -382,6 +420,7 @@ mod tests {
             round: RoundId(round),
             ticket: Digest([1; 32]),
             rho: Rho::from_units(u128::from(round) << 64),
+            hour: 7,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tacit_privacy::Rho;
 use tacit_proto::v1;
 use tacit_proto::v1::contribute_request::Part;
 use tacit_proto::v1::coordinator_client::CoordinatorClient;
@@ -24,6 +25,8 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 pub const CHUNK_BYTES: usize = 65_536;
 /// Largest object a device fetches.
 const OBJECT_BYTES_MAX: usize = 64 << 20;
+/// Hashes of a consistency proof: at most two a level of a tree of 2^32 lines.
+const PROOF_MAX: usize = 64;
 /// Protocol version spoken.
 const PROTOCOL: u32 = 1;
 
@@ -38,6 +41,8 @@ pub(crate) struct CheckIn {
     pub(crate) retry_after: Duration,
     pub(crate) model: Digest,
     pub(crate) finished: bool,
+    /// What this device was counted for, by the coordinator's book.
+    pub(crate) counted: Rho,
 }
 
 /// What the coordinator said to a contribution.
@@ -62,7 +67,16 @@ impl Connection {
             retry_after: Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
             finished: answer.finished,
+            counted: read_rho(&answer.rho_counted)?,
         })
+    }
+
+    /// Fetches the proof that the signed ledger of `new_size` lines continues the one of `old_size`.
+    pub(crate) async fn consistency(&mut self, old_size: u64, new_size: u64) -> Result<Vec<Digest>, SdkError> {
+        let request = v1::ConsistencyRequest { old_size, new_size };
+        let answer = self.client.consistency(request).await.map_err(from_status)?.into_inner();
+        let hashes = answer.proof.iter().take(PROOF_MAX + 1).map(|hash| Digest::from_slice(hash));
+        hashes.collect::<Result<_, _>>().map_err(malformed)
     }
 
     /// Fetches an object and checks that it has the hash asked for.
@@ -125,6 +139,14 @@ fn read_ticket(ticket: v1::SignedTicket) -> Result<SignedTicket, SdkError> {
         helper_signature: signature(&ticket.helper_signature)?,
         bytes: ticket.ticket.to_vec(),
     })
+}
+
+/// 16 big-endian bytes; nothing stands for zero.
+fn read_rho(bytes: &[u8]) -> Result<Rho, SdkError> {
+    if bytes.is_empty() {
+        return Ok(Rho::ZERO);
+    }
+    bytes.try_into().map(|units| Rho::from_units(u128::from_be_bytes(units))).map_err(malformed)
 }
 
 fn malformed(error: impl ToString) -> SdkError {

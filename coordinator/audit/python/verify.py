@@ -133,12 +133,16 @@ def any_text(value):
     return type(value) is str
 
 
+def yes_or_no(value):
+    return type(value) is bool
+
+
 U32, U64, U128 = whole(32), whole(64), decimal_up_to((1 << 128) - 1)
 DIGEST, RHO, TASK = text_like("[0-9a-f]{64}"), decimal_up_to(1 << 96), text_like("[a-z0-9-]{1,64}")
 
 MECHANISM = {
     "tier": text_like("helper|local"), "length": U32, "row_width": U32, "row_cap_milli": U32, "history_max": U32,
-    "nnz_max": U32, "steps": U32, "sigma2": U64, "n_min": U32, "cohort_max": U32,
+    "nnz_max": U32, "steps": U32, "sigma2": U64, "n_min": U32, "cohort_max": U32, "helper_noise": yes_or_no,
 }
 COMMON = {
     "schema": U32, "ledger_id": DIGEST, "generation": U32, "seq": U64, "prev_hash": DIGEST,
@@ -147,7 +151,8 @@ COMMON = {
 CHARGE = {
     "task": TASK, "round": U32, "kind": any_text, "ticket_hash": DIGEST, "model_in_hash": DIGEST,
     "mechanism": lambda value: fields_fit(value, MECHANISM), "squared_sensitivity": U128, "total_variation": U128,
-    "rho": RHO, "rho_total": RHO, "dishonest_milli": U32, "dropout_milli": U32, "sampler": any_text, "unit": any_text,
+    "rho": RHO, "rho_total": RHO, "dishonest_milli": U32, "dropout_milli": U32, "participation_index": U32,
+    "separation": U32, "sampler": any_text, "rng": any_text, "table_hash": DIGEST, "build_hash": DIGEST, "unit": any_text,
     "adjacency": any_text,
 }
 EVENTS = {
@@ -199,11 +204,18 @@ def check_mechanism(m):
         raise Wrong("mechanism: sigma2 is out of range")
     if m["tier"] == "local" and m["n_min"] != 1:
         raise Wrong("mechanism: n_min must be 1 in the local tier")
+    if m["tier"] == "local" and m["helper_noise"]:
+        raise Wrong("mechanism: there is no helper noise in the local tier")
     if m["sigma2"] < 16 * m["n_min"]:
         raise Wrong("mechanism: a noise share is below 4 grid steps of standard deviation")
+    if m["sigma2"] // m["n_min"] > 1 << 26:
+        raise Wrong("mechanism: sigma2 / n_min is above 2^26")
+    if m["helper_noise"] and m["sigma2"] > 1 << 26:
+        raise Wrong("mechanism: sigma2 is too large for helper noise")
     if m["steps"] ** 2 < 25 * m["nnz_max"]:
         raise Wrong("mechanism: steps is too small for nnz_max")
-    deviation = math.isqrt(ceil_div(m["sigma2"] * m["cohort_max"], m["n_min"])) + 1
+    own = m["sigma2"] if m["helper_noise"] else 0
+    deviation = math.isqrt(ceil_div(m["sigma2"] * m["cohort_max"], m["n_min"]) + own) + 1
     if m["cohort_max"] * (m["steps"] + 1) + 16 * deviation >= 1 << 31:
         raise Wrong("mechanism: the sum could pass 2^31")
 
@@ -221,8 +233,13 @@ def price(m):
 
 def total_variation(m):
     """Units of 2^-128: one per outcome of a table that reaches 16 s, and one for both tails; all draws together."""
-    reach = math.isqrt(ceil_div(256 * m["sigma2"], m["n_min"])) + 1
-    return (2 * reach + 2) * m["length"] * m["cohort_max"]
+    def draw(variance, shares):
+        return 2 * (math.isqrt(ceil_div(256 * variance, shares)) + 1) + 2
+    helper = draw(m["sigma2"], 1) if m["helper_noise"] else 0
+    return m["length"] * (draw(m["sigma2"], m["n_min"]) * m["cohort_max"] + helper)
+
+
+CONSTANTS = [("sampler", "table128"), ("rng", "chacha20"), ("unit", "device"), ("adjacency", "zero-out")]
 
 
 def set_min(m, dishonest_milli):
@@ -366,7 +383,7 @@ class Ledger:
 
     def __init__(self, folder):
         self.chain = Chain(self.FILE, "coordinator")
-        self.genesis, self.model, self.charged, self.rounds = None, None, [], set()
+        self.genesis, self.model, self.charged = None, None, []
         self.leaves, self.generations, self.models, self.restarts = [], [], [], 0
         self.rho, self.variation = 0, 0
         for data in read_lines(folder, self.FILE):
@@ -402,7 +419,7 @@ class Ledger:
         same("squared_sensitivity", line["squared_sensitivity"], squared_sensitivity(m))
         same("rho", line["rho"], price(m))
         same("total_variation", line["total_variation"], total_variation(m))
-        for field, expected in [("sampler", "table128-chacha20"), ("unit", "device"), ("adjacency", "zero-out")]:
+        for field, expected in CONSTANTS:
             if line[field] != expected:
                 raise Wrong(f"{field} is {line[field][:60]} and must be {expected}")
         least = set_min(m, line["dishonest_milli"]) if line["event"] == "release" else 0
@@ -418,9 +435,11 @@ class Ledger:
             raise Wrong(f"rho_total is {line['rho_total']} but the lines so far add up to {self.rho}")
         if self.rho > int(self.genesis["rho_budget"]):
             raise Wrong(f"rho_total is {self.rho} and passes the budget of {self.genesis['rho_budget']}")
-        if line["round"] in self.rounds:
-            raise Wrong(f"round {line['round']} is on an earlier line")
-        self.rounds.add(line["round"])
+        before = self.charged[-1]["round"] if self.charged else line["round"]
+        if self.charged and line["round"] <= before:
+            raise Wrong(f"round {line['round']} does not come after the charged one before it")
+        same("participation_index", line["participation_index"], len(self.charged) + 1)
+        same("separation", line["separation"], line["round"] - before)
         self.charged.append(line)
         if line["event"] == "release":
             self.publish(line)

@@ -1,13 +1,13 @@
 //! Replays the coordinator's ledger: every price recomputed, every total summed again.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use tacit_privacy::Rho;
 use tacit_privacy::merkle;
+use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Charge, Event, Genesis, Keeper, Line};
-use tacit_types::{Digest, RoundId};
+use tacit_types::Digest;
 
 use crate::chain::Chain;
 use crate::error::VerifyError;
@@ -73,7 +73,6 @@ pub(crate) struct Ledger {
     /// Every model the ledger names, with the line that names it.
     pub(crate) models: Vec<(u64, Digest)>,
     model: Digest,
-    rounds: HashSet<RoundId>,
 }
 
 impl Ledger {
@@ -106,7 +105,6 @@ impl Ledger {
             generations: vec![line.generation],
             models: vec![(0, genesis.model_out_hash)],
             model: genesis.model_out_hash,
-            rounds: HashSet::new(),
             genesis,
         })
     }
@@ -154,24 +152,38 @@ impl Ledger {
     fn spend(&mut self, entry: Entry) -> Result<(), String> {
         check_charge(&entry.charge, entry.contributors)?;
         let charge = &entry.charge;
+        let known = self.entries.iter().rev().find(|before| same_noise(&before.charge, charge));
+        let table_hash =
+            known.map_or_else(|| NoiseTable::new(&charge.mechanism).digest(), |before| before.charge.table_hash);
+        constant("table_hash", &charge.table_hash.to_string(), &table_hash.to_string())?;
         if charge.task != self.genesis.task {
             return Err(format!("task is {} and the genesis line's is {}", charge.task, self.genesis.task));
         }
         if charge.model_in_hash != self.model {
             return Err("model_in_hash is not the latest model before it".into());
         }
+        self.check_participation(charge)?;
         self.rho_total = self.add(charge)?;
         let total = self.total_variation.checked_add(charge.total_variation);
         self.total_variation = total.ok_or("total_variation is too large to sum")?;
-        if !self.rounds.insert(charge.round) {
-            return Err(format!("round {} is on an earlier line", charge.round));
-        }
         if let Outcome::Released { model_out_hash, .. } = entry.outcome {
             self.model = model_out_hash;
             self.models.push((entry.seq, model_out_hash));
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Place and separation follow from the charged lines before.
+    fn check_participation(&self, charge: &Charge) -> Result<(), String> {
+        let before = self.entries.last().map(|entry| entry.charge.round.0);
+        let (index, separation) =
+            (self.entries.len() + 1, before.map_or(0, |round| charge.round.0.wrapping_sub(round)));
+        if before.is_some_and(|round| charge.round.0 <= round) {
+            return Err(format!("round {} does not come after the charged one before it", charge.round));
+        }
+        same("participation_index", charge.participation_index.into(), index as u128)?;
+        same("separation", charge.separation.into(), separation.into())
     }
 
     /// The total with this charge: what the line must say, and within the budget. Sums units, which cannot saturate.
@@ -201,8 +213,15 @@ fn check_charge(charge: &Charge, contributors: u32) -> Result<(), String> {
         return Err(format!("contributors is {contributors} and cohort_max {}", mechanism.cohort_max));
     }
     constant("sampler", &charge.sampler, Charge::SAMPLER)?;
+    constant("rng", &charge.rng, Charge::RNG)?;
     constant("unit", &charge.unit, Charge::UNIT)?;
     constant("adjacency", &charge.adjacency, Charge::ADJACENCY)
+}
+
+/// Whether both drew from the same table.
+fn same_noise(one: &Charge, other: &Charge) -> bool {
+    let variance = |charge: &Charge| (charge.mechanism.sigma2, charge.mechanism.n_min);
+    variance(one) == variance(other)
 }
 
 fn same(field: &str, said: u128, computed: u128) -> Result<(), String> {

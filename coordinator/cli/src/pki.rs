@@ -127,16 +127,8 @@ pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
 /// Signs a policy that allows exactly one task of this budget.
 pub(crate) fn policy(dir: &Path, epsilon: Epsilon, delta: Delta, cohort: u32) -> Result<(), Failure> {
     let rho = convert::rho_for(epsilon, TOTAL_VARIATION_MAX, delta);
-    let policy = Policy {
-        coordinator_key: public_key(dir, "coordinator")?,
-        helper_key: public_key(dir, "helper")?,
-        rho_release_max: rho,
-        rho_lifetime: rho,
-        n_min_min: cohort / 2,
-        n_min_max: cohort,
-        history_max: 4096,
-        rounds_max: 1000,
-    };
+    let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
+    let policy = Policy::new(coordinator, helper, rho, cohort);
     let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;
     Ok(files::write_new_public(&dir.join("policy.json"), &serde_json::to_string_pretty(&signed)?)?)
 }

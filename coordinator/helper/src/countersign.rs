@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tacit_privacy::canonical;
 use tacit_privacy::record::TreeHead;
+use tacit_privacy::{canonical, merkle};
 use tacit_round::helper::{HelperRefusal, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::{TICKET_BYTES_MAX, Ticket};
+use tacit_types::Digest;
 
 use crate::error::Failure;
 use crate::helper::Helper;
@@ -58,8 +59,13 @@ impl Helper {
         })
     }
 
-    /// Signs a tree head, and remembers it, unless it goes back behind or forks from one signed before.
-    pub(crate) fn countersign_head(&self, bytes: &[u8], signature: &SignatureBytes) -> Result<SignatureBytes, Failure> {
+    /// Signs a tree head, and remembers it, if the ledger under it continues the one signed before.
+    pub(crate) fn countersign_head(
+        &self,
+        bytes: &[u8],
+        signature: &SignatureBytes,
+        proof: &HeadProof,
+    ) -> Result<HeadAnswer, Failure> {
         let head: TreeHead =
             canonical::decode(bytes).map_err(|_| Failure::Malformed("head is not a canonical head"))?;
         if !self.coordinator_key.verifies(Context::Head, bytes, signature) {
@@ -67,11 +73,27 @@ impl Helper {
         }
         let mut store = self.store();
         if let Some(newest) = store.newest_head(head.ledger_id)? {
-            follows(&newest, &head).map_err(Failure::Head)?;
+            if proof.old_size != newest.size && head.size > newest.size {
+                return Ok(HeadAnswer::ProveFrom(newest.size));
+            }
+            follows(&newest, &head, &proof.hashes).map_err(Failure::Head)?;
         }
         store.set_head(&head)?;
-        Ok(self.signing.sign(Context::Head, bytes))
+        Ok(HeadAnswer::Signed(self.signing.sign(Context::Head, bytes)))
     }
+}
+
+/// Shows that a head continues the ledger of `old_size` lines.
+pub(crate) struct HeadProof {
+    pub(crate) old_size: u64,
+    pub(crate) hashes: Vec<Digest>,
+}
+
+/// What became of a head.
+pub(crate) enum HeadAnswer {
+    Signed(SignatureBytes),
+    /// The proof must start from the newest head signed, which has so many lines.
+    ProveFrom(u64),
 }
 
 fn repeat(known: RoundRow, draft: &[u8]) -> Result<RoundRow, Failure> {
@@ -82,43 +104,59 @@ fn repeat(known: RoundRow, draft: &[u8]) -> Result<RoundRow, Failure> {
     if known.state == State::Abandoned { Err(HelperRefusal::UnknownRound.into()) } else { Ok(known) }
 }
 
-/// Whether `head` may be signed after `newest`. Same size, same lines: whatever the generation.
-fn follows(newest: &TreeHead, head: &TreeHead) -> Result<(), &'static str> {
+/// Whether `head` may be signed after `newest`: not behind it, and in the same ledger, whatever the generation.
+fn follows(newest: &TreeHead, head: &TreeHead, proof: &[Digest]) -> Result<(), &'static str> {
     if head.generation < newest.generation || head.size < newest.size {
         return Err("a newer one was signed");
     }
-    if head.size == newest.size && head.root != newest.root {
-        return Err("another one of this size was signed, so the ledger has forked");
+    // A proof for the same size is empty: the roots must be equal.
+    let proof = if head.size == newest.size { &[] } else { proof };
+    if merkle::verify_consistency((newest.size, newest.root), (head.size, head.root), proof) {
+        Ok(())
+    } else {
+        Err("it does not continue the one signed before, so the ledger has forked")
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use tacit_types::Digest;
-
     use super::*;
+
+    fn leaves(count: u8) -> Vec<Digest> {
+        (0..count).map(|line| merkle::leaf(&[line])).collect()
+    }
+
+    fn head(generation: u32, leaves: &[Digest]) -> TreeHead {
+        let size = leaves.len() as u64;
+        TreeHead { ledger_id: Digest([1; 32]), generation, size, root: merkle::root(leaves) }
+    }
 
     #[test]
     fn heads_only_move_forward() {
-        let head = |generation, size, root| TreeHead {
-            ledger_id: Digest([1; 32]),
-            generation,
-            size,
-            root: Digest([root; 32]),
-        };
-        let newest = head(2, 10, 7);
-        for (next, allowed) in [
-            (head(2, 10, 7), true),
-            (head(2, 11, 8), true),
-            (head(3, 10, 7), true),
-            (head(2, 10, 8), false),
-            (head(3, 10, 8), false),
-            (head(2, 9, 7), false),
-            (head(3, 9, 7), false),
-            (head(1, 11, 8), false),
+        let newest = head(2, &leaves(10));
+        let forked = [&leaves(9)[..], &[Digest([9; 32])]].concat();
+        for (generation, next, allowed) in [
+            (2, leaves(10), true),
+            (2, leaves(11), true),
+            (3, leaves(10), true),
+            (2, forked.clone(), false),
+            (3, forked, false),
+            (2, leaves(9), false),
+            (3, leaves(9), false),
+            (1, leaves(11), false),
         ] {
-            assert_eq!(follows(&newest, &next).is_ok(), allowed, "{next:?}");
+            let proof = merkle::consistency_proof(&next, 10).unwrap_or_default();
+            assert_eq!(follows(&newest, &head(generation, &next), &proof).is_ok(), allowed, "{generation} {next:?}");
+        }
+    }
+
+    #[test]
+    fn a_fork_at_a_larger_size_has_no_proof() {
+        let newest = head(2, &leaves(10));
+        let mut forked = leaves(13);
+        forked[4] = Digest([9; 32]);
+        for proof in [merkle::consistency_proof(&forked, 10), merkle::consistency_proof(&leaves(13), 10), None] {
+            assert!(follows(&newest, &head(2, &forked), &proof.unwrap_or_default()).is_err());
         }
     }
 }

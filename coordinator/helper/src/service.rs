@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::countersign::{HeadAnswer, HeadProof};
 use crate::error::{Failure, StorageError};
 use crate::helper::Helper;
 use crate::release::{Answer, Ask};
@@ -122,13 +123,17 @@ impl helper_server::Helper for Service {
         request: Request<CountersignHeadRequest>,
     ) -> Result<Response<CountersignHeadResponse>, Status> {
         identity::coordinator(&request)?;
-        let CountersignHeadRequest { head, coordinator_signature } = request.into_inner();
-        let signed = self.run(move |helper| {
+        let CountersignHeadRequest { head, coordinator_signature, proof, old_size } = request.into_inner();
+        let answered = self.run(move |helper| {
             let by = coordinator_signature[..].try_into().map(SignatureBytes);
-            helper
-                .countersign_head(&head, &by.map_err(|_| Failure::Malformed("coordinator_signature is not 64 bytes"))?)
+            let by = by.map_err(|_| Failure::Malformed("coordinator_signature is not 64 bytes"))?;
+            let hashes = parse_proof(&proof)?;
+            helper.countersign_head(&head, &by, &HeadProof { old_size, hashes })
         });
-        reply(signed.await.map(|by| CountersignHeadResponse { signature: signature(by) }))
+        reply(answered.await.map(|answer| match answer {
+            HeadAnswer::Signed(by) => CountersignHeadResponse { signature: signature(by), newest_size: 0 },
+            HeadAnswer::ProveFrom(newest_size) => CountersignHeadResponse { signature: Bytes::new(), newest_size },
+        }))
     }
 
     async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
@@ -170,6 +175,16 @@ fn signature(by: SignatureBytes) -> Bytes {
 
 fn ticket_hash(bytes: &[u8]) -> Result<Digest, Failure> {
     Digest::from_slice(bytes).map_err(|_| Failure::Malformed("ticket_hash is not 32 bytes"))
+}
+
+/// A consistency proof has at most two hashes a level of a tree of 2^32 lines.
+fn parse_proof(proof: &[Bytes]) -> Result<Vec<Digest>, Failure> {
+    if proof.len() > 64 {
+        return Err(Failure::Malformed("proof has more than 64 hashes"));
+    }
+    let hash =
+        |bytes: &Bytes| Digest::from_slice(bytes).map_err(|_| Failure::Malformed("a proof hash is not 32 bytes"));
+    proof.iter().map(hash).collect()
 }
 
 fn check_count(seeds: &[SealedSeed]) -> Result<(), Failure> {

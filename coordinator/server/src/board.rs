@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rand::TryRng;
+use tacit_privacy::{Rho, merkle};
 use tacit_round::coordinator::Contribution;
 use tacit_round::seal::SEALED_LEN;
 use tacit_round::ticket::{SignedTicket, Ticket};
@@ -59,6 +60,10 @@ pub struct Board {
     open: RwLock<Option<Arc<OpenRound>>>,
     published: RwLock<Option<Published>>,
     received: AtomicU32,
+    /// Leaf hashes of the release ledger, for consistency proofs.
+    leaves: RwLock<Vec<Digest>>,
+    /// Price of all releases each device was counted in.
+    spent: RwLock<BTreeMap<DeviceId, Rho>>,
     /// The set of the round that closed last: a device whose acknowledgement was lost still hears that it counts.
     counted: RwLock<(Option<Digest>, BTreeMap<DeviceId, Contribution>)>,
 }
@@ -71,6 +76,8 @@ impl Board {
             open: RwLock::new(None),
             published: RwLock::new(None),
             received: AtomicU32::new(0),
+            leaves: RwLock::default(),
+            spent: RwLock::default(),
             counted: RwLock::default(),
         }
     }
@@ -96,6 +103,24 @@ impl Board {
     pub fn is_counted(&self, ticket: Digest, contribution: &Contribution) -> bool {
         let counted = self.counted.read().unwrap_or_else(PoisonError::into_inner);
         counted.0 == Some(ticket) && counted.1.get(&contribution.device) == Some(contribution)
+    }
+
+    /// Takes over the ledger's leaf hashes and what each device was counted for.
+    pub fn set_ledger(&self, leaves: &[Digest], spent: BTreeMap<DeviceId, Rho>) {
+        leaves.clone_into(&mut self.leaves.write().unwrap_or_else(PoisonError::into_inner));
+        *self.spent.write().unwrap_or_else(PoisonError::into_inner) = spent;
+    }
+
+    /// Proof that the ledger of `new_size` lines continues that of `old_size`; `None` when it has no such lines.
+    pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
+        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
+        let (old, new) = (usize::try_from(old_size).ok()?, usize::try_from(new_size).ok()?);
+        merkle::consistency_proof(leaves.get(..new)?, old)
+    }
+
+    /// Price of all releases this device was counted in.
+    pub fn spent(&self, device: DeviceId) -> Rho {
+        self.spent.read().unwrap_or_else(PoisonError::into_inner).get(&device).copied().unwrap_or_default()
     }
 
     /// What is published; `None` until recovery is done.

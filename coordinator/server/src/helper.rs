@@ -29,6 +29,14 @@ pub struct HelperClient {
     identity_key: PublicKey,
 }
 
+/// What the helper said of a head.
+pub enum HeadAnswer {
+    /// Its signature.
+    Signed(SignatureBytes),
+    /// It signed a head of so many lines before: the proof must start there.
+    ProveFrom(u64),
+}
+
 /// A checked answer to a release.
 pub struct HelperAnswer {
     /// Exact bytes of the helper's ledger line.
@@ -85,7 +93,7 @@ impl HelperClient {
         Ok((answer.ticket.to_vec(), signature))
     }
 
-    /// Asks for the countersignature of a ledger head.
+    /// Asks for the countersignature of a ledger head with a proof that it continues the ledger of `old_size` lines.
     ///
     /// # Errors
     /// As [`Self::countersign`].
@@ -93,14 +101,21 @@ impl HelperClient {
         &self,
         head: &TreeHead,
         coordinator: &SignatureBytes,
-    ) -> Result<SignatureBytes, ServerError> {
+        old_size: u64,
+        proof: &[Digest],
+    ) -> Result<HeadAnswer, ServerError> {
         let bytes = canonical::encode(head)?;
         let request = v1::CountersignHeadRequest {
             head: bytes.clone().into(),
-            coordinator_signature: Bytes::copy_from_slice(&coordinator.0),
+            coordinator_signature: copy(&coordinator.0),
+            proof: proof.iter().map(|hash| copy(&hash.0)).collect(),
+            old_size,
         };
         let answer = self.grpc.clone().countersign_head(request).await.map_err(from_status)?.into_inner();
-        self.checked(Context::Head, &bytes, &answer.signature)
+        if answer.signature.is_empty() && answer.newest_size != old_size {
+            return Ok(HeadAnswer::ProveFrom(answer.newest_size));
+        }
+        self.checked(Context::Head, &bytes, &answer.signature).map(HeadAnswer::Signed)
     }
 
     /// Asks whether one seed opens.

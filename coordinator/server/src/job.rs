@@ -120,7 +120,7 @@ impl Job {
             }
         };
         let nnz_max = u32::try_from(nonzero).unwrap_or(u32::MAX).min(length);
-        mechanism_for(rho, length, row_width, nnz_max, self.history_max, self.cohort, self.n_min)
+        mechanism_for(rho, length, row_width, nnz_max, self.history_max, self.cohort, self.n_min, false)
             .map_err(|error| ServerError::OperatorConfig(format!("task: {error}")))
     }
 }

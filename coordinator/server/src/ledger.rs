@@ -135,6 +135,11 @@ impl Ledger {
         }
     }
 
+    /// Leaf hashes of every line so far.
+    pub fn leaves(&self) -> &[Digest] {
+        &self.leaves
+    }
+
     /// Line `seq` with its proof under `head`, which must be the newest.
     pub fn logged(&self, seq: u64, head: SignedHead) -> Option<LoggedLine> {
         let index = usize::try_from(seq).ok()?;

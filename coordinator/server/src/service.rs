@@ -200,7 +200,7 @@ impl Coordinator for CoordinatorService {
     }
 
     async fn check_in(&self, request: Request<v1::CheckInRequest>) -> Result<Response<v1::CheckInResponse>, Status> {
-        identity::device(&request)?;
+        let device = identity::device(&request)?;
         let Some(published) = self.board.published() else { return Err(status::not_now()) };
         Ok(Response::new(v1::CheckInResponse {
             ticket: self.board.open().map(|round| to_proto(&round)),
@@ -208,7 +208,19 @@ impl Coordinator for CoordinatorService {
             model_hash: Bytes::copy_from_slice(&published.model.0),
             catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),
             finished: published.finished,
+            rho_counted: Bytes::copy_from_slice(&self.board.spent(device).units().to_be_bytes()),
         }))
+    }
+
+    async fn consistency(
+        &self,
+        request: Request<v1::ConsistencyRequest>,
+    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        identity::device(&request)?;
+        let v1::ConsistencyRequest { old_size, new_size } = request.into_inner();
+        let proof = self.board.consistency(old_size, new_size).unwrap_or_default();
+        let proof = proof.iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect();
+        Ok(Response::new(v1::ConsistencyResponse { proof }))
     }
 
     type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchResponse, Status>> + Send>>;

@@ -2,11 +2,13 @@
 //!
 //! The file is held exclusively, so a second coordinator on the same state is refused instead of corrupting it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tacit_privacy::Rho;
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
 use tacit_round::keys::SignatureBytes;
@@ -23,6 +25,7 @@ CREATE TABLE helper_lines (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, signatu
 CREATE TABLE heads (size INTEGER PRIMARY KEY, json TEXT NOT NULL);
 CREATE TABLE round (one INTEGER PRIMARY KEY CHECK (one = 1), phase TEXT NOT NULL, ticket BLOB NOT NULL,
     coordinator_signature BLOB NOT NULL, helper_signature BLOB NOT NULL, opened INTEGER NOT NULL);
+CREATE TABLE spent (device BLOB PRIMARY KEY, rho TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE partial (one INTEGER PRIMARY KEY CHECK (one = 1), sum BLOB NOT NULL);
 CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE, digest BLOB NOT NULL, sealed BLOB NOT NULL)
     WITHOUT ROWID;
@@ -239,7 +242,24 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// The ledger line of a round, with the helper's line if there is one, in one commit that also moves the phase.
+    /// Price of all releases each device was counted in.
+    ///
+    /// # Errors
+    /// [`ServerError::StorageUnavailable`].
+    pub fn spent(&self) -> Result<BTreeMap<DeviceId, Rho>, ServerError> {
+        let mut query = self.db.prepare_cached("SELECT device, rho FROM spent")?;
+        let rows = query.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
+        let damaged = || ServerError::StorageUnavailable("what devices were counted for is damaged".into());
+        rows.map(|row| {
+            let (device, rho) = row?;
+            let device = DeviceId::from_slice(&device).map_err(|_| damaged())?;
+            Ok((device, Rho::try_from(rho).map_err(|_| damaged())?))
+        })
+        .collect()
+    }
+
+    /// The ledger line of a round, with the helper's line if there is one, in one commit that also moves the phase and adds
+    /// `rho` to what every contributor was counted for.
     ///
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
@@ -247,9 +267,22 @@ impl Store {
         &mut self,
         seq: u64,
         line: &[u8],
+        rho: Rho,
         helper: Option<(u64, &[u8], &SignatureBytes)>,
     ) -> Result<(), ServerError> {
+        let known = self.spent()?;
         let transaction = self.db.transaction()?;
+        {
+            let devices: Vec<[u8; 16]> = transaction
+                .prepare_cached("SELECT device FROM contributions")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            let mut add = transaction.prepare_cached("INSERT OR REPLACE INTO spent VALUES (?1, ?2)")?;
+            for device in devices {
+                let total = known.get(&DeviceId(device)).copied().unwrap_or_default().compose(rho);
+                add.execute(params![device, total.to_string()])?;
+            }
+        }
         transaction.execute("INSERT INTO lines VALUES (?1, ?2)", params![to_i64(seq), line])?;
         if let Some((helper_seq, bytes, signature)) = helper {
             transaction.execute(

@@ -34,6 +34,7 @@ pub fn mechanism_for(
     history_max: u32,
     cohort: u32,
     n_min: u32,
+    helper_noise: bool,
 ) -> Result<Mechanism, PlanError> {
     let frame = Mechanism {
         tier: Tier::Helper,
@@ -46,6 +47,7 @@ pub fn mechanism_for(
         sigma2: 0,
         n_min,
         cohort_max: cohort,
+        helper_noise,
     };
     let mechanism = with_least_noise(coarsest_grid(&frame, rho)?, rho)?;
     match mechanism.check() {
@@ -104,7 +106,7 @@ mod tests {
         for (price, length, nnz, cohort, n_min) in
             [(0.03, 1682, 200, 943, 850), (0.2, 79_800, 20_100, 943, 850), (0.4, 53_824, 6_400, 100_000, 90_000)]
         {
-            let mechanism = mechanism_for(rho(price), length, 1, nnz, 200, cohort, n_min).unwrap();
+            let mechanism = mechanism_for(rho(price), length, 1, nnz, 200, cohort, n_min, false).unwrap();
             assert_eq!(mechanism.check(), Ok(()));
             assert!(mechanism.rho() <= rho(price));
             let quieter = Mechanism { sigma2: mechanism.sigma2 - 1, ..mechanism.clone() };
@@ -116,22 +118,24 @@ mod tests {
     #[test]
     fn the_grid_is_the_coarsest_sound_one() {
         // Few devices, many coordinates: rounding decides. Many devices, few coordinates: the share does.
-        let rounding = mechanism_for(rho(0.1), 6_400, 1, 6_400, 200, 100, 90).unwrap();
+        let rounding = mechanism_for(rho(0.1), 6_400, 1, 6_400, 200, 100, 90, false).unwrap();
         assert_eq!(rounding.steps, 400);
-        let share = mechanism_for(rho(0.1), 100, 1, 100, 100, 100_000, 90_000).unwrap();
+        let share = mechanism_for(rho(0.1), 100, 1, 100, 100, 100_000, 90_000, false).unwrap();
         assert!(share.steps > 50 && share.sigma2 < (SHARE_VARIANCE + 1) * 90_000);
     }
 
     #[test]
     fn what_cannot_be_says_what_to_change() {
-        let zero = mechanism_for(Rho::ZERO, 100, 1, 100, 100, 100, 90).unwrap_err();
+        let zero = mechanism_for(Rho::ZERO, 100, 1, 100, 100, 100, 90, false).unwrap_err();
         assert!(matches!(zero, PlanError::BudgetTooSmall { .. }), "{zero}");
-        let sum = mechanism_for(rho(0.9), 3_200_000, 32, 6_400, 200, 10_000_000, 9_000_000).unwrap_err();
+        let sum = mechanism_for(rho(0.9), 3_200_000, 32, 6_400, 200, 10_000_000, 9_000_000, false).unwrap_err();
         let PlanError::SumTooLarge { cohort: 10_000_000, fits } = sum else { panic!("{sum}") };
-        assert!(fits > 10_000 && mechanism_for(rho(0.9), 3_200_000, 32, 6_400, 200, fits, fits / 10 * 9).is_ok());
-        let row = mechanism_for(rho(0.1), 100, 33, 100, 100, 100, 90).unwrap_err();
+        assert!(
+            fits > 10_000 && mechanism_for(rho(0.9), 3_200_000, 32, 6_400, 200, fits, fits / 10 * 9, false).is_ok()
+        );
+        let row = mechanism_for(rho(0.1), 100, 33, 100, 100, 100, 90, false).unwrap_err();
         assert_eq!(row.to_string(), "row_width is out of range");
-        let tiny = mechanism_for(Rho::from_units(2), 100, 1, 100, 100, 100, 90).unwrap_err();
+        let tiny = mechanism_for(Rho::from_units(2), 100, 1, 100, 100, 100, 90, false).unwrap_err();
         assert!(matches!(tiny, PlanError::BudgetTooSmall { .. } | PlanError::Mechanism(_)), "{tiny}");
     }
 }

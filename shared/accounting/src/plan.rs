@@ -34,6 +34,8 @@ pub struct PlanRequest {
     pub dishonest_milli: u32,
     /// History cap: interactions of one device that count.
     pub history_max: u32,
+    /// Whether the helper adds the whole noise once more.
+    pub helper_noise: bool,
     /// Item factors, instead of the recipe's.
     pub factors: Option<u32>,
     /// Rounds of factor gradients, instead of the recipe's.
@@ -206,7 +208,16 @@ fn overridden(recipe: Recipe, request: &PlanRequest) -> Recipe {
 fn releases(request: &PlanRequest, recipe: &Recipe, budget: Rho, n_min: u32) -> Result<Vec<PlannedRelease>, PlanError> {
     let release = |kind, share, length, row_width, nnz_max| {
         let rho = budget.share(share);
-        let mechanism = mechanism_for(rho, length, row_width, nnz_max, request.history_max, request.devices, n_min)?;
+        let mechanism = mechanism_for(
+            rho,
+            length,
+            row_width,
+            nnz_max,
+            request.history_max,
+            request.devices,
+            n_min,
+            request.helper_noise,
+        )?;
         Ok(PlannedRelease { kind, rho, mechanism })
     };
     let used = |items: u32| request.history_max.min(items);
@@ -277,6 +288,7 @@ mod tests {
             dropout_milli: 50,
             dishonest_milli: 50,
             history_max: 200,
+            helper_noise: false,
             factors: None,
             rounds: None,
         }

@@ -99,6 +99,7 @@ fn distributed(n_min: u32, steps: u32, nnz_max: u32, sigma2: u64) -> Mechanism {
         sigma2,
         n_min,
         cohort_max: n_min,
+        helper_noise: false,
     }
 }
 

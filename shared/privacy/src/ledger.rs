@@ -4,18 +4,36 @@
 //! whatever happens next, so a crash over-counts and never under-counts. A [`SpendPermit`] exists only after that moment and
 //! can be used once.
 
-use tacit_types::{Digest, RoundId, TaskId};
+use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::mechanism::{Mechanism, MechanismError};
+use crate::record::time_bucket;
 use crate::rho::Rho;
 
-/// What the device's owner may lose in total, from the pinned policy.
+/// What the device's owner may lose, and how often they take part, from the pinned policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceBudget {
     /// Most that one release may cost.
     pub rho_release_max: Rho,
-    /// Most that all releases together may cost.
+    /// Most that all releases together may cost, for ever.
     pub rho_lifetime: Rho,
+    /// Most that the releases of one window may cost; a new window begins every `window_hours`.
+    pub rho_window: Rho,
+    /// Length of a window in hours, at least 1.
+    pub window_hours: u32,
+    /// Participation limit: most releases of one task.
+    pub releases_max: u32,
+    /// Minimum separation: rounds of one task from one participation to the next, at least 1.
+    pub separation_min: u32,
+}
+
+impl DeviceBudget {
+    /// No bound but the lifetime's: one window without end.
+    pub fn lifetime(rho: Rho) -> Self {
+        let (window_hours, releases_max) = (u32::MAX, u32::MAX);
+        let (rho_release_max, rho_lifetime, rho_window) = (rho, rho, rho);
+        Self { rho_release_max, rho_lifetime, rho_window, window_hours, releases_max, separation_min: 1 }
+    }
 }
 
 /// One line of the device ledger, as it becomes durable.
@@ -29,6 +47,8 @@ pub struct Reservation {
     pub ticket: Digest,
     /// Price, counted as spent from now on.
     pub rho: Rho,
+    /// Hour since the Unix epoch, never before that of an earlier line: setting the clock back opens no window again.
+    pub hour: u64,
 }
 
 /// Durable storage of the device ledger.
@@ -36,17 +56,18 @@ pub trait LedgerStore {
     /// What storage can fail with.
     type Error;
 
-    /// Sum of every reservation ever made, whatever became of it.
+    /// Every reservation ever made, whatever became of it, in any order.
     ///
     /// # Errors
-    /// When storage fails.
-    fn spent(&self) -> Result<Rho, Self::Error>;
+    /// When storage fails or a line cannot be read: then nothing may be spent.
+    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error>;
 
-    /// Whether (task, round) is already reserved.
+    /// What others hold this identity has spent, or zero. It exceeds the sum of [`Self::reservations`] when this ledger was
+    /// restored from an old copy or runs on two devices; the larger of the two counts.
     ///
     /// # Errors
     /// When storage fails.
-    fn is_reserved(&self, task: &TaskId, round: RoundId) -> Result<bool, Self::Error>;
+    fn spent_elsewhere(&self) -> Result<Rho, Self::Error>;
 
     /// Writes a reservation; on `Ok` it survives power loss.
     ///
@@ -55,7 +76,7 @@ pub trait LedgerStore {
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), Self::Error>;
 }
 
-/// Why a release may not be spent: an outcome, not an error.
+/// Why a release may not be spent: an outcome, not an error. Sums of rho are in units of 2^-64.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -82,6 +103,22 @@ pub enum Refusal {
         /// The policy's bound.
         allowed: Rho,
     },
+    /// The budget of the window would be passed; the next window may have room.
+    #[error("this window's budget is used up: {spent} spent, {asked} asked, {allowed} allowed (units of 2^-64)")]
+    WindowExhausted {
+        /// Spent in this window.
+        spent: Rho,
+        /// Price of this release.
+        asked: Rho,
+        /// The policy's bound.
+        allowed: Rho,
+    },
+    /// The participation limit of the task is reached.
+    #[error("this device has taken part in the task's most releases, {0}")]
+    TooManyReleases(u32),
+    /// Too close to an earlier participation in the same task.
+    #[error("the last participation in this task is fewer than {0} rounds away")]
+    TooSoon(u32),
     /// This round was already answered or forfeited; noise is never drawn twice.
     #[error("this round is already reserved")]
     AlreadyReserved,
@@ -122,29 +159,60 @@ pub fn spend<S: LedgerStore>(
     round: RoundId,
     ticket: Digest,
     mechanism: &Mechanism,
+    now: Timestamp,
 ) -> Result<Result<SpendPermit, Refusal>, S::Error> {
-    if store.is_reserved(task, round)? {
-        return Ok(Err(Refusal::AlreadyReserved));
-    }
-    let asked = match price(budget, mechanism, store.spent()?) {
-        Ok(asked) => asked,
+    let lines = store.reservations()?;
+    let rho = match price(budget, mechanism) {
+        Ok(rho) => rho,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    store.reserve(&Reservation { task: task.clone(), round, ticket, rho: asked })?;
-    Ok(Ok(SpendPermit { task: task.clone(), round, ticket, mechanism: mechanism.clone() }))
+    let hour = lines.iter().map(|line| line.hour).fold(time_bucket(now), u64::max);
+    let asked = Reservation { task: task.clone(), round, ticket, rho, hour };
+    if let Err(refusal) = admits(budget, &lines, store.spent_elsewhere()?, &asked) {
+        return Ok(Err(refusal));
+    }
+    store.reserve(&asked)?;
+    Ok(Ok(SpendPermit { task: asked.task, round, ticket, mechanism: mechanism.clone() }))
 }
 
-/// Price of `mechanism` if it fits beside `spent`.
-fn price(budget: DeviceBudget, mechanism: &Mechanism, spent: Rho) -> Result<Rho, Refusal> {
+/// Price of `mechanism`, if one release may cost so much.
+fn price(budget: DeviceBudget, mechanism: &Mechanism) -> Result<Rho, Refusal> {
     mechanism.check()?;
     let asked = mechanism.rho();
-    if asked > budget.rho_release_max {
-        return Err(Refusal::ReleaseTooDear { asked, allowed: budget.rho_release_max });
+    let allowed = budget.rho_release_max;
+    if asked > allowed { Err(Refusal::ReleaseTooDear { asked, allowed }) } else { Ok(asked) }
+}
+
+/// Whether `asked` fits beside everything before it.
+fn admits(budget: DeviceBudget, lines: &[Reservation], elsewhere: Rho, asked: &Reservation) -> Result<(), Refusal> {
+    let same_task = || lines.iter().filter(|line| line.task == asked.task);
+    if same_task().any(|line| line.round == asked.round) {
+        return Err(Refusal::AlreadyReserved);
     }
-    match budget.rho_lifetime.minus(spent) {
-        Some(left) if asked <= left => Ok(asked),
-        _ => Err(Refusal::BudgetExhausted { spent, asked, allowed: budget.rho_lifetime }),
+    if same_task().count() >= budget.releases_max as usize {
+        return Err(Refusal::TooManyReleases(budget.releases_max));
     }
+    if same_task().any(|line| line.round.0.abs_diff(asked.round.0) < budget.separation_min) {
+        return Err(Refusal::TooSoon(budget.separation_min));
+    }
+    let rho = asked.rho;
+    let (spent, allowed) = (total(lines).max(elsewhere), budget.rho_lifetime);
+    if !fits(spent, rho, allowed) {
+        return Err(Refusal::BudgetExhausted { spent, asked: rho, allowed });
+    }
+    let window = |line: &Reservation| line.hour / u64::from(budget.window_hours.max(1));
+    let spent = total(lines.iter().filter(|line| window(line) == window(asked)));
+    let allowed = budget.rho_window;
+    if fits(spent, rho, allowed) { Ok(()) } else { Err(Refusal::WindowExhausted { spent, asked: rho, allowed }) }
+}
+
+fn fits(spent: Rho, asked: Rho, allowed: Rho) -> bool {
+    allowed.minus(spent).is_some_and(|left| asked <= left)
+}
+
+/// Sum of the prices of these lines.
+pub fn total<'a>(lines: impl IntoIterator<Item = &'a Reservation>) -> Rho {
+    lines.into_iter().fold(Rho::ZERO, |sum, line| sum.compose(line.rho))
 }
 
 #[cfg(test)]
@@ -155,56 +223,131 @@ pub(crate) mod tests {
     use crate::mechanism::tests::example;
 
     #[derive(Default)]
-    struct Memory(Vec<Reservation>);
+    struct Memory {
+        lines: Vec<Reservation>,
+        elsewhere: Rho,
+    }
 
     impl LedgerStore for Memory {
         type Error = Infallible;
-        fn spent(&self) -> Result<Rho, Infallible> {
-            Ok(self.0.iter().fold(Rho::ZERO, |sum, line| sum.compose(line.rho)))
+        fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
+            Ok(self.lines.clone())
         }
-        fn is_reserved(&self, task: &TaskId, round: RoundId) -> Result<bool, Infallible> {
-            Ok(self.0.iter().any(|line| &line.task == task && line.round == round))
+        fn spent_elsewhere(&self) -> Result<Rho, Infallible> {
+            Ok(self.elsewhere)
         }
         fn reserve(&mut self, reservation: &Reservation) -> Result<(), Infallible> {
-            self.0.push(reservation.clone());
+            self.lines.push(reservation.clone());
             Ok(())
         }
     }
 
-    fn ask(
+    const HOUR: u64 = 3_600_000;
+
+    fn at(
         store: &mut Memory,
         budget: DeviceBudget,
-        round: u32,
-        mechanism: &Mechanism,
+        (task, round, hour): (&str, u32, u64),
     ) -> Result<SpendPermit, Refusal> {
-        let task = TaskId::new("films").unwrap();
-        spend(store, budget, &task, RoundId(round), Digest([0; 32]), mechanism).unwrap_or_else(|never| match never {})
+        let (task, now) = (TaskId::new(task).unwrap(), Timestamp(hour * HOUR));
+        spend(store, budget, &task, RoundId(round), Digest([0; 32]), &example(), now)
+            .unwrap_or_else(|never| match never {})
+    }
+
+    fn ask(store: &mut Memory, budget: DeviceBudget, round: u32) -> Result<SpendPermit, Refusal> {
+        at(store, budget, ("films", round, 1))
     }
 
     pub(crate) fn permit_for(mechanism: &Mechanism) -> SpendPermit {
-        let budget = DeviceBudget { rho_release_max: Rho::MAX, rho_lifetime: Rho::MAX };
-        ask(&mut Memory::default(), budget, 1, mechanism).unwrap()
+        let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(Rho::MAX));
+        let (task, ticket) = (TaskId::new("films").unwrap(), Digest([0; 32]));
+        spend(&mut store, budget, &task, RoundId(1), ticket, mechanism, Timestamp(0)).unwrap().unwrap()
+    }
+
+    fn times(count: u32) -> Rho {
+        (0..count).fold(Rho::ZERO, |sum, _| sum.compose(example().rho()))
     }
 
     #[test]
     fn a_reservation_is_spent_and_a_round_is_answered_once() {
-        let (mut store, price) = (Memory::default(), example().rho());
-        let budget = DeviceBudget { rho_release_max: price, rho_lifetime: price.compose(price) };
-        assert!(ask(&mut store, budget, 1, &example()).is_ok());
-        assert_eq!(ask(&mut store, budget, 1, &example()).unwrap_err(), Refusal::AlreadyReserved);
-        assert!(ask(&mut store, budget, 2, &example()).is_ok());
-        assert!(matches!(ask(&mut store, budget, 3, &example()), Err(Refusal::BudgetExhausted { .. })));
-        assert_eq!(store.0.len(), 2);
+        let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(times(2)));
+        let permit = ask(&mut store, budget, 1).unwrap();
+        assert_eq!(permit.mechanism(), &example());
+        assert_eq!(permit.into_parts(), (TaskId::new("films").unwrap(), RoundId(1), Digest([0; 32])));
+        assert_eq!(ask(&mut store, budget, 1).unwrap_err(), Refusal::AlreadyReserved);
+        assert!(ask(&mut store, budget, 2).is_ok());
+        let exhausted = Refusal::BudgetExhausted { spent: times(2), asked: times(1), allowed: times(2) };
+        assert_eq!(ask(&mut store, budget, 3).unwrap_err(), exhausted);
+        assert_eq!(store.lines.len(), 2);
+        assert_eq!(total(&store.lines), times(2));
+    }
+
+    #[test]
+    fn one_budget_serves_all_tasks_and_a_round_number_belongs_to_its_task() {
+        let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(times(2)));
+        assert!(at(&mut store, budget, ("films", 1, 1)).is_ok());
+        assert!(at(&mut store, budget, ("books", 1, 1)).is_ok());
+        assert!(matches!(at(&mut store, budget, ("games", 1, 1)), Err(Refusal::BudgetExhausted { .. })));
+    }
+
+    #[test]
+    fn the_last_unit_of_a_budget_may_be_spent_and_not_one_more() {
+        for (missing, allowed) in [(0u128, true), (1, false)] {
+            let budget = DeviceBudget::lifetime(times(1).minus(Rho::from_units(missing)).unwrap());
+            let budget = DeviceBudget { rho_release_max: Rho::MAX, ..budget };
+            assert_eq!(ask(&mut Memory::default(), budget, 1).is_ok(), allowed);
+        }
+    }
+
+    #[test]
+    fn what_others_hold_spent_counts_when_it_is_more() {
+        let budget = DeviceBudget::lifetime(times(3));
+        for (elsewhere, allowed) in [(0, true), (1, true), (2, true), (3, false)] {
+            let mut store = Memory { lines: Vec::new(), elsewhere: times(elsewhere) };
+            assert_eq!(ask(&mut store, budget, 1).is_ok(), allowed, "{elsewhere}");
+        }
+        let mut store = Memory { lines: Vec::new(), elsewhere: times(1) };
+        assert!((1..=3).all(|round| ask(&mut store, budget, round).is_ok()), "the larger counts, not the sum");
+    }
+
+    #[test]
+    fn a_window_renews_with_time_and_not_with_a_clock_set_back() {
+        let budget = DeviceBudget { rho_window: times(1), window_hours: 24, ..DeviceBudget::lifetime(times(9)) };
+        let mut store = Memory::default();
+        assert!(at(&mut store, budget, ("films", 1, 100)).is_ok());
+        let full = Refusal::WindowExhausted { spent: times(1), asked: times(1), allowed: times(1) };
+        assert_eq!(at(&mut store, budget, ("films", 2, 119)).unwrap_err(), full);
+        assert_eq!(at(&mut store, budget, ("films", 2, 1)).unwrap_err(), full, "back");
+        assert!(at(&mut store, budget, ("films", 2, 120)).is_ok());
+        // A year ahead and back again: that window stays the current one.
+        assert!(at(&mut store, budget, ("films", 3, 120 + 8_760)).is_ok());
+        assert_eq!(at(&mut store, budget, ("films", 4, 200)).unwrap_err(), full);
+        assert_eq!(store.lines.iter().map(|line| line.hour).collect::<Vec<_>>(), [100, 120, 8_880]);
+    }
+
+    #[test]
+    fn taking_part_is_limited_in_number_and_separation() {
+        let budget = DeviceBudget { releases_max: 2, separation_min: 3, ..DeviceBudget::lifetime(times(9)) };
+        let mut store = Memory::default();
+        assert!(ask(&mut store, budget, 5).is_ok());
+        for round in [3, 4, 6, 7] {
+            assert_eq!(ask(&mut store, budget, round).unwrap_err(), Refusal::TooSoon(3), "{round}");
+        }
+        assert!(at(&mut store, budget, ("books", 6, 1)).is_ok(), "another task");
+        assert!(ask(&mut store, budget, 8).is_ok());
+        assert_eq!(ask(&mut store, budget, 20).unwrap_err(), Refusal::TooManyReleases(2));
     }
 
     #[test]
     fn a_release_that_is_too_dear_or_unsound_reserves_nothing() {
         let mut store = Memory::default();
-        let cheap = DeviceBudget { rho_release_max: Rho::from_units(1), rho_lifetime: Rho::MAX };
-        assert!(matches!(ask(&mut store, cheap, 1, &example()), Err(Refusal::ReleaseTooDear { .. })));
-        let rich = DeviceBudget { rho_release_max: Rho::MAX, rho_lifetime: Rho::MAX };
-        let quiet = Mechanism { sigma2: 1, ..example() };
-        assert!(matches!(ask(&mut store, rich, 1, &quiet), Err(Refusal::Mechanism(_))));
-        assert!(store.0.is_empty());
+        let (asked, allowed) = (times(1), times(1).minus(Rho::from_units(1)).unwrap());
+        let cheap = DeviceBudget { rho_release_max: allowed, ..DeviceBudget::lifetime(Rho::MAX) };
+        assert_eq!(ask(&mut store, cheap, 1).unwrap_err(), Refusal::ReleaseTooDear { asked, allowed });
+        let (task, quiet) = (TaskId::new("films").unwrap(), Mechanism { sigma2: 1, ..example() });
+        let rich = DeviceBudget::lifetime(Rho::MAX);
+        let refused = spend(&mut store, rich, &task, RoundId(1), Digest([0; 32]), &quiet, Timestamp(0)).unwrap();
+        assert!(matches!(refused, Err(Refusal::Mechanism(_))));
+        assert!(store.lines.is_empty());
     }
 }

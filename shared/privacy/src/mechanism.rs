@@ -41,6 +41,9 @@ pub struct Mechanism {
     pub n_min: u32,
     /// Most contributions that may enter the sum; bounds the ring.
     pub cohort_max: u32,
+    /// Whether the helper adds the whole noise once more, so that the guarantee rests on the helper alone, whatever devices
+    /// a coordinator invents (PRIVACY: helper). Helper tier only.
+    pub helper_noise: bool,
 }
 
 /// Why a set of parameters is not a mechanism. Each names the field at fault.
@@ -56,6 +59,9 @@ pub enum MechanismError {
     /// The share is too large for the sampler's table: a guard on memory, far above any useful noise.
     #[error("sigma2 / n_min is above 2^26: the grid is finer than any use")]
     ShareTooLarge,
+    /// The helper's own draw is too large for its table.
+    #[error("sigma2 is above 2^26, too much for one helper to add: fewer devices or fewer steps, or no helper_noise")]
+    HelperNoiseTooLarge,
     /// Rounding would inflate the norm by more than about one percent.
     #[error("steps is too small: gamma must be at most 0.2 / sqrt(nnz_max)")]
     GridTooCoarse,
@@ -101,11 +107,17 @@ impl Mechanism {
         if self.tier == Tier::Local && self.n_min != 1 {
             return Err(MechanismError::OutOfRange("n_min"));
         }
+        if self.tier == Tier::Local && self.helper_noise {
+            return Err(MechanismError::OutOfRange("helper_noise"));
+        }
         if self.sigma2 < 16 * u64::from(self.n_min) {
             return Err(MechanismError::ShareTooSmall);
         }
         if self.sigma2 / u64::from(self.n_min) > SHARE_VARIANCE_MAX {
             return Err(MechanismError::ShareTooLarge);
+        }
+        if self.helper_noise && self.sigma2 > SHARE_VARIANCE_MAX {
+            return Err(MechanismError::HelperNoiseTooLarge);
         }
         if u64::from(self.steps).pow(2) < 25 * u64::from(self.nnz_max) {
             return Err(MechanismError::GridTooCoarse);
@@ -116,10 +128,10 @@ impl Mechanism {
         Ok(())
     }
 
-    /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share.
+    /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share, and the helper its own.
     fn largest_coordinate(&self) -> u128 {
-        let cohort = u128::from(self.cohort_max);
-        let variance = (u128::from(self.sigma2) * cohort).div_ceil(u128::from(self.n_min));
+        let (cohort, sigma2) = (u128::from(self.cohort_max), u128::from(self.sigma2));
+        let variance = (sigma2 * cohort).div_ceil(u128::from(self.n_min)) + u128::from(self.helper_noise) * sigma2;
         cohort * (u128::from(self.steps) + 1) + 16 * (variance.isqrt() + 1)
     }
 
@@ -140,6 +152,9 @@ impl Mechanism {
     /// rho = B2_int/(2 sigma^2) + tau N/4 with tau = 10 sum_k exp(-2 pi^2 s^2 k/(k+1)) (Kairouz, Liu & Steinke 2021). With
     /// s >= 4, tau <= 10 n_min exp(-16 pi^2) < n_min 10^-67, so for every length and cohort [`Mechanism::check`] lets pass
     /// tau N/4 is below 2^-64: it costs the one unit added here.
+    ///
+    /// Helper noise changes nothing here: it is one more draw of variance sigma^2, independent of the shares, so the price
+    /// holds if the helper is honest *or* `n_min` shares are. Who must be honest is what it buys.
     pub fn rho(&self) -> Rho {
         let numerator = self.squared_sensitivity() << 63;
         let main = numerator.div_ceil(u128::from(self.sigma2.max(1)));
@@ -160,9 +175,11 @@ impl Mechanism {
         u32::try_from((u64::from(self.n_min) * 1000).div_ceil(honest)).unwrap_or(u32::MAX)
     }
 
-    /// Standard deviation of the noise on the sum of `contributors` shares, in units of the clipping norm.
+    /// Standard deviation of the noise on the sum of `contributors` shares and of the helper's noise, if it adds any, in
+    /// units of the clipping norm.
     pub fn sum_noise_std(&self, contributors: u32) -> f64 {
-        (self.sigma2 as f64 * f64::from(contributors) / f64::from(self.n_min)).sqrt() / f64::from(self.steps)
+        let parts = f64::from(contributors) / f64::from(self.n_min) + f64::from(u8::from(self.helper_noise));
+        (self.sigma2 as f64 * parts).sqrt() / f64::from(self.steps)
     }
 }
 
@@ -182,6 +199,7 @@ pub(crate) mod tests {
             sigma2: 1 << 18,
             n_min: 90,
             cohort_max: 100,
+            helper_noise: false,
         }
     }
 
@@ -189,13 +207,18 @@ pub(crate) mod tests {
     fn the_bounds_each_name_their_field() {
         assert_eq!(example().check(), Ok(()));
         type Change = fn(&mut Mechanism);
-        let cases: [(Change, MechanismError); 10] = [
+        let cases: [(Change, MechanismError); 12] = [
             (|m| m.length = 0, MechanismError::OutOfRange("length")),
             (|m| m.row_width = 7, MechanismError::OutOfRange("row_width")),
             (|m| m.row_cap_milli = 1001, MechanismError::OutOfRange("row_cap_milli")),
             (|m| m.nnz_max = 321, MechanismError::OutOfRange("nnz_max")),
             (|m| m.n_min = 101, MechanismError::OutOfRange("n_min")),
             (|m| m.tier = Tier::Local, MechanismError::OutOfRange("n_min")),
+            (
+                |m| (m.tier, m.n_min, m.helper_noise) = (Tier::Local, 1, true),
+                MechanismError::OutOfRange("helper_noise"),
+            ),
+            (|m| (m.sigma2, m.helper_noise) = ((1 << 26) + 1, true), MechanismError::HelperNoiseTooLarge),
             (|m| m.sigma2 = 16 * 90 - 1, MechanismError::ShareTooSmall),
             (|m| m.sigma2 = 90 << 27, MechanismError::ShareTooLarge),
             (|m| m.steps = 89, MechanismError::GridTooCoarse),
@@ -232,6 +255,14 @@ pub(crate) mod tests {
         assert!(mechanism.rho() > budget);
         assert_eq!(mechanism.sigma2_for(Rho::from_units(1)), None);
         assert_eq!(mechanism.sigma2_for(Rho::ZERO), None);
+    }
+
+    #[test]
+    fn helper_noise_costs_nothing_and_widens_the_sum() {
+        let noisy = Mechanism { helper_noise: true, ..example() };
+        assert_eq!((noisy.check(), noisy.rho()), (Ok(()), example().rho()));
+        let ratio = noisy.sum_noise_std(95) / example().sum_noise_std(95);
+        assert!((ratio - (1.0f64 + 90.0 / 95.0).sqrt()).abs() < 1e-12);
     }
 
     #[test]

@@ -82,6 +82,68 @@ pub fn verify_inclusion(leaf: Digest, index: u64, size: u64, proof: &[Digest], r
     last == 0 && hash == root
 }
 
+/// Hashes that show the tree of the first `old` leaves to be a prefix of the tree of all of them (RFC 6962, section 2.1.2);
+/// `None` when there are fewer leaves.
+pub fn consistency_proof(leaves: &[Digest], old: usize) -> Option<Vec<Digest>> {
+    fn subproof(leaves: &[Digest], old: usize, whole: bool) -> Vec<Digest> {
+        if old == leaves.len() {
+            return if whole { Vec::new() } else { vec![root(leaves)] };
+        }
+        let k = split(leaves.len());
+        let (left, right) = leaves.split_at(k);
+        let (mut proof, sibling) = if old <= k {
+            (subproof(left, old, whole), root(right))
+        } else {
+            (subproof(right, old - k, false), root(left))
+        };
+        proof.push(sibling);
+        proof
+    }
+    match old {
+        0 => Some(Vec::new()),
+        _ if old <= leaves.len() => Some(subproof(leaves, old, true)),
+        _ => None,
+    }
+}
+
+/// Whether `proof` shows that the tree (`new_size`, `new_root`) begins with every leaf of the tree (`old_size`, `old_root`).
+///
+/// Every tree begins with the empty one. The walk is that of RFC 9162, section 2.1.4.2.
+pub fn verify_consistency(
+    (old_size, old_root): (u64, Digest),
+    (new_size, new_root): (u64, Digest),
+    proof: &[Digest],
+) -> bool {
+    if old_size == 0 || old_size >= new_size {
+        let same = old_size == 0 || (old_size == new_size && old_root == new_root);
+        return same && proof.is_empty();
+    }
+    // The old tree is a whole subtree of the new one when its size is a power of two: its root then stands for itself.
+    let known = if old_size.is_power_of_two() { Some(old_root) } else { None };
+    let mut hashes = known.into_iter().chain(proof.iter().copied());
+    let Some(first) = hashes.next() else { return false };
+    let (mut old, mut new) = (first, first);
+    let shift = (old_size - 1).trailing_ones();
+    let (mut node_index, mut last) = ((old_size - 1) >> shift, (new_size - 1) >> shift);
+    for sibling in hashes {
+        if last == 0 {
+            return false;
+        }
+        if node_index % 2 == 1 || node_index == last {
+            (old, new) = (node(sibling, old), node(sibling, new));
+            while node_index.is_multiple_of(2) && node_index != 0 {
+                node_index /= 2;
+                last /= 2;
+            }
+        } else {
+            new = node(new, sibling);
+        }
+        node_index /= 2;
+        last /= 2;
+    }
+    last == 0 && old == old_root && new == new_root
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +169,33 @@ mod tests {
                 assert!(proof.is_empty() || !check(own, index, size, &proof[1..]));
                 assert!(!check(own, size, size, &proof));
             }
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_every_tree_is_shown_and_no_other_tree_is() {
+        for size in 0..=20u8 {
+            let all = leaves(size);
+            for old in 0..=size {
+                let proof = consistency_proof(&all, usize::from(old)).unwrap();
+                let (before, after) = (root(&all[..usize::from(old)]), root(&all));
+                let check = |old_root, new_root, proof: &[Digest]| {
+                    verify_consistency((u64::from(old), old_root), (u64::from(size), new_root), proof)
+                };
+                assert!(check(before, after, &proof), "{old} {size}");
+                let mut other = all.clone();
+                if old > 0 {
+                    other[0] = leaf(b"other");
+                    assert!(!check(before, root(&other), &proof), "{old} {size}: an old leaf changed");
+                    assert!(!check(root(&other[..usize::from(old)]), after, &proof), "{old} {size}: another past");
+                }
+                assert!(!check(before, after, &[&proof[..], &[before]].concat()), "{old} {size}: longer");
+                if !proof.is_empty() {
+                    assert!(!check(before, after, &proof[1..]) && !check(before, after, &proof[..proof.len() - 1]));
+                }
+                assert!(size == old || !verify_consistency((u64::from(size), after), (u64::from(old), before), &proof));
+            }
+            assert_eq!(consistency_proof(&all, usize::from(size) + 1), None);
         }
     }
 

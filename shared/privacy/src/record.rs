@@ -104,8 +104,18 @@ pub struct Charge {
     pub dishonest_milli: u32,
     /// Assumed dropout share p in thousandths.
     pub dropout_milli: u32,
+    /// Place of this release among the task's charged ones, from 1: how often a device that joined all has taken part.
+    pub participation_index: u32,
+    /// Rounds since the charged release before it; 0 for the first.
+    pub separation: u32,
     /// Sampler that made the noise.
     pub sampler: String,
+    /// Generator the sampler drew from.
+    pub rng: String,
+    /// SHA-256 of the noise table's thresholds, 16 little-endian bytes each; follows from `mechanism`.
+    pub table_hash: Digest,
+    /// SHA-256 of the coordinator program that kept this line.
+    pub build_hash: Digest,
     /// What is protected.
     pub unit: String,
     /// Which data sets count as neighbours.
@@ -113,8 +123,10 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// The only sampler, unit and adjacency of version 1.
-    pub const SAMPLER: &str = "table128-chacha20";
+    /// The only sampler of version 1: inversion of a table of 128-bit thresholds.
+    pub const SAMPLER: &str = "table128";
+    /// The only generator of version 1, seeded by the operating system for every release.
+    pub const RNG: &str = "chacha20";
     /// Privacy unit of every release.
     pub const UNIT: &str = "device";
     /// Adjacency of every release.
@@ -255,7 +267,12 @@ mod tests {
                     mechanism,
                     dishonest_milli: 50,
                     dropout_milli: 50,
+                    participation_index: 1,
+                    separation: 0,
                     sampler: Charge::SAMPLER.into(),
+                    rng: Charge::RNG.into(),
+                    table_hash: Digest([5; 32]),
+                    build_hash: Digest([6; 32]),
                     unit: Charge::UNIT.into(),
                     adjacency: Charge::ADJACENCY.into(),
                 },
@@ -269,7 +286,7 @@ mod tests {
     fn a_line_survives_its_own_bytes_and_no_other_spelling_does() {
         let bytes = line().to_bytes().unwrap();
         assert_eq!(Line::from_bytes(&bytes).unwrap(), line());
-        assert!(bytes.starts_with(br#"{"adjacency":"zero-out","contributors":7,"dishonest_milli":50"#));
+        assert!(bytes.starts_with(br#"{"adjacency":"zero-out","build_hash":"0606"#));
         let text = String::from_utf8(bytes).unwrap();
         assert!(Line::from_bytes(text.replace("\"seq\":3", "\"seq\": 3").as_bytes()).is_err());
         assert!(Line::from_bytes(text.replacen('{', "{\"aa\":1,", 1).as_bytes()).is_err());

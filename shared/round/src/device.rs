@@ -9,9 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::Refusal;
-use tacit_types::{RoundId, TaskId, Timestamp};
+use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
-use crate::policy::{LogMark, Policy, TicketRefusal};
+use crate::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use crate::ticket::{SignedTicket, Ticket};
 
 /// Durable status of one (task, round) in the device ledger.
@@ -58,15 +58,28 @@ pub enum Outcome {
     SpendRefused(Refusal),
 }
 
+/// A ticket with what the device needs to judge it.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The ticket.
+    pub signed: SignedTicket,
+    /// The newest ledger point this device remembers.
+    pub seen: LogMark,
+    /// Proof that the ticket's ledger continues the one seen; empty when it is the same or nothing was seen.
+    pub consistency: Vec<Digest>,
+}
+
 /// What can happen.
 #[derive(Debug)]
 pub enum Input {
-    /// A ticket arrived; `seen` is the newest ledger point this device remembers.
-    Offered(Box<SignedTicket>, LogMark),
+    /// A ticket arrived.
+    Offered(Box<Offer>),
     /// The ledger reserved the spend durably.
     Reserved,
     /// The ledger said no.
     Refused(Refusal),
+    /// The model the ticket names is implausible.
+    Implausible(FactorFault),
     /// The final bytes are durable.
     Spooled,
     /// The coordinator acknowledged.
@@ -80,7 +93,7 @@ pub enum Input {
 /// What the caller must do.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
-    /// Remember the ledger mark and make the spend durable.
+    /// Look at the model, remember the ledger mark and make the spend durable.
     Reserve(Box<Ticket>, LogMark),
     /// Compute, privatise, mask, seal and spool.
     Contribute(Box<Ticket>),
@@ -110,15 +123,20 @@ impl Device {
     #[must_use]
     pub fn handle(self, input: Input, policy: &Policy, now: Timestamp) -> (Self, Vec<Effect>) {
         match (self, input) {
-            (Self::Idle, Input::Offered(signed, seen)) => match policy.check(&signed, seen, now) {
-                Ok((ticket, mark)) => {
-                    let ticket = Box::new(ticket);
-                    (Self::Reserving(ticket.clone()), vec![Effect::Reserve(ticket, mark)])
+            (Self::Idle, Input::Offered(offer)) => {
+                match policy.check(&offer.signed, offer.seen, &offer.consistency, now) {
+                    Ok((ticket, mark)) => {
+                        let ticket = Box::new(ticket);
+                        (Self::Reserving(ticket.clone()), vec![Effect::Reserve(ticket, mark)])
+                    }
+                    Err(refusal) => (Self::Done(Outcome::TicketRefused(refusal)), vec![]),
                 }
-                Err(refusal) => (Self::Done(Outcome::TicketRefused(refusal)), vec![]),
-            },
+            }
             (Self::Reserving(ticket), Input::Reserved) => {
                 (Self::Contributing(ticket.clone()), vec![Effect::Contribute(ticket)])
+            }
+            (Self::Reserving(_), Input::Implausible(fault)) => {
+                (Self::Done(Outcome::TicketRefused(TicketRefusal::Factors(fault))), vec![])
             }
             (Self::Reserving(_), Input::Refused(refusal)) => (Self::Done(Outcome::SpendRefused(refusal)), vec![]),
             (Self::Contributing(ticket), Input::Spooled) => {

@@ -4,14 +4,15 @@
 use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::{self, NotCanonical};
 use tacit_privacy::record::{Event, Line};
-use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier};
+use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
 use tacit_types::{Digest, Timestamp};
 
 use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
 use crate::seal::{SCHEME_ID, SEALING_KEY_LEN};
 use crate::ticket::{SCHEMA, SignedTicket, Ticket};
 
-/// The bounds a device never leaves, whatever a coordinator asks.
+/// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every mechanism, so there is no
+/// bound for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -23,14 +24,65 @@ pub struct Policy {
     pub rho_release_max: Rho,
     /// Most that all releases of this installation together may cost.
     pub rho_lifetime: Rho,
+    /// Most that the releases of one window may cost.
+    pub rho_window: Rho,
+    /// Length of a window in hours.
+    pub window_hours: u32,
+    /// Participation limit: most releases of one task.
+    pub releases_max: u32,
+    /// Minimum separation: rounds of one task from one participation to the next.
+    pub separation_min: u32,
+    /// Largest delta a task may state its epsilon at, in units of 1e-12.
+    pub delta_pico_max: u64,
     /// Fewest honest surviving noise shares a ticket may assume: below it too few devices hide each other.
     pub n_min_min: u32,
     /// Most it may assume: the more are assumed, the less noise this device adds itself.
     pub n_min_max: u32,
+    /// Whether tickets without helper noise are refused.
+    pub helper_noise: bool,
     /// Largest history cap a ticket may ask for.
     pub history_max: u32,
     /// Latest round number this installation takes part in.
     pub rounds_max: u32,
+    /// What a published model may look like.
+    pub factors: FactorBounds,
+}
+
+/// Plausibility of a published model. They protect quality and make a model that singles somebody out stand out; privacy
+/// does not rest on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactorBounds {
+    /// Largest L2 norm of one factor (a column over all items), thousandths; orthonormal factors have 1000.
+    pub norm_max_milli: u32,
+    /// Largest share of one factor's squared norm on a single item, thousandths; 1000 is a one-hot factor.
+    pub concentration_max_milli: u32,
+    /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any change.
+    pub drift_max_milli: u32,
+}
+
+/// What is implausible about a published model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactorFault {
+    /// A NaN or an infinity.
+    #[error("a factor is not finite")]
+    NotFinite,
+    /// A factor is too long.
+    #[error("a factor's norm is above the policy's bound")]
+    Norm,
+    /// A factor lies on one item.
+    #[error("a factor lies almost wholly on one item")]
+    OneHot,
+    /// Too little is left of the model before.
+    #[error("the factors moved further from the model before than the policy allows")]
+    Drift,
+    /// The model cannot be read or is not the one the ticket names.
+    #[error("the model cannot be read")]
+    Unreadable,
+    /// The model does not give the vector the ticket asks for.
+    #[error("the model does not give a vector of the ticket's shape")]
+    Shape,
 }
 
 /// A policy's exact bytes with the publisher's signature, as shipped with an app.
@@ -44,14 +96,23 @@ pub struct SignedPolicy {
 }
 
 /// Newest point of the release ledger this device has seen; tickets may not go back behind it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogMark {
     /// Generation of the ledger.
     pub generation: u32,
     /// Number of lines under the newest head.
     pub size: u64,
+    /// Merkle root of that head.
+    pub root: Digest,
     /// Position of the line that published the newest model seen.
     pub model_seq: u64,
+}
+
+impl Default for LogMark {
+    /// Nothing seen: every ledger begins with the empty one.
+    fn default() -> Self {
+        Self { generation: 0, size: 0, root: Digest([0; 32]), model_seq: 0 }
+    }
 }
 
 /// Why a ticket is refused. Nothing is spent.
@@ -82,6 +143,12 @@ pub enum TicketRefusal {
     /// The ledger or the model is older than what this device has seen.
     #[error("the ticket goes back behind the newest release this device has seen")]
     RolledBack,
+    /// The ledger is not a continuation of the one this device has seen.
+    #[error("the ticket's ledger is not a continuation of the one this device has seen: it has forked")]
+    Forked,
+    /// The model it names is implausible.
+    #[error("the ticket's model is refused: {0}")]
+    Factors(#[from] FactorFault),
 }
 
 impl SignedPolicy {
@@ -109,12 +176,42 @@ impl SignedPolicy {
 }
 
 impl Policy {
-    /// The budget this policy gives the device ledger.
-    pub fn budget(&self) -> DeviceBudget {
-        DeviceBudget { rho_release_max: self.rho_release_max, rho_lifetime: self.rho_lifetime }
+    /// A policy for cohorts of about `cohort` devices that spends at most `rho`, in one window without end; every other bound
+    /// is a default that suits any task.
+    pub fn new(coordinator_key: PublicKey, helper_key: PublicKey, rho: Rho, cohort: u32) -> Self {
+        Self {
+            coordinator_key,
+            helper_key,
+            rho_release_max: rho,
+            rho_lifetime: rho,
+            rho_window: rho,
+            window_hours: u32::MAX,
+            releases_max: 1000,
+            separation_min: 1,
+            delta_pico_max: 10_000_000,
+            n_min_min: (cohort / 2).max(2),
+            n_min_max: cohort,
+            helper_noise: false,
+            history_max: 4096,
+            rounds_max: 1000,
+            factors: FactorBounds { norm_max_milli: 1050, concentration_max_milli: 990, drift_max_milli: 950 },
+        }
     }
 
-    /// Checks a ticket, giving its content and the ledger mark to remember.
+    /// The budget this policy gives the device ledger.
+    pub fn budget(&self) -> DeviceBudget {
+        DeviceBudget {
+            rho_release_max: self.rho_release_max,
+            rho_lifetime: self.rho_lifetime,
+            rho_window: self.rho_window,
+            window_hours: self.window_hours,
+            releases_max: self.releases_max,
+            separation_min: self.separation_min,
+        }
+    }
+
+    /// Checks a ticket, giving its content and the ledger mark to remember. `consistency` shows that the ledger under the
+    /// ticket's head continues the one under `seen` ([`merkle::verify_consistency`]).
     ///
     /// # Errors
     /// [`TicketRefusal`]; the first reason found.
@@ -122,6 +219,7 @@ impl Policy {
         &self,
         signed: &SignedTicket,
         seen: LogMark,
+        consistency: &[Digest],
         now: Timestamp,
     ) -> Result<(Ticket, LogMark), TicketRefusal> {
         if !signed.verifies(&self.coordinator_key, &self.helper_key) {
@@ -135,7 +233,8 @@ impl Policy {
             return Err(TicketRefusal::Expired);
         }
         self.check_numbers(&ticket)?;
-        let mark = self.check_logged(&ticket, seen)?;
+        let mark = self.check_logged(&ticket)?;
+        mark.check_follows(seen, consistency)?;
         Ok((ticket, mark))
     }
 
@@ -145,9 +244,12 @@ impl Policy {
         let bounds = [
             ("tier", mechanism.tier == Tier::Helper),
             ("n_min", (self.n_min_min..=self.n_min_max).contains(&mechanism.n_min)),
+            ("helper_noise", mechanism.helper_noise || !self.helper_noise),
+            ("delta_pico", (1..=self.delta_pico_max).contains(&ticket.delta_pico)),
             ("history_max", mechanism.history_max <= self.history_max),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
             ("dishonest_milli", ticket.dishonest_milli < 1000),
+            ("dropout_milli", ticket.dropout_milli < 1000),
             ("sealing_key", ticket.sealing_key_bytes().is_some_and(|key| key.len() == SEALING_KEY_LEN)),
             ("cohort_max", ticket.set_min() <= mechanism.cohort_max),
             ("rho", mechanism.rho() <= self.rho_release_max),
@@ -158,7 +260,7 @@ impl Policy {
         }
     }
 
-    fn check_logged(&self, ticket: &Ticket, seen: LogMark) -> Result<LogMark, TicketRefusal> {
+    fn check_logged(&self, ticket: &Ticket) -> Result<LogMark, TicketRefusal> {
         let logged = &ticket.logged;
         if !logged.verifies(&self.coordinator_key, &self.helper_key) {
             return Err(TicketRefusal::Unlogged);
@@ -168,9 +270,42 @@ impl Policy {
             return Err(TicketRefusal::Unlogged);
         }
         let head = &logged.head.head;
-        let mark = LogMark { generation: head.generation, size: head.size, model_seq: line.seq };
-        let goes_back = mark.generation < seen.generation || mark.size < seen.size || mark.model_seq < seen.model_seq;
-        if goes_back { Err(TicketRefusal::RolledBack) } else { Ok(mark) }
+        Ok(LogMark { generation: head.generation, size: head.size, root: head.root, model_seq: line.seq })
+    }
+}
+
+impl FactorBounds {
+    /// Judges a model by its norm, its concentration, and its drift from the model before, if there was one.
+    ///
+    /// # Errors
+    /// [`FactorFault`]; a figure that is not a number counts as not finite.
+    pub fn check(&self, norm: f64, concentration: f64, drift: Option<f64>) -> Result<(), FactorFault> {
+        let drift = drift.unwrap_or(0.0);
+        if !(norm.is_finite() && concentration.is_finite() && drift.is_finite()) {
+            return Err(FactorFault::NotFinite);
+        }
+        let above = |figure: f64, milli: u32| figure * 1000.0 > f64::from(milli) * (1.0 + 1e-6);
+        if above(norm, self.norm_max_milli) {
+            return Err(FactorFault::Norm);
+        }
+        if above(concentration, self.concentration_max_milli) {
+            return Err(FactorFault::OneHot);
+        }
+        if above(drift, self.drift_max_milli) { Err(FactorFault::Drift) } else { Ok(()) }
+    }
+}
+
+impl LogMark {
+    /// Whether this point may come after `seen`: not before it, and in the same ledger.
+    fn check_follows(&self, seen: Self, consistency: &[Digest]) -> Result<(), TicketRefusal> {
+        if self.generation < seen.generation || self.size < seen.size || self.model_seq < seen.model_seq {
+            return Err(TicketRefusal::RolledBack);
+        }
+        if merkle::verify_consistency((seen.size, seen.root), (self.size, self.root), consistency) {
+            Ok(())
+        } else {
+            Err(TicketRefusal::Forked)
+        }
     }
 }
 

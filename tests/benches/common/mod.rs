@@ -29,6 +29,7 @@ pub(crate) fn mechanism(deviation: u64) -> Mechanism {
         sigma2: deviation * deviation * u64::from(n_min),
         n_min,
         cohort_max: 6_040,
+        helper_noise: false,
     }
 }
 

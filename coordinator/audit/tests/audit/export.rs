@@ -151,6 +151,7 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
         charge.mechanism.sigma2 *= 2;
         charge.rho = charge.mechanism.rho();
         charge.total_variation = tacit_privacy::noise::table::release_total_variation(&charge.mechanism);
+        charge.table_hash = tacit_privacy::noise::NoiseTable::new(&charge.mechanism).digest();
     });
     cheaper.rechain();
     write_lines(dir.path(), "ledger.jsonl", &cheaper.bytes());
@@ -174,18 +175,23 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
 #[test]
 fn wrong_arithmetic_is_refused_even_when_properly_signed() {
     type Change = fn(&mut tacit_privacy::record::Charge);
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 19] = [
         (|c| c.rho = Rho::from_units(12), "ledger.jsonl line 2: rho is 12 but its numbers give "),
         (|c| c.squared_sensitivity -= 1, "line 2: squared_sensitivity is "),
         (|c| c.total_variation = 0, "line 2: total_variation is 0 but its numbers give "),
         (|c| c.rho_total = c.rho, "but the lines so far add up to "),
-        (|c| c.round = RoundId(1), "round 1 is on an earlier line"),
+        (|c| c.round = RoundId(1), "round 1 does not come after the charged one before it"),
         (|c| c.model_in_hash = Digest([1; 32]), "model_in_hash is not the latest model before it"),
         (|c| c.mechanism.steps = 1, "mechanism: steps is too small"),
         (|c| c.mechanism.sigma2 = u64::MAX, "mechanism: sigma2 is out of range"),
         (|c| c.mechanism.n_min = 0, "mechanism: n_min is out of range"),
         (|c| c.dishonest_milli = 1000, "dishonest_milli and dropout_milli must be below 1000"),
-        (|c| c.sampler = "fast".into(), "sampler is fast and must be table128-chacha20"),
+        (|c| c.sampler = "fast".into(), "sampler is fast and must be table128"),
+        (|c| c.rng = "mt19937".into(), "rng is mt19937 and must be chacha20"),
+        (|c| c.table_hash = Digest([1; 32]), "line 2: table_hash is 0101"),
+        (|c| c.participation_index = 7, "participation_index is 7 but its numbers give 2"),
+        (|c| c.separation = 0, "separation is 0 but its numbers give 1"),
+        (|c| c.mechanism.helper_noise = true, "total_variation is "),
         (|c| c.unit = "event".into(), "unit is event and must be device"),
         (|c| c.adjacency = "replace".into(), "adjacency is replace and must be zero-out"),
         (|c| c.task = TaskId::new("books").unwrap(), "task is books"),

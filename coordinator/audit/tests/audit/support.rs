@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead};
 use tacit_privacy::{Mechanism, Rho, Tier, canonical, merkle};
@@ -39,6 +40,7 @@ pub(crate) fn mechanism(length: u32, sigma2: u64) -> Mechanism {
         sigma2,
         n_min: 900,
         cohort_max: 1000,
+        helper_noise: false,
     }
 }
 
@@ -128,10 +130,15 @@ impl World {
             total_variation: release_total_variation(&mechanism),
             rho: mechanism.rho(),
             rho_total: Rho::ZERO,
-            mechanism,
             dishonest_milli: 50,
             dropout_milli: 50,
+            participation_index: 0,
+            separation: 0,
             sampler: Charge::SAMPLER.into(),
+            rng: Charge::RNG.into(),
+            table_hash: NoiseTable::new(&mechanism).digest(),
+            build_hash: Digest([8; 32]),
+            mechanism,
             unit: Charge::UNIT.into(),
             adjacency: Charge::ADJACENCY.into(),
         }
@@ -175,11 +182,15 @@ impl World {
 
     /// Sums the prices again.
     fn total(&mut self) {
-        let mut total = Rho::ZERO;
+        let (mut total, mut index, mut before) = (Rho::ZERO, 0, None);
         for line in &mut self.lines {
             if let Some(charge) = charge_mut(line) {
                 total = total.compose(charge.rho);
+                index += 1;
                 charge.rho_total = total;
+                charge.participation_index = index;
+                charge.separation = before.map_or(0, |round| charge.round.0 - round);
+                before = Some(charge.round.0);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the helper refuses. A refusal changes nothing: the round can still be answered as it should.
 
-use tacit_privacy::canonical;
 use tacit_privacy::record::TreeHead;
+use tacit_privacy::{canonical, merkle};
 use tacit_proto::v1;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::Ticket;
@@ -186,32 +186,53 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
     let deployment = Deployment::new();
     let mut helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
-    let ask = |size, root| {
-        let head = TreeHead { ledger_id: Digest([5; 32]), generation: 1, size, root: Digest([root; 32]) };
+    let leaves = |count: u8, first: u8| -> Vec<Digest> {
+        (0..count).map(|line| merkle::leaf(&[if line == 0 { first } else { line }])).collect()
+    };
+    let prove = |leaves: &[Digest], old_size: u64| {
+        let size = leaves.len() as u64;
+        let head = TreeHead { ledger_id: Digest([5; 32]), generation: 1, size, root: merkle::root(leaves) };
         let head = canonical::encode(&head).unwrap();
         let signature = coordinator_key().sign(Context::Head, &head);
-        v1::CountersignHeadRequest { head: head.into(), coordinator_signature: signature.0.to_vec().into() }
+        let proof = merkle::consistency_proof(leaves, old_size as usize).unwrap_or_default();
+        let proof = proof.iter().map(|hash| hash.0.to_vec().into()).collect();
+        v1::CountersignHeadRequest {
+            head: head.into(),
+            coordinator_signature: signature.0.to_vec().into(),
+            proof,
+            old_size,
+        }
     };
-    let signed = client.countersign_head(ask(3, 1)).await.unwrap().into_inner().signature;
+    let (three, forked) = (leaves(3, 0), leaves(3, 9));
+    let signed = client.countersign_head(prove(&three, 0)).await.unwrap().into_inner().signature;
     let signature = SignatureBytes(signed[..].try_into().unwrap());
-    assert!(helper_key().public().verifies(Context::Head, &ask(3, 1).head, &signature));
+    assert!(helper_key().public().verifies(Context::Head, &prove(&three, 0).head, &signature));
     for restarted in [false, true] {
         if restarted {
             helper.stop().await;
             helper = deployment.start().await;
             client = deployment.coordinator(&helper).await;
         }
-        assert_eq!(client.countersign_head(ask(3, 1)).await.unwrap().into_inner().signature, signed);
-        refused_with(client.countersign_head(ask(3, 2)).await, Code::FailedPrecondition, "forked");
-        refused_with(client.countersign_head(ask(2, 1)).await, Code::FailedPrecondition, "newer");
+        assert_eq!(client.countersign_head(prove(&three, 3)).await.unwrap().into_inner().signature, signed);
+        refused_with(client.countersign_head(prove(&forked, 3)).await, Code::FailedPrecondition, "forked");
+        refused_with(client.countersign_head(prove(&leaves(2, 0), 2)).await, Code::FailedPrecondition, "newer");
+        // A fork that has grown since, with its own honest proof.
+        let grown = client.countersign_head(prove(&leaves(5, 9), 3)).await;
+        refused_with(grown, Code::FailedPrecondition, "forked");
     }
-    let mut forged = ask(4, 1);
+    let mut forged = prove(&leaves(4, 0), 3);
     forged.coordinator_signature = helper_key().sign(Context::Head, &forged.head).0.to_vec().into();
     refused_with(client.countersign_head(forged).await, Code::FailedPrecondition, "not signed by the coordinator");
-    let mut short = ask(4, 1);
+    let mut short = prove(&leaves(4, 0), 3);
     short.coordinator_signature = vec![0; 63].into();
     refused_with(client.countersign_head(short).await, Code::InvalidArgument, "64 bytes");
-    client.countersign_head(ask(4, 1)).await.unwrap();
+    let mut long = prove(&leaves(4, 0), 3);
+    long.proof = vec![vec![0; 32].into(); 65];
+    refused_with(client.countersign_head(long).await, Code::InvalidArgument, "64 hashes");
+    // A proof from elsewhere: the helper says where it must start.
+    let from_two = client.countersign_head(prove(&leaves(4, 0), 2)).await.unwrap().into_inner();
+    assert!(from_two.signature.is_empty() && from_two.newest_size == 3);
+    assert!(!client.countersign_head(prove(&leaves(4, 0), 3)).await.unwrap().into_inner().signature.is_empty());
     helper.stop().await;
 }
 

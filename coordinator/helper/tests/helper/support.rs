@@ -170,6 +170,7 @@ pub(crate) fn draft(round: u32) -> Ticket {
             sigma2: 1 << 18,
             n_min: 3,
             cohort_max: 8,
+            helper_noise: false,
         },
         dishonest_milli: 100,
         dropout_milli: 50,

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::Driver;
 use crate::error::ServerError;
 use crate::export;
+use crate::helper::HeadAnswer;
 
 /// Pause between attempts to reach the helper.
 const HELPER_RETRY: Duration = Duration::from_millis(500);
@@ -16,16 +17,24 @@ impl Driver {
     /// Makes sure both parties have signed the newest head, and writes the export. False when stopped first.
     pub(super) fn ensure_head(&mut self, runtime: &Handle) -> Result<bool, ServerError> {
         let head = self.ledger.head();
+        self.board.set_ledger(self.ledger.leaves(), self.store.spent()?);
         if self.store.heads()?.last().is_some_and(|(size, _)| *size == head.size) {
             return Ok(true);
         }
         let coordinator_signature = head::sign(&head, &self.signing)?;
-        let helper = self.helper.clone();
-        let asked = self.until_answered(runtime, || helper.countersign_head(&head, &coordinator_signature))?;
-        let helper_signature = match asked {
-            Asked::Answer(signature) => signature,
-            Asked::Refused(reason) => return Err(ServerError::HelperRefused(format!("the ledger head: {reason}"))),
-            Asked::Stopped => return Ok(false),
+        // The helper may have signed a head that a crash kept from us: it says where the proof must start.
+        let mut old_size = self.store.heads()?.last().map_or(0, |(size, _)| *size);
+        let helper_signature = loop {
+            let forked = || ServerError::HelperRefused("the ledger head: the helper signed a longer ledger".into());
+            let proof = self.board.consistency(old_size, head.size).ok_or_else(forked)?;
+            let helper = self.helper.clone();
+            let ask = || helper.countersign_head(&head, &coordinator_signature, old_size, &proof);
+            match self.until_answered(runtime, ask)? {
+                Asked::Answer(HeadAnswer::Signed(signature)) => break signature,
+                Asked::Answer(HeadAnswer::ProveFrom(size)) => old_size = size,
+                Asked::Refused(reason) => return Err(ServerError::HelperRefused(format!("the ledger head: {reason}"))),
+                Asked::Stopped => return Ok(false),
+            }
         };
         let size = head.size;
         let signed = SignedHead { head, coordinator_signature, helper_signature };

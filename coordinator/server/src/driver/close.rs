@@ -1,6 +1,7 @@
 //! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was abandoned.
 
 use tacit_privacy::canonical::digest;
+use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Abandoned, Charge, Event, Release};
 use tacit_round::coordinator::{Answer, Input};
@@ -61,7 +62,8 @@ impl Driver {
             model_out_hash: self.objects.put(&next.to_bytes())?,
         }));
         let (line, bytes) = self.ledger.next(release, (self.now)())?;
-        self.store.record(line.seq, &bytes, Some((helper.seq, &helper.line, &helper.signature)))?;
+        let rho = ticket.mechanism.rho();
+        self.store.record(line.seq, &bytes, rho, Some((helper.seq, &helper.line, &helper.signature)))?;
         tracing::info!(event = "round_released", round = ticket.round.0, contributors);
         self.ledger.note(line, bytes);
         Ok(())
@@ -81,7 +83,7 @@ impl Driver {
         }));
         let (line, bytes) = self.ledger.next(event, (self.now)())?;
         let helper = round.answer.as_ref().map(|answer| (answer.seq, answer.line.as_slice(), &answer.signature));
-        self.store.record(line.seq, &bytes, helper)?;
+        self.store.record(line.seq, &bytes, round.ticket.mechanism.rho(), helper)?;
         self.ledger.note(line, bytes);
         self.store.end_round()?;
         let (helper, hash) = (self.helper.clone(), round.signed.hash());
@@ -93,6 +95,8 @@ impl Driver {
     fn charge(&self, round: &RoundInHand) -> Charge {
         let ticket = &round.ticket;
         let rho = ticket.mechanism.rho();
+        let charged = || self.ledger.lines().iter().filter_map(tacit_privacy::record::Line::charge);
+        let before = charged().last().map_or(ticket.round, |charge| charge.round);
         Charge {
             task: ticket.task.clone(),
             round: ticket.round,
@@ -106,7 +110,12 @@ impl Driver {
             rho_total: self.ledger.spent().compose(rho),
             dishonest_milli: ticket.dishonest_milli,
             dropout_milli: ticket.dropout_milli,
+            participation_index: u32::try_from(charged().count() + 1).unwrap_or(u32::MAX),
+            separation: ticket.round.0.saturating_sub(before.0),
             sampler: Charge::SAMPLER.to_owned(),
+            rng: Charge::RNG.to_owned(),
+            table_hash: NoiseTable::new(&ticket.mechanism).digest(),
+            build_hash: self.build,
             unit: Charge::UNIT.to_owned(),
             adjacency: Charge::ADJACENCY.to_owned(),
         }

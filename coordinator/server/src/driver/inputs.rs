@@ -1,6 +1,7 @@
 //! What the driver needs from the operator, read before anything is written, and kept for later starts.
 
 use tacit_round::keys::SigningKey;
+use tacit_types::Digest;
 use tacit_wire::files;
 
 use crate::config::Config;
@@ -13,6 +14,7 @@ pub struct Inputs {
     pub(super) signing: SigningKey,
     pub(super) catalogue: Vec<u8>,
     pub(super) planned: Job,
+    pub(super) build: Digest,
 }
 
 impl Inputs {
@@ -34,8 +36,15 @@ impl Inputs {
             ))
         })?;
         let planned = Job::plan(&config.task, items)?;
-        Ok(Self { signing, catalogue, planned })
+        Ok(Self { signing, catalogue, planned, build: build_hash()? })
     }
+}
+
+/// SHA-256 of the running program.
+fn build_hash() -> Result<Digest, ServerError> {
+    let unreadable = |error: std::io::Error| ServerError::Internal(format!("the running program: {error}"));
+    let program = std::env::current_exe().and_then(std::fs::read).map_err(unreadable)?;
+    Ok(tacit_privacy::canonical::digest(&program))
 }
 
 /// Keeps the plan of the first start; a configuration that plans another task is refused.

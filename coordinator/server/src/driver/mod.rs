@@ -43,6 +43,8 @@ pub struct Driver {
     deadline_ms: u64,
     job: Job,
     catalogue: Digest,
+    /// SHA-256 of the running program, for the ledger.
+    build: Digest,
     store: Store,
     objects: Objects,
     ledger: Ledger,
@@ -96,6 +98,7 @@ impl Driver {
             deadline_ms: config.task.deadline_seconds * 1000,
             job,
             catalogue: objects.put(&inputs.catalogue)?,
+            build: inputs.build,
             store,
             objects,
             ledger,

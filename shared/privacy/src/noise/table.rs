@@ -5,6 +5,8 @@
 
 use num_bigint::BigUint;
 use rand::Rng;
+use sha2::{Digest as _, Sha256};
+use tacit_types::Digest;
 
 use crate::mechanism::Mechanism;
 
@@ -51,6 +53,13 @@ impl NoiseTable {
     /// Whether this table makes the noise `mechanism` asks for.
     pub fn fits(&self, mechanism: &Mechanism) -> bool {
         self.variance == super::share_variance(mechanism)
+    }
+
+    /// SHA-256 of the thresholds, 16 little-endian bytes each, for the ledger.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        self.thresholds.iter().for_each(|threshold| hash.update(threshold.to_le_bytes()));
+        Digest(hash.finalize().into())
     }
 
     /// Overwrites `out` with independent draws: one 128-bit uniform and one search of fixed depth each.
@@ -102,11 +111,15 @@ impl NoiseTable {
     }
 }
 
-/// Bound on the total variation of every draw of a release: coordinates times shares, in units of 2^-128.
+/// Bound on the total variation of every draw of a release: coordinates times shares, and the helper's draws if it makes
+/// any, in units of 2^-128.
 pub fn release_total_variation(mechanism: &Mechanism) -> u128 {
-    let tail = u128::from(TAIL * TAIL) * u128::from(mechanism.sigma2);
-    let reach = tail.div_ceil(u128::from(mechanism.n_min.max(1))).isqrt() + 1;
-    (2 * reach + 2) * u128::from(mechanism.length) * u128::from(mechanism.cohort_max)
+    let draw = |shares: u32| {
+        let tail = u128::from(TAIL * TAIL) * u128::from(mechanism.sigma2);
+        2 * (tail.div_ceil(u128::from(shares.max(1))).isqrt() + 1) + 2
+    };
+    let helper = if mechanism.helper_noise { draw(1) } else { 0 };
+    u128::from(mechanism.length) * (draw(mechanism.n_min) * u128::from(mechanism.cohort_max) + helper)
 }
 
 /// exp(-k^2 b/(2a)) for k = 0..=reach, as fixed-point numbers of [`PRECISION`] digits.

@@ -39,15 +39,14 @@ pub(crate) fn task() -> TaskId {
 }
 
 pub(crate) fn policy() -> Policy {
+    let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
     Policy {
-        coordinator_key: coordinator_key().public(),
-        helper_key: helper_key().public(),
         rho_release_max: Rho::from_units(1 << 66),
-        rho_lifetime: Rho::MAX,
         n_min_min: 2,
         n_min_max: 50,
         history_max: 64,
         rounds_max: 8,
+        ..Policy::new(coordinator, helper, Rho::MAX, 50)
     }
 }
 
@@ -81,10 +80,14 @@ pub(crate) fn model() -> Digest {
     Digest([9; 32])
 }
 
+/// Leaf hashes of the ledger's lines.
+pub(crate) fn leaves() -> Vec<Digest> {
+    lines().iter().map(|line| merkle::leaf(line)).collect()
+}
+
 /// Line `seq` with its proof under a head of all lines, signed by `coordinator` and `helper`.
 pub(crate) fn logged(seq: u64, coordinator: &SigningKey, helper: &SigningKey) -> LoggedLine {
-    let lines = lines();
-    let leaves: Vec<Digest> = lines.iter().map(|line| merkle::leaf(line)).collect();
+    let (lines, leaves) = (lines(), leaves());
     let at = usize::try_from(seq).unwrap();
     let head =
         TreeHead { ledger_id: Digest([1; 32]), generation: GENERATION, size: TREE_SIZE, root: merkle::root(&leaves) };
@@ -110,6 +113,7 @@ pub(crate) fn mechanism(cohort_max: u32, n_min: u32) -> Mechanism {
         sigma2: 1024 * u64::from(n_min),
         n_min,
         cohort_max,
+        helper_noise: false,
     }
 }
 

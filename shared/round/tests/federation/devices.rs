@@ -1,7 +1,7 @@
 //! The device machine alone: what it asks for in which state, and what a restart makes of each durable status.
 
 use tacit_privacy::Refusal;
-use tacit_round::device::{Device, Effect, Input, Outcome, Status};
+use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::policy::LogMark;
 use tacit_round::ticket::Ticket;
 use tacit_types::RoundId;
@@ -10,7 +10,8 @@ use crate::deployment::*;
 
 fn offered() -> Device {
     let ticket = Ticket { sealing_key: "00".repeat(1216), ..draft(mechanism(10, 5), 100) };
-    let input = Input::Offered(Box::new(signed(&ticket)), LogMark::default());
+    let offer = Offer { signed: signed(&ticket), seen: LogMark::default(), consistency: Vec::new() };
+    let input = Input::Offered(Box::new(offer));
     let (device, effects) = Device::Idle.handle(input, &policy(), START);
     assert!(matches!(effects[..], [Effect::Reserve(..)]));
     device

@@ -2,10 +2,10 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use tacit_privacy::{Mechanism, MechanismError, Rho, Tier};
-use tacit_round::device::{Device, Effect, Input, Outcome};
+use tacit_privacy::{Mechanism, MechanismError, Rho, Tier, merkle};
+use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::keys::{Context, SignatureBytes};
-use tacit_round::policy::{LogMark, Policy, TicketRefusal};
+use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use tacit_round::seal::OpeningKey;
 use tacit_round::ticket::{SignedTicket, Ticket};
 use tacit_types::{Digest, RoundId};
@@ -13,7 +13,11 @@ use tacit_types::{Digest, RoundId};
 use crate::deployment::*;
 
 const NOW: tacit_types::Timestamp = START;
-const SEEN: LogMark = LogMark { generation: GENERATION, size: TREE_SIZE, model_seq: MODEL_SEQ };
+
+/// The point of the ledger every sound ticket stands at.
+fn seen() -> LogMark {
+    LogMark { generation: GENERATION, size: TREE_SIZE, root: merkle::root(&leaves()), model_seq: MODEL_SEQ }
+}
 
 fn sound() -> Ticket {
     let key = OpeningKey::draw(&mut ChaCha20Rng::seed_from_u64(7));
@@ -21,9 +25,19 @@ fn sound() -> Ticket {
 }
 
 fn check(ticket: &SignedTicket, policy: &Policy, seen: LogMark) -> Option<TicketRefusal> {
-    let refused = policy.check(ticket, seen, NOW).err();
+    check_continued(ticket, policy, seen, Vec::new())
+}
+
+fn check_continued(
+    ticket: &SignedTicket,
+    policy: &Policy,
+    seen: LogMark,
+    consistency: Vec<Digest>,
+) -> Option<TicketRefusal> {
+    let refused = policy.check(ticket, seen, &consistency, NOW).err();
     // The machine says the same and asks for nothing: no spend, no bytes.
-    let (device, effects) = Device::Idle.handle(Input::Offered(Box::new(ticket.clone()), seen), policy, NOW);
+    let offer = Offer { signed: ticket.clone(), seen, consistency };
+    let (device, effects) = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, NOW);
     match &refused {
         Some(reason) => {
             assert!(matches!(device, Device::Done(Outcome::TicketRefused(said)) if said == *reason));
@@ -36,9 +50,9 @@ fn check(ticket: &SignedTicket, policy: &Policy, seen: LogMark) -> Option<Ticket
 
 #[test]
 fn a_sound_ticket_is_accepted_with_its_place_in_the_ledger() {
-    let (ticket, mark) = policy().check(&signed(&sound()), LogMark::default(), NOW).unwrap();
-    assert_eq!((ticket, mark), (sound(), SEEN));
-    assert_eq!(check(&signed(&sound()), &policy(), SEEN), None);
+    let (ticket, mark) = policy().check(&signed(&sound()), LogMark::default(), &[], NOW).unwrap();
+    assert_eq!((ticket, mark), (sound(), seen()));
+    assert_eq!(check(&signed(&sound()), &policy(), seen()), None);
 }
 
 #[test]
@@ -58,12 +72,12 @@ fn a_ticket_not_signed_by_both_parties_is_refused() {
         ("signed for another purpose", other_purpose, helper),
     ] {
         let ticket = SignedTicket { bytes: good.bytes.clone(), coordinator_signature, helper_signature };
-        assert_eq!(check(&ticket, &policy(), SEEN), Some(TicketRefusal::Signature), "{name}");
+        assert_eq!(check(&ticket, &policy(), seen()), Some(TicketRefusal::Signature), "{name}");
     }
     for at in [0, good.bytes.len() / 2, good.bytes.len() - 1] {
         let mut altered = good.clone();
         altered.bytes[at] ^= 1;
-        assert_eq!(check(&altered, &policy(), SEEN), Some(TicketRefusal::Signature), "byte {at}");
+        assert_eq!(check(&altered, &policy(), seen()), Some(TicketRefusal::Signature), "byte {at}");
     }
 }
 
@@ -81,7 +95,7 @@ fn bytes_that_are_not_a_canonical_ticket_are_refused_even_when_signed() {
         ("fraction", text.replacen("\"dishonest_milli\":100", "\"dishonest_milli\":0.5", 1)),
         ("too long", long),
     ] {
-        let refused = check(&signed_bytes(bytes.into_bytes()), &policy(), SEEN);
+        let refused = check(&signed_bytes(bytes.into_bytes()), &policy(), seen());
         assert!(matches!(refused, Some(TicketRefusal::Unreadable(_))), "{name}: {refused:?}");
     }
 }
@@ -91,7 +105,7 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     use MechanismError::{GridTooCoarse, RingTooSmall, ShareTooLarge, ShareTooSmall};
     use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Version};
     type Change = fn(&mut Ticket);
-    let cases: [(Change, TicketRefusal); 21] = [
+    let cases: [(Change, TicketRefusal); 26] = [
         (|t| t.schema = 2, Version),
         (|t| t.schema = 0, Version),
         (|t| t.scheme_id = 2, Version),
@@ -103,6 +117,12 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
         (|t| t.round = RoundId(0), OutsidePolicy("round")),
         (|t| t.round = RoundId(9), OutsidePolicy("round")),
         (|t| t.dishonest_milli = 1000, OutsidePolicy("dishonest_milli")),
+        (|t| t.dropout_milli = 1000, OutsidePolicy("dropout_milli")),
+        (|t| t.delta_pico = 10_000_001, OutsidePolicy("delta_pico")),
+        (|t| t.delta_pico = 0, OutsidePolicy("delta_pico")),
+        // Tiny gamma: the finest grid there is, with as little noise as a share may have.
+        (|t| (t.mechanism.steps, t.mechanism.sigma2) = (1 << 20, 16 * 5), OutsidePolicy("rho")),
+        (|t| t.mechanism.steps = (1 << 20) + 1, Unsound(MechanismError::OutOfRange("steps"))),
         (|t| t.dishonest_milli = u32::MAX, OutsidePolicy("dishonest_milli")),
         (|t| t.sealing_key.clear(), OutsidePolicy("sealing_key")),
         (|t| t.sealing_key.truncate(2), OutsidePolicy("sealing_key")),
@@ -117,10 +137,15 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     for (i, (change, reason)) in cases.into_iter().enumerate() {
         let mut ticket = sound();
         change(&mut ticket);
-        assert_eq!(check(&signed(&ticket), &policy(), SEEN), Some(reason), "case {i}");
+        assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(reason), "case {i}");
     }
     let poor = Policy { rho_release_max: Rho::from_units(1), ..policy() };
-    assert_eq!(check(&signed(&sound()), &poor, SEEN), Some(OutsidePolicy("rho")));
+    assert_eq!(check(&signed(&sound()), &poor, seen()), Some(OutsidePolicy("rho")));
+    let wary = Policy { helper_noise: true, ..policy() };
+    assert_eq!(check(&signed(&sound()), &wary, seen()), Some(OutsidePolicy("helper_noise")));
+    let mut noisy = sound();
+    noisy.mechanism.helper_noise = true;
+    assert_eq!(check(&signed(&noisy), &wary, seen()), None);
 }
 
 #[test]
@@ -140,7 +165,7 @@ fn a_model_that_is_not_in_the_signed_ledger_is_refused() {
     for (name, change) in cases {
         let mut ticket = sound();
         change(&mut ticket);
-        assert_eq!(check(&signed(&ticket), &policy(), SEEN), Some(TicketRefusal::Unlogged), "{name}");
+        assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(TicketRefusal::Unlogged), "{name}");
     }
     for (name, logged) in [
         ("head signed by strangers", logged(MODEL_SEQ, &key(8), &key(9))),
@@ -150,17 +175,58 @@ fn a_model_that_is_not_in_the_signed_ledger_is_refused() {
         ("a line that published nothing", logged(0, &coordinator, &helper)),
     ] {
         let ticket = Ticket { logged, ..sound() };
-        assert_eq!(check(&signed(&ticket), &policy(), SEEN), Some(TicketRefusal::Unlogged), "{name}");
+        assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(TicketRefusal::Unlogged), "{name}");
     }
 }
 
 #[test]
 fn a_ticket_behind_what_the_device_has_seen_is_refused() {
     for seen in [
-        LogMark { size: TREE_SIZE + 1, ..SEEN },
-        LogMark { generation: GENERATION + 1, ..SEEN },
-        LogMark { model_seq: MODEL_SEQ + 1, ..SEEN },
+        LogMark { size: TREE_SIZE + 1, ..seen() },
+        LogMark { generation: GENERATION + 1, ..seen() },
+        LogMark { model_seq: MODEL_SEQ + 1, ..seen() },
     ] {
         assert_eq!(check(&signed(&sound()), &policy(), seen), Some(TicketRefusal::RolledBack), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_ledger_that_does_not_continue_the_one_seen_is_refused_as_forked() {
+    let other = LogMark { root: Digest([7; 32]), ..seen() };
+    assert_eq!(check(&signed(&sound()), &policy(), other), Some(TicketRefusal::Forked), "same size");
+    let all = leaves();
+    let earlier = |root| LogMark { size: TREE_SIZE - 1, root, ..seen() };
+    let last = all.len() - 1;
+    let proof = merkle::consistency_proof(&all, last).unwrap();
+    let (ticket, policy) = (signed(&sound()), policy());
+    let offered = |seen, proof: &[Digest]| check_continued(&ticket, &policy, seen, proof.to_vec());
+    let past = merkle::root(&all[..last]);
+    assert_eq!(offered(earlier(past), &proof), None);
+    assert_eq!(offered(earlier(past), &[]), Some(TicketRefusal::Forked), "no proof");
+    assert_eq!(offered(earlier(past), &proof[1..]), Some(TicketRefusal::Forked), "half a proof");
+    assert_eq!(offered(earlier(Digest([7; 32])), &proof), Some(TicketRefusal::Forked), "another past");
+}
+
+#[test]
+fn an_implausible_model_is_refused_before_anything_is_reserved() {
+    let bounds = policy().factors;
+    let plausible = (1.0, 0.2, Some(0.5));
+    assert_eq!(bounds.check(plausible.0, plausible.1, plausible.2), Ok(()));
+    for (norm, concentration, drift, fault) in [
+        (f64::NAN, 0.2, None, FactorFault::NotFinite),
+        (f64::INFINITY, 0.2, None, FactorFault::NotFinite),
+        (1.0, f64::NAN, None, FactorFault::NotFinite),
+        (1.0, 0.2, Some(f64::NAN), FactorFault::NotFinite),
+        (1.06, 0.2, None, FactorFault::Norm),
+        (60.0, 0.2, None, FactorFault::Norm),
+        (1.0, 1.0, None, FactorFault::OneHot),
+        (1.0, 0.2, Some(0.96), FactorFault::Drift),
+    ] {
+        assert_eq!(bounds.check(norm, concentration, drift), Err(fault), "{norm} {concentration} {drift:?}");
+        let offer = Offer { signed: signed(&sound()), seen: seen(), consistency: Vec::new() };
+        let (device, _) = Device::Idle.handle(Input::Offered(Box::new(offer)), &policy(), NOW);
+        let (device, effects) = device.handle(Input::Implausible(fault), &policy(), NOW);
+        assert!(matches!(device, Device::Done(Outcome::TicketRefused(TicketRefusal::Factors(said))) if said == fault));
+        assert!(effects.is_empty());
     }
 }

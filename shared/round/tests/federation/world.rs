@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_round::coordinator::{Answer, Contribution, Coordinator, Input as CoordinatorInput};
-use tacit_round::device::{Device, Effect as DeviceEffect, Input as DeviceInput, Outcome, Status};
+use tacit_round::device::{Device, Effect as DeviceEffect, Input as DeviceInput, Offer, Outcome, Status};
 use tacit_round::helper::{HelperRound, SealedSeed};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::mask::PartialSum;
@@ -398,7 +398,8 @@ impl World {
             }
             Message::Offer(device, ticket) => {
                 let seen = self.devices[device].mark;
-                self.feed(device, DeviceInput::Offered(Box::new(ticket), seen));
+                let offer = Offer { signed: ticket, seen, consistency: Vec::new() };
+                self.feed(device, DeviceInput::Offered(Box::new(offer)));
             }
             Message::Upload(device, upload) => self.arrive(device, &upload),
             Message::Reply(device, reply) => self.reply(device, reply),
