@@ -11,7 +11,7 @@ pub(crate) enum Command {
     /// Check chain, tree, signatures and arithmetic; exit 0 when all hold, 1 naming the first wrong line.
     #[command(after_help = "Example: tacit audit verify state/ledger")]
     Verify(Folder),
-    /// Verify, then write `report.html` and `report.json`.
+    /// Verify, then write `report.html`, `report.json` and `registry.json`, a draft for the public registry of deployments.
     #[command(after_help = "Example: tacit audit report state/ledger --out report")]
     Report {
         /// Export folder.
@@ -53,5 +53,6 @@ pub(crate) fn write_report(dir: &std::path::Path, out: &std::path::Path) -> Resu
     let (html, json) = (out.join("report.html"), out.join("report.json"));
     std::fs::write(&html, report.html)?;
     std::fs::write(&json, report.json)?;
+    std::fs::write(out.join("registry.json"), report.registry)?;
     Ok((html, json))
 }

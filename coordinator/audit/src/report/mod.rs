@@ -7,6 +7,7 @@ pub(crate) mod format;
 mod json;
 mod page;
 mod plot;
+mod registry;
 mod texts;
 
 use askama::Template as _;
@@ -29,6 +30,8 @@ pub struct Report {
     /// `reason` if abandoned), `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (always null: not measured), and
     /// `assumed`, `side_channels`, `known_gaps` (objects of heading to text). Infinite numbers are null.
     pub json: String,
+    /// A draft entry for the public registry of deployments; empty texts are for the operator to fill in.
+    pub registry: String,
 }
 
 /// Writes the report of a verified export.
@@ -37,6 +40,7 @@ pub fn report(verified: &Verified) -> Report {
     Report {
         html: page::Page::new(verified, &rounds).render().unwrap_or_default(),
         json: json::write(verified, &rounds).unwrap_or_default(),
+        registry: registry::write(verified).unwrap_or_default(),
     }
 }
 

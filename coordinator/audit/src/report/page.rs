@@ -33,6 +33,9 @@ pub(super) struct Page<'a> {
     incidents: Vec<String>,
     contributors: Option<(u32, u32)>,
     n_min: Option<u32>,
+    separation: Option<u32>,
+    helper_noise: &'static str,
+    builds: Vec<String>,
     total_variation: String,
     assumed: &'static [Note],
     side_channels: &'static [Note],
@@ -84,6 +87,9 @@ impl<'a> Page<'a> {
             incidents: incidents(verified),
             contributors: releases().min().zip(releases().max()),
             n_min: verified.entries.iter().map(|entry| entry.charge.mechanism.n_min).min(),
+            separation: verified.entries.iter().skip(1).map(|entry| entry.charge.separation).min(),
+            helper_noise: helper_noise(verified),
+            builds: builds(verified),
             total_variation: format::scientific_up(verified.total_variation as f64 * 2f64.powi(-128)),
             assumed: &texts::ASSUMED,
             side_channels: &texts::SIDE_CHANNELS,
@@ -121,6 +127,24 @@ fn tiers(verified: &Verified) -> &'static str {
         (true, true) => "Helper in some rounds, local in others",
         (false, false) => "None yet: nothing was charged",
     }
+}
+
+fn helper_noise(verified: &Verified) -> &'static str {
+    let mut rounds = verified.entries.iter().map(|entry| entry.charge.mechanism.helper_noise);
+    match (rounds.clone().any(|on| on), rounds.any(|on| !on)) {
+        (true, false) => {
+            "In every round: the bound also holds if the helper alone is honest, whatever devices the coordinator invents"
+        }
+        (true, true) => "In some rounds only: over the whole period the bound rests on the devices' own shares",
+        (false, _) => "None: the bound rests on the devices' own shares",
+    }
+}
+
+/// Programs that kept the ledger, in order of first use.
+fn builds(verified: &Verified) -> Vec<String> {
+    let mut builds: Vec<String> = verified.entries.iter().map(|entry| entry.charge.build_hash.to_string()).collect();
+    builds.dedup();
+    builds
 }
 
 fn largest_share(verified: &Verified, field: fn(&tacit_privacy::record::Charge) -> u32) -> String {

@@ -11,7 +11,7 @@ pub(crate) const ASSUMED: [Note; 4] = [
     ),
     (
         "The parties are separate",
-        "Coordinator and helper did not put their knowledge together, and the coordinator was at most curious: it did not invent devices to surround one. When both run on one machine, as in a demonstration, this export shows the mechanics and not the separation.",
+        "Coordinator and helper did not put their knowledge together, and the coordinator was at most curious: it did not invent devices to surround one (with helper noise in every round this need not be assumed). When both run on one machine, as in a demonstration, this export shows the mechanics and not the separation.",
     ),
     (
         "Few dishonest devices",

@@ -44,7 +44,10 @@ fn the_page_is_self_contained_and_says_what_it_must() {
         "fewer than 948 contributions at the deadline",
         "the mechanics and not the separation",
         "no amplification",
-        "table128-chacha20",
+        "table128",
+        "None: the bound rests on",
+        "Charged rounds are at least 1 apart",
+        "0808080808080808",
         &verified.rho_total.to_string(),
     ] {
         assert!(html.contains(present), "{present}");
@@ -74,6 +77,19 @@ fn the_json_holds_the_same_numbers() {
     assert_eq!(json["rounds"][3]["status"], "abandoned");
     assert_eq!(json["rounds"][5]["epsilon"], json["epsilon"]["1e-5"]);
     assert!(json["empirical_epsilon"].is_null());
+}
+
+#[test]
+fn the_registry_entry_states_the_verified_numbers_and_leaves_the_operators_part_empty() {
+    let verified = verify(export(&job()).path()).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&report(&verified).registry).unwrap();
+    let deployment = &entry["deployment"];
+    assert_eq!(deployment["dp_flavor"]["name"], "Zero-concentrated DP");
+    let parameters = &deployment["privacy_loss"]["privacy_parameters"];
+    assert_eq!(parameters["epsilon"]["1e-5"], Summary::of(&verified).epsilon["1e-5"]);
+    assert!(parameters["rho"].as_str().unwrap().parse::<f64>().unwrap() >= verified.rho_total.to_f64_up() * 0.999_999);
+    assert_eq!(deployment["model"]["model_name"], "Distributed");
+    assert_eq!((&entry["status"], &deployment["product"]["intended_use"]), (&"Draft".into(), &"".into()));
 }
 
 #[test]
