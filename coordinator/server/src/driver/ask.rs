@@ -17,7 +17,7 @@ impl Driver {
     /// Makes sure both parties have signed the newest head, and writes the export. False when stopped first.
     pub(super) fn ensure_head(&mut self, runtime: &Handle) -> Result<bool, ServerError> {
         let head = self.ledger.head();
-        self.board.set_ledger(self.ledger.leaves(), self.store.spent()?);
+        self.show_ledger()?;
         if self.store.heads()?.last().is_some_and(|(size, _)| *size == head.size) {
             return Ok(true);
         }

@@ -124,6 +124,7 @@ impl Driver {
     /// The first error that cannot be retried.
     pub fn run(mut self, runtime: &Handle) -> Result<(), ServerError> {
         self.recover()?;
+        self.show_ledger()?;
         self.announce(false)?;
         let mut next = self.resume()?;
         loop {
@@ -211,6 +212,12 @@ impl Driver {
     fn offer(&self, signed: &SignedTicket, ticket: &Ticket, opened: Timestamp, received: usize) {
         let round = OpenRound { signed: signed.clone(), ticket: ticket.clone(), hash: signed.hash(), opened };
         self.board.set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
+    }
+
+    /// What handlers answer from: consistency proofs, and what each device was counted for.
+    fn show_ledger(&self) -> Result<(), ServerError> {
+        self.board.set_ledger(self.ledger.leaves(), self.store.spent()?);
+        Ok(())
     }
 
     fn announce(&self, finished: bool) -> Result<(), ServerError> {
