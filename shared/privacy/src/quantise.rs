@@ -89,8 +89,8 @@ fn toward_zero(x: f64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use chacha20::ChaCha20Rng;
     use rand::SeedableRng;
-    use rand_chacha::ChaCha20Rng;
     use tacit_types::ItemGradient;
 
     use super::*;

@@ -8,13 +8,13 @@ pub mod table;
 
 use std::fmt;
 
+use chacha20::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 use tacit_types::{Digest, RoundId, TaskId};
 use zeroize::Zeroizing;
 
 use crate::ledger::SpendPermit;
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, MechanismError};
 use crate::quantise::QuantisedUpdate;
 pub use table::NoiseTable;
 
@@ -35,9 +35,12 @@ impl NoiseSeed {
     }
 
     /// Two independent streams of this seed: rounding, then noise.
+    ///
+    /// The seed and both generators (key, counter and buffered keystream) are overwritten when dropped, by writes the
+    /// compiler may not leave out. Out of reach: copies it made in registers or on the stack while moving them, and
+    /// memory the operating system swapped out or dumped.
     fn into_streams(self) -> (ChaCha20Rng, ChaCha20Rng) {
-        let rounding = ChaCha20Rng::from_seed(*self.0);
-        let mut noise = rounding.clone();
+        let (rounding, mut noise) = (ChaCha20Rng::from_seed(*self.0), ChaCha20Rng::from_seed(*self.0));
         noise.set_stream(1);
         (rounding, noise)
     }
@@ -112,11 +115,29 @@ pub fn privatise(
 }
 
 fn add_noise(quantised: &QuantisedUpdate, table: &NoiseTable, rng: &mut impl Rng) -> Vec<u32> {
-    let mut noise = vec![0i32; quantised.values().len()];
+    let mut noise = Zeroizing::new(vec![0i32; quantised.values().len()]);
     table.fill(&mut noise, rng);
-    let values = quantised.values().iter().zip(&noise).map(|(z, e)| z.wrapping_add(*e).cast_unsigned()).collect();
-    zeroize::Zeroize::zeroize(&mut noise);
-    values
+    quantised.values().iter().zip(noise.iter()).map(|(z, e)| z.wrapping_add(*e).cast_unsigned()).collect()
+}
+
+/// Draws the noise the helper adds to the sum of one round: the whole variance sigma^2 per coordinate, not a share of it, as
+/// ring elements (PRIVACY: helper).
+///
+/// To be drawn once per round, stored with the answer and never drawn again. With it the guarantee against the coordinator
+/// rests on the helper alone, whatever devices the coordinator invents. Its distance from the ideal is
+/// [`table::helper_total_variation`].
+///
+/// # Errors
+/// [`MechanismError`] when `mechanism` is not sound, or its sigma^2 is above [`table::VARIANCE_MAX`].
+pub fn helper_noise(mechanism: &Mechanism, seed: NoiseSeed) -> Result<Zeroizing<Vec<u32>>, MechanismError> {
+    mechanism.check()?;
+    if mechanism.sigma2 > table::VARIANCE_MAX {
+        return Err(MechanismError::OutOfRange("sigma2"));
+    }
+    let (_, mut rng) = seed.into_streams();
+    let mut noise = Zeroizing::new(vec![0i32; mechanism.length as usize]);
+    NoiseTable::for_variance(mechanism.sigma2, 1).fill(&mut noise, &mut rng);
+    Ok(Zeroizing::new(noise.iter().map(|e| e.cast_unsigned()).collect()))
 }
 
 /// Variance of one share as a fraction: (sigma^2, n_min).
@@ -125,13 +146,81 @@ pub fn share_variance(mechanism: &Mechanism) -> (u64, u32) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::convert::Infallible;
+
+    use rand::TryRng;
     use tacit_types::ItemGradient;
 
     use super::*;
     use crate::clip::clip;
     use crate::ledger::tests::permit_for;
     use crate::mechanism::tests::example;
+
+    /// A generator that counts the bytes taken from it.
+    pub(crate) struct Metered {
+        rng: ChaCha20Rng,
+        pub(crate) bytes: usize,
+    }
+
+    impl Metered {
+        pub(crate) fn new(seed: u64) -> Self {
+            Self { rng: ChaCha20Rng::seed_from_u64(seed), bytes: 0 }
+        }
+    }
+
+    impl TryRng for Metered {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            self.bytes += 4;
+            self.rng.try_next_u32()
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            self.bytes += 8;
+            self.rng.try_next_u64()
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            self.bytes += out.len();
+            self.rng.try_fill_bytes(out)
+        }
+    }
+
+    #[test]
+    fn the_generator_is_chacha20_and_is_erased_on_drop() {
+        fn erased<T: zeroize::ZeroizeOnDrop>(value: T) -> T {
+            value
+        }
+        let (rounding, noise) = NoiseSeed(Zeroizing::new([0; 32])).into_streams();
+        let (mut rounding, mut noise) = (erased(rounding), erased(noise));
+        // RFC 8439, appendix A.1, test vector 1: the keystream of the zero key.
+        let known = [0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86, 0xbd, 0x28];
+        let (mut first, mut second) = ([0u8; 16], [0u8; 16]);
+        rounding.fill_bytes(&mut first);
+        noise.fill_bytes(&mut second);
+        assert_eq!(first, known);
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn the_helper_adds_the_whole_variance_not_a_share() {
+        let mechanism = Mechanism { length: 32_000, n_min: 64, ..example() };
+        let draw = || helper_noise(&mechanism, NoiseSeed::from_os().unwrap()).unwrap();
+        let (first, second) = (draw(), draw());
+        assert_eq!(first.len(), 32_000);
+        assert_ne!(*first, *second);
+        let variance = first.iter().map(|&v| f64::from(v.cast_signed()).powi(2)).sum::<f64>() / 32_000.0;
+        // Standard error of a sample variance is sqrt(2/n) of it; 6 of those: false alarm about 2e-9.
+        assert!((variance / f64::from(1u32 << 18) - 1.0).abs() < 6.0 * (2.0f64 / 32_000.0).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn helper_noise_is_refused_for_numbers_no_table_can_hold() {
+        let seed = || NoiseSeed::from_os().unwrap();
+        let quiet = Mechanism { sigma2: 1, ..example() };
+        assert_eq!(helper_noise(&quiet, seed()).unwrap_err(), MechanismError::ShareTooSmall);
+        let loud = Mechanism { sigma2: table::VARIANCE_MAX + 1, n_min: 90, steps: 100, ..example() };
+        assert_eq!(helper_noise(&loud, seed()).unwrap_err(), MechanismError::OutOfRange("sigma2"));
+    }
 
     #[test]
     fn two_releases_of_one_vector_differ_and_the_noise_has_the_share_variance() {

@@ -82,8 +82,8 @@ fn uniform_below(bound: u128, rng: &mut impl Rng) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use chacha20::ChaCha20Rng;
     use rand::SeedableRng;
-    use rand_chacha::ChaCha20Rng;
 
     use super::*;
 
