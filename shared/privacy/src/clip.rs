@@ -1,6 +1,6 @@
 //! Bounds one device's influence: the whole vector, then every row.
 //!
-//! Floating point (f64) is allowed here and only here and in [`crate::quantise`]: what leaves the device is proved safe
+//! Floating point (f64) is allowed here and in the rounding step that follows, and nowhere after: what leaves the device is proved safe
 //! by the integer norm test that follows, not by this arithmetic.
 
 use std::fmt;
@@ -36,14 +36,19 @@ impl Drop for ClippedGradient {
 ///
 /// | input | result |
 /// |---|---|
-/// | NaN or infinite coordinate | that coordinate becomes 0 |
+/// | NaN of any sign, quiet or signalling | that coordinate becomes 0 |
+/// | infinity of any sign | that coordinate becomes 0 |
 /// | length other than `mechanism.length` | the zero vector of the right length: a device always sends |
-/// | norm 0 | the zero vector |
-/// | norm at most 1 | unchanged |
-/// | norm above 1, up to the largest float | scaled by a factor rounded down |
+/// | norm 0, including -0 | the zero vector |
+/// | subnormal coordinate | unchanged |
+/// | norm at most 1, exactly 1 included | unchanged |
+/// | norm one float above 1, 10, 100 | scaled to norm 1 by a factor rounded down |
+/// | every coordinate the largest float | the same |
+/// | row above the row cap | that row scaled to the cap |
 ///
 /// # Guarantees
-/// Norm at most 1 up to f64 rounding; the exact proof is the integer test in [`crate::quantise()`].
+/// Norm at most 1 + 2^-29, which is the f64 rounding of the longest sum; the exact proof is the integer test in
+/// [`crate::quantise()`].
 pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     let length = mechanism.length as usize;
     let raw = gradient.into_coordinates();
@@ -87,36 +92,73 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_not_finite_become_zero() {
-        assert_eq!(clipped(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.5], 1, 1000), [0.0, 0.0, 0.0, 0.5]);
+    fn not_a_number_becomes_zero_whatever_its_bits() {
+        for bits in [0x7fc0_0000, 0xffc0_0000, 0x7f80_0001, 0xff80_0001, 0x7fff_ffff, 0x7fa5_5aa5] {
+            let nan = f32::from_bits(bits);
+            assert!(nan.is_nan());
+            assert_eq!(clipped(&[nan, 0.5], 1, 1000), [0.0, 0.5]);
+        }
+    }
+
+    #[test]
+    fn infinities_become_zero() {
+        assert_eq!(clipped(&[f32::INFINITY, f32::NEG_INFINITY, 0.5], 1, 1000), [0.0, 0.0, 0.5]);
+    }
+
+    #[test]
+    fn a_vector_of_the_wrong_length_becomes_the_zero_vector() {
+        let mechanism = crate::mechanism::tests::example();
+        for length in [0, 1, 319, 321] {
+            let gradient = ItemGradient::new(vec![1.0; length]);
+            assert_eq!(clip(gradient, &mechanism).coordinates(), vec![0.0; 320]);
+        }
+    }
+
+    #[test]
+    fn the_zero_vector_stays_zero() {
+        assert_eq!(clipped(&[0.0, -0.0, 0.0, -0.0], 2, 1), [0.0; 4]);
+    }
+
+    #[test]
+    fn subnormal_values_are_unchanged() {
+        let (least, most) = (f32::from_bits(1), f32::from_bits(0x007f_ffff));
+        assert_eq!(clipped(&[least, -most], 1, 1000), [f64::from(least), -f64::from(most)]);
     }
 
     #[test]
     fn a_vector_inside_the_ball_is_unchanged() {
         assert_eq!(clipped(&[0.6, -0.0, 0.0, -0.5], 1, 1000), [f64::from(0.6f32), 0.0, 0.0, -0.5]);
-        assert_eq!(clipped(&[0.0; 4], 1, 1000), [0.0; 4]);
-        assert_eq!(clipped(&[f32::MIN_POSITIVE / 4.0, 0.0], 1, 1000)[0], f64::from(f32::MIN_POSITIVE / 4.0));
+        assert_eq!(clipped(&[0.0, -1.0], 1, 1000), [0.0, -1.0]);
+        assert_eq!(clipped(&[0.5; 4], 1, 1000), [0.5; 4]);
     }
 
     #[test]
     fn a_vector_outside_comes_back_to_norm_one_and_keeps_its_direction() {
-        for scale in [1.0 + 1e-6, 10.0, 100.0, 1e38] {
+        for scale in [1.0f32.next_up(), 1.0 + 1e-6, 10.0, 100.0, 1e38] {
+            let out = clipped(&[scale, 0.0], 1, 1000);
+            assert!(out[0] <= 1.0 && out[0] > 1.0 - 1e-15, "{scale}: {}", out[0]);
             let out = clipped(&[0.6 * scale, 0.8 * scale], 1, 1000);
             assert!(norm(&out) <= 1.0 + 1e-15 && norm(&out) > 0.999_999, "{scale}");
             assert!((out[0] / out[1] - 0.75).abs() < 1e-6);
         }
-        assert!(norm(&clipped(&[f32::MAX; 64], 1, 1000)) <= 1.0 + 1e-15);
+    }
+
+    #[test]
+    fn the_largest_floats_come_back_to_norm_one() {
+        for length in [1, 64, 4_096] {
+            let out = norm(&clipped(&vec![-f32::MAX; length], 1, 1000));
+            assert!(out <= 1.0 + 1e-12 && out > 0.999_999, "{length}: {out}");
+        }
     }
 
     #[test]
     fn one_row_cannot_pass_the_row_cap() {
         let out = clipped(&[0.9, 0.0, 0.1, 0.1], 2, 500);
         assert!((out[0] - 0.5).abs() < 1e-12 && out[2] == f64::from(0.1f32));
-    }
-
-    #[test]
-    fn a_vector_of_the_wrong_length_becomes_the_zero_vector() {
-        let mechanism = crate::mechanism::tests::example();
-        assert_eq!(clip(ItemGradient::new(vec![1.0]), &mechanism).coordinates(), vec![0.0; 320]);
+        // The cap binds after the whole vector was scaled: 0.9 of a norm of 10 is 0.9, then the cap.
+        let out = clipped(&[9.0, 0.0, 0.0, 4.358_899], 2, 500);
+        assert!((norm(&out[..2]) - 0.5).abs() < 1e-12 && norm(&out[2..]) < 0.436, "{out:?}");
+        let out = clipped(&[0.5, 0.0, 0.0, 0.5], 2, 500);
+        assert_eq!(out, [0.5, 0.0, 0.0, 0.5]);
     }
 }

@@ -14,7 +14,8 @@
 //! - [`rho`] and [`convert`] compose releases and state them as (epsilon, delta);
 //! - [`record`], [`canonical`] and [`merkle`] say what a ledger line means and how a stranger checks it.
 //!
-//! Invariant: no floating-point operation happens to released numbers after rounding, and nothing here can be switched
+//! Invariant: no floating-point operation happens to released numbers after rounding (a lint denies it in [`quantise`],
+//! [`noise`], [`ledger`] and [`mechanism`]), raw vectors cannot be copied, printed or serialised, and nothing here can be switched
 //! off: there are no features, no test modes and no constructor for a [`noise::PrivateUpdate`] other than
 //! [`noise::privatise`]. Device-safe: no I/O and no large dependencies.
 
@@ -24,14 +25,21 @@
 pub mod canonical;
 pub mod clip;
 pub mod convert;
+#[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod ledger;
+#[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod mechanism;
 pub mod merkle;
+#[cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
 pub mod noise;
+#[cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
 pub mod quantise;
 pub mod record;
-
 pub mod rho;
+
+#[cfg(doctest)]
+mod invariants;
+mod rounding;
 
 pub use clip::{ClippedGradient, clip};
 pub use ledger::{DeviceBudget, LedgerStore, Refusal, SpendPermit};

@@ -177,6 +177,7 @@ impl Mechanism {
 
     /// Standard deviation of the noise on the sum of `contributors` shares and of the helper's noise, if it adds any, in
     /// units of the clipping norm.
+    #[allow(clippy::float_arithmetic, reason = "for display and planning: no released number comes from it")]
     pub fn sum_noise_std(&self, contributors: u32) -> f64 {
         let parts = f64::from(contributors) / f64::from(self.n_min) + f64::from(u8::from(self.helper_noise));
         (self.sigma2 as f64 * parts).sqrt() / f64::from(self.steps)

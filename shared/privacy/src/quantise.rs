@@ -1,7 +1,7 @@
 //! Moves a clipped vector to the integer grid and tests its norm exactly.
 //!
-//! The test `||z||^2 <= B2_int`, in integers, is the sensitivity proof of every release. Floating point ends in this file,
-//! in [`round_coordinate`] and [`toward_zero`].
+//! The test `||z||^2 <= B2_int`, in integers, is the sensitivity proof of every release. Floating point ends in
+//! [`crate::rounding`]; a lint keeps it out of here.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use rand::Rng;
 
 use crate::clip::ClippedGradient;
 use crate::mechanism::Mechanism;
+use crate::rounding;
 
 /// An integer vector whose squared norm is at most [`Mechanism::squared_sensitivity`]. Still private: prints as its
 /// length only, cannot be serialised, and is erased when dropped.
@@ -17,8 +18,8 @@ pub struct QuantisedUpdate {
 }
 
 impl QuantisedUpdate {
-    /// Grid values, for the noise step and for noise-free comparison runs inside one process.
-    pub fn values(&self) -> &[i32] {
+    /// Grid values, for the noise step alone: nothing outside this crate reads numbers without noise.
+    pub(crate) fn values(&self) -> &[i32] {
         &self.values
     }
 }
@@ -40,31 +41,43 @@ pub const REDRAWS_MAX: usize = 32;
 
 /// Rounds `gradient / gamma` stochastically (unbiased), redrawing while the integer norm exceeds the bound.
 ///
-/// Exact zeros stay zero. After [`REDRAWS_MAX`] draws the vector is rounded toward zero, which cannot exceed the bound for
-/// an input of norm at most 1; should floating-point error still push it over, the zero vector is sent.
+/// | input, after clipping | result |
+/// |---|---|
+/// | 0 or -0 in a coordinate | 0 there |
+/// | every coordinate on the grid | unchanged |
+/// | between grid points | the one below or above, with the right expectation |
+/// | `nnz_max` non-zero coordinates and norm 1 | within the bound, rarely redrawn |
+/// | more than `nnz_max` non-zero coordinates | within the bound, after redraws or the next row |
+/// | [`REDRAWS_MAX`] draws above the bound | every coordinate rounded toward zero |
+/// | that too above the bound | the zero vector |
+///
+/// The last row is out of reach of a clipped vector: its norm is at most 1 + 2^-29, so toward zero the squared norm is at
+/// most G^2 (1 + 2^-28) with G = C/gamma <= 2^20, and the bound is at least G^2 + G.
+///
+/// Each draw takes one word of randomness per coordinate and the same work whatever the data. How many draws there are
+/// does depend on the data: a redraw has probability at most e^-1/2 (the theorem), about 0.16 in the worst case (one
+/// standard deviation) and below 0.01 for a gradient whose fractions are spread; sending at a scheduled slot hides it.
 ///
 /// # Guarantees
 /// Zero-out adjacency, device-level: the squared L2 sensitivity of the result is at most
 /// [`Mechanism::squared_sensitivity`], checked in integers (Kairouz, Liu & Steinke 2021, conditional rounding).
 pub fn quantise(gradient: ClippedGradient, mechanism: &Mechanism, rng: &mut impl Rng) -> QuantisedUpdate {
-    let bound = mechanism.squared_sensitivity();
-    let steps = f64::from(mechanism.steps);
-    let mut values = vec![0i32; gradient.coordinates().len()];
+    within(mechanism.squared_sensitivity(), gradient.coordinates(), mechanism.steps, rng)
+}
+
+fn within(bound: u128, coordinates: &[f64], steps: u32, rng: &mut impl Rng) -> QuantisedUpdate {
+    let mut update = QuantisedUpdate { values: vec![0; coordinates.len()] };
     for _ in 0..REDRAWS_MAX {
-        for (value, &x) in values.iter_mut().zip(gradient.coordinates()) {
-            *value = round_coordinate(x * steps, rng);
-        }
-        if squared_norm(&values) <= bound {
-            return QuantisedUpdate { values };
+        rounding::stochastic(coordinates, steps, rng, &mut update.values);
+        if squared_norm(&update.values) <= bound {
+            return update;
         }
     }
-    for (value, &x) in values.iter_mut().zip(gradient.coordinates()) {
-        *value = toward_zero(x * steps);
+    rounding::toward_zero(coordinates, steps, &mut update.values);
+    if squared_norm(&update.values) > bound {
+        update.values.fill(0);
     }
-    if squared_norm(&values) > bound {
-        values.fill(0);
-    }
-    QuantisedUpdate { values }
+    update
 }
 
 /// Exact squared norm.
@@ -72,70 +85,5 @@ fn squared_norm(values: &[i32]) -> u128 {
     values.iter().map(|&v| u128::from(u64::from(v.unsigned_abs()).pow(2))).sum()
 }
 
-/// floor(x) or floor(x) + 1 with expectation x; 0 stays 0 without drawing.
-fn round_coordinate(x: f64, rng: &mut impl Rng) -> i32 {
-    if x == 0.0 {
-        return 0;
-    }
-    let below = x.floor();
-    let uniform = (rng.next_u64() >> 11) as f64 * 2f64.powi(-53);
-    toward_zero(if uniform < x - below { below + 1.0 } else { below })
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "`as` truncates toward zero and saturates; |x| <= 2^20 here")]
-fn toward_zero(x: f64) -> i32 {
-    x as i32
-}
-
 #[cfg(test)]
-mod tests {
-    use chacha20::ChaCha20Rng;
-    use rand::SeedableRng;
-    use tacit_types::ItemGradient;
-
-    use super::*;
-    use crate::clip::clip;
-
-    fn quantised(values: Vec<f32>, steps: u32, seed: u64) -> (Vec<i32>, Mechanism) {
-        let length = u32::try_from(values.len()).unwrap();
-        let nnz_max = length;
-        let mechanism = Mechanism { length, row_width: 1, nnz_max, steps, ..crate::mechanism::tests::example() };
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let update = quantise(clip(ItemGradient::new(values), &mechanism), &mechanism, &mut rng);
-        (update.values().to_vec(), mechanism)
-    }
-
-    #[test]
-    fn rounding_is_unbiased() {
-        let steps = 100;
-        let (values, _) = quantised(vec![0.005; 30_000], steps, 1);
-        // Each coordinate is Bernoulli(1/2) after scaling to norm 1; 5 standard errors.
-        let (mean, target) = (values.iter().map(|&v| f64::from(v)).sum::<f64>() / 30_000.0, 100.0 * 0.005);
-        let clip_factor = 1.0 / (0.005 * 30_000f64.sqrt()).max(1.0);
-        assert!((mean - target * clip_factor).abs() < 5.0 * 0.5 / 30_000f64.sqrt(), "{mean}");
-    }
-
-    #[test]
-    fn the_integer_norm_never_passes_the_bound() {
-        for seed in 0..200 {
-            let (values, mechanism) = quantised(vec![1.0; 77], 45, seed);
-            assert!(squared_norm(&values) <= mechanism.squared_sensitivity());
-        }
-    }
-
-    #[test]
-    fn exact_zeros_stay_zero() {
-        let mut input = vec![0.0; 50];
-        input[7] = 1.0;
-        let (values, _) = quantised(input, 90, 3);
-        assert_eq!(values.iter().filter(|&&v| v != 0).count(), 1);
-        assert_eq!(values[7], 90);
-    }
-
-    #[test]
-    fn a_bound_nothing_random_can_meet_ends_in_rounding_toward_zero() {
-        // One coordinate just below a whole step, thousands of small ones: redraws may fail, the result may not.
-        let (values, mechanism) = quantised(vec![0.9; 5_000], 1, 9);
-        assert!(squared_norm(&values) <= mechanism.squared_sensitivity());
-    }
-}
+mod tests;

@@ -239,6 +239,14 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn debug_shows_the_length_only() {
+        let table = NoiseTable::new(&example());
+        let zero = clip(ItemGradient::new(vec![0.0; 320]), &example());
+        let update = privatise(zero, permit_for(&example()), &table, NoiseSeed::from_os().unwrap());
+        assert_eq!(format!("{update:?}"), "PrivateUpdate(films round 1, N=320)");
+    }
+
+    #[test]
     #[should_panic(expected = "another mechanism")]
     fn a_table_of_another_variance_releases_nothing() {
         let mechanism = example();
