@@ -419,7 +419,7 @@ mod tests {
             task,
             round: RoundId(round),
             ticket: Digest([1; 32]),
-            rho: Rho::from_units(u128::from(round) << 64),
+            rho: Rho::saturating_from_units(u128::from(round) << 64),
             hour: 7,
         }
     }
@@ -453,7 +453,7 @@ mod tests {
         assert!(store.spooled(&task, RoundId(1)).unwrap() == spooled(1));
         store.finish(&task, RoundId(1), Status::Acknowledged).unwrap();
         assert_eq!(store.unfinished().unwrap(), None);
-        assert_eq!(store.spent().unwrap(), Rho::from_units(1 << 64));
+        assert_eq!(store.spent().unwrap(), Rho::saturating_from_units(1 << 64));
         assert!(store.spool(&spooled(2)).is_err());
         drop(store);
         assert!(

@@ -146,7 +146,7 @@ fn read_rho(bytes: &[u8]) -> Result<Rho, SdkError> {
     if bytes.is_empty() {
         return Ok(Rho::ZERO);
     }
-    bytes.try_into().map(|units| Rho::from_units(u128::from_be_bytes(units))).map_err(malformed)
+    bytes.try_into().map(|units| Rho::saturating_from_units(u128::from_be_bytes(units))).map_err(malformed)
 }
 
 fn malformed(error: impl ToString) -> SdkError {

@@ -126,9 +126,12 @@ pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
 
 /// Signs a policy that allows exactly one task of this budget.
 pub(crate) fn policy(dir: &Path, epsilon: Epsilon, delta: Delta, cohort: u32) -> Result<(), Failure> {
-    let rho = convert::rho_for(epsilon, TOTAL_VARIATION_MAX, delta);
+    let rho = convert::rho_for(epsilon, TOTAL_VARIATION_MAX, delta)
+        .ok_or_else(|| Failure::input(format!("--delta {delta} is below what the noise samplers may be off by")))?;
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
-    let policy = Policy::new(coordinator, helper, rho, cohort);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delta is at most 0.1")]
+    let delta_pico_max = (delta.get() * 1e12).round() as u64;
+    let policy = Policy { delta_pico_max, ..Policy::new(coordinator, helper, rho, cohort) };
     let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;
     Ok(files::write_new_public(&dir.join("policy.json"), &serde_json::to_string_pretty(&signed)?)?)
 }

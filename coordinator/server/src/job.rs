@@ -49,7 +49,7 @@ impl Job {
     /// Plans a task from public numbers.
     ///
     /// # Errors
-    /// [`ServerError::OperatorConfig`] when no honest device would be left under the assumptions.
+    /// [`ServerError::OperatorConfig`] when no honest device would be left under the assumptions, or delta is too small.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by Config::check")]
     pub fn plan(task: &Task, items: u32) -> Result<Self, ServerError> {
         let milli = |share: f64| (share * 1000.0).round() as u32;
@@ -60,7 +60,9 @@ impl Job {
             let problem = "task.cohort: fewer than 2 honest devices remain under task.dropout and task.dishonest";
             return Err(ServerError::OperatorConfig(problem.into()));
         }
-        let rho_budget = convert::rho_for(task.epsilon, TOTAL_VARIATION_MAX, task.delta);
+        let rho_budget = convert::rho_for(task.epsilon, TOTAL_VARIATION_MAX, task.delta).ok_or_else(|| {
+            ServerError::OperatorConfig("task.delta is below what the noise samplers may be off by: raise it".into())
+        })?;
         let signal = signal_to_noise(f64::from(task.cohort), rho_budget.to_f64_up(), f64::from(items));
         let planned = Recipe::for_signal(signal, items);
         let mut job = Self {

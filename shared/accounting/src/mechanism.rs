@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn rho(value: f64) -> Rho {
-        Rho::from_units(1 << 64).share(value)
+        Rho::saturating_from_units(1 << 64).share(value)
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         );
         let row = mechanism_for(rho(0.1), 100, 33, 100, 100, 100, 90, false).unwrap_err();
         assert_eq!(row.to_string(), "row_width is out of range");
-        let tiny = mechanism_for(Rho::from_units(2), 100, 1, 100, 100, 100, 90, false).unwrap_err();
+        let tiny = mechanism_for(Rho::saturating_from_units(2), 100, 1, 100, 100, 100, 90, false).unwrap_err();
         assert!(matches!(tiny, PlanError::BudgetTooSmall { .. } | PlanError::Mechanism(_)), "{tiny}");
     }
 }

@@ -100,6 +100,12 @@ pub enum PlanError {
         /// What it must be.
         expected: &'static str,
     },
+    /// The samplers' distance from ideal noise alone is larger than delta.
+    #[error("delta {delta} is below what the noise samplers themselves may be off by: use a larger delta")]
+    DeltaUsedUp {
+        /// Delta asked for.
+        delta: Delta,
+    },
     /// The price is too small for any noise this system can add.
     #[error("a budget of rho {rho} (units of 2^-64) is too small for a release: raise epsilon or use fewer rounds")]
     BudgetTooSmall {
@@ -160,7 +166,8 @@ fn check(request: &PlanRequest) -> Result<(), PlanError> {
 }
 
 fn plan_with(request: &PlanRequest, total_variation: u128) -> Result<Plan, PlanError> {
-    let rho_budget = convert::rho_for(request.epsilon, total_variation, request.delta);
+    let rho_budget = convert::rho_for(request.epsilon, total_variation, request.delta)
+        .ok_or(PlanError::DeltaUsedUp { delta: request.delta })?;
     let n_min = honest_shares(request);
     let q = signal(request, n_min, rho_budget);
     let recipe = Recipe::for_signal(q, request.items).map(|recipe| overridden(recipe, request));
@@ -341,6 +348,9 @@ mod tests {
         assert_eq!(super::plan(&bad).unwrap_err().to_string(), "dropout_milli must be below 1000");
         let wide = PlanRequest { factors: Some(32), ..request(6_040, 200_000, 8.0) };
         assert!(super::plan(&wide).unwrap_err().to_string().starts_with("factors must be from 1 to 256"));
+        let delta = Delta::new(1e-30).unwrap();
+        let fine = super::plan(&PlanRequest { delta, ..request(6_040, 3_706, 8.0) }).unwrap_err();
+        assert!(fine.to_string().starts_with("delta 0.000000000000000000000000000001 is below"), "{fine}");
         let many = super::plan(&request(16_000_000, 4_000, 8.0)).unwrap_err();
         assert!(many.to_string().contains("could leave 32 bits: select at most about"), "{many}");
     }

@@ -14,7 +14,7 @@ const DELTAS: [f64; 4] = [1e-5, 1e-6, 1e-8, 1e-10];
 fn ours(rho: f64, delta: f64) -> f64 {
     // Units rounded up, as every price is.
     let units = (rho * 2f64.powi(64)).ceil() as u128;
-    convert::epsilon(Rho::from_units(units), 0, Delta::new(delta).unwrap())
+    convert::epsilon(Rho::saturating_from_units(units), 0, Delta::new(delta).unwrap())
 }
 
 #[test]

@@ -14,8 +14,16 @@ use crate::rho::Rho;
 /// Name of the conversion, for reports.
 pub const CONVERSION: &str = "zCDP, optimal conversion (Canonne-Kamath-Steinke 2020, prop. 12)";
 
-/// Relative slack that covers every f64 rounding in this file (each formula has fewer than 40 operations).
-const OUTWARD: f64 = 1e-12;
+/// Slack of one evaluation, relative to the sum of its terms' absolute values.
+///
+/// Take u = 2^-53 and let `exp`, `ln` and `ln_1p` be within 2^-50 (C libraries are within 2^-52). With E = alpha - 1 the
+/// double that was computed, so that alpha is exactly 1 + E, and the terms c = (1 + E) rho, L = ln(1/delta),
+/// B = (1 + E) ln(1 + 1/E) and |ln E|: c is off by at most 2u c; L and ln E by 2^-50 of themselves; B by (2^-50 + 3u) B,
+/// because ln(1 + x) changes relatively no more than x; the two sums and the quotient by 3u (L + B + |ln E|)/E and the last
+/// sum by u of what it adds. Together less than 2^-48 (c + (L + B + |ln E|)/E). The rest of the slack keeps us above
+/// other sound implementations, whose own rounding we do not know; it is 10^-12 of what is printed. The difference
+/// L - B - ln E cancels when rho is tiny, which is why the slack follows the terms and not the result.
+const SLACK: f64 = 1.0 / (1u64 << 40) as f64;
 
 /// Smallest epsilon that this conversion proves for `rho` at `delta`, rounded up.
 ///
@@ -27,54 +35,70 @@ const OUTWARD: f64 = 1e-12;
 /// | rho = 0 | 0 |
 /// | total variation uses delta up | infinity |
 pub fn epsilon(rho: Rho, total_variation: u128, delta: Delta) -> f64 {
-    if rho == Rho::ZERO && total_variation == 0 {
-        return 0.0;
+    let (rho, delta) = (rho.to_f64_up(), delta.get());
+    let ideal = epsilon_ideal(rho, delta);
+    if total_variation == 0 {
+        return ideal;
     }
-    let rho = rho.to_f64_up();
-    let ideal = epsilon_ideal(rho, delta.get());
     // Assume the corrected epsilon is at most `ideal + 1`, then check that it is.
-    let left = delta.get() - (1.0 + (ideal + 1.0).exp()) * total_variation as f64 * 2f64.powi(-128) * (1.0 + OUTWARD);
+    let assumed = ideal + 1.0;
+    // Four roundings and an `exp` whose argument is off by at most 2^-44 below 709, where it overflows: far below SLACK.
+    let taken = (1.0 + assumed.exp()) * (total_variation as f64 * 2f64.powi(-128)) * (1.0 + SLACK);
+    let left = (delta - taken).next_down();
     if left.is_nan() || left <= 0.0 {
         return f64::INFINITY;
     }
-    let corrected = epsilon_ideal(rho, left.next_down());
-    if corrected <= ideal + 1.0 { corrected } else { f64::INFINITY }
+    let corrected = epsilon_ideal(rho, left);
+    if corrected <= assumed { corrected } else { f64::INFINITY }
 }
 
 /// The conversion for ideal noise: minimum over alpha by golden-section search on ln(alpha - 1).
+///
+/// Optimal values of ln(alpha - 1) lie inside the searched range for every rho and delta a [`Rho`] and a [`Delta`] can hold.
 fn epsilon_ideal(rho: f64, delta: f64) -> f64 {
     if rho == 0.0 {
         return 0.0;
     }
-    let at = |log_excess: f64| {
-        let excess = log_excess.exp();
-        let alpha = 1.0 + excess;
-        let log_term = (1.0 / delta).ln() - alpha * (1.0 / excess).ln_1p() - log_excess;
-        alpha * rho + log_term / excess
-    };
+    let log_delta = -delta.ln();
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (-20.0f64, 60.0f64);
-    for _ in 0..200 {
+    // 0.618^100 of the range is below the distance of neighbouring doubles.
+    for _ in 0..100 {
         let (left, right) = (high - golden * (high - low), low + golden * (high - low));
-        if at(left) <= at(right) { high = right } else { low = left }
+        if bound(rho, log_delta, left) <= bound(rho, log_delta, right) { high = right } else { low = left }
     }
-    let best = at((low + high) / 2.0);
-    best.max(0.0) * (1.0 + OUTWARD) + f64::MIN_POSITIVE
+    bound(rho, log_delta, (low + high) / 2.0).max(0.0)
+}
+
+/// The proposition's right-hand side at alpha = 1 + exp(`log_excess`), rounded up by [`SLACK`].
+fn bound(rho: f64, log_delta: f64, log_excess: f64) -> f64 {
+    let excess = log_excess.exp();
+    let alpha = 1.0 + excess;
+    let (cost, entropy, log_excess) = (alpha * rho, alpha * (1.0 / excess).ln_1p(), excess.ln());
+    let exact = cost + (log_delta - entropy - log_excess) / excess;
+    exact + SLACK * (cost + (log_delta + entropy + log_excess.abs()) / excess)
 }
 
 /// Largest rho whose stated epsilon at `delta` is at most `target`: the inverse of [`epsilon`] by bisection in units.
 ///
+/// `None` when the samplers' distance alone uses delta up: no noise helps.
+///
 /// # Guarantees
-/// `epsilon(result, total_variation, delta) <= target`, unless the samplers' distance alone uses delta up: then the result
-/// is zero, which buys no release.
-pub fn rho_for(target: Epsilon, total_variation: u128, delta: Delta) -> Rho {
-    let fits = |units: u128| epsilon(Rho::from_units(units), total_variation, delta) <= target.get();
+/// `epsilon(result, total_variation, delta) <= target`, because bisection keeps only what it has tested. The same holds for
+/// every smaller rho: at one alpha the computed bound grows with rho, so a smaller rho can state more only by what its
+/// search misses of the minimum, a few 2^-50, and the target is met with [`SLACK`] to spare.
+pub fn rho_for(target: Epsilon, total_variation: u128, delta: Delta) -> Option<Rho> {
+    let target = target.get() * (1.0 - SLACK);
+    let fits = |units| epsilon(Rho::saturating_from_units(units), total_variation, delta) <= target;
     let (mut low, mut high) = (0u128, Rho::MAX.units());
+    if !fits(low) {
+        return None;
+    }
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if fits(middle) { low = middle } else { high = middle }
     }
-    Rho::from_units(low)
+    Some(Rho::saturating_from_units(low))
 }
 
 #[cfg(test)]
@@ -110,7 +134,7 @@ mod tests {
     fn is_tighter_than_the_simple_conversion_and_monotone() {
         let mut last = 0.0;
         for units in (1..60).map(|i| 1u128 << (i + 8)) {
-            let rho = Rho::from_units(units);
+            let rho = Rho::saturating_from_units(units);
             let eps = epsilon(rho, 0, delta(1e-5));
             let simple = rho.to_f64_up() + 2.0 * (rho.to_f64_up() * 1e5f64.ln()).sqrt();
             assert!(eps >= last && eps <= simple);
@@ -121,17 +145,42 @@ mod tests {
 
     #[test]
     fn inverting_never_overshoots_the_target() {
-        for target in [0.1, 1.0, 3.0, 8.0, 10.0] {
-            let rho = rho_for(Epsilon::new(target).unwrap(), 1 << 50, delta(1e-5));
-            let eps = epsilon(rho, 1 << 50, delta(1e-5));
-            assert!(eps <= target && eps > target * (1.0 - 1e-9), "{target} {eps}");
+        for target in [1e-6, 1e-3, 0.1, 1.0, 3.0, 8.0, 10.0, 1000.0] {
+            for (tv, d) in [(0, 1e-30), (0, 0.1), (1 << 50, 1e-5), (1 << 50, 1e-10)] {
+                let rho = rho_for(Epsilon::new(target).unwrap(), tv, delta(d)).unwrap();
+                let eps = epsilon(rho, tv, delta(d));
+                let one_more = epsilon(rho.compose(Rho::saturating_from_units(1)), tv, delta(d));
+                assert!(eps <= target && one_more > target * (1.0 - 1e-9), "{target} {tv} {d}: {eps} {one_more}");
+            }
         }
     }
 
     #[test]
+    fn every_smaller_rho_states_at_most_the_target_too() {
+        for target in [0.01, 0.5, 1.0, 8.0, 50.0] {
+            let epsilon_target = Epsilon::new(target).unwrap();
+            let most = rho_for(epsilon_target, 1 << 50, delta(1e-6)).unwrap().units();
+            let nearby = (0..2_000u128).map(|i| most - i * (most >> 53));
+            for units in nearby.chain((0..2_000).map(|i| most / 2_000 * i)) {
+                let eps = epsilon(Rho::saturating_from_units(units), 1 << 50, delta(1e-6));
+                assert!(eps <= target, "{target} {units}: {eps}");
+            }
+        }
+    }
+
+    #[test]
+    fn samplers_that_use_delta_up_leave_no_rho() {
+        assert_eq!(rho_for(Epsilon::new(1.0).unwrap(), 1 << 127, delta(1e-5)), None);
+        assert_eq!(rho_for(Epsilon::new(1.0).unwrap(), 1 << 60, delta(1e-30)), None);
+        assert!(rho_for(Epsilon::new(1.0).unwrap(), 1 << 60, delta(1e-5)).is_some());
+    }
+
+    #[test]
     fn imperfect_samplers_take_from_delta() {
-        let rho = Rho::from_units(1 << 63);
+        let rho = Rho::saturating_from_units(1 << 63);
         assert!(epsilon(rho, 1 << 100, delta(1e-5)) > epsilon(rho, 0, delta(1e-5)));
         assert_eq!(epsilon(rho, 1 << 127, delta(1e-5)), f64::INFINITY);
+        assert!(epsilon(Rho::MAX, 0, delta(1e-5)) > 2f64.powi(32));
+        assert_eq!(epsilon(Rho::MAX, 1, delta(1e-5)), f64::INFINITY);
     }
 }

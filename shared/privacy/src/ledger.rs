@@ -293,7 +293,7 @@ pub(crate) mod tests {
     #[test]
     fn the_last_unit_of_a_budget_may_be_spent_and_not_one_more() {
         for (missing, allowed) in [(0u128, true), (1, false)] {
-            let budget = DeviceBudget::lifetime(times(1).minus(Rho::from_units(missing)).unwrap());
+            let budget = DeviceBudget::lifetime(times(1).minus(Rho::saturating_from_units(missing)).unwrap());
             let budget = DeviceBudget { rho_release_max: Rho::MAX, ..budget };
             assert_eq!(ask(&mut Memory::default(), budget, 1).is_ok(), allowed);
         }
@@ -341,7 +341,7 @@ pub(crate) mod tests {
     #[test]
     fn a_release_that_is_too_dear_or_unsound_reserves_nothing() {
         let mut store = Memory::default();
-        let (asked, allowed) = (times(1), times(1).minus(Rho::from_units(1)).unwrap());
+        let (asked, allowed) = (times(1), times(1).minus(Rho::saturating_from_units(1)).unwrap());
         let cheap = DeviceBudget { rho_release_max: allowed, ..DeviceBudget::lifetime(Rho::MAX) };
         assert_eq!(ask(&mut store, cheap, 1).unwrap_err(), Refusal::ReleaseTooDear { asked, allowed });
         let (task, quiet) = (TaskId::new("films").unwrap(), Mechanism { sigma2: 1, ..example() });

@@ -158,7 +158,7 @@ impl Mechanism {
     pub fn rho(&self) -> Rho {
         let numerator = self.squared_sensitivity() << 63;
         let main = numerator.div_ceil(u128::from(self.sigma2.max(1)));
-        Rho::from_units(main + u128::from(self.tier == Tier::Helper))
+        Rho::saturating_from_units(main + u128::from(self.tier == Tier::Helper))
     }
 
     /// Smallest noise variance whose price is at most `budget`; `None` when the budget is too small for any.
@@ -248,13 +248,13 @@ pub(crate) mod tests {
 
     #[test]
     fn the_chosen_variance_is_the_smallest_that_fits_the_budget() {
-        let budget = Rho::from_units(1 << 62);
+        let budget = Rho::saturating_from_units(1 << 62);
         let mut mechanism = example();
         mechanism.sigma2 = mechanism.sigma2_for(budget).unwrap();
         assert!(mechanism.rho() <= budget);
         mechanism.sigma2 -= 1;
         assert!(mechanism.rho() > budget);
-        assert_eq!(mechanism.sigma2_for(Rho::from_units(1)), None);
+        assert_eq!(mechanism.sigma2_for(Rho::saturating_from_units(1)), None);
         assert_eq!(mechanism.sigma2_for(Rho::ZERO), None);
     }
 

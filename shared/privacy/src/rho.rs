@@ -16,11 +16,11 @@ impl Rho {
     /// No privacy loss.
     pub const ZERO: Self = Self(0);
 
-    /// Largest value accepted from text: 2^96 units, far past any meaningful budget, so that sums cannot overflow.
+    /// Largest value: 2^96 units, rho = 2^32, far past any meaningful budget, so that sums cannot overflow.
     pub const MAX: Self = Self(1 << 96);
 
-    /// Wraps units of 2^-64.
-    pub fn from_units(units: u128) -> Self {
+    /// Wraps units of 2^-64; above [`Self::MAX`] it is `MAX`, which no budget below `MAX` pays for.
+    pub fn saturating_from_units(units: u128) -> Self {
         Self(units.min(Self::MAX.0))
     }
 
@@ -32,7 +32,7 @@ impl Rho {
     /// Cost of both releases together, saturating at [`Self::MAX`].
     #[must_use]
     pub fn compose(self, other: Self) -> Self {
-        Self::from_units(self.0.saturating_add(other.0))
+        Self::saturating_from_units(self.0.saturating_add(other.0))
     }
 
     /// What is left of this budget after `spent`; `None` when it does not fit.
@@ -85,11 +85,28 @@ mod tests {
 
     #[test]
     fn shares_never_exceed_the_whole() {
-        let budget = Rho::from_units((1 << 64) + 12_345);
+        let budget = Rho::saturating_from_units((1 << 64) + 12_345);
         let parts = [0.05, 0.95 * 0.35, 0.95 * 0.65].map(|share| budget.share(share));
         let total = parts.iter().fold(Rho::ZERO, |sum, part| sum.compose(*part));
         assert!(total <= budget && budget.minus(total).unwrap().units() < 1 << 36);
         assert_eq!(budget.share(1.0), budget);
+    }
+
+    #[test]
+    fn construction_and_sums_stop_at_the_largest_value() {
+        assert_eq!(Rho::saturating_from_units(u128::MAX), Rho::MAX);
+        assert_eq!(Rho::saturating_from_units(Rho::MAX.units()), Rho::MAX);
+        assert_eq!(Rho::MAX.compose(Rho::saturating_from_units(1)), Rho::MAX);
+        assert_eq!(Rho::saturating_from_units(1).minus(Rho::MAX), None);
+    }
+
+    #[test]
+    fn the_plain_number_is_never_below_the_exact_one() {
+        for units in [1, (1 << 53) + 1, (1 << 64) - 1, (1 << 64) + 1, Rho::MAX.units() - 1] {
+            let up = Rho::saturating_from_units(units).to_f64_up();
+            assert!(up > units as f64 * 2f64.powi(-64) && up * 2f64.powi(64) > units as f64);
+        }
+        assert_eq!(Rho::ZERO.to_f64_up(), 0.0);
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
 fn wrong_arithmetic_is_refused_even_when_properly_signed() {
     type Change = fn(&mut tacit_privacy::record::Charge);
     let cases: [(Change, &str); 19] = [
-        (|c| c.rho = Rho::from_units(12), "ledger.jsonl line 2: rho is 12 but its numbers give "),
+        (|c| c.rho = Rho::saturating_from_units(12), "ledger.jsonl line 2: rho is 12 but its numbers give "),
         (|c| c.squared_sensitivity -= 1, "line 2: squared_sensitivity is "),
         (|c| c.total_variation = 0, "line 2: total_variation is 0 but its numbers give "),
         (|c| c.rho_total = c.rho, "but the lines so far add up to "),
@@ -213,7 +213,7 @@ fn wrong_lines_are_refused_even_when_properly_signed() {
     refuse(&world, "contributors is 1001 and cohort_max 1000");
     let mut world = small();
     if let Event::Genesis(genesis) = &mut world.lines[0].event {
-        genesis.rho_budget = Rho::from_units(1 << 58);
+        genesis.rho_budget = Rho::saturating_from_units(1 << 58);
     }
     world.rechain();
     refuse(&world, "and passes the budget of 288230376151711744");

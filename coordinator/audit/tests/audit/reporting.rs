@@ -155,7 +155,7 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
         |dir, _| fs::remove_file(head_file(dir, 5)).unwrap(),
         |dir, _| {
             let mut world = small();
-            world.change(2, |charge| charge.rho = tacit_privacy::Rho::from_units(12));
+            world.change(2, |charge| charge.rho = tacit_privacy::Rho::saturating_from_units(12));
             world.write(dir);
         },
         |dir, _| {

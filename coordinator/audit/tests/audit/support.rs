@@ -62,7 +62,7 @@ impl World {
             task: TaskId::new("films").unwrap(),
             model_out_hash: canonical::digest(b"model 0"),
             catalogue_hash: Digest([9; 32]),
-            rho_budget: Rho::from_units(1 << 64),
+            rho_budget: Rho::saturating_from_units(1 << 64),
         };
         let mut world = Self {
             coordinator,

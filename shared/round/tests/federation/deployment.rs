@@ -41,7 +41,7 @@ pub(crate) fn task() -> TaskId {
 pub(crate) fn policy() -> Policy {
     let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
     Policy {
-        rho_release_max: Rho::from_units(1 << 66),
+        rho_release_max: Rho::saturating_from_units(1 << 66),
         n_min_min: 2,
         n_min_max: 50,
         history_max: 64,
@@ -56,7 +56,7 @@ pub(crate) fn lines() -> Vec<Vec<u8>> {
         task: task(),
         model_out_hash: model(),
         catalogue_hash: Digest([8; 32]),
-        rho_budget: Rho::from_units(1 << 66),
+        rho_budget: Rho::saturating_from_units(1 << 66),
     };
     let events = [Event::Restarted {}, Event::Genesis(genesis), Event::Restarted {}];
     let line = |(seq, event)| {

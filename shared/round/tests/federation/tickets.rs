@@ -139,7 +139,7 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
         change(&mut ticket);
         assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(reason), "case {i}");
     }
-    let poor = Policy { rho_release_max: Rho::from_units(1), ..policy() };
+    let poor = Policy { rho_release_max: Rho::saturating_from_units(1), ..policy() };
     assert_eq!(check(&signed(&sound()), &poor, seen()), Some(OutsidePolicy("rho")));
     let wary = Policy { helper_noise: true, ..policy() };
     assert_eq!(check(&signed(&sound()), &wary, seen()), Some(OutsidePolicy("helper_noise")));
