@@ -21,7 +21,7 @@ pub const CONVERSION: &str = "zCDP, optimal conversion (Canonne-Kamath-Steinke 2
 /// B = (1 + E) ln(1 + 1/E) and |ln E|: c is off by at most 2u c; L and ln E by 2^-50 of themselves; B by (2^-50 + 3u) B,
 /// because ln(1 + x) changes relatively no more than x; the two sums and the quotient by 3u (L + B + |ln E|)/E and the last
 /// sum by u of what it adds. Together less than 2^-48 (c + (L + B + |ln E|)/E). The rest of the slack keeps us above
-/// other sound implementations, whose own rounding we do not know; it is 10^-12 of what is printed. The difference
+/// other sound implementations, whose own rounding we do not know; it is about 10^-12 of what is printed. The difference
 /// L - B - ln E cancels when rho is tiny, which is why the slack follows the terms and not the result.
 const SLACK: f64 = 1.0 / (1u64 << 40) as f64;
 
@@ -54,7 +54,8 @@ pub fn epsilon(rho: Rho, total_variation: u128, delta: Delta) -> f64 {
 
 /// The conversion for ideal noise: minimum over alpha by golden-section search on ln(alpha - 1).
 ///
-/// Optimal values of ln(alpha - 1) lie inside the searched range for every rho and delta a [`Rho`] and a [`Delta`] can hold.
+/// There is one minimum, because the derivative in alpha, rho - (ln(1/delta) - ln alpha) / (alpha - 1)^2, changes sign once.
+/// It lies inside the searched range for every rho and delta that a [`Rho`] and a [`Delta`] can hold.
 fn epsilon_ideal(rho: f64, delta: f64) -> f64 {
     if rho == 0.0 {
         return 0.0;
