@@ -7,7 +7,7 @@ use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use tacit_round::seal::OpeningKey;
-use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_round::ticket::{SignedTicket, TICKET_BYTES_MAX, Ticket};
 use tacit_types::{Digest, RoundId};
 
 use crate::deployment::*;
@@ -53,6 +53,17 @@ fn a_sound_ticket_is_accepted_with_its_place_in_the_ledger() {
     let (ticket, mark) = policy().check(&signed(&sound()), LogMark::default(), &[], NOW).unwrap();
     assert_eq!((ticket, mark), (sound(), seen()));
     assert_eq!(check(&signed(&sound()), &policy(), seen()), None);
+}
+
+#[test]
+fn bytes_behind_the_size_limit_are_never_ignored() {
+    let mut ticket = sound();
+    let rest = TICKET_BYTES_MAX - ticket.to_bytes().unwrap().len();
+    ticket.logged.line.push_str(&"x".repeat(rest));
+    let mut bytes = ticket.to_bytes().unwrap();
+    assert_eq!((bytes.len(), Ticket::from_bytes(&bytes)), (TICKET_BYTES_MAX, Ok(ticket)));
+    bytes.push(b' ');
+    assert!(Ticket::from_bytes(&bytes).is_err());
 }
 
 #[test]
