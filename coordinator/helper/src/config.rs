@@ -56,7 +56,8 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
         if port.and_then(|port| port.parse::<u16>().ok()).is_none() {
-            return Err(format!("listen: '{}' is not an address and a port, as in 127.0.0.1:7501", self.listen));
+            let listen = self.listen.escape_debug();
+            return Err(format!("listen: '{listen}' is not an address and a port, as in 127.0.0.1:7501"));
         }
         for (name, path) in [
             ("state", &self.state),

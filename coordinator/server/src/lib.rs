@@ -65,9 +65,9 @@ pub async fn serve(
     let tls = listener::server_config(chain, key, &roots, ClientCertificate::Optional)
         .map_err(|error| ServerError::OperatorConfig(format!("tls: {error}")))?;
     let helper = helper::HelperClient::new(&config)?;
-    let socket = TcpListener::bind(&config.listen)
-        .await
-        .map_err(|error| ServerError::OperatorConfig(format!("listen = '{}': {error}", config.listen)))?;
+    let socket = TcpListener::bind(&config.listen).await.map_err(|error| {
+        ServerError::OperatorConfig(format!("listen = '{}': {error}", config.listen.escape_debug()))
+    })?;
     let address = socket.local_addr().map_err(|error| ServerError::Internal(error.to_string()))?;
 
     let inputs = Inputs::read(&config)?;

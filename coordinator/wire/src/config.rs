@@ -12,13 +12,15 @@ use crate::files::{FileError, read_text};
 /// [`FileError`] naming line and key.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
     let text = read_text(path)?;
-    toml::from_str(&text).map_err(|error| FileError::new(path, describe(&text, &error)))
+    // The file may put line ends and terminal codes into what is quoted from it.
+    let one_line = |error| describe(&text, &error).replace(char::is_control, " ");
+    toml::from_str(&text).map_err(|error| FileError::new(path, one_line(error)))
 }
 
 fn describe(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    let message = error.message().lines().collect::<Vec<_>>().join(" ");
-    match nearest_key(&message) {
+    let message = error.message();
+    match nearest_key(message) {
         Some((unknown, known)) => format!("line {line}: unknown key '{unknown}'; did you mean '{known}'?"),
         None => match key_of(text.lines().nth(line - 1).unwrap_or_default()) {
             Some(key) if !message.contains(key) => format!("line {line}: {key}: {message}"),
@@ -66,10 +68,12 @@ mod tests {
             ("listen = 'x'\nlisten = 'y'", "duplicate key"),
             ("", "missing field"),
             ("[[[", "line 1"),
+            ("'a\tb' = 5", "unknown key 'a b'"),
+            ("\"a\\rb\" = 5", "unknown key 'a b'"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = read::<Example>(&path).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.lines().count() == 1, "{text:?} gave {error:?}");
+            assert!(error.contains(expected) && !error.contains(char::is_control), "{text:?} gave {error:?}");
         }
         std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
         assert!(read::<Example>(&path).unwrap_err().to_string().contains("cannot be read"));
