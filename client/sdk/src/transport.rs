@@ -130,7 +130,11 @@ pub(crate) async fn enrol(endpoint: Endpoint, token: &[u8; 32], request: Vec<u8>
     Ok(connection.client.enrol(request).await.map_err(from_status)?.into_inner().certificate_chain)
 }
 
-fn read_ticket(ticket: v1::SignedTicket) -> Result<SignedTicket, SdkError> {
+/// Reads a ticket as the coordinator sends it; nothing is verified yet.
+///
+/// # Errors
+/// [`SdkError`] for a signature of the wrong length.
+pub fn read_ticket(ticket: v1::SignedTicket) -> Result<SignedTicket, SdkError> {
     let signature = |bytes: &[u8]| {
         bytes.try_into().map(SignatureBytes).map_err(|_| SdkError::retry("a ticket signature of the wrong length"))
     };

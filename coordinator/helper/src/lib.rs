@@ -32,3 +32,4 @@ mod store;
 pub use config::Config;
 pub use error::HelperError;
 pub use server::serve;
+pub use service::parse_seed;

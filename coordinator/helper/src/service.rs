@@ -192,7 +192,7 @@ fn check_count(seeds: &[SealedSeed]) -> Result<(), Failure> {
 }
 
 /// `None` for a seed whose fields have the wrong lengths.
-fn parse_seed(seed: SealedSeed) -> Option<helper::SealedSeed> {
+pub fn parse_seed(seed: SealedSeed) -> Option<helper::SealedSeed> {
     Some(helper::SealedSeed {
         contribution: ContributionId::from_slice(&seed.contribution_id).ok()?,
         sealed: (seed.sealed_seed.len() == SEALED_LEN).then(|| seed.sealed_seed.to_vec())?,

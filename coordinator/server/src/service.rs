@@ -119,13 +119,17 @@ impl CoordinatorService {
 }
 
 /// A contribution's header, checked for form.
-struct Header {
+pub struct Header {
     ticket: Digest,
     seed: SealedSeed,
 }
 
+/// Reads the first message of an upload.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` naming the field of another scheme or length.
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
-fn read_header(header: &v1::ContributionHeader) -> Result<Header, Status> {
+pub fn read_header(header: &v1::ContributionHeader) -> Result<Header, Status> {
     if header.scheme_id != SCHEME_ID {
         return Err(status::malformed("scheme_id", "1"));
     }

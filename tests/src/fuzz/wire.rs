@@ -1,0 +1,64 @@
+//! Messages of the protocol, decoded as every message there is and taken through the services' own conversions.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use prost::Message;
+use tacit_proto::v1;
+use tacit_round::seal::SEALED_LEN;
+
+/// Bytes offered as a message.
+///
+/// # Panics
+/// When a message does not survive its own encoding, or a header or seed of the wrong length is taken.
+pub fn wire(bytes: &[u8]) {
+    let bytes = &Bytes::copy_from_slice(bytes);
+    if let Some(header) = decode::<v1::ContributionHeader>(bytes) {
+        check_header(&header);
+    }
+    if let Some(v1::contribute_request::Part::Header(header)) =
+        decode::<v1::ContributeRequest>(bytes).and_then(|message| message.part)
+    {
+        check_header(&header);
+    }
+    let admit = decode::<v1::AdmitRequest>(bytes).map(|message| message.seeds);
+    let release = decode::<v1::ReleaseRequest>(bytes).map(|message| message.seeds);
+    for seed in admit.into_iter().chain(release).flatten() {
+        let sound = seed.contribution_id.len() == 16 && seed.sealed_seed.len() == SEALED_LEN && seed.digest.len() == 32;
+        assert_eq!(tacit_helper::parse_seed(seed).is_some(), sound);
+    }
+    let check_in = decode::<v1::CheckInResponse>(bytes).and_then(|message| message.ticket);
+    for ticket in check_in.into_iter().chain(decode::<v1::SignedTicket>(bytes)) {
+        let sound = ticket.coordinator_signature.len() == 64 && ticket.helper_signature.len() == 64;
+        assert_eq!(tacit_sdk::transport::read_ticket(ticket).is_ok(), sound);
+    }
+    decode::<v1::EnrolRequest>(bytes);
+    decode::<v1::EnrolResponse>(bytes);
+    decode::<v1::CheckInRequest>(bytes);
+    decode::<v1::FetchRequest>(bytes);
+    decode::<v1::FetchResponse>(bytes);
+    decode::<v1::ContributeResponse>(bytes).map(|message| message.outcome());
+    decode::<v1::RoundStatusRequest>(bytes);
+    decode::<v1::RoundStatusResponse>(bytes);
+    decode::<v1::CountersignRequest>(bytes);
+    decode::<v1::CountersignResponse>(bytes);
+    decode::<v1::CountersignHeadRequest>(bytes);
+    decode::<v1::CountersignHeadResponse>(bytes);
+    decode::<v1::AdmitResponse>(bytes);
+    decode::<v1::ReleaseResponse>(bytes);
+    decode::<v1::AbandonRequest>(bytes);
+    decode::<v1::AbandonResponse>(bytes);
+}
+
+fn decode<M: Message + Default + PartialEq + Debug>(bytes: &Bytes) -> Option<M> {
+    let message = M::decode(bytes.clone()).ok()?;
+    let again = M::decode(Bytes::from(message.encode_to_vec()));
+    assert_eq!(again.as_ref(), Ok(&message), "lost in its own encoding");
+    Some(message)
+}
+
+fn check_header(header: &v1::ContributionHeader) {
+    let lengths = [&header.ticket_hash, &header.contribution_id, &header.sealed_seed, &header.digest].map(Bytes::len);
+    let sound = header.scheme_id == 1 && lengths == [32, 16, SEALED_LEN, 32];
+    assert_eq!(tacit_server::service::read_header(header).is_ok(), sound);
+}
