@@ -1,7 +1,11 @@
-//! Developer commands, the same for people and CI: `cargo xtask check`, `cargo xtask test`, `cargo xtask bench`.
+//! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `fuzz`, `mutants`.
 
 #![forbid(unsafe_code)]
 
+mod fuzz;
+mod mutants;
+
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -9,6 +13,10 @@ use clap::Parser;
 
 /// Version of cargo-deny that `check` installs and runs.
 const CARGO_DENY: &str = "0.20.2";
+/// Version of cargo-fuzz that `fuzz` installs and runs.
+const CARGO_FUZZ: &str = "0.13.2";
+/// Version of cargo-mutants that `mutants` installs and runs.
+const CARGO_MUTANTS: &str = "27.1.0";
 
 #[derive(Parser)]
 #[command(about = "Developer commands of Tacit")]
@@ -19,6 +27,15 @@ enum Task {
     Test,
     /// Benchmarks; each prints a reference beside the figure.
     Bench,
+    /// libFuzzer on one target or all, from the committed corpus; needs a C++ compiler, not a nightly toolchain.
+    ///
+    /// What it finds stays under tests/fuzz: new inputs in found/TARGET, inputs that break a promise in artifacts/TARGET.
+    /// Copy those worth keeping into corpus/TARGET, where the test `corpus` of tacit-tests runs them without libFuzzer.
+    Fuzz(fuzz::Options),
+    /// Mutation tests of the privacy arithmetic; writes tests/mutants.md.
+    ///
+    /// Each mutant is one small change of the code that some test of tacit-privacy or tacit-accounting should notice.
+    Mutants(mutants::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -26,24 +43,41 @@ fn main() -> anyhow::Result<()> {
         Task::Check => {
             cargo("fmt --all --check")?;
             cargo("clippy --release --workspace --all-targets --locked -- -D warnings")?;
-            ensure_cargo_deny()?;
+            ensure("deny", CARGO_DENY)?;
             cargo("deny --locked check bans licenses sources")
         }
         Task::Test => cargo("test --release --workspace --locked"),
         Task::Bench => cargo("bench --workspace --locked"),
+        Task::Fuzz(options) => {
+            ensure("fuzz", CARGO_FUZZ)?;
+            fuzz::run(&options)
+        }
+        Task::Mutants(options) => {
+            ensure("mutants", CARGO_MUTANTS)?;
+            mutants::run(&options)
+        }
     }
 }
 
-/// Installs the pinned cargo-deny unless that very version is there.
-fn ensure_cargo_deny() -> anyhow::Result<()> {
-    let found = Command::new("cargo").args(["deny", "--version"]).output();
-    let there = found.is_ok_and(|found| String::from_utf8_lossy(&found.stdout).contains(CARGO_DENY));
-    if there { Ok(()) } else { cargo(&format!("install cargo-deny --version {CARGO_DENY} --locked")) }
+/// Installs a cargo subcommand unless that very version is there.
+fn ensure(name: &str, version: &str) -> anyhow::Result<()> {
+    let found = Command::new("cargo").args([name, "--version"]).output();
+    let there = found.is_ok_and(|found| String::from_utf8_lossy(&found.stdout).contains(version));
+    if there { Ok(()) } else { cargo(&format!("install cargo-{name} --version {version} --locked")) }
+}
+
+/// The repository's root, where every command runs.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 fn cargo(arguments: &str) -> anyhow::Result<()> {
     eprintln!("cargo {arguments}");
-    let status = Command::new("cargo").args(arguments.split(' ')).status().context("cargo does not start")?;
+    let status = Command::new("cargo")
+        .args(arguments.split(' '))
+        .current_dir(root())
+        .status()
+        .context("cargo does not start")?;
     if !status.success() {
         bail!("cargo {arguments}: {status}");
     }

@@ -1,0 +1,99 @@
+//! `cargo xtask mutants`: cargo-mutants over the privacy arithmetic, and the table of what the tests noticed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use crate::{CARGO_MUTANTS, cargo, root};
+
+/// Code in which a wrong sign or bound would be a wrong guarantee, in the order of the table.
+const FILES: [&str; 9] = [
+    "shared/privacy/src/ledger.rs",
+    "shared/privacy/src/clip.rs",
+    "shared/privacy/src/quantise.rs",
+    "shared/privacy/src/mechanism.rs",
+    "shared/privacy/src/convert.rs",
+    "shared/privacy/src/rho.rs",
+    "shared/accounting/src/mechanism.rs",
+    "shared/accounting/src/oracle.rs",
+    "shared/accounting/src/plan.rs",
+];
+/// Outcomes as cargo-mutants names them, in the order of the columns.
+const OUTCOMES: [&str; 4] = ["CaughtMutant", "MissedMutant", "Timeout", "Unviable"];
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only these files, as paths from the root.
+    files: Vec<PathBuf>,
+}
+
+/// What became of the mutants of one file.
+#[derive(Default)]
+struct Row {
+    counts: [usize; OUTCOMES.len()],
+    /// Mutants that no test noticed.
+    survivors: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let all = || FILES.map(PathBuf::from).to_vec();
+    let files = if options.files.is_empty() { all() } else { options.files.clone() };
+    let files: String = files.iter().map(|file| format!(" --file {}", file.display())).collect();
+    let command = format!("mutants --package tacit-privacy --package tacit-accounting{files}");
+    // It fails when a mutant survives, which the table says better; without outcomes it did not run.
+    let outcome = cargo(&command);
+    let path = root().join("target/mutants.out/outcomes.json");
+    let outcomes = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let rows = rows(&serde_json::from_str(&outcomes)?)?;
+    fs::write(root().join("tests/mutants.md"), table(&rows)).context("tests/mutants.md")?;
+    outcome
+}
+
+fn rows(outcomes: &Value) -> anyhow::Result<BTreeMap<String, Row>> {
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for outcome in outcomes["outcomes"].as_array().context("outcomes.json has no outcomes")? {
+        let Some(mutant) = outcome["scenario"].get("Mutant") else { continue };
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("outcomes.json is of another version");
+        let row = rows.entry(text(&mutant["file"])?).or_default();
+        let summary = text(&outcome["summary"])?;
+        let column = OUTCOMES.iter().position(|name| *name == summary).context(summary.clone())?;
+        row.counts[column] += 1;
+        if matches!(summary.as_str(), "MissedMutant" | "Timeout") {
+            row.survivors.push(text(&mutant["name"])?);
+        }
+    }
+    ensure!(!rows.is_empty(), "no mutant was tested");
+    Ok(rows)
+}
+
+fn table(rows: &BTreeMap<String, Row>) -> String {
+    let mut text = format!(
+        "# Mutation tests\n\nMade by `cargo xtask mutants` with cargo-mutants {CARGO_MUTANTS}: each mutant is one small change of \
+         the code, tested with the tests of tacit-privacy and tacit-accounting. Caught: a test failed. Missed: none did. \
+         Timeout: a test did not end. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out and why.\n\n\
+         | file | mutants | caught | missed | timeout | unviable |\n|---|---:|---:|---:|---:|---:|\n"
+    );
+    let mut total = [0; OUTCOMES.len()];
+    for (file, row) in rows {
+        write_row(&mut text, file, &row.counts);
+        total.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
+    }
+    write_row(&mut text, "all", &total);
+    let survivors: Vec<_> = rows.values().flat_map(|row| &row.survivors).collect();
+    if !survivors.is_empty() {
+        text.push_str("\n## Missed or timed out\n\n");
+        survivors.iter().for_each(|name| writeln!(text, "- `{name}`").expect("writing to a string"));
+    }
+    text
+}
+
+fn write_row(text: &mut String, name: &str, [caught, missed, timeout, unviable]: &[usize; OUTCOMES.len()]) {
+    let mutants = caught + missed + timeout + unviable;
+    writeln!(text, "| {name} | {mutants} | {caught} | {missed} | {timeout} | {unviable} |")
+        .expect("writing to a string");
+}
