@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{CARGO_MUTANTS, cargo, root};
 
-/// Code in which a wrong sign or bound would be a wrong guarantee, in the order of the table.
+/// Code in which a wrong sign or bound would be a wrong guarantee.
 const FILES: [&str; 9] = [
     "shared/privacy/src/ledger.rs",
     "shared/privacy/src/clip.rs",

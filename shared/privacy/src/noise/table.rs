@@ -306,7 +306,9 @@ mod tests {
         let draws = u128::from(mechanism.length * mechanism.cohort_max);
         assert_eq!(release_total_variation(&mechanism), NoiseTable::new(&mechanism).total_variation() * draws);
         let helper = NoiseTable::for_variance(mechanism.sigma2, 1);
-        assert_eq!(helper_total_variation(&mechanism), helper.total_variation() * u128::from(mechanism.length));
+        let noisy = Mechanism { helper_noise: true, ..mechanism.clone() };
+        let own = release_total_variation(&noisy) - release_total_variation(&mechanism);
+        assert_eq!(own, helper.total_variation() * u128::from(mechanism.length));
         assert_eq!(helper.total_variation(), 2 * u128::from(helper.reach.unsigned_abs()) + 2);
     }
 
