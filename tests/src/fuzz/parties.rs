@@ -52,14 +52,12 @@ pub(super) fn binding() -> Binding<'static> {
 
 pub(super) fn policy() -> Policy {
     Policy {
-        coordinator_key: COORDINATOR.public(),
-        helper_key: HELPER.public(),
-        rho_release_max: Rho::from_units(1 << 66),
-        rho_lifetime: Rho::MAX,
+        rho_release_max: Rho::saturating_from_units(1 << 66),
         n_min_min: 2,
         n_min_max: 50,
         history_max: 64,
         rounds_max: 8,
+        ..Policy::new(COORDINATOR.public(), HELPER.public(), Rho::MAX, 50)
     }
 }
 
@@ -79,6 +77,7 @@ pub(super) fn mechanism() -> Mechanism {
         sigma2: 5120,
         n_min: 5,
         cohort_max: 100,
+        helper_noise: false,
     }
 }
 
@@ -99,7 +98,12 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             mechanism,
             dishonest_milli: 50,
             dropout_milli: 50,
+            participation_index: round,
+            separation: 1,
             sampler: Charge::SAMPLER.into(),
+            rng: Charge::RNG.into(),
+            table_hash: Digest([14; 32]),
+            build_hash: Digest([15; 32]),
             unit: Charge::UNIT.into(),
             adjacency: Charge::ADJACENCY.into(),
         }
@@ -110,7 +114,7 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             task: TASK.clone(),
             model_out_hash: model(0),
             catalogue_hash: Digest([11; 32]),
-            rho_budget: Rho::from_units(1 << 66),
+            rho_budget: Rho::saturating_from_units(1 << 66),
         }),
         Event::Release(Box::new(Release {
             charge: charge(1),

@@ -225,6 +225,7 @@ fn messages() -> Named {
         model_hash: hash.clone(),
         catalogue_hash: hash.clone(),
         finished: true,
+        rho_counted: Bytes::from_static(&[0; 16]),
     };
     let contribute = |part| v1::ContributeRequest { part: Some(part) }.encode_to_vec();
     vec![

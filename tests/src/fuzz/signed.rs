@@ -34,10 +34,11 @@ pub fn ticket(bytes: &[u8]) {
     }
     let nothing = SignatureBytes([0; 64]);
     let unsigned = SignedTicket { bytes: bytes.to_vec(), coordinator_signature: nothing, helper_signature: nothing };
-    assert_eq!(POLICY.check(&unsigned, LogMark::default(), NOW), Err(TicketRefusal::Signature));
+    assert_eq!(POLICY.check(&unsigned, LogMark::default(), &[], NOW), Err(TicketRefusal::Signature));
 
-    let seen = LogMark { generation: 1, size: 2, model_seq: 1 };
-    if let Ok((ticket, mark)) = POLICY.check(&parties::sign_ticket(bytes), seen, NOW) {
+    let seen = LogMark { generation: 1, size: 2, root: merkle::root(&LEAVES[..2]), model_seq: 1 };
+    let proof = merkle::consistency_proof(&LEAVES, 2).expect("the ledger has two lines");
+    if let Ok((ticket, mark)) = POLICY.check(&parties::sign_ticket(bytes), seen, &proof, NOW) {
         assert_eq!(Ok(&ticket), parsed.as_ref());
         assert!(ticket.mechanism.check().is_ok() && ticket.mechanism.rho() <= POLICY.rho_release_max);
         assert!(mark.generation >= seen.generation && mark.size >= seen.size && mark.model_seq >= seen.model_seq);
@@ -60,7 +61,7 @@ pub fn policy(bytes: &[u8]) {
     let signed = SignedPolicy::new(&policy, &PUBLISHER).expect("a policy can be written");
     assert_eq!(signed.policy.as_bytes(), bytes, "accepted in another spelling");
     assert_eq!(signed.open(&PUBLISHER.public()), Ok(policy.clone()));
-    if let Ok((ticket, _)) = policy.check(&GENUINE, LogMark::default(), NOW) {
+    if let Ok((ticket, _)) = policy.check(&GENUINE, LogMark::default(), &[], NOW) {
         let mechanism = &ticket.mechanism;
         assert!(mechanism.rho() <= policy.rho_release_max && ticket.round.0 <= policy.rounds_max);
         assert!((policy.n_min_min..=policy.n_min_max).contains(&mechanism.n_min));
