@@ -2,7 +2,8 @@
 //!
 //! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed heads, models;
 //! - [`report()`] writes what was verified as a page for people and JSON for programs;
-//! - [`explain()`] says in plain words what one line means for one person.
+//! - [`explain()`] says in plain words what one line means for one person;
+//! - [`canary`] runs the real release pipeline and measures what it gives away.
 //!
 //! Everything that follows from a line's own numbers is computed again here, with the functions the devices use
 //! (`tacit_privacy`). The verifier in `python/verify.py` shares no code with them and must agree to the last unit.
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod canary;
 mod chain;
 mod error;
 mod explain;

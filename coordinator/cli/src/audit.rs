@@ -1,8 +1,9 @@
-//! Checks, reports on and explains an exported release ledger.
+//! Checks, reports on and explains an exported release ledger; audits the release pipeline itself.
 
 use std::path::PathBuf;
 
 use crate::Folder;
+use crate::canary;
 use crate::failure::Failure;
 
 /// Subcommands.
@@ -28,6 +29,12 @@ pub(crate) enum Command {
         /// Line number, from 0.
         seq: u64,
     },
+    /// Run the real release pipeline on canaries; exit 0 when all checks pass, 1 when one fails.
+    ///
+    /// Prints what an adversary could measure, a lower bound and never a guarantee, beside the certified epsilon. The noise
+    /// is the operating system's, so figures differ from run to run.
+    #[command(after_help = "Example: tacit audit canary --epsilon 3 --releases 4 --json")]
+    Canary(canary::Options),
 }
 
 pub(crate) fn run(command: &Command) -> Result<(), Failure> {
@@ -42,6 +49,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             println!("{}", html.display());
         }
         Command::Explain { dir, seq } => println!("{}", tacit_audit::explain(dir, *seq)?),
+        Command::Canary(options) => canary::audit(options)?,
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod canary;
 mod daemon;
 mod demo;
 mod device;
@@ -40,7 +41,7 @@ enum Command {
     /// Run one device, or several in one process, each with its own identity and store.
     #[command(after_help = "Example: tacit device --config device.toml --devices 100")]
     Device(device::Options),
-    /// Check, report on and explain an exported release ledger.
+    /// Check, report on and explain an exported release ledger; audit the release pipeline.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Make keys, certificates, policies and enrolment tokens.

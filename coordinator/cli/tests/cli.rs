@@ -16,6 +16,7 @@ fn every_subcommand_has_help_with_an_example() {
         &["audit", "verify"],
         &["audit", "report"],
         &["audit", "explain"],
+        &["audit", "canary"],
         &["pki", "init"],
         &["pki", "policy"],
         &["pki", "tokens"],
@@ -38,6 +39,9 @@ fn bad_options_exit_with_2_and_one_line() {
         (vec!["demo", "--rounds", "0", "--keep", kept], "--rounds must be from 1 to 64"),
         (vec!["demo", "--users", "2", "--keep", kept], "users are too few"),
         (vec!["demo", "--data", "no-such-folder", "--keep", kept], "no-such-folder"),
+        (vec!["audit", "canary", "--delta", "1"], "--delta: delta must be"),
+        (vec!["audit", "canary", "--devices", "10"], "--devices must be at least 64"),
+        (vec!["audit", "canary", "--epsilon", "1e-9"], "no release can be made"),
         (vec!["coordinator", "--config", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
     ] {
         let output = tacit(&arguments);
@@ -46,6 +50,18 @@ fn bad_options_exit_with_2_and_one_line() {
         assert!(error.contains(expected) && error.lines().count() == 1, "{arguments:?}: {error}");
         assert!(!std::path::Path::new(kept).exists(), "{arguments:?} wrote something");
     }
+}
+
+#[test]
+fn the_canary_audit_passes_and_prints_one_object() {
+    // A sound pipeline fails with probability below 2e-7.
+    let output = tacit(&["audit", "canary", "--devices", "64", "--length", "256", "--releases", "2", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let audit: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let epsilon = |path: &str| audit.pointer(path).and_then(serde_json::Value::as_f64).unwrap();
+    assert!(epsilon("/certified_epsilon") <= 3.0 && epsilon("/delta") == 1e-5);
+    assert!(epsilon("/one_shot/epsilon_estimate") >= 0.0 && epsilon("/one_run/confidence") == 0.95);
+    assert!(audit["checks"].as_array().unwrap().len() > 10 && audit["passed"] == true);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! One audit under way: who contributes to which round, with what auditor's randomness.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use rand_distr::{Distribution, StandardNormal};
+use tacit_types::{ItemGradient, RoundId, TaskId};
+
+use super::pipeline::{Contribution, Pipeline, PipelineError, Request};
+use super::setting::Setting;
+
+pub(super) struct Session<'a> {
+    pub(super) setting: &'a Setting,
+    /// The auditor's choices: directions and coin flips. The pipeline never sees it.
+    pub(super) rng: ChaCha20Rng,
+    pipeline: &'a mut dyn Pipeline,
+    contributed: &'a mut dyn FnMut(),
+    round: u32,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(setting: &'a Setting, pipeline: &'a mut dyn Pipeline, contributed: &'a mut dyn FnMut()) -> Self {
+        let rng = ChaCha20Rng::seed_from_u64(setting.settings.seed);
+        Self { setting, rng, pipeline, contributed, round: 0 }
+    }
+
+    /// Starts the next round.
+    pub(super) fn next_round(&mut self) -> Request {
+        self.round += 1;
+        Request {
+            task: TaskId::new("canary-audit").expect("a name of lower-case letters and '-'"),
+            round: RoundId(self.round),
+            mechanism: self.setting.mechanism.clone(),
+        }
+    }
+
+    /// One device's contribution.
+    pub(super) fn contribute(
+        &mut self,
+        request: &Request,
+        device: u32,
+        vector: Vec<f32>,
+    ) -> Result<Contribution, PipelineError> {
+        let contribution = self.pipeline.contribute(request, device, ItemGradient::new(vector))?;
+        (self.contributed)();
+        Ok(contribution)
+    }
+
+    /// The vector of a device that has nothing to say.
+    pub(super) fn zero(&self) -> Vec<f32> {
+        vec![0.0; self.setting.settings.length as usize]
+    }
+
+    /// A uniformly random direction: a vector of norm 1 up to rounding.
+    #[allow(clippy::cast_possible_truncation, reason = "vectors are f32; what is lost is rounding")]
+    pub(super) fn direction(&mut self) -> Vec<f32> {
+        let normal: Vec<f64> =
+            (0..self.setting.settings.length).map(|_| StandardNormal.sample(&mut self.rng)).collect();
+        let norm = normal.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        normal.iter().map(|x| (x / norm) as f32).collect()
+    }
+}
+
+/// Inner product of a direction with an opened sum, in grid steps.
+pub(super) fn along<T: Copy + Into<f64>>(direction: &[f32], opened: &[T]) -> f64 {
+    direction.iter().zip(opened).map(|(&x, &y)| f64::from(x) * y.into()).sum()
+}
