@@ -1,11 +1,12 @@
 //! `tacit audit canary`: measures what the release pipeline of this very build gives away.
 
+use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tacit_audit::canary::{Audit, Devices, Setting, SettingError, Settings, run};
+use tacit_audit::canary::{Audit, Devices, Prepared, SettingError, Settings, run};
 use tacit_types::{Delta, Epsilon};
 
 use crate::failure::Failure;
@@ -41,11 +42,14 @@ pub(crate) struct Options {
 
 /// Runs the audit; fails with exit code 1 when a check does.
 pub(crate) fn audit(options: &Options) -> Result<(), Failure> {
-    let setting = Setting::new(settings(options)?).map_err(bad_setting)?;
-    let bar = progress_bar(setting.contributions());
-    let audit = run(&setting, &mut Devices::default(), &mut || bar.inc(1));
+    let prepared = Prepared::new(settings(options)?).map_err(bad_setting)?;
+    let bar = progress_bar(prepared.contributions());
+    let audit = run(&prepared, &mut Devices::default(), &mut || bar.inc(1));
     bar.finish_and_clear();
-    report(&audit?, options.json)
+    let audit = audit?;
+    let text = if options.json { serde_json::to_string(&audit)? + "\n" } else { audit.to_string() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    verdict(&audit)
 }
 
 fn settings(options: &Options) -> Result<Settings, Failure> {
@@ -72,12 +76,8 @@ fn bad_setting(error: SettingError) -> Failure {
     }
 }
 
-fn report(audit: &Audit, json: bool) -> Result<(), Failure> {
-    if json {
-        println!("{}", serde_json::to_string(audit)?);
-    } else {
-        print!("{audit}");
-    }
+/// A failure that names the checks that failed.
+fn verdict(audit: &Audit) -> Result<(), Failure> {
     match audit.failures().as_slice() {
         [] => Ok(()),
         failed => Err(anyhow::anyhow!("the release pipeline failed the audit: {}", failed.join("; ")).into()),
@@ -102,16 +102,16 @@ mod tests {
         let small = Settings {
             epsilon: Epsilon::new(3.0).unwrap(),
             delta: Delta::new(1e-5).unwrap(),
-            devices: 64,
-            length: 64,
-            canaries: 64,
+            devices: 128,
+            length: 256,
+            canaries: 128,
             releases: 2,
             seed: 1,
         };
-        let mut audit = run(&Setting::new(small).unwrap(), &mut Devices::default(), &mut || ()).unwrap();
-        assert!(report(&audit, true).is_ok());
+        let mut audit = run(&Prepared::new(small).unwrap(), &mut Devices::default(), &mut || ()).unwrap();
+        assert!(verdict(&audit).is_ok());
         audit.checks[0].passed = false;
-        let failure = report(&audit, true).unwrap_err();
+        let failure = verdict(&audit).unwrap_err();
         assert_eq!(
             (failure.code(), failure.to_string()),
             (1, "the release pipeline failed the audit: share variance".into())

@@ -40,7 +40,7 @@ fn bad_options_exit_with_2_and_one_line() {
         (vec!["demo", "--users", "2", "--keep", kept], "users are too few"),
         (vec!["demo", "--data", "no-such-folder", "--keep", kept], "no-such-folder"),
         (vec!["audit", "canary", "--delta", "1"], "--delta: delta must be"),
-        (vec!["audit", "canary", "--devices", "10"], "--devices must be at least 64"),
+        (vec!["audit", "canary", "--devices", "10"], "--devices must be at least 128"),
         (vec!["audit", "canary", "--epsilon", "1e-9"], "no release can be made"),
         (vec!["coordinator", "--config", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
     ] {
@@ -55,7 +55,7 @@ fn bad_options_exit_with_2_and_one_line() {
 #[test]
 fn the_canary_audit_passes_and_prints_one_object() {
     // A sound pipeline fails with probability below 2e-7.
-    let output = tacit(&["audit", "canary", "--devices", "64", "--length", "256", "--releases", "2", "--json"]);
+    let output = tacit(&["audit", "canary", "--devices", "128", "--length", "256", "--releases", "2", "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let audit: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let epsilon = |path: &str| audit.pointer(path).and_then(serde_json::Value::as_f64).unwrap();

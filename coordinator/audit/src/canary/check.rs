@@ -14,7 +14,7 @@ pub struct Check {
     pub low: f64,
     /// Largest accepted value.
     pub high: f64,
-    /// What was measured.
+    /// What was measured; null in JSON when it is no number.
     pub measured: f64,
     /// Whether it lies in the range; a number that is none does not.
     pub passed: bool,

@@ -37,10 +37,10 @@ pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineErr
 
 /// Zero against one unit: the neighbouring inputs of the certificate. The mean moves by the unit and the noise stays.
 fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
-    let (request, std) = (session.next_round(), session.setting.share_std());
+    let (request, std) = (session.next_round(), session.prepared.share_std());
     let steps = request.mechanism.steps;
     let (mut moved, mut squares, mut count) = (Moved::default(), 0.0, 0u64);
-    for device in 0..session.setting.settings.devices {
+    for device in 0..session.prepared.settings.devices {
         let at = device as usize % request.mechanism.length as usize;
         let contribution = send_along(session, &request, device, at, 1.0)?;
         let share = Sum::open_one(&request, &contribution)?;
@@ -56,7 +56,7 @@ fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
         Check::new(
             "neighbour mean",
             "shift by a vector of 1 clip, in clips",
-            (1.0 - slack, session.setting.norm_max() + slack),
+            (1.0 - slack, session.prepared.norm_max() + slack),
             moved.mean(),
         ),
         Check::new(
@@ -70,11 +70,11 @@ fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
 
 /// Vectors of a hundred times the clipping norm or more, on one number and spread over all.
 fn excess(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
-    let (request, std) = (session.next_round(), session.setting.share_std());
+    let (request, std) = (session.next_round(), session.prepared.share_std());
     let norm = 100.0 * std.max(1.0);
     let steps = f64::from(request.mechanism.steps);
     let (mut narrow, mut wide) = (Moved::default(), Moved::default());
-    for device in 0..session.setting.settings.devices {
+    for device in 0..session.prepared.settings.devices {
         let (moved, pulled) = if device % 2 == 0 {
             let at = device as usize % request.mechanism.length as usize;
             let contribution = send_along(session, &request, device, at, norm)?;
@@ -88,15 +88,18 @@ fn excess(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
         moved.total += pulled / steps;
         moved.count += 1;
     }
-    let at_most = |moved: &Moved| (f64::NEG_INFINITY, session.setting.norm_max() + moved.slack(std));
+    let within = |moved: &Moved| {
+        let reach = session.prepared.norm_max() + moved.slack(std);
+        (-reach, reach)
+    };
     Ok(vec![
         Check::new(
             "norm boundary, narrow",
             "pull of 100 clips on one number, in clips",
-            at_most(&narrow),
+            within(&narrow),
             narrow.mean(),
         ),
-        Check::new("norm boundary, wide", "pull of 100 clips on all numbers, in clips", at_most(&wide), wide.mean()),
+        Check::new("norm boundary, wide", "pull of 100 clips on all numbers, in clips", within(&wide), wide.mean()),
     ])
 }
 

@@ -4,10 +4,10 @@
 //! Each sum holds exactly `n_min` honest shares, the fewest the certificate counts on.
 //!
 //! - [`pipeline`] the seam: what makes a contribution, and the real one;
-//! - [`noise`] releases of nothing: is the noise there, in full, fresh for every device and round, and masked on the wire;
-//! - [`influence`] releases of too much: how far can one device move the sum, and can it release twice;
-//! - [`scores`] canaries behind coin flips, read by [`one_shot`] (an estimate) and [`one_run`] (a bound at 95 %);
-//! - [`setting`] what to run and which mechanism that is; [`stats`] the few distributions all of this needs.
+//! - `noise` releases of nothing: is the noise there, in full, fresh for every device and round, and masked on the wire;
+//! - `influence` releases of too much: how far can one device move the sum, and can it release twice;
+//! - `scores` canaries behind coin flips, read by `one_shot` (an estimate) and `one_run` (a bound at 95 %);
+//! - `settings` what to run and which mechanism that is; `stats` the few distributions all of this needs.
 //!
 //! Invariant: nothing here can change what the pipeline does. The auditor's seed picks directions and coin flips only; noise
 //! comes from the operating system, so figures differ from run to run. A run that finds nothing proves nothing: what is
@@ -21,7 +21,7 @@ mod one_shot;
 pub mod pipeline;
 mod scores;
 mod session;
-pub mod setting;
+mod settings;
 mod stats;
 mod text;
 
@@ -32,7 +32,7 @@ pub use check::Check;
 pub use one_run::OneRun;
 pub use one_shot::OneShot;
 pub use pipeline::{Devices, Pipeline, PipelineError};
-pub use setting::{Setting, SettingError, Settings};
+pub use settings::{Prepared, SettingError, Settings};
 
 use session::Session;
 
@@ -73,29 +73,29 @@ impl Audit {
     }
 }
 
-/// Audits `pipeline`; `contributed` is called after each of [`Setting::contributions`] contributions.
+/// Audits `pipeline`; `contributed` is called after each of [`Prepared::contributions`] contributions.
 ///
 /// # Errors
 /// [`PipelineError`] when a contribution cannot be made, which is not a finding but the end of the audit.
 pub fn run(
-    setting: &Setting,
+    prepared: &Prepared,
     pipeline: &mut dyn Pipeline,
     contributed: &mut dyn FnMut(),
 ) -> Result<Audit, PipelineError> {
-    let certified = setting.certified_epsilon();
-    let mut session = Session::new(setting, pipeline, contributed);
+    let certified = prepared.certified_epsilon();
+    let mut session = Session::new(prepared, pipeline, contributed);
     let mut checks = noise::audit(&mut session)?;
     checks.extend(influence::audit(&mut session)?);
     let scores = scores::collect(&mut session)?;
-    let one_shot = OneShot::of(&scores, setting.shift(), setting.delta());
-    let one_run = OneRun::of(&scores, setting.delta());
-    checks.push(one_shot.check(certified, setting.delta()));
-    checks.push(one_run.check(setting.shift()));
+    let one_shot = OneShot::of(&scores, prepared.shift(), prepared.delta());
+    let one_run = OneRun::of(&scores, prepared.delta());
+    checks.push(one_shot.check(certified, prepared.delta()));
+    checks.push(one_run::check(&scores, prepared.settings.length, prepared.shift()));
     Ok(Audit {
-        settings: setting.settings.clone(),
-        mechanism: setting.mechanism.clone(),
+        settings: prepared.settings.clone(),
+        mechanism: prepared.mechanism.clone(),
         certified_epsilon: certified,
-        delta: setting.delta().get(),
+        delta: prepared.delta().get(),
         conversion: convert::CONVERSION,
         one_shot,
         one_run,

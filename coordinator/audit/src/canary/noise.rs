@@ -47,7 +47,7 @@ struct Observed {
 /// Releases nothing, `releases` times, and holds the noise against the certificate.
 pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
     let observed = observe(session)?;
-    let mechanism = &session.setting.mechanism;
+    let mechanism = &session.prepared.mechanism;
     let sum_variance = mechanism.sigma2 as f64;
     let share_variance = sum_variance / f64::from(mechanism.n_min);
     let Observed { shares, sums, rounds, neighbours, .. } = &observed;
@@ -76,7 +76,7 @@ pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineErr
             correlation_range(neighbours.count, FALSE_ALARM),
             neighbours.over(share_variance),
         ),
-        // Two fresh shares of 64 numbers or more are equal with probability below 10^-64.
+        // Two fresh shares of 256 numbers or more are equal with probability below 10^-200.
         Check::new(
             "fresh noise",
             "shares that repeat an earlier share",
@@ -103,7 +103,7 @@ fn observe(session: &mut Session<'_>) -> Result<Observed, PipelineError> {
         bytes: [0; 256],
     };
     let mut before: Vec<Vec<i32>> = Vec::new();
-    for _ in 0..session.setting.settings.releases {
+    for _ in 0..session.prepared.settings.releases {
         before = observed.release(session, &before)?;
     }
     Ok(observed)
@@ -115,7 +115,7 @@ impl Observed {
         let request = session.next_round();
         let mut sum = Sum::new(&request);
         let mut shares: Vec<Vec<i32>> = Vec::new();
-        for device in 0..session.setting.settings.devices {
+        for device in 0..session.prepared.settings.devices {
             let contribution = session.contribute(&request, device, session.zero())?;
             contribution.masked.iter().for_each(|&byte| self.bytes[usize::from(byte)] += 1);
             sum.add(&contribution)?;

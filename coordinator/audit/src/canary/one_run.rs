@@ -5,7 +5,7 @@ use serde::Serialize;
 use tacit_types::Delta;
 
 use super::scores::Scores;
-use super::stats::{binomial, bisect, normal_cdf};
+use super::stats::{binomial, binomial_max, bisect, normal_cdf, variance_range};
 use super::{Check, FALSE_ALARM};
 
 /// Confidence of the bound.
@@ -50,22 +50,26 @@ impl OneRun {
             attempts.iter().map(bounded).max_by(|left, right| left.0.total_cmp(&right.0)).unwrap_or((0.0, 0, 0));
         Self { canaries, guesses, correct, epsilon_lower_bound, confidence: CONFIDENCE, attempts }
     }
+}
 
-    /// Fails when more coins are guessed right than noise as certified lets anybody guess, where `shift` is a canary's in
-    /// standard deviations. (The bound itself cannot be so sure: its theorem leaves 2 m delta to chance.)
-    ///
-    /// The best guess of one coin is right with probability Phi(shift/2). Given the scores, right guesses are independent,
-    /// and so are their probabilities, which lie between 1/2 and 1: Hoeffding's inequality once for each.
-    pub(super) fn check(&self, shift: f64) -> Check {
-        let slack = 1.5 * ((2.0 / FALSE_ALARM).ln() / (2.0 * f64::from(self.canaries))).sqrt();
-        let (guesses, correct) = self.attempts[0];
-        Check::new(
-            "one-run canaries",
-            "share of all coins guessed right",
-            (0.0, normal_cdf(shift / 2.0) + slack),
-            f64::from(correct) / f64::from(guesses.max(1)),
-        )
-    }
+/// Fails when more coins are guessed right than noise as certified lets anybody guess, `shift` being what one canary moves the
+/// sum, in standard deviations. (The bound itself cannot be that sure: its theorem leaves 2 m delta to chance.)
+///
+/// Every coin is guessed, from the canary alone: heads when the score is nearer to a unit than to nothing, the best guess
+/// there is, right with probability Phi(shift/2). Directions are random and independent of the noise, so right guesses are
+/// binomial given the length of the noise vector, which is as certified up to `variance_range`.
+pub(super) fn check(scores: &Scores, length: u32, shift: f64) -> Check {
+    let (shortest, _) = variance_range(u64::from(length), FALSE_ALARM / 2.0);
+    let probability = normal_cdf(shift / (2.0 * shortest.max(f64::MIN_POSITIVE).sqrt()));
+    let coins = u32::try_from(scores.canaries.len()).unwrap_or(u32::MAX);
+    let right = scores.canaries.iter().filter(|score| score.heads == (score.alone > scores.unit / 2.0)).count();
+    let share = |wins: f64| wins / f64::from(coins);
+    Check::new(
+        "one-run canaries",
+        "share of all coins guessed right",
+        (0.0, share(f64::from(binomial_max(coins, probability, FALSE_ALARM / 2.0)))),
+        share(right as f64),
+    )
 }
 
 /// Guesses heads for the `count`/2 best scores and tails for as many of the worst; gives guesses and right guesses.

@@ -79,7 +79,7 @@ mod tests {
         let canaries = quantiles.iter().map(canary).collect();
         let unused = quantiles.iter().map(|z| 64.0 * z).collect();
         let delta = Delta::new(1e-5).unwrap();
-        let estimate = OneShot::of(&Scores { canaries, unused }, 1.0, delta);
+        let estimate = OneShot::of(&Scores { unit: 64.0, canaries, unused }, 1.0, delta);
         assert!((estimate.epsilon_estimate - 4.3771).abs() < 0.02, "{estimate:?}");
         assert!((estimate.epsilon_expected - 4.3771).abs() < 1e-4);
         assert!(estimate.interval.0 < 4.3771 && 4.3771 < estimate.interval.1);

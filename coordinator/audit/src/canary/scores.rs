@@ -14,6 +14,8 @@ const UNUSED: usize = 1024;
 
 /// Inner products with the sum of all releases, in grid steps.
 pub(super) struct Scores {
+    /// What a canary in the sum adds to its own.
+    pub(super) unit: f64,
     /// One a canary.
     pub(super) canaries: Vec<Score>,
     /// Directions nobody had, with a sum from which every canary is taken out.
@@ -33,19 +35,19 @@ pub(super) struct Score {
 
 /// Runs the releases and scores every canary and unused direction.
 pub(super) fn collect(session: &mut Session<'_>) -> Result<Scores, PipelineError> {
-    let canaries: Vec<(Vec<f32>, bool)> = (0..session.setting.settings.canaries)
+    let canaries: Vec<(Vec<f32>, bool)> = (0..session.prepared.settings.canaries)
         .map(|_| {
             let heads = session.rng.next_u32() & 1 == 1;
             (session.direction(), heads)
         })
         .collect();
-    let mut total = vec![0f64; session.setting.settings.length as usize];
-    for _ in 0..session.setting.settings.releases {
+    let mut total = vec![0f64; session.prepared.settings.length as usize];
+    for _ in 0..session.prepared.settings.releases {
         let sum = release(session, &canaries)?;
         total.iter_mut().zip(sum).for_each(|(total, value)| *total += f64::from(value));
     }
 
-    let unit = f64::from(session.setting.settings.releases) * f64::from(session.setting.mechanism.steps);
+    let unit = f64::from(session.prepared.settings.releases) * f64::from(session.prepared.mechanism.steps);
     let mut rest = total.clone();
     for (direction, _) in canaries.iter().filter(|(_, heads)| *heads) {
         rest.iter_mut().zip(direction).for_each(|(rest, &x)| *rest -= unit * f64::from(x));
@@ -56,13 +58,13 @@ pub(super) fn collect(session: &mut Session<'_>) -> Result<Scores, PipelineError
         alone: along(direction, &rest) + if *heads { unit } else { 0.0 },
     };
     let canaries = canaries.iter().map(score).collect();
-    Ok(Scores { canaries, unused: (0..UNUSED).map(|_| along(&session.direction(), &rest)).collect() })
+    Ok(Scores { unit, canaries, unused: (0..UNUSED).map(|_| along(&session.direction(), &rest)).collect() })
 }
 
 fn release(session: &mut Session<'_>, canaries: &[(Vec<f32>, bool)]) -> Result<Vec<i32>, PipelineError> {
     let request = session.next_round();
     let mut sum = Sum::new(&request);
-    for device in 0..session.setting.settings.devices {
+    for device in 0..session.prepared.settings.devices {
         let vector = match canaries.get(device as usize) {
             Some((direction, true)) => direction.clone(),
             _ => session.zero(),

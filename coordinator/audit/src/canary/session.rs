@@ -6,10 +6,10 @@ use rand_distr::{Distribution, StandardNormal};
 use tacit_types::{ItemGradient, RoundId, TaskId};
 
 use super::pipeline::{Contribution, Pipeline, PipelineError, Request};
-use super::setting::Setting;
+use super::settings::Prepared;
 
 pub(super) struct Session<'a> {
-    pub(super) setting: &'a Setting,
+    pub(super) prepared: &'a Prepared,
     /// The auditor's choices: directions and coin flips. The pipeline never sees it.
     pub(super) rng: ChaCha20Rng,
     pipeline: &'a mut dyn Pipeline,
@@ -18,9 +18,13 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(setting: &'a Setting, pipeline: &'a mut dyn Pipeline, contributed: &'a mut dyn FnMut()) -> Self {
-        let rng = ChaCha20Rng::seed_from_u64(setting.settings.seed);
-        Self { setting, rng, pipeline, contributed, round: 0 }
+    pub(super) fn new(
+        prepared: &'a Prepared,
+        pipeline: &'a mut dyn Pipeline,
+        contributed: &'a mut dyn FnMut(),
+    ) -> Self {
+        let rng = ChaCha20Rng::seed_from_u64(prepared.settings.seed);
+        Self { prepared, rng, pipeline, contributed, round: 0 }
     }
 
     /// Starts the next round.
@@ -29,7 +33,7 @@ impl<'a> Session<'a> {
         Request {
             task: TaskId::new("canary-audit").expect("a name of lower-case letters and '-'"),
             round: RoundId(self.round),
-            mechanism: self.setting.mechanism.clone(),
+            mechanism: self.prepared.mechanism.clone(),
         }
     }
 
@@ -47,14 +51,14 @@ impl<'a> Session<'a> {
 
     /// The vector of a device that has nothing to say.
     pub(super) fn zero(&self) -> Vec<f32> {
-        vec![0.0; self.setting.settings.length as usize]
+        vec![0.0; self.prepared.settings.length as usize]
     }
 
     /// A uniformly random direction: a vector of norm 1 up to rounding.
     #[allow(clippy::cast_possible_truncation, reason = "vectors are f32; what is lost is rounding")]
     pub(super) fn direction(&mut self) -> Vec<f32> {
         let normal: Vec<f64> =
-            (0..self.setting.settings.length).map(|_| StandardNormal.sample(&mut self.rng)).collect();
+            (0..self.prepared.settings.length).map(|_| StandardNormal.sample(&mut self.rng)).collect();
         let norm = normal.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
         normal.iter().map(|x| (x / norm) as f32).collect()
     }

@@ -69,6 +69,20 @@ pub(super) fn binomial(trials: u32, wins: u32, log_odds: f64) -> f64 {
     (choices + f64::from(wins) * ln_success + f64::from(trials - wins) * ln_failure).exp()
 }
 
+/// Number of wins that a binomial passes with probability at most `alarm`.
+pub(super) fn binomial_max(trials: u32, success: f64, alarm: f64) -> u32 {
+    let success = success.min(1.0 - f64::EPSILON);
+    let log_odds = (success / (1.0 - success)).ln();
+    let mut above = 0.0;
+    (0..=trials)
+        .rev()
+        .find(|&wins| {
+            above += binomial(trials, wins, log_odds);
+            above > alarm
+        })
+        .unwrap_or(trials)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +106,8 @@ mod tests {
         close(binomial(4, 4, 3f64.ln()), 0.75f64.powi(4), 1e-12);
         let total: f64 = (0..=500).map(|wins| binomial(500, wins, 0.7)).sum();
         close(total, 1.0, 1e-10);
+        // scipy.stats.binom.isf(1e-8, 1000, 0.6) = 686; success for certain allows every win.
+        assert_eq!((binomial_max(1000, 0.6, 1e-8), binomial_max(10, 1.0, 1e-8)), (686, 10));
     }
 
     #[test]

@@ -13,7 +13,7 @@ impl fmt::Display for Audit {
             settings.releases, settings.length, settings.devices
         )?;
         figures(f, self)?;
-        writeln!(f, "\n{:<23}{:<48}{:>18}{:>10}  verdict", "check", "what", "expected", "measured")?;
+        writeln!(f, "\n{:<23}{:<48}{:>20}{:>10}  verdict", "check", "what", "expected", "measured")?;
         self.checks.iter().try_for_each(|check| line(f, check))?;
         writeln!(
             f,
@@ -65,12 +65,14 @@ fn line(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
         format!("at most {}", figure(check.high))
     };
     let verdict = if check.passed { "ok" } else { "FAILED" };
-    writeln!(f, "{:<23}{:<48}{:>18}{:>10}  {verdict}", check.name, check.what, expected, figure(check.measured))
+    writeln!(f, "{:<23}{:<48}{:>20}{:>10}  {verdict}", check.name, check.what, expected, figure(check.measured))
 }
 
 /// Whole numbers as they are, large ones with one decimal, others with four.
 fn figure(value: f64) -> String {
-    if value == value.trunc() && value.abs() < 1e9 {
+    if value.abs() < 5e-5 {
+        "0".into()
+    } else if value == value.trunc() && value.abs() < 1e9 {
         format!("{value:.0}")
     } else if value.abs() >= 100.0 {
         format!("{value:.1}")

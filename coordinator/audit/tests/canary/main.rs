@@ -8,7 +8,7 @@
 mod planted;
 
 use planted::{Bug, Planted};
-use tacit_audit::canary::{Audit, Devices, Pipeline, Setting, Settings, run};
+use tacit_audit::canary::{Audit, Devices, Pipeline, Prepared, Settings, run};
 use tacit_types::{Delta, Epsilon};
 
 /// Small enough for a second, large enough that every planted bug is far outside its range.
@@ -25,10 +25,10 @@ fn settings() -> Settings {
 }
 
 fn audit(settings: Settings, pipeline: &mut dyn Pipeline) -> Audit {
-    let setting = Setting::new(settings).unwrap();
+    let prepared = Prepared::new(settings).unwrap();
     let mut contributed = 0;
-    let audit = run(&setting, pipeline, &mut || contributed += 1).unwrap();
-    assert!(contributed >= setting.contributions());
+    let audit = run(&prepared, pipeline, &mut || contributed += 1).unwrap();
+    assert!(contributed >= prepared.contributions());
     println!("{audit}");
     audit
 }

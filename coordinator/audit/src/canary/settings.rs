@@ -40,11 +40,11 @@ impl Settings {
 
     fn check(&self) -> Result<(), SettingError> {
         let range = |field, expected, ok| if ok { Ok(()) } else { Err(SettingError::OutOfRange { field, expected }) };
-        range("devices", "at least 64", self.devices >= 64)?;
-        range("length", "at least 64", self.length >= 64)?;
+        range("devices", "at least 128", self.devices >= 128)?;
+        range("length", "at least 256", self.length >= 256)?;
         let numbers = u64::from(self.devices) * u64::from(self.length);
         range("devices", "at most 33554432 / length", numbers <= NUMBERS_MAX)?;
-        range("canaries", "from 64 to the number of devices", (64..=self.devices).contains(&self.canaries))?;
+        range("canaries", "from 128 to the number of devices", (128..=self.devices).contains(&self.canaries))?;
         range("releases", "from 2 to 64", (2..=64).contains(&self.releases))
     }
 }
@@ -68,12 +68,12 @@ pub enum SettingError {
 
 /// Settings that were found sound, with their mechanism.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub struct Prepared {
     pub(super) settings: Settings,
     pub(super) mechanism: Mechanism,
 }
 
-impl Setting {
+impl Prepared {
     /// Finds the mechanism of one release, `releases` of which cost at most `epsilon` at `delta`.
     ///
     /// # Errors
@@ -84,11 +84,11 @@ impl Setting {
         let mut allowance = 0;
         loop {
             let mechanism = mechanism(&settings, allowance)?;
-            let setting = Self { settings: settings.clone(), mechanism };
-            if setting.total_variation() <= allowance {
-                return Ok(setting);
+            let prepared = Self { settings: settings.clone(), mechanism };
+            if prepared.total_variation() <= allowance {
+                return Ok(prepared);
             }
-            allowance = setting.total_variation().saturating_mul(2);
+            allowance = prepared.total_variation().saturating_mul(2);
         }
     }
 
@@ -143,16 +143,16 @@ fn mechanism(settings: &Settings, allowance: u128) -> Result<Mechanism, SettingE
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
-    pub(in crate::canary) fn settings() -> Settings {
+    fn settings() -> Settings {
         Settings {
             epsilon: Epsilon::new(3.0).unwrap(),
             delta: Delta::new(1e-5).unwrap(),
-            devices: 64,
-            length: 64,
-            canaries: 64,
+            devices: 128,
+            length: 256,
+            canaries: 128,
             releases: 2,
             seed: 1,
         }
@@ -162,10 +162,10 @@ pub(super) mod tests {
     fn the_certified_epsilon_is_the_requested_one_or_just_below() {
         for epsilon in [0.1, 1.0, 3.0, 10.0] {
             let epsilon = Epsilon::new(epsilon).unwrap();
-            let setting = Setting::new(Settings { epsilon, ..settings() }).unwrap();
-            let certified = setting.certified_epsilon();
+            let prepared = Prepared::new(Settings { epsilon, ..settings() }).unwrap();
+            let certified = prepared.certified_epsilon();
             assert!(certified <= epsilon.get() && certified > 0.99 * epsilon.get(), "{certified}");
-            assert!(setting.mechanism.cohort_max > setting.mechanism.n_min);
+            assert!(prepared.mechanism.cohort_max > prepared.mechanism.n_min);
         }
     }
 
@@ -173,16 +173,16 @@ pub(super) mod tests {
     fn numbers_out_of_range_are_named() {
         type Change = fn(&mut Settings);
         let cases: [(Change, &str); 5] = [
-            (|s| s.devices = 63, "devices must be at least 64"),
-            (|s| s.length = 0, "length must be at least 64"),
+            (|s| s.devices = 127, "devices must be at least 128"),
+            (|s| s.length = 0, "length must be at least 256"),
             (|s| (s.devices, s.length) = (1 << 16, 1 << 10), "devices must be at most 33554432 / length"),
-            (|s| s.canaries = 65, "canaries must be from 64 to the number of devices"),
+            (|s| s.canaries = 129, "canaries must be from 128 to the number of devices"),
             (|s| s.releases = 1, "releases must be from 2 to 64"),
         ];
         for (change, expected) in cases {
             let mut settings = settings();
             change(&mut settings);
-            assert_eq!(Setting::new(settings).unwrap_err().to_string(), expected);
+            assert_eq!(Prepared::new(settings).unwrap_err().to_string(), expected);
         }
     }
 }
