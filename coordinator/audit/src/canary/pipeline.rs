@@ -1,6 +1,6 @@
 //! The seam of the audit: what turns a device's vector into a contribution, and the code that really does.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 
 use rand::TryRng;
@@ -12,7 +12,7 @@ use tacit_privacy::{
 };
 use tacit_round::mask::{PartialSum, mask};
 use tacit_round::seal::MaskSeed;
-use tacit_types::{ContributionId, ItemGradient, RoundId, TaskId};
+use tacit_types::{ContributionId, ItemGradient, RoundId, TaskId, Timestamp};
 
 /// What every device of one round is asked for.
 #[derive(Clone, Debug)]
@@ -85,10 +85,10 @@ impl Pipeline for Devices {
             _ => self.table.insert(NoiseTable::new(mechanism)),
         };
         let ledger = self.ledgers.entry(device).or_default();
-        let budget = DeviceBudget { rho_release_max: mechanism.rho(), rho_lifetime: Rho::MAX };
+        let budget = DeviceBudget { rho_release_max: mechanism.rho(), ..DeviceBudget::lifetime(Rho::MAX) };
         // No ticket exists; the permit is bound to the round's name instead.
         let ticket = canonical::digest(&request.round.0.to_le_bytes());
-        let permit = spend(ledger, budget, &request.task, request.round, ticket, mechanism)
+        let permit = spend(ledger, budget, &request.task, request.round, ticket, mechanism, Timestamp(0))
             .unwrap_or_else(|never| match never {})?;
         let seed = NoiseSeed::from_os().map_err(|_| PipelineError::NoRandomness)?;
         let update = privatise(clip(vector, mechanism), permit, table, seed);
@@ -105,25 +105,21 @@ impl Pipeline for Devices {
 
 /// A device ledger that lives as long as the audit.
 #[derive(Default)]
-struct Ledger {
-    rounds: HashSet<(TaskId, RoundId)>,
-    spent: Rho,
-}
+struct Ledger(Vec<Reservation>);
 
 impl LedgerStore for Ledger {
     type Error = Infallible;
 
-    fn spent(&self) -> Result<Rho, Infallible> {
-        Ok(self.spent)
+    fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
+        Ok(self.0.clone())
     }
 
-    fn is_reserved(&self, task: &TaskId, round: RoundId) -> Result<bool, Infallible> {
-        Ok(self.rounds.contains(&(task.clone(), round)))
+    fn spent_elsewhere(&self) -> Result<Rho, Infallible> {
+        Ok(Rho::ZERO)
     }
 
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), Infallible> {
-        self.rounds.insert((reservation.task.clone(), reservation.round));
-        self.spent = self.spent.compose(reservation.rho);
+        self.0.push(reservation.clone());
         Ok(())
     }
 }

@@ -135,11 +135,12 @@ impl Prepared {
 
 fn mechanism(settings: &Settings, allowance: u128) -> Result<Mechanism, SettingError> {
     let budget = convert::rho_for(settings.epsilon, allowance, settings.delta);
-    let price = Rho::from_units(budget.units() / u128::from(settings.releases));
+    let budget = budget.ok_or(PlanError::DeltaUsedUp { delta: settings.delta })?;
+    let price = Rho::saturating_from_units(budget.units() / u128::from(settings.releases));
     let (n_min, length) = (settings.devices, settings.length);
     let cohort = (u64::from(n_min) * 1000).div_ceil(1000 - MISSING_MILLI);
     let cohort = u32::try_from(cohort).unwrap_or(u32::MAX);
-    Ok(mechanism_for(price, length, 1, length, length.min(1 << 20), cohort, n_min)?)
+    Ok(mechanism_for(price, length, 1, length, length.min(1 << 20), cohort, n_min, false)?)
 }
 
 #[cfg(test)]
