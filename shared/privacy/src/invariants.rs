@@ -86,8 +86,8 @@ fn forged_update() {}
 /// ```
 fn permits() {}
 
-/// Ring elements, the only thing that is masked or sent, come from a [`crate::PrivateUpdate`]; numbers without noise have
-/// no way out.
+/// Ring elements, the only thing that is masked or sent, come from a [`crate::PrivateUpdate`]; a rounded vector does
+/// not become one.
 ///
 /// ```
 /// fn sent(update: tacit_privacy::PrivateUpdate) -> zeroize::Zeroizing<Vec<u32>> {
@@ -97,11 +97,6 @@ fn permits() {}
 /// ```compile_fail,E0599
 /// fn sent(update: tacit_privacy::QuantisedUpdate) -> zeroize::Zeroizing<Vec<u32>> {
 ///     update.into_values()
-/// }
-/// ```
-/// ```compile_fail,E0624
-/// fn read(update: &tacit_privacy::QuantisedUpdate) -> &[i32] {
-///     update.values()
 /// }
 /// ```
 /// ```

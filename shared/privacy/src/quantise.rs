@@ -18,8 +18,9 @@ pub struct QuantisedUpdate {
 }
 
 impl QuantisedUpdate {
-    /// Grid values, for the noise step alone: nothing outside this crate reads numbers without noise.
-    pub(crate) fn values(&self) -> &[i32] {
+    /// Grid values, for the noise step, and for the simulator and audits, which compare runs with and without noise inside
+    /// one process. Nothing makes a [`crate::PrivateUpdate`] from them.
+    pub fn values(&self) -> &[i32] {
         &self.values
     }
 }
