@@ -242,6 +242,7 @@ impl Servers {
                 history_max: 1024,
                 rounds: None,
                 factors: None,
+                helper_noise: false,
             },
         };
         let coordinator_at = run(&mut running, "coordinator", &shutdown, |shutdown, bound| async move {

@@ -89,6 +89,7 @@ impl Round {
             history_max: 1024,
             rounds: None,
             factors: None,
+            helper_noise: false,
         };
         let (coordinator, helper) = (signing_key(1), signing_key(2));
         let job = Job::plan(&task, items)?;

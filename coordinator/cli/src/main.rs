@@ -9,10 +9,12 @@ mod demo;
 mod device;
 mod failure;
 mod pki;
+mod plan;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Privacy-preserving federated recommender.
@@ -44,6 +46,9 @@ enum Command {
     /// Check, report on and explain an exported release ledger; audit the release pipeline.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Say what a deployment of your size would cost each device and give, before anything exists.
+    #[command(after_help = "Example: tacit plan --users 6040 --items 3706 --epsilon 8")]
+    Plan(plan::Options),
     /// Make keys, certificates, policies and enrolment tokens.
     #[command(subcommand)]
     Pki(pki::Command),
@@ -57,12 +62,24 @@ struct Folder {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // One line, like every bad value that is found later.
+        Err(error) if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            eprintln!("tacit: {}", line.strip_prefix("error: ").unwrap_or(line));
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    let done = match cli.command {
         Command::Demo(options) => demo::run(options),
         Command::Coordinator(options) => daemon::coordinator(&options),
         Command::Helper(options) => daemon::helper(&options),
         Command::Device(options) => device::run(&options),
         Command::Audit(command) => audit::run(&command),
+        Command::Plan(options) => plan::run(&options),
         Command::Pki(command) => pki::run(&command),
     };
     match done {

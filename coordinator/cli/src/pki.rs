@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use tacit_privacy::canonical::digest;
-use tacit_privacy::convert;
 use tacit_round::keys::{PublicKey, SigningKey};
 use tacit_round::policy::{Policy, SignedPolicy};
-use tacit_server::job::TOTAL_VARIATION_MAX;
 use tacit_types::{Delta, Epsilon};
 use tacit_wire::pki::Authority;
 use tacit_wire::{Peer, clock, files};
@@ -126,8 +124,8 @@ pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
 
 /// Signs a policy that allows exactly one task of this budget.
 pub(crate) fn policy(dir: &Path, epsilon: Epsilon, delta: Delta, cohort: u32) -> Result<(), Failure> {
-    let rho = convert::rho_for(epsilon, TOTAL_VARIATION_MAX, delta)
-        .ok_or_else(|| Failure::input(format!("--delta {delta} is below what the noise samplers may be off by")))?;
+    let rho = tacit_accounting::budget(epsilon, delta)
+        .map_err(|error| Failure::input(format!("--{}: {error}", error.field())))?;
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delta is at most 0.1")]
     let delta_pico_max = (delta.get() * 1e12).round() as u64;

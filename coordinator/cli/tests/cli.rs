@@ -17,6 +17,7 @@ fn every_subcommand_has_help_with_an_example() {
         &["audit", "report"],
         &["audit", "explain"],
         &["audit", "canary"],
+        &["plan"],
         &["pki", "init"],
         &["pki", "policy"],
         &["pki", "tokens"],
@@ -26,6 +27,57 @@ fn every_subcommand_has_help_with_an_example() {
         assert!(output.status.success() && text.contains("Usage: tacit"), "{command:?}");
         assert!(text.contains("Example: tacit") || command == ["audit", "verify"], "{command:?} has no example");
     }
+}
+
+/// A good plan with one option changed.
+fn plan<'a>(option: &'a str, value: &'a str) -> Vec<&'a str> {
+    let mut arguments = vec!["plan", "--users", "6040", "--items", "3706", "--epsilon", "8"];
+    match arguments.iter().position(|&argument| argument == option) {
+        Some(place) => arguments[place + 1] = value,
+        None => arguments.extend([option, value]),
+    }
+    arguments
+}
+
+/// Each sentence of the plan for people is held by a figure of the plan for scripts.
+#[test]
+fn a_plan_is_one_object_for_scripts_and_a_verdict_for_people() {
+    let run = |more: &[&str]| {
+        let output = tacit(&[&plan("--epsilon", "8"), more].concat());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json"])).unwrap();
+    let object = json.as_object().unwrap();
+    let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let expected = [
+        "advice",
+        "bytes_up_per_device",
+        "epsilon",
+        "gain_share",
+        "gamma",
+        "q",
+        "releases",
+        "rho",
+        "rho_units",
+        "sigma",
+    ];
+    assert_eq!(keys, expected);
+    assert!(json["epsilon"].as_f64().unwrap() <= 8.0);
+    let releases = json["releases"].as_array().unwrap();
+    let total = |key: &str| releases.iter().map(|release| release[key].as_f64().unwrap()).sum::<f64>();
+    assert!((total("rho") / json["rho"].as_f64().unwrap() - 1.0).abs() < 1e-12);
+    assert_eq!(total("bytes"), json["bytes_up_per_device"].as_f64().unwrap());
+    let units: f64 = json["rho_units"].as_str().unwrap().parse().unwrap();
+    assert!((units * 2f64.powi(-64) / json["rho"].as_f64().unwrap() - 1.0).abs() < 1e-12);
+
+    let text = run(&[]);
+    let gain = format!("about {:.0} % of a central model's gain", 100.0 * json["gain_share"].as_f64().unwrap());
+    assert!(text.lines().next().unwrap().contains(&gain), "{text}");
+    assert_eq!(run(&["--participation", "3"]), text, "three releases fit the limit");
+    let weak = String::from_utf8(tacit(&plan("--users", "50")).stdout).unwrap();
+    assert!(weak.starts_with("Out of reach:") && weak.contains("To train factors"), "{weak}");
 }
 
 #[test]
@@ -42,6 +94,18 @@ fn bad_options_exit_with_2_and_one_line() {
         (vec!["audit", "canary", "--delta", "1"], "--delta: delta must be"),
         (vec!["audit", "canary", "--devices", "10"], "--devices must be at least 128"),
         (vec!["audit", "canary", "--epsilon", "1e-9"], "no release can be made"),
+        (plan("--epsilon", "-1"), "--epsilon: epsilon must be"),
+        (plan("--delta", "2"), "--delta: delta must be"),
+        (plan("--delta", "1e-25"), "--delta: too small for any release"),
+        (plan("--users", "1"), "--users: must be from 2 to 1000000"),
+        (plan("--users", "many"), "invalid value 'many' for '--users <N>'"),
+        (plan("--items", "0"), "--items: must be from 1 to 4194304"),
+        (plan("--dropout", "nan"), "--dropout: must be from 0 to below 1"),
+        (plan("--dishonest", "0.9999"), "--users: fewer than 2 honest devices"),
+        (plan("--factors", "513"), "--factors: must be from 1 to 512"),
+        (plan("--rounds", "0"), "--rounds: must be from 1 to 64"),
+        (plan("--history-max", "0"), "--history-max: must be from 1 to 1048576"),
+        (plan("--participation", "2"), "--participation: must be at least 3"),
         (vec!["coordinator", "--config", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
     ] {
         let output = tacit(&arguments);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tacit_accounting::PlanRequest;
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
 
@@ -102,6 +103,28 @@ pub struct Task {
     pub rounds: Option<u32>,
     /// Number of factors, instead of the planner's choice.
     pub factors: Option<u32>,
+    /// Whether the helper adds the whole noise once more, so that privacy rests on the helper alone.
+    #[serde(default)]
+    pub helper_noise: bool,
+}
+
+impl Task {
+    /// What the planner is asked, for a catalogue of `items`.
+    pub fn request(&self, items: u32) -> PlanRequest {
+        PlanRequest {
+            cohort: self.cohort,
+            items,
+            epsilon: self.epsilon,
+            delta: self.delta,
+            dropout: self.dropout,
+            dishonest: self.dishonest,
+            history_max: self.history_max,
+            helper_noise: self.helper_noise,
+            factors: self.factors,
+            rounds: self.rounds,
+            participation: None,
+        }
+    }
 }
 
 fn five_percent() -> f64 {
@@ -121,14 +144,10 @@ impl Config {
     /// [`ServerError::OperatorConfig`] naming the key.
     pub fn check(&self) -> Result<(), ServerError> {
         let task = &self.task;
+        // The catalogue is not read yet: the planner checks again with its length.
+        task.request(1).check().map_err(|error| ServerError::of_plan(&error))?;
         let rules = [
-            ("task.cohort must be from 2 to 1000000", (2..=1_000_000).contains(&task.cohort)),
-            ("task.dropout must be from 0 to below 1", (0.0..1.0).contains(&task.dropout)),
-            ("task.dishonest must be from 0 to below 1", (0.0..1.0).contains(&task.dishonest)),
             ("task.deadline_seconds must be from 1 to 604800", (1..=604_800).contains(&task.deadline_seconds)),
-            ("task.history_max must be from 1 to 1048576", (1..=1_048_576).contains(&task.history_max)),
-            ("task.rounds must be from 1 to 64", task.rounds.is_none_or(|rounds| (1..=64).contains(&rounds))),
-            ("task.factors must be from 1 to 512", task.factors.is_none_or(|factors| (1..=512).contains(&factors))),
             ("helper.address must start with https://", self.helper.address.starts_with("https://")),
         ];
         match rules.iter().find(|(_, holds)| !holds) {

@@ -1,5 +1,6 @@
 //! What can go wrong, named for who is at fault.
 
+use tacit_accounting::PlanError;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_wire::files::FileError;
 
@@ -22,6 +23,13 @@ pub enum ServerError {
     /// A defect.
     #[error("internal: {0}")]
     Internal(String),
+}
+
+impl ServerError {
+    /// Why there is no plan, naming the key of the configuration.
+    pub fn of_plan(error: &PlanError) -> Self {
+        Self::OperatorConfig(format!("task.{}: {error}", error.field()))
+    }
 }
 
 impl From<FileError> for ServerError {

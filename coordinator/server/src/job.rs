@@ -1,20 +1,19 @@
-//! What a task releases, in which order and at what price: fixed before its first round and kept with the ledger.
+//! The durable record of a task's plan: what it releases, in which order and at what price, fixed before its first round.
 
 use serde::{Deserialize, Serialize};
-use tacit_accounting::mechanism_for;
-use tacit_model::recipe::{Recipe, signal_to_noise};
+use tacit_accounting::{Crowd, Shape, mechanism_for, plan};
+use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
-use tacit_privacy::{Mechanism, Rho, convert};
+use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;
 
 use crate::config::Task;
 use crate::error::ServerError;
 
-/// Room for the sampler's total variation over a whole task, in units of 2^-128: 2^70 of them are 3.5e-18, against a delta
-/// of 1e-5 or 1e-8. Every release is checked against it.
-pub const TOTAL_VARIATION_MAX: u128 = 1 << 70;
-
 /// Privacy numbers of a task; kept at its start and never changed while it runs.
+///
+/// Its terms are whole numbers, so that they compare exactly after they were written and read. What the planner made of
+/// them (`releases`, `recipe`, `signal`, `fallback`) is kept too: a newer planner never changes a running task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Items in the catalogue.
@@ -25,6 +24,8 @@ pub struct Job {
     pub cohort: u32,
     /// Honest, surviving shares assumed.
     pub n_min: u32,
+    /// Whether the helper adds the whole noise once more.
+    pub helper_noise: bool,
     /// Assumed dropout share, thousandths.
     pub dropout_milli: u32,
     /// Assumed dishonest share, thousandths.
@@ -33,96 +34,152 @@ pub struct Job {
     pub delta_pico: u64,
     /// History cap.
     pub history_max: u32,
-    /// Releases in order, each with its share of the budget.
-    pub releases: Vec<(Kind, Rho)>,
-    /// Signal-to-noise ratio q.
-    pub signal: f64,
-    /// Whether q is too small to train factors.
-    pub fallback: bool,
     /// Factors asked for instead of the planner's choice.
     pub factors: Option<u32>,
     /// Rounds asked for instead of the planner's choice.
     pub rounds: Option<u32>,
+    /// Releases in order, each with its share of the budget.
+    pub releases: Vec<(Kind, Rho)>,
+    /// What is trained.
+    pub recipe: Recipe,
+    /// Signal-to-noise ratio q.
+    pub signal: f64,
+    /// Whether q is too small to train factors.
+    pub fallback: bool,
 }
 
 impl Job {
     /// Plans a task from public numbers.
     ///
     /// # Errors
-    /// [`ServerError::OperatorConfig`] when no honest device would be left under the assumptions, or delta is too small.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by Config::check")]
+    /// [`ServerError::OperatorConfig`] naming the key, when there is no sound plan.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a delta is from 0 to 0.1")]
     pub fn plan(task: &Task, items: u32) -> Result<Self, ServerError> {
-        let milli = |share: f64| (share * 1000.0).round() as u32;
-        let (dropout_milli, dishonest_milli) = (milli(task.dropout), milli(task.dishonest));
-        let survivors = u64::from(task.cohort) * u64::from(1000 - dropout_milli) * u64::from(1000 - dishonest_milli);
-        let n_min = u32::try_from(survivors / 1_000_000).unwrap_or(0);
-        if n_min < 2 {
-            let problem = "task.cohort: fewer than 2 honest devices remain under task.dropout and task.dishonest";
-            return Err(ServerError::OperatorConfig(problem.into()));
-        }
-        let rho_budget = convert::rho_for(task.epsilon, TOTAL_VARIATION_MAX, task.delta).ok_or_else(|| {
-            ServerError::OperatorConfig("task.delta is below what the noise samplers may be off by: raise it".into())
-        })?;
-        let signal = signal_to_noise(f64::from(task.cohort), rho_budget.to_f64_up(), f64::from(items));
-        let planned = Recipe::for_signal(signal, items);
-        let mut job = Self {
+        let request = task.request(items);
+        let plan = plan(&request).map_err(|error| ServerError::of_plan(&error))?;
+        Ok(Self {
             items,
-            rho_budget,
-            cohort: task.cohort,
-            n_min,
-            dropout_milli,
-            dishonest_milli,
+            rho_budget: plan.rho_budget,
+            cohort: plan.crowd.cohort,
+            n_min: plan.crowd.n_min,
+            helper_noise: plan.crowd.helper_noise,
+            dropout_milli: request.dropout_milli(),
+            dishonest_milli: request.dishonest_milli(),
             delta_pico: (task.delta.get() * 1e12).round() as u64,
             history_max: task.history_max,
-            releases: Vec::new(),
-            signal,
-            fallback: planned.is_none(),
             factors: task.factors,
             rounds: task.rounds,
-        };
-        job.releases = job.plan_releases();
-        Ok(job)
+            releases: plan.releases.iter().map(|release| (release.kind, release.rho)).collect(),
+            recipe: plan.recipe,
+            signal: plan.q,
+            fallback: plan.fallback,
+        })
     }
 
-    /// The recipe of this job: the planner's row with the operator's choices put in.
-    pub fn recipe(&self) -> Recipe {
-        let Some(mut recipe) = Recipe::for_signal(self.signal, self.items) else { return Recipe::counts_only() };
-        recipe.factors = self.factors.unwrap_or(recipe.factors).min(self.items);
-        recipe.rounds = self.rounds.unwrap_or(recipe.rounds);
-        recipe
+    /// Whether `other` was planned on the same terms, whatever the planner made of them.
+    pub fn same_terms(&self, other: &Self) -> bool {
+        let Self { releases, recipe, signal, fallback, .. } = self.clone();
+        *self == Self { releases, recipe, signal, fallback, ..other.clone() }
     }
 
-    fn plan_releases(&self) -> Vec<(Kind, Rho)> {
-        let recipe = self.recipe();
-        let mut releases = vec![(Kind::Counts, self.rho_budget.share(recipe.counts_share))];
-        if recipe.head > 0 {
-            releases.push((Kind::HeadGram, self.rho_budget.share(recipe.head_share)));
-        }
-        let round = self.rho_budget.share(recipe.round_share());
-        releases.extend((0..recipe.rounds).map(|_| (Kind::FactorGradient, round)));
-        releases
-    }
-
-    /// Mechanism of one release against the model it starts from.
+    /// Mechanism of one release against the model it starts from: the planned one, for the rows and factors that are left.
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] when the numbers make no sound mechanism, in words.
     pub fn mechanism(&self, kind: Kind, rho: Rho, model: &SpectralModel) -> Result<Mechanism, ServerError> {
-        let clamp = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let history = self.history_max.min(self.items);
-        let (length, row_width, nonzero) = match kind {
-            Kind::Counts => (model.catalogue_len(), 1, u64::from(history)),
-            Kind::HeadGram => {
-                let touched = u64::from(history).min(model.head_items().len() as u64);
-                (clamp(model.head_gram_len()), 1, touched * (touched + 1) / 2)
-            }
+        let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let shape = match kind {
+            Kind::Counts => Shape::counts(model.catalogue_len(), self.history_max),
+            Kind::HeadGram => Shape::head_gram(count(model.head_items().len()), self.history_max),
             Kind::FactorGradient => {
-                let factors = clamp(model.factor_count());
-                (clamp(model.gradient_len()), factors, u64::from(history) * u64::from(factors))
+                Shape::factor_gradient(count(model.block().len()), count(model.factor_count()), self.history_max)
             }
         };
-        let nnz_max = u32::try_from(nonzero).unwrap_or(u32::MAX).min(length);
-        mechanism_for(rho, length, row_width, nnz_max, self.history_max, self.cohort, self.n_min, false)
-            .map_err(|error| ServerError::OperatorConfig(format!("task: {error}")))
+        let crowd = Crowd { cohort: self.cohort, n_min: self.n_min, helper_noise: self.helper_noise };
+        mechanism_for(rho, &shape, &crowd).map_err(|error| ServerError::of_plan(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_model::spectral::server;
+    use tacit_types::{Delta, Epsilon, TaskId};
+
+    use super::*;
+
+    /// The numbers of the built-in demo.
+    fn demo() -> Task {
+        Task {
+            name: TaskId::new("demo").unwrap(),
+            catalogue: "catalogue.txt".into(),
+            epsilon: Epsilon::new(8.0).unwrap(),
+            delta: Delta::new(1e-5).unwrap(),
+            cohort: 1_500,
+            dropout: 0.05,
+            dishonest: 0.05,
+            deadline_seconds: 600,
+            history_max: 1024,
+            rounds: None,
+            factors: None,
+            helper_noise: false,
+        }
+    }
+
+    /// A model with nothing pruned: its releases are exactly the planned ones.
+    fn unpruned(job: &Job, kind: Kind) -> SpectralModel {
+        let recipe = Recipe { coverage: 1.0, ..job.recipe.clone() };
+        let counts: Vec<f64> = (0..job.items).map(|rank| f64::from(10_000 - rank)).collect();
+        let counted = server::apply_counts(&counts, 0.0, &recipe);
+        match kind {
+            Kind::Counts => SpectralModel::genesis(job.items),
+            Kind::HeadGram => counted,
+            Kind::FactorGradient => server::random_init(&counted, &recipe, 1),
+        }
+    }
+
+    #[test]
+    fn the_coordinator_runs_what_the_planner_prints() {
+        for helper_noise in [false, true] {
+            let task = Task { helper_noise, ..demo() };
+            let (job, plan) = (Job::plan(&task, 400).unwrap(), plan(&task.request(400)).unwrap());
+            assert!(plan.epsilon <= 8.0 && plan.epsilon > 7.99, "{}", plan.epsilon);
+            assert_eq!(job.releases.len(), plan.releases.len());
+            for (&(kind, rho), planned) in job.releases.iter().zip(&plan.releases) {
+                assert_eq!((kind, rho), (planned.kind, planned.rho));
+                let mechanism = job.mechanism(kind, rho, &unpruned(&job, kind)).unwrap();
+                assert_eq!(mechanism, planned.mechanism, "{kind}");
+                assert_eq!(mechanism.helper_noise, helper_noise);
+            }
+        }
+    }
+
+    #[test]
+    fn a_kept_job_is_known_by_its_terms_alone() {
+        let planned = Job::plan(&demo(), 400).unwrap();
+        let kept: Job = serde_json::from_str(&serde_json::to_string(&planned).unwrap()).unwrap();
+        assert!(kept.same_terms(&planned));
+        let newer = Job { signal: 1.0, fallback: true, recipe: Recipe::counts_only(), ..planned.clone() };
+        assert!(kept.same_terms(&newer));
+        let changes: [fn(&mut Task); 5] = [
+            |task| task.epsilon = Epsilon::new(8.1).unwrap(),
+            |task| task.cohort = 1_501,
+            |task| task.helper_noise = true,
+            |task| task.rounds = Some(1),
+            |task| task.history_max = 1023,
+        ];
+        for change in changes {
+            let mut task = demo();
+            change(&mut task);
+            assert!(!kept.same_terms(&Job::plan(&task, 400).unwrap()));
+        }
+        assert!(!kept.same_terms(&Job::plan(&demo(), 401).unwrap()));
+    }
+
+    #[test]
+    fn what_cannot_be_planned_names_its_key() {
+        let refused = |task: &Task| Job::plan(task, 400).unwrap_err().to_string();
+        assert!(refused(&Task { dropout: 0.9995, ..demo() }).starts_with("task.cohort: fewer than 2 honest"));
+        let wide = Job::plan(&Task { factors: Some(512), ..demo() }, 200_000).unwrap_err().to_string();
+        assert!(wide.starts_with("task.factors: must be from 1 to 512 and, times the items,"), "{wide}");
     }
 }

@@ -1,7 +1,9 @@
 //! What a training job will cost and give, from public numbers only, and the oracle our conversion is held against.
 //!
+//! - [`plan()`] says before a job what it will release, at what price, and how much of the gain to expect; the coordinator
+//!   runs exactly that, so there is one planner;
+//! - [`request`] what it needs to know, with every bound; [`error`] why there is no plan; `advice` what would help;
 //! - [`mechanism_for()`] turns a price into the public numbers of one release;
-//! - [`plan()`] says before a job what it will release, at what price, and how much of the gain to expect;
 //! - [`opendp_epsilon`] is opendp's conversion, for tests and for anybody who wants a second opinion.
 //!
 //! It decides nothing at run time: devices recompute every price themselves (`tacit_privacy`). It is the only crate that
@@ -10,10 +12,16 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod advice;
+pub mod error;
 pub mod mechanism;
 pub mod oracle;
 pub mod plan;
+pub mod request;
 
-pub use mechanism::mechanism_for;
+pub use advice::thousands;
+pub use error::PlanError;
+pub use mechanism::{Crowd, Shape, mechanism_for};
 pub use oracle::{OracleError, opendp_epsilon};
-pub use plan::{Plan, PlanError, PlanRequest, PlannedRelease, plan};
+pub use plan::{Plan, PlannedRelease, TOTAL_VARIATION_MAX, budget, plan};
+pub use request::{PlanRequest, default_delta};

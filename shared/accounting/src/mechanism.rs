@@ -7,7 +7,7 @@
 use tacit_privacy::mechanism::MechanismError;
 use tacit_privacy::{Mechanism, Rho, Tier};
 
-use crate::plan::PlanError;
+use crate::error::PlanError;
 
 /// Share variance aimed at, in grid steps squared: the bound is 16, and a variance on the edge leaves no room for rounding.
 const SHARE_VARIANCE: u64 = 20;
@@ -15,10 +15,56 @@ const SHARE_VARIANCE: u64 = 20;
 const GRID: u64 = 25;
 const STEPS_MAX: u32 = 1 << 20;
 
-/// Public numbers of one helper-tier release that costs at most `rho`.
-///
-/// `nnz_max` is the most coordinates of one device's vector that can be non-zero, `cohort` the most contributions that may
-/// enter the sum, `n_min` the honest noise shares assumed. The grid is the coarsest sound one and the noise the least that
+/// What a release's vector looks like, from public numbers only. The same functions shape a planned release, from the most
+/// a model can have, and the real one, from the model it starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Coordinates of the vector, N.
+    pub length: u32,
+    /// Width of one row, for the row cap.
+    pub row_width: u32,
+    /// Most coordinates of one device's vector that can be non-zero.
+    pub nnz_max: u32,
+    /// History cap: interactions of one device that may enter.
+    pub history_max: u32,
+}
+
+impl Shape {
+    /// Item counts over a catalogue.
+    pub fn counts(items: u32, history_max: u32) -> Self {
+        Self { length: items, row_width: 1, nnz_max: history_max.min(items), history_max }
+    }
+
+    /// Pairs among `head` items.
+    pub fn head_gram(head: u32, history_max: u32) -> Self {
+        Self { length: pairs(head), row_width: 1, nnz_max: pairs(history_max.min(head)), history_max }
+    }
+
+    /// A factor gradient over `rows` items of `factors` factors each.
+    pub fn factor_gradient(rows: u32, factors: u32, history_max: u32) -> Self {
+        let (length, nnz_max) = (rows.saturating_mul(factors), history_max.min(rows).saturating_mul(factors));
+        Self { length, row_width: factors, nnz_max, history_max }
+    }
+}
+
+/// Entries of a symmetric matrix of this size.
+fn pairs(size: u32) -> u32 {
+    let size = u64::from(size);
+    u32::try_from(size * (size + 1) / 2).unwrap_or(u32::MAX)
+}
+
+/// Who takes part in a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// Most contributions that may enter the sum.
+    pub cohort: u32,
+    /// Honest surviving noise shares assumed.
+    pub n_min: u32,
+    /// Whether the helper adds the whole noise once more.
+    pub helper_noise: bool,
+}
+
+/// Public numbers of one helper-tier release that costs at most `rho`: the coarsest sound grid, and the least noise that
 /// `rho` pays for.
 ///
 /// # Errors
@@ -26,40 +72,35 @@ const STEPS_MAX: u32 = 1 << 20;
 ///
 /// # Guarantees
 /// On `Ok`, [`Mechanism::check`] passes and [`Mechanism::rho`] is at most `rho`.
-pub fn mechanism_for(
-    rho: Rho,
-    length: u32,
-    row_width: u32,
-    nnz_max: u32,
-    history_max: u32,
-    cohort: u32,
-    n_min: u32,
-    helper_noise: bool,
-) -> Result<Mechanism, PlanError> {
+pub fn mechanism_for(rho: Rho, shape: &Shape, crowd: &Crowd) -> Result<Mechanism, PlanError> {
     let frame = Mechanism {
         tier: Tier::Helper,
-        length,
-        row_width,
+        length: shape.length,
+        row_width: shape.row_width,
         row_cap_milli: 1000,
-        history_max,
-        nnz_max,
+        history_max: shape.history_max,
+        nnz_max: shape.nnz_max,
         steps: STEPS_MAX,
         sigma2: 0,
-        n_min,
-        cohort_max: cohort,
-        helper_noise,
+        n_min: crowd.n_min,
+        cohort_max: crowd.cohort,
+        helper_noise: crowd.helper_noise,
     };
     let mechanism = with_least_noise(coarsest_grid(&frame, rho)?, rho)?;
     match mechanism.check() {
         Ok(()) => Ok(mechanism),
-        Err(MechanismError::RingTooSmall) => Err(PlanError::SumTooLarge { cohort, fits: cohort_that_fits(&mechanism) }),
+        Err(MechanismError::RingTooSmall) => {
+            Err(PlanError::SumTooLarge { cohort: crowd.cohort, fits: cohort_that_fits(&mechanism) })
+        }
+        // More noise than the samplers make: the price is to blame, not the grid.
+        Err(MechanismError::ShareTooLarge | MechanismError::OutOfRange("sigma2")) => Err(PlanError::BudgetTooSmall),
         Err(error) => Err(PlanError::Mechanism(error)),
     }
 }
 
 /// The same mechanism with the smallest noise whose price is at most `rho`.
 fn with_least_noise(mechanism: Mechanism, rho: Rho) -> Result<Mechanism, PlanError> {
-    let sigma2 = mechanism.sigma2_for(rho).ok_or(PlanError::BudgetTooSmall { rho })?;
+    let sigma2 = mechanism.sigma2_for(rho).ok_or(PlanError::BudgetTooSmall)?;
     Ok(Mechanism { sigma2, ..mechanism })
 }
 
@@ -101,41 +142,62 @@ mod tests {
         Rho::saturating_from_units(1 << 64).share(value)
     }
 
+    fn shape(length: u32, row_width: u32, nnz_max: u32) -> Shape {
+        Shape { length, row_width, nnz_max, history_max: 200 }
+    }
+
+    fn crowd(cohort: u32, n_min: u32) -> Crowd {
+        Crowd { cohort, n_min, helper_noise: false }
+    }
+
     #[test]
     fn the_price_is_kept_and_no_noise_is_wasted() {
-        for (price, length, nnz, cohort, n_min) in
-            [(0.03, 1682, 200, 943, 850), (0.2, 79_800, 20_100, 943, 850), (0.4, 53_824, 6_400, 100_000, 90_000)]
-        {
-            let mechanism = mechanism_for(rho(price), length, 1, nnz, 200, cohort, n_min, false).unwrap();
+        for (price, shape, crowd) in [
+            (0.03, shape(1682, 1, 200), crowd(943, 850)),
+            (0.2, shape(79_800, 1, 20_100), crowd(943, 850)),
+            (0.4, shape(53_824, 1, 6_400), crowd(100_000, 90_000)),
+        ] {
+            let mechanism = mechanism_for(rho(price), &shape, &crowd).unwrap();
             assert_eq!(mechanism.check(), Ok(()));
             assert!(mechanism.rho() <= rho(price));
             let quieter = Mechanism { sigma2: mechanism.sigma2 - 1, ..mechanism.clone() };
             assert!(quieter.rho() > rho(price));
-            assert!(mechanism.sigma2 / u64::from(n_min) >= SHARE_VARIANCE - 1);
+            assert!(mechanism.sigma2 / u64::from(crowd.n_min) >= SHARE_VARIANCE - 1);
         }
     }
 
     #[test]
     fn the_grid_is_the_coarsest_sound_one() {
         // Few devices, many coordinates: rounding decides. Many devices, few coordinates: the share does.
-        let rounding = mechanism_for(rho(0.1), 6_400, 1, 6_400, 200, 100, 90, false).unwrap();
+        let rounding = mechanism_for(rho(0.1), &shape(6_400, 1, 6_400), &crowd(100, 90)).unwrap();
         assert_eq!(rounding.steps, 400);
-        let share = mechanism_for(rho(0.1), 100, 1, 100, 100, 100_000, 90_000, false).unwrap();
+        let share = mechanism_for(rho(0.1), &shape(100, 1, 100), &crowd(100_000, 90_000)).unwrap();
         assert!(share.steps > 50 && share.sigma2 < (SHARE_VARIANCE + 1) * 90_000);
     }
 
     #[test]
     fn what_cannot_be_says_what_to_change() {
-        let zero = mechanism_for(Rho::ZERO, 100, 1, 100, 100, 100, 90, false).unwrap_err();
-        assert!(matches!(zero, PlanError::BudgetTooSmall { .. }), "{zero}");
-        let sum = mechanism_for(rho(0.9), 3_200_000, 32, 6_400, 200, 10_000_000, 9_000_000, false).unwrap_err();
+        let small = |rho, row_width| mechanism_for(rho, &shape(100, row_width, 100), &crowd(100, 90));
+        let zero = small(Rho::ZERO, 1).unwrap_err();
+        assert!(matches!(zero, PlanError::BudgetTooSmall), "{zero}");
+        let wide = |cohort| mechanism_for(rho(0.9), &shape(3_200_000, 32, 6_400), &crowd(cohort, cohort / 10 * 9));
+        let sum = wide(10_000_000).unwrap_err();
         let PlanError::SumTooLarge { cohort: 10_000_000, fits } = sum else { panic!("{sum}") };
-        assert!(
-            fits > 10_000 && mechanism_for(rho(0.9), 3_200_000, 32, 6_400, 200, fits, fits / 10 * 9, false).is_ok()
-        );
-        let row = mechanism_for(rho(0.1), 100, 33, 100, 100, 100, 90, false).unwrap_err();
-        assert_eq!(row.to_string(), "row_width is out of range");
-        let tiny = mechanism_for(Rho::saturating_from_units(2), 100, 1, 100, 100, 100, 90, false).unwrap_err();
-        assert!(matches!(tiny, PlanError::BudgetTooSmall { .. } | PlanError::Mechanism(_)), "{tiny}");
+        assert!(fits > 10_000 && wide(fits).is_ok());
+        assert_eq!(small(rho(0.1), 33).unwrap_err().to_string(), "row_width is out of range");
+        let tiny = small(Rho::saturating_from_units(2), 1).unwrap_err();
+        assert!(matches!(tiny, PlanError::BudgetTooSmall | PlanError::Mechanism(_)), "{tiny}");
+    }
+
+    #[test]
+    fn a_short_history_leaves_most_of_a_vector_zero() {
+        assert_eq!(Shape::counts(1_682, 200).nnz_max, 200);
+        assert_eq!(Shape::counts(100, 200).nnz_max, 100);
+        let head = Shape::head_gram(399, 200);
+        assert_eq!((head.length, head.nnz_max), (79_800, 20_100));
+        let gradient = Shape::factor_gradient(1_682, 32, 200);
+        assert_eq!((gradient.length, gradient.row_width, gradient.nnz_max), (53_824, 32, 6_400));
+        // Hostile numbers saturate and are refused by the mechanism's own bounds.
+        assert_eq!(Shape::head_gram(u32::MAX, u32::MAX).length, u32::MAX);
     }
 }

@@ -1,56 +1,38 @@
 //! What a job will release, what that costs, and how much of the gain to expect: everything public numbers say before it.
 //!
-//! The planner inverts the conversion that is printed, so the reported epsilon is at most the requested one, with the
-//! samplers' distance from the ideal included.
+//! One planner for everybody: `tacit plan` prints this plan, the coordinator keeps it and runs it. It inverts the conversion
+//! that is printed, so the reported epsilon is at most the requested one, with the samplers' distance from the ideal
+//! included.
 
 use tacit_model::Recipe;
 use tacit_model::recipe::{SIGNAL_MIN, gain_share, signal_to_noise};
-use tacit_privacy::mechanism::{LENGTH_MAX, MechanismError};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho, convert};
-use tacit_types::{Delta, Epsilon};
+use tacit_types::{Delta, Epsilon, Kind};
 
-use crate::mechanism::mechanism_for;
+use crate::advice::advice;
+use crate::error::PlanError;
+use crate::mechanism::{Crowd, Shape, mechanism_for};
+use crate::request::PlanRequest;
 
-/// Signal below which factors may or may not beat popularity.
-const SIGNAL_UNSURE: f64 = 12.0;
-/// Signal at which nine tenths of the gain are left.
-const SIGNAL_GOOD: f64 = 91.4;
+/// Room for the samplers' total variation over a whole task, in units of 2^-128: 2^70 of them are 3.5e-18, against a delta
+/// of 1e-5 or 1e-8. Fixed, so that publisher, coordinator and planner turn one epsilon into the same budget; every release
+/// is checked against it.
+pub const TOTAL_VARIATION_MAX: u128 = 1 << 70;
 
-/// What the operator knows before a job.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlanRequest {
-    /// Devices selected for each round.
-    pub devices: u32,
-    /// Items in the catalogue.
-    pub items: u32,
-    /// Most that one device may lose over the job.
-    pub epsilon: Epsilon,
-    /// Failure probability of that statement.
-    pub delta: Delta,
-    /// Assumed dropout share p in thousandths.
-    pub dropout_milli: u32,
-    /// Assumed dishonest share f in thousandths.
-    pub dishonest_milli: u32,
-    /// History cap: interactions of one device that count.
-    pub history_max: u32,
-    /// Whether the helper adds the whole noise once more.
-    pub helper_noise: bool,
-    /// Item factors, instead of the recipe's.
-    pub factors: Option<u32>,
-    /// Rounds of factor gradients, instead of the recipe's.
-    pub rounds: Option<u32>,
-}
+/// The presets of [`Recipe::for_signal`] were tuned with every device answering and noise 5 % above the ideal, and are
+/// labelled with the q of the ideal: this much above the q those runs had.
+const PRESET_LABEL: f64 = 1.05;
 
 /// One release of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRelease {
-    /// `counts`, `head_gram` or `factor_gradient`: the ledger's word.
-    pub kind: &'static str,
+    /// What its vector means.
+    pub kind: Kind,
     /// Most it may cost; the mechanism's own price is at most this.
     pub rho: Rho,
-    /// Its public numbers. For a factor gradient the length is an upper bound, because rare items are pruned once the
-    /// counts are known.
+    /// Its public numbers. The length of a head Gram or a factor gradient is an upper bound, because rare items are pruned
+    /// once the counts are known.
     pub mechanism: Mechanism,
 }
 
@@ -66,9 +48,9 @@ impl PlannedRelease {
 pub struct Plan {
     /// Budget of one device for the job.
     pub rho_budget: Rho,
-    /// Honest surviving noise shares assumed: floor(devices (1 - p) (1 - f)), at least 1.
-    pub n_min: u32,
-    /// Signal-to-noise ratio the recipe was picked for, with the devices that are expected to answer.
+    /// Who takes part in every release; `n_min` is floor(cohort (1 - p) (1 - f)).
+    pub crowd: Crowd,
+    /// Signal-to-noise ratio of what is expected to arrive.
     pub q: f64,
     /// Share of the gain over popularity that is expected to survive the noise; 0 in the fallback.
     pub gain_share: f64,
@@ -78,7 +60,7 @@ pub struct Plan {
     pub releases: Vec<PlannedRelease>,
     /// Price of all releases together, at most `rho_budget`.
     pub rho_total: Rho,
-    /// Distance of all noise from the ideal, units of 2^-128.
+    /// Bound on the distance of all noise from the ideal, units of 2^-128.
     pub total_variation: u128,
     /// Epsilon of everything at the requested delta, at most the requested one.
     pub epsilon: f64,
@@ -88,49 +70,12 @@ pub struct Plan {
     pub fallback: bool,
 }
 
-/// Why there is no plan. Each says what to change.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// A number of the request is outside its range.
-    #[error("{what} must be {expected}")]
-    OutOfRange {
-        /// Field of the request.
-        what: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// The samplers' distance from ideal noise alone is larger than delta.
-    #[error("delta {delta} is below what the noise samplers themselves may be off by: use a larger delta")]
-    DeltaUsedUp {
-        /// Delta asked for.
-        delta: Delta,
-    },
-    /// The price is too small for any noise this system can add.
-    #[error("a budget of rho {rho} (units of 2^-64) is too small for a release: raise epsilon or use fewer rounds")]
-    BudgetTooSmall {
-        /// Price of the release.
-        rho: Rho,
-    },
-    /// No grid within bounds is fine enough.
-    #[error("{nnz_max} non-zero coordinates need too fine a grid: lower the history cap or the number of factors")]
-    GridTooFine {
-        /// Most non-zero coordinates of one vector.
-        nnz_max: u32,
-    },
-    /// The sum could pass 2^31.
-    #[error(
-        "the sum of {cohort} devices could leave 32 bits: select at most about {fits} devices a round, or lower the history cap"
-    )]
-    SumTooLarge {
-        /// Devices asked for.
-        cohort: u32,
-        /// Devices that fit.
-        fits: u32,
-    },
-    /// The numbers are not a sound mechanism.
-    #[error(transparent)]
-    Mechanism(#[from] MechanismError),
+/// Budget of one device for `epsilon` at `delta`.
+///
+/// # Errors
+/// [`PlanError::DeltaTooSmall`] when nothing can be released at this delta.
+pub fn budget(epsilon: Epsilon, delta: Delta) -> Result<Rho, PlanError> {
+    convert::rho_for(epsilon, TOTAL_VARIATION_MAX, delta).ok_or(PlanError::DeltaTooSmall)
 }
 
 /// Plans a job.
@@ -141,232 +86,161 @@ pub enum PlanError {
 /// # Guarantees
 /// `rho_total <= rho_budget`, and `epsilon` is at most the requested one at the requested delta.
 pub fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
-    check(request)?;
-    // Noise tables are part of delta, and their size follows from the budget: plan with an allowance until it covers them.
-    let mut allowance = 0;
-    loop {
-        let plan = plan_with(request, allowance)?;
-        if plan.total_variation <= allowance {
-            return Ok(plan);
-        }
-        allowance = plan.total_variation.saturating_mul(2);
-    }
-}
-
-fn check(request: &PlanRequest) -> Result<(), PlanError> {
-    let range = |what, expected, ok: bool| if ok { Ok(()) } else { Err(PlanError::OutOfRange { what, expected }) };
-    range("devices", "from 1 to 16777216", (1..=1 << 24).contains(&request.devices))?;
-    range("items", "from 1 to 4194304", (1..=LENGTH_MAX).contains(&request.items))?;
-    range("dropout_milli", "below 1000", request.dropout_milli < 1000)?;
-    range("dishonest_milli", "below 1000", request.dishonest_milli < 1000)?;
-    range("history_max", "from 1 to 1048576", (1..=1 << 20).contains(&request.history_max))?;
-    let fits = |d: u32| (1..=256).contains(&d) && d <= LENGTH_MAX / request.items;
-    range("factors", "from 1 to 256 and, times the items, at most 4194304", request.factors.is_none_or(fits))?;
-    range("rounds", "from 1 to 100", request.rounds.is_none_or(|t| (1..=100).contains(&t)))
-}
-
-fn plan_with(request: &PlanRequest, total_variation: u128) -> Result<Plan, PlanError> {
-    let rho_budget = convert::rho_for(request.epsilon, total_variation, request.delta)
-        .ok_or(PlanError::DeltaUsedUp { delta: request.delta })?;
-    let n_min = honest_shares(request);
-    let q = signal(request, n_min, rho_budget);
-    let recipe = Recipe::for_signal(q, request.items).map(|recipe| overridden(recipe, request));
-    let fallback = recipe.is_none();
-    let recipe = recipe.unwrap_or_else(Recipe::counts_only);
-    let releases = releases(request, &recipe, rho_budget, n_min)?;
+    request.check()?;
+    let rho_budget = budget(request.epsilon, request.delta)?;
+    let crowd = crowd(request)?;
+    let q = signal(request, &crowd, rho_budget);
+    let recipe = recipe(request, q)?;
+    let releases = releases(request, &recipe, rho_budget, &crowd)?;
     let rho_total = releases.iter().fold(Rho::ZERO, |sum, release| sum.compose(release.mechanism.rho()));
     let total_variation = releases.iter().map(|release| release_total_variation(&release.mechanism)).sum();
-    Ok(Plan {
+    if total_variation > TOTAL_VARIATION_MAX {
+        return Err(PlanError::TooManyDraws);
+    }
+    let fallback = recipe.rounds == 0;
+    let mut plan = Plan {
         rho_budget,
-        n_min,
+        crowd,
         q,
         gain_share: if fallback { 0.0 } else { gain_share(q) },
-        advice: advice(request, q, &recipe),
-        epsilon: convert::epsilon(rho_total, total_variation, request.delta),
         recipe,
         releases,
         rho_total,
         total_variation,
+        epsilon: convert::epsilon(rho_total, total_variation, request.delta),
+        advice: Vec::new(),
         fallback,
-    })
-}
-
-/// n_min = floor(devices (1 - p) (1 - f)), at least 1.
-fn honest_shares(request: &PlanRequest) -> u32 {
-    let (stay, honest) = (u64::from(1000 - request.dropout_milli), u64::from(1000 - request.dishonest_milli));
-    u32::try_from(u64::from(request.devices) * stay * honest / 1_000_000).unwrap_or(u32::MAX).max(1)
-}
-
-/// q of what is expected to arrive. The noise is calibrated for `n_min` shares and everybody who answers adds one, so its
-/// standard deviation grows by sqrt(answers / n_min): n becomes sqrt(answers n_min).
-fn signal(request: &PlanRequest, n_min: u32, rho: Rho) -> f64 {
-    let answers = f64::from(request.devices) * f64::from(1000 - request.dropout_milli) / 1000.0;
-    signal_to_noise((answers * f64::from(n_min)).sqrt(), rho.to_f64_up(), request.items.into())
-}
-
-fn overridden(recipe: Recipe, request: &PlanRequest) -> Recipe {
-    Recipe {
-        factors: request.factors.unwrap_or(recipe.factors),
-        rounds: request.rounds.unwrap_or(recipe.rounds),
-        ..recipe
-    }
-}
-
-fn releases(request: &PlanRequest, recipe: &Recipe, budget: Rho, n_min: u32) -> Result<Vec<PlannedRelease>, PlanError> {
-    let release = |kind, share, length, row_width, nnz_max| {
-        let rho = budget.share(share);
-        let mechanism = mechanism_for(
-            rho,
-            length,
-            row_width,
-            nnz_max,
-            request.history_max,
-            request.devices,
-            n_min,
-            request.helper_noise,
-        )?;
-        Ok(PlannedRelease { kind, rho, mechanism })
     };
-    let used = |items: u32| request.history_max.min(items);
-    let mut planned = vec![release("counts", recipe.counts_share, request.items, 1, used(request.items))];
+    plan.advice = advice(request, &plan);
+    Ok(plan)
+}
+
+/// n_min = floor(cohort (1 - p) (1 - f)); one device alone would hide behind nobody.
+fn crowd(request: &PlanRequest) -> Result<Crowd, PlanError> {
+    let (stay, honest) = (1000 - request.dropout_milli(), 1000 - request.dishonest_milli());
+    let n_min = u64::from(request.cohort) * u64::from(stay) * u64::from(honest) / 1_000_000;
+    match u32::try_from(n_min) {
+        Ok(n_min) if n_min >= 2 => Ok(Crowd { cohort: request.cohort, n_min, helper_noise: request.helper_noise }),
+        _ => Err(PlanError::TooFewHonest),
+    }
+}
+
+/// q of what is expected to arrive: cohort (1 - p) answers, each adding a share of noise meant for `n_min`, and the helper's
+/// whole noise once more if it adds any. The noise on the sum then has standard deviation
+/// sqrt(answers / n_min + helper) / sqrt(2 rho).
+fn signal(request: &PlanRequest, crowd: &Crowd, rho: Rho) -> f64 {
+    let answers = f64::from(request.cohort) * f64::from(1000 - request.dropout_milli()) / 1000.0;
+    let variance = answers / f64::from(crowd.n_min) + f64::from(u8::from(crowd.helper_noise));
+    signal_to_noise(answers / variance.sqrt(), rho.to_f64_up(), request.items.into())
+}
+
+/// The preset for this signal with the request's own choices, cut to the participation limit.
+fn recipe(request: &PlanRequest, q: f64) -> Result<Recipe, PlanError> {
+    let preset = (q >= SIGNAL_MIN).then(|| Recipe::for_signal(PRESET_LABEL * q, request.items)).flatten();
+    let Some(preset) = preset else { return Ok(Recipe::counts_only()) };
+    let rounds = request.rounds.unwrap_or(preset.rounds);
+    let before_rounds = if preset.head > 0 { 2 } else { 1 };
+    let limit = request.participation.unwrap_or(u32::MAX);
+    if limit <= before_rounds {
+        return Err(PlanError::TooFewParticipations { needed: before_rounds + 1 });
+    }
+    let factors = request.factors.unwrap_or(preset.factors).min(request.items);
+    Ok(Recipe { factors, rounds: rounds.min(limit - before_rounds), ..preset })
+}
+
+fn releases(
+    request: &PlanRequest,
+    recipe: &Recipe,
+    budget: Rho,
+    crowd: &Crowd,
+) -> Result<Vec<PlannedRelease>, PlanError> {
+    let release = |kind, share, shape: &Shape| {
+        let rho = budget.share(share);
+        Ok(PlannedRelease { kind, rho, mechanism: mechanism_for(rho, shape, crowd)? })
+    };
+    let (items, history) = (request.items, request.history_max);
+    let mut planned = vec![release(Kind::Counts, recipe.counts_share, &Shape::counts(items, history))];
     if recipe.head > 0 {
-        let pairs = pairs(recipe.head);
-        planned.push(release("head_gram", recipe.head_share, pairs, 1, self::pairs(used(recipe.head))));
+        planned.push(release(Kind::HeadGram, recipe.head_share, &Shape::head_gram(recipe.head, history)));
     }
-    let (rows, width) = (request.items, recipe.factors);
-    let gradient = || release("factor_gradient", recipe.round_share(), rows * width, width, used(rows) * width);
-    planned.extend((0..recipe.rounds).map(|_| gradient()));
+    let gradient = Shape::factor_gradient(items, recipe.factors, history);
+    planned.extend((0..recipe.rounds).map(|_| release(Kind::FactorGradient, recipe.round_share(), &gradient)));
     planned.into_iter().collect()
-}
-
-/// Entries of a symmetric matrix of this size. The head has at most 1000 items.
-fn pairs(size: u32) -> u32 {
-    size * (size + 1) / 2
-}
-
-fn advice(request: &PlanRequest, q: f64, recipe: &Recipe) -> Vec<String> {
-    let mut advice = Vec::new();
-    let devices_for = |signal: f64| (f64::from(request.devices) * signal / q).ceil();
-    if q < SIGNAL_MIN {
-        advice.push(format!(
-            "The signal q = {q:.1} is below {SIGNAL_MIN}: trained factors would lose to private popularity, so only item \
-             counts are released. About {:.0} devices at this epsilon would do.",
-            devices_for(SIGNAL_MIN)
-        ));
-    } else if q < SIGNAL_UNSURE {
-        advice.push(format!(
-            "The signal q = {q:.1} is near the break-even with popularity: let validation on the devices decide."
-        ));
-    }
-    if (SIGNAL_MIN..SIGNAL_GOOD).contains(&q) {
-        advice.push(format!(
-            "For nine tenths of the gain, about {:.0} devices at this epsilon.",
-            devices_for(SIGNAL_GOOD)
-        ));
-    }
-    if request.delta.get() * 10.0 * f64::from(request.devices) > 1.0 + 1e-9 {
-        let expected = one_digit_below(0.1 / f64::from(request.devices));
-        advice.push(format!("delta is above 1/(10 n): use at most {expected:e} for {} devices.", request.devices));
-    }
-    if recipe.rounds == 0 && (request.factors.is_some() || request.rounds.is_some()) {
-        advice.push("factors and rounds have no effect, because no factors are trained.".into());
-    }
-    advice
-}
-
-/// The largest number of one significant digit that is at most `value`.
-fn one_digit_below(value: f64) -> f64 {
-    let power = 10f64.powf((value.log10() + 1e-12).floor());
-    let digit = (value / power * (1.0 + 1e-12)).floor();
-    // Dividing by a power of ten that is exact gives the nearest double to the decimal number.
-    digit / (1.0 / power).round().max(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(devices: u32, items: u32, epsilon: f64) -> PlanRequest {
-        PlanRequest {
-            devices,
-            items,
-            epsilon: Epsilon::new(epsilon).unwrap(),
-            delta: Delta::new(1e-5).unwrap(),
-            dropout_milli: 50,
-            dishonest_milli: 50,
-            history_max: 200,
-            helper_noise: false,
-            factors: None,
-            rounds: None,
-        }
-    }
+    use crate::request::tests::request;
 
     #[test]
     fn a_plan_never_costs_more_than_was_asked() {
-        for (devices, items, epsilon) in
+        for (cohort, items, epsilon) in
             [(943, 1_682, 8.0), (6_040, 3_706, 2.0), (6_040, 3_706, 1.0), (100_000, 200_000, 8.0), (300, 4_000, 0.5)]
         {
-            let plan = plan(&request(devices, items, epsilon)).unwrap();
-            assert!(plan.epsilon <= epsilon && plan.rho_total <= plan.rho_budget, "{plan:?}");
-            assert!(plan.fallback || plan.epsilon > 0.999 * epsilon, "{}", plan.epsilon);
+            let plan = plan(&request(cohort, items, epsilon)).unwrap();
+            assert!(plan.epsilon <= epsilon && plan.epsilon > 0.999 * epsilon, "{}", plan.epsilon);
             assert_eq!(convert::epsilon(plan.rho_total, plan.total_variation, Delta::new(1e-5).unwrap()), plan.epsilon);
-            for release in &plan.releases {
-                assert_eq!(release.mechanism.check(), Ok(()));
-                assert!(release.mechanism.rho() <= release.rho);
-            }
+        }
+    }
+
+    /// Rows chosen while q still counted the whole cohort without its noise; MovieLens-1M and the built-in demo.
+    #[test]
+    fn the_presets_are_those_the_figures_were_measured_with() {
+        for (cohort, items, epsilon, old_q) in [
+            (6_040, 3_706, 10.0, 187.3),
+            (6_040, 3_706, 8.0, 155.6),
+            (6_040, 3_706, 3.0, 66.4),
+            (1_500, 400, 8.0, 117.6),
+        ] {
+            let plan = plan(&request(cohort, items, epsilon)).unwrap();
+            let old = Recipe::for_signal(old_q, items).unwrap();
+            assert!((plan.q / old_q - 0.926).abs() < 0.002, "{}", plan.q);
+            assert_eq!(Recipe { head: old.head, ..plan.recipe.clone() }, old, "epsilon {epsilon}");
+            assert!(plan.recipe.head.abs_diff(old.head) <= 10, "{} {}", plan.recipe.head, old.head);
         }
     }
 
     #[test]
-    fn the_ml_1m_plan_is_the_tables() {
-        let plan = plan(&request(6_040, 3_706, 8.0)).unwrap();
-        assert_eq!(plan.n_min, 5_451);
-        assert!(plan.q > 130.0 && plan.q < 160.0, "{}", plan.q);
-        assert!(plan.gain_share > 0.9);
-        let kinds: Vec<&str> = plan.releases.iter().map(|release| release.kind).collect();
-        assert_eq!(kinds[..2], ["counts", "head_gram"]);
-        assert_eq!(kinds.len() - 2, plan.recipe.rounds as usize);
-        assert_eq!(plan.releases[2].mechanism.row_width, 32);
-    }
-
-    #[test]
-    fn a_weak_signal_plans_counts_only_and_says_so() {
+    fn a_weak_signal_plans_counts_only() {
         let plan = plan(&PlanRequest { rounds: Some(3), ..request(100, 4_000, 1.0) }).unwrap();
         assert!(plan.fallback && plan.q < SIGNAL_MIN && plan.gain_share == 0.0);
-        assert_eq!(plan.releases.iter().map(|release| release.kind).collect::<Vec<_>>(), ["counts"]);
-        assert!(plan.advice[0].contains("below 5") && plan.advice[1].contains("no effect"), "{:?}", plan.advice);
-        let one = super::plan(&request(1, 10, 1.0)).unwrap();
-        assert_eq!(one.n_min, 1);
+        assert_eq!(plan.releases.iter().map(|release| release.kind).collect::<Vec<_>>(), [Kind::Counts]);
     }
 
     #[test]
-    fn overrides_are_kept_and_bounds_are_named() {
-        let overridden = PlanRequest { factors: Some(16), rounds: Some(2), ..request(6_040, 3_706, 8.0) };
-        let plan = plan(&overridden).unwrap();
+    fn the_requests_own_choices_are_kept() {
+        let own = PlanRequest { factors: Some(16), rounds: Some(2), ..request(6_040, 3_706, 8.0) };
+        let plan = plan(&own).unwrap();
         assert_eq!((plan.recipe.factors, plan.recipe.rounds, plan.releases.len()), (16, 2, 4));
-        let bad = PlanRequest { dropout_milli: 1000, ..request(100, 100, 1.0) };
-        assert_eq!(super::plan(&bad).unwrap_err().to_string(), "dropout_milli must be below 1000");
-        let wide = PlanRequest { factors: Some(32), ..request(6_040, 200_000, 8.0) };
-        assert!(super::plan(&wide).unwrap_err().to_string().starts_with("factors must be from 1 to 256"));
-        let delta = Delta::new(1e-30).unwrap();
-        let fine = super::plan(&PlanRequest { delta, ..request(6_040, 3_706, 8.0) }).unwrap_err();
-        assert!(fine.to_string().starts_with("delta 0.000000000000000000000000000001 is below"), "{fine}");
-        let many = super::plan(&request(16_000_000, 4_000, 8.0)).unwrap_err();
-        assert!(many.to_string().contains("could leave 32 bits: select at most about"), "{many}");
+        let few = super::plan(&PlanRequest { factors: Some(99), ..request(6_040, 40, 8.0) }).unwrap();
+        assert_eq!(few.recipe.factors, 40);
     }
 
     #[test]
-    fn advice_speaks_up_where_the_operator_should_look() {
-        let large = plan(&request(100_000, 200_000, 8.0)).unwrap();
-        assert!(large.advice.iter().any(|text| text.contains("delta is above 1/(10 n): use at most 1e-6")));
-        let unsure = plan(&request(2_400, 4_000, 0.8)).unwrap();
-        assert!(unsure.q > SIGNAL_MIN && unsure.q < SIGNAL_UNSURE, "{}", unsure.q);
-        assert!(
-            unsure.advice[0].contains("break-even") && unsure.advice[1].contains("nine tenths"),
-            "{:?}",
-            unsure.advice
-        );
-        let sure = plan(&request(6_040, 3_706, 8.0)).unwrap();
-        assert_eq!(sure.advice, Vec::<String>::new());
+    fn the_participation_limit_cuts_rounds_and_never_the_last_one() {
+        let limited = |participation| {
+            plan(&PlanRequest { rounds: Some(5), participation: Some(participation), ..request(6_040, 3_706, 8.0) })
+        };
+        assert_eq!(limited(7).unwrap().releases.len(), 7);
+        let cut = limited(4).unwrap();
+        assert_eq!((cut.releases.len(), cut.recipe.rounds), (4, 2));
+        assert!(cut.epsilon > 0.999 * 8.0, "what the cut rounds would have cost goes to the others");
+        assert_eq!(limited(2).unwrap_err(), PlanError::TooFewParticipations { needed: 3 });
+        let counts = PlanRequest { participation: Some(1), ..request(100, 4_000, 1.0) };
+        assert!(plan(&counts).unwrap().fallback);
+    }
+
+    #[test]
+    fn what_cannot_be_planned_blames_a_field() {
+        let blamed = |request| plan(&request).unwrap_err();
+        let many = blamed(request(1_000_000, 4_000, 20.0));
+        assert!(many.to_string().contains("could leave 32 bits: select at most about"), "{many}");
+        assert_eq!(many.field(), "cohort");
+        assert_eq!(blamed(PlanRequest { dropout: 0.9999, ..request(100, 100, 1.0) }), PlanError::TooFewHonest);
+        let delta = PlanRequest { delta: Delta::new(1e-20).unwrap(), ..request(100, 100, 1.0) };
+        assert_eq!(blamed(delta), PlanError::DeltaTooSmall);
+        let little = blamed(request(100, 4_000, 1e-4));
+        assert_eq!((little.field(), little), ("epsilon", PlanError::BudgetTooSmall));
     }
 }

@@ -1,9 +1,15 @@
 //! The planner's table: from the signal-to-noise ratio of a job to what it trains, using public numbers only.
 
+use serde::{Deserialize, Serialize};
+
 use crate::spectral::model::FACTORS_MAX;
 
 /// Signal-to-noise ratio below which item factors are not trained: they would lose to private popularity.
 pub const SIGNAL_MIN: f64 = 5.0;
+/// Signal-to-noise ratio below which factors may or may not beat popularity.
+pub const SIGNAL_UNSURE: f64 = 12.0;
+/// Signal-to-noise ratio at which nine tenths of the gain are left, see [`gain_share`].
+pub const SIGNAL_GOOD: f64 = 91.4;
 /// Fewer head items than this are not worth a release.
 const HEAD_MIN: u32 = 40;
 /// Most head items: the head Gram has K(K+1)/2 coordinates.
@@ -20,7 +26,7 @@ const HEAD_SHARE_OF_REST: f64 = 0.35;
 /// A job is one release of counts, one of the head Gram if `head > 0`, then `rounds` releases of the factor gradient.
 /// Shares are of the rho of the whole training job and add up to 1; a release with share s has noise
 /// `1/sqrt(2 rho s)` on its sum.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Rounds of factor gradients, T.
     pub rounds: u32,

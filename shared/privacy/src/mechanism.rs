@@ -129,7 +129,8 @@ impl Mechanism {
     }
 
     /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share, and the helper its own.
-    fn largest_coordinate(&self) -> u128 {
+    /// [`Mechanism::check`] keeps it below 2^31.
+    pub fn largest_coordinate(&self) -> u128 {
         let (cohort, sigma2) = (u128::from(self.cohort_max), u128::from(self.sigma2));
         let variance = (sigma2 * cohort).div_ceil(u128::from(self.n_min)) + u128::from(self.helper_noise) * sigma2;
         cohort * (u128::from(self.steps) + 1) + 16 * (variance.isqrt() + 1)

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tacit_privacy::Mechanism;
 use tacit_privacy::canonical::{self, NotCanonical};
+pub use tacit_types::Kind;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::head::LoggedLine;
@@ -13,29 +14,6 @@ pub const SCHEMA: u32 = 1;
 
 /// Largest accepted ticket in bytes.
 pub const TICKET_BYTES_MAX: usize = 64 * 1024;
-
-/// What the vector of a round means. Every kind has L2 norm at most 1 before rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// 1/sqrt(|I_u|) on the items used; length M.
-    Counts,
-    /// Pairs among the K most popular items; length K(K+1)/2.
-    HeadGram,
-    /// The item-factor gradient over the block; length M' d.
-    FactorGradient,
-}
-
-impl Kind {
-    /// The word used in tickets and ledgers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Counts => "counts",
-            Self::HeadGram => "head_gram",
-            Self::FactorGradient => "factor_gradient",
-        }
-    }
-}
 
 /// The document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,10 +10,12 @@
 
 pub mod gradient;
 pub mod id;
+pub mod kind;
 pub mod time;
 pub mod unit;
 
 pub use gradient::ItemGradient;
 pub use id::{ContributionId, DeviceId, Digest, ItemId, RoundId, TaskId};
+pub use kind::Kind;
 pub use time::Timestamp;
 pub use unit::{Delta, Epsilon, UnitError};

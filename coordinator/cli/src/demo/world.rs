@@ -172,6 +172,7 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         history_max: 1024,
         rounds: in_range("--rounds", options.rounds, 64)?,
         factors: in_range("--factors", options.factors, 512)?,
+        helper_noise: false,
     })
 }
 

@@ -52,7 +52,7 @@ impl Driver {
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
         let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
-        let next = apply(&model, &opened, &Settings { recipe: &self.job.recipe(), first, seed });
+        let next = apply(&model, &opened, &Settings { recipe: &self.job.recipe, first, seed });
         let release = Event::Release(Box::new(Release {
             charge: self.charge(&round),
             contributors,

@@ -1,5 +1,6 @@
 //! Drafts the next ticket and asks the helper for its key and countersignature.
 
+use tacit_accounting::TOTAL_VARIATION_MAX;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_round::coordinator::Input;
 use tacit_round::head::SignedHead;
@@ -11,7 +12,6 @@ use tokio::runtime::Handle;
 use super::ask::Asked;
 use super::{Driver, Performed};
 use crate::error::ServerError;
-use crate::job::TOTAL_VARIATION_MAX;
 
 /// So many abandoned rounds in a row stop the task: each one costs every device budget and gives nothing.
 const ABANDONED_MAX: usize = 3;

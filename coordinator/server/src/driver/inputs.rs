@@ -47,10 +47,10 @@ fn build_hash() -> Result<Digest, ServerError> {
     Ok(tacit_privacy::canonical::digest(&program))
 }
 
-/// Keeps the plan of the first start; a configuration that plans another task is refused.
+/// Keeps the plan of the first start; a configuration that asks for another task is refused.
 pub(super) fn keep_job(store: &Store, planned: Job) -> Result<Job, ServerError> {
     match store.meta::<Job>("job")? {
-        Some(kept) if kept == planned => Ok(kept),
+        Some(kept) if kept.same_terms(&planned) => Ok(kept),
         Some(_) => Err(ServerError::OperatorConfig(
             "task: privacy parameters, cohort or catalogue differ from those this state was started with; \
              restore them or use a new state folder"

@@ -1,0 +1,96 @@
+//! Properties of every plan, over random requests.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+use tacit_accounting::{PlanRequest, plan};
+use tacit_privacy::Rho;
+use tacit_types::{Delta, Epsilon};
+
+/// Requests from sensible to absurd, some out of range.
+fn requests() -> impl Strategy<Value = PlanRequest> {
+    let crowd = (log_uniform(1.0, 2e6), 0.0..1.1f64, 0.0..1.1f64, any::<bool>());
+    let privacy = (-3.0..3.0f64, -30.0..-1.0f64);
+    let own = (option(600), option(70), option(12));
+    (crowd, log_uniform(1.0, 5e6), privacy, log_uniform(1.0, 2e6), own).prop_map(
+        |((cohort, dropout, dishonest, helper_noise), items, (epsilon, delta), history_max, own)| PlanRequest {
+            cohort,
+            items,
+            epsilon: Epsilon::new(10f64.powf(epsilon)).unwrap(),
+            delta: Delta::new(10f64.powf(delta).max(1e-30)).unwrap(),
+            // Squared, so that most are small.
+            dropout: dropout * dropout,
+            dishonest: dishonest * dishonest,
+            history_max,
+            helper_noise,
+            factors: own.0,
+            rounds: own.1,
+            participation: own.2,
+        },
+    )
+}
+
+fn option(max: u32) -> impl Strategy<Value = Option<u32>> {
+    proptest::option::of(0..max)
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the given bounds")]
+fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = u32> {
+    (low.ln()..high.ln()).prop_map(|log| log.exp() as u32)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_plan_costs_more_than_was_asked_or_holds_an_unsound_mechanism(request in requests()) {
+        match plan(&request) {
+            Ok(plan) => {
+                prop_assert!(plan.epsilon <= request.epsilon.get());
+                prop_assert!(plan.rho_total <= plan.rho_budget);
+                let shares = plan.releases.iter().fold(Rho::ZERO, |sum, release| sum.compose(release.rho));
+                prop_assert!(shares <= plan.rho_budget);
+                for release in &plan.releases {
+                    prop_assert_eq!(release.mechanism.check(), Ok(()));
+                    prop_assert!(release.mechanism.rho() <= release.rho);
+                    prop_assert_eq!(release.mechanism.helper_noise, request.helper_noise);
+                }
+                prop_assert!(request.participation.is_none_or(|limit| plan.releases.len() <= limit as usize));
+                prop_assert!(plan.q.is_finite() && (0.0..=1.0).contains(&plan.gain_share));
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty() && !error.field().is_empty()),
+        }
+    }
+
+    #[test]
+    fn the_signal_rises_with_devices_and_epsilon_and_falls_with_items(
+        cohort in 1_000u32..20_000, items in 100u32..5_000, epsilon in 0.5..10.0f64, helper_noise in any::<bool>(),
+    ) {
+        let request = PlanRequest {
+            cohort,
+            items,
+            epsilon: Epsilon::new(epsilon).unwrap(),
+            delta: Delta::new(1e-6).unwrap(),
+            dropout: 0.1,
+            dishonest: 0.05,
+            history_max: 200,
+            helper_noise,
+            factors: None,
+            rounds: None,
+            participation: None,
+        };
+        let q = |request: &PlanRequest| plan(request).unwrap().q;
+        let middle = q(&request);
+        // A hundred devices more, so that rounding n_min down cannot hide the rise.
+        let more_devices = q(&PlanRequest { cohort: cohort + 100, ..request.clone() });
+        let more_epsilon = q(&PlanRequest { epsilon: Epsilon::new(epsilon * 1.01).unwrap(), ..request.clone() });
+        let more_items = q(&PlanRequest { items: items + 1, ..request.clone() });
+        prop_assert!(more_devices > middle, "{more_devices} {middle}");
+        prop_assert!(more_epsilon > middle, "{more_epsilon} {middle}");
+        prop_assert!(more_items < middle, "{more_items} {middle}");
+        let quiet = q(&PlanRequest { helper_noise: false, ..request.clone() });
+        // The helper's noise costs sqrt(1 + n_min/answers) with n_min/answers = 0.95.
+        let expected = if helper_noise { 1.95f64.sqrt() } else { 1.0 };
+        prop_assert!((quiet / middle - expected).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,34 @@
+//! What a release says.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What the vector of a round means. Every kind has L2 norm at most 1 before rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// 1/sqrt(|I_u|) on the items used; length M.
+    Counts,
+    /// Pairs among the K most popular items; length K(K+1)/2.
+    HeadGram,
+    /// The item-factor gradient over the block; length M' d.
+    FactorGradient,
+}
+
+impl Kind {
+    /// The word used in tickets and ledgers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counts => "counts",
+            Self::HeadGram => "head_gram",
+            Self::FactorGradient => "factor_gradient",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
