@@ -85,7 +85,7 @@ fn ways_to(target: f64, goal: &str, request: &PlanRequest, plan: &Plan) -> Strin
 /// Epsilon, rounded up to a tenth, whose signal is `more` times as large: rho grows with the square.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and saturates")]
 fn epsilon_for(more: f64, request: &PlanRequest, plan: &Plan) -> Option<f64> {
-    let rho = Rho::from_units((plan.rho_budget.units() as f64 * more * more) as u128);
+    let rho = Rho::saturating_from_units((plan.rho_budget.units() as f64 * more * more) as u128);
     let epsilon = (convert::epsilon(rho, TOTAL_VARIATION_MAX, request.delta) * 10.0).ceil() / 10.0;
     (epsilon <= EPSILON_ADVISED_MAX).then_some(epsilon)
 }

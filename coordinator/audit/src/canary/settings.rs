@@ -1,7 +1,7 @@
 //! What to audit, and the mechanism that follows: the only place that makes one.
 
 use serde::Serialize;
-use tacit_accounting::{PlanError, mechanism_for};
+use tacit_accounting::{Crowd, PlanError, Shape, mechanism_for};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho, convert};
 use tacit_types::{Delta, Epsilon};
@@ -134,13 +134,13 @@ impl Prepared {
 }
 
 fn mechanism(settings: &Settings, allowance: u128) -> Result<Mechanism, SettingError> {
-    let budget = convert::rho_for(settings.epsilon, allowance, settings.delta);
-    let budget = budget.ok_or(PlanError::DeltaUsedUp { delta: settings.delta })?;
+    let budget = convert::rho_for(settings.epsilon, allowance, settings.delta).ok_or(PlanError::DeltaTooSmall)?;
     let price = Rho::saturating_from_units(budget.units() / u128::from(settings.releases));
     let (n_min, length) = (settings.devices, settings.length);
+    let shape = Shape { length, row_width: 1, nnz_max: length, history_max: length.min(1 << 20) };
     let cohort = (u64::from(n_min) * 1000).div_ceil(1000 - MISSING_MILLI);
     let cohort = u32::try_from(cohort).unwrap_or(u32::MAX);
-    Ok(mechanism_for(price, length, 1, length, length.min(1 << 20), cohort, n_min, false)?)
+    Ok(mechanism_for(price, &shape, &Crowd { cohort, n_min, helper_noise: false })?)
 }
 
 #[cfg(test)]
