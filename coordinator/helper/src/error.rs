@@ -52,6 +52,11 @@ impl StorageError {
     }
 }
 
+/// The operating system gives no randomness: nothing may be drawn, so the daemon stops.
+pub(crate) fn no_randomness(error: &impl std::fmt::Display) -> StorageError {
+    StorageError(format!("the system has no randomness: {error}"))
+}
+
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
         Self(format!("helper.sqlite: {error}"))

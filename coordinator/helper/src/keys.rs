@@ -14,7 +14,7 @@ use tacit_round::seal::OpeningKey;
 use tacit_types::Digest;
 use zeroize::Zeroizing;
 
-use crate::error::{HelperError, StorageError};
+use crate::error::{HelperError, StorageError, no_randomness};
 
 /// The folder of key files.
 pub(crate) struct KeyFolder(PathBuf);
@@ -22,9 +22,7 @@ pub(crate) struct KeyFolder(PathBuf);
 /// Draws the opening key of one round from the operating system: an X-Wing key is 32 uniform bytes.
 pub(crate) fn draw() -> Result<OpeningKey, StorageError> {
     let mut secret = Zeroizing::new([0; OpeningKey::LEN]);
-    SysRng
-        .try_fill_bytes(secret.as_mut())
-        .map_err(|error| StorageError(format!("the system has no randomness: {error}")))?;
+    SysRng.try_fill_bytes(secret.as_mut()).map_err(|error| no_randomness(&error))?;
     OpeningKey::from_secret(secret.as_ref()).map_err(|error| StorageError(error.to_string()))
 }
 

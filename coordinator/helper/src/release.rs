@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use tacit_privacy::canonical;
+use tacit_privacy::noise::helper_noise;
 use tacit_privacy::record::Answered;
+use tacit_privacy::{Mechanism, NoiseSeed, canonical};
 use tacit_round::helper::{HelperRefusal, HelperRound, OpenedSet, SealedSeed};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::mask::{PartialSum, set_digest};
@@ -11,7 +12,7 @@ use tacit_round::seal::MaskSeed;
 use tacit_types::{ContributionId, Digest};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Failure;
+use crate::error::{Failure, no_randomness};
 use crate::helper::Helper;
 use crate::store::answers::Recorded;
 
@@ -45,7 +46,9 @@ impl Helper {
         }
         let open = self.open_round(ask.ticket)?;
         let opened = open.round.open_set(&ask.seeds)?;
-        let mask_sum = sum(&open.round, opened.seeds(), stop)?.to_bytes();
+        let mut mask_sum = sum(&open.round, opened.seeds(), stop)?;
+        add_noise(&mut mask_sum, &open.round.ticket().mechanism)?;
+        let mask_sum = mask_sum.to_bytes();
         let answered = answered(&open.round, ask.ticket, &opened, &mask_sum);
         // Kill point k8: summed, nothing written; a restart starts over.
         let (line, signature) = self.store().record(&answered, &opened, &mask_sum, (self.now)(), &self.signing)?;
@@ -89,6 +92,15 @@ fn sum(
         })
     });
     shares.try_reduce(empty, |left, right| Ok(merge(left, &right)))
+}
+
+/// Adds the helper's own noise if the ticket says so: a fresh draw, which is kept with the answer or never said.
+fn add_noise(mask_sum: &mut PartialSum, mechanism: &Mechanism) -> Result<(), Failure> {
+    if mechanism.helper_noise {
+        let seed = NoiseSeed::from_os().map_err(|error| no_randomness(&error))?;
+        assert!(mask_sum.add_values(&helper_noise(mechanism, seed)), "both are of the mechanism's length");
+    }
+    Ok(())
 }
 
 fn merge(mut left: PartialSum, right: &PartialSum) -> PartialSum {

@@ -108,7 +108,8 @@ impl PartialSum {
     ///
     /// # Guarantees
     /// Equals the integer sum of the contributions when every coordinate stays within (-2^31, 2^31), which
-    /// `Mechanism::check` proves from public bounds. `None` when lengths differ.
+    /// `Mechanism::check` proves from public bounds; minus the helper's noise when it added its own. `None` when lengths
+    /// differ.
     pub fn unmask(&self, mask_sum: &Self) -> Option<Vec<i32>> {
         (self.0.len() == mask_sum.0.len())
             .then(|| self.0.iter().zip(&mask_sum.0).map(|(sum, mask)| sum.wrapping_sub(*mask).cast_signed()).collect())
@@ -121,10 +122,15 @@ impl PartialSum {
 
     /// Adds another sum element by element; `false`, adding nothing, when lengths differ.
     pub fn merge(&mut self, other: &Self) -> bool {
-        if self.0.len() != other.0.len() {
+        self.add_values(&other.0)
+    }
+
+    /// Adds ring elements one by one, such as the helper's noise; `false`, adding nothing, when lengths differ.
+    pub fn add_values(&mut self, values: &[u32]) -> bool {
+        if self.0.len() != values.len() {
             return false;
         }
-        self.0.iter_mut().zip(&other.0).for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
+        self.0.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
         true
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod life;
+mod noise;
 mod refusals;
 mod rounds;
 mod support;

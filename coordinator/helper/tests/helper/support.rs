@@ -202,9 +202,14 @@ pub(crate) struct Update {
 
 /// Contribution `name` to `round` under the mask seed that `seed` draws.
 pub(crate) fn contribute(round: &Round, name: u8, seed: u64) -> Update {
+    let plain = (0..LENGTH.cast_signed()).map(|i| (i % 97) * i32::from(name) - 1000).collect();
+    update_of(round, name, plain, seed)
+}
+
+/// Contribution `name` of these numbers to `round` under the mask seed that `seed` draws.
+pub(crate) fn update_of(round: &Round, name: u8, plain: Vec<i32>, seed: u64) -> Update {
     let mask_seed = MaskSeed::draw(&mut StdRng::seed_from_u64(seed));
     let contribution = ContributionId([name; 16]);
-    let plain: Vec<i32> = (0..LENGTH.cast_signed()).map(|i| (i % 97) * i32::from(name) - 1000).collect();
     let mut values: Vec<u32> = plain.iter().map(|value| value.cast_unsigned()).collect();
     add_mask(&mut values, &mask_seed, &round.ticket.task, round.ticket.round, contribution);
     let masked: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -125,15 +125,12 @@ fn add_noise(quantised: &QuantisedUpdate, table: &NoiseTable, rng: &mut impl Rng
 ///
 /// To be drawn once per round, stored with the answer and never drawn again. With it the guarantee against the coordinator
 /// rests on the helper alone, whatever devices the coordinator invents. Its distance from the ideal is
-/// [`table::helper_total_variation`].
+/// part of [`table::release_total_variation`].
 ///
 /// # Errors
-/// [`MechanismError`] when `mechanism` is not sound, or its sigma^2 is above [`table::VARIANCE_MAX`].
+/// [`MechanismError`] when `mechanism` is not sound with helper noise.
 pub fn helper_noise(mechanism: &Mechanism, seed: NoiseSeed) -> Result<Zeroizing<Vec<u32>>, MechanismError> {
-    mechanism.check()?;
-    if mechanism.sigma2 > table::VARIANCE_MAX {
-        return Err(MechanismError::OutOfRange("sigma2"));
-    }
+    Mechanism { helper_noise: true, ..mechanism.clone() }.check()?;
     let (_, mut rng) = seed.into_streams();
     let mut noise = Zeroizing::new(vec![0i32; mechanism.length as usize]);
     NoiseTable::for_variance(mechanism.sigma2, 1).fill(&mut noise, &mut rng);
