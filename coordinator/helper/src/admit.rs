@@ -6,21 +6,21 @@ use tacit_types::Digest;
 
 use crate::error::Failure;
 use crate::helper::Helper;
+use crate::store::admitted::Candidate;
 
 impl Helper {
     /// For each seed: whether it opens, was not used in an earlier round and did not come with another contribution.
-    /// `None` stands for one that is malformed.
+    /// `None` stands for one that is malformed. What is admitted is durable when this returns.
     pub(crate) fn admit(&self, ticket: Digest, seeds: &[Option<SealedSeed>]) -> Result<Vec<bool>, Failure> {
         let round = self.open_round(ticket)?;
-        let fingerprints: Vec<_> =
-            seeds.par_iter().map(|seed| seed.as_ref().and_then(|seed| round.round.fingerprint(seed))).collect();
-        let store = self.store();
-        let admit = |(seed, fingerprint): (&Option<SealedSeed>, Option<Digest>)| match (seed, fingerprint) {
-            (Some(seed), Some(fingerprint)) => {
-                Ok(!store.is_used(fingerprint)? && round.admit(fingerprint, seed.contribution))
-            }
-            _ => Ok(false),
+        let open = |seed: &Option<SealedSeed>| {
+            let seed = seed.as_ref()?;
+            Some(Candidate { contribution: seed.contribution, fingerprint: round.round.fingerprint(seed)? })
         };
-        seeds.iter().zip(fingerprints).map(admit).collect()
+        let candidates: Vec<_> = seeds.par_iter().map(open).collect();
+        let mut store = self.store();
+        let admitted = store.admit(ticket, &candidates, round.room())?;
+        round.note_admitted(admitted.new);
+        Ok(admitted.verdicts)
     }
 }

@@ -34,7 +34,7 @@ impl Helper {
         self.keys.write(row.ticket_hash, &key)?;
         let crowded_out = store.add_round(&row, &ticket)?;
         let hash = row.ticket_hash;
-        let round = OpenRound::new(ticket, hash, key);
+        let round = OpenRound::new(ticket, hash, key, 0);
         self.open().insert(hash, Arc::new(round));
         for oldest in crowded_out {
             self.erase(oldest)?;

@@ -1,12 +1,16 @@
-//! One open round in memory: its ticket, its key, who waits for its answer, and which seeds were admitted.
+//! One open round in memory: its ticket, its key, who waits for its answer, and how many seeds it has admitted.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tacit_round::helper::HelperRound;
 use tacit_round::seal::OpeningKey;
 use tacit_round::ticket::Ticket;
-use tacit_types::{ContributionId, Digest};
+use tacit_types::Digest;
+
+/// Seeds admitted for each place in the cohort. Uploads may break off after their seed was admitted; a coordinator that
+/// bounds the tries of a device stays far below.
+const ADMITTED_PER_PLACE: usize = 16;
 
 /// An open round.
 pub(crate) struct OpenRound {
@@ -14,31 +18,25 @@ pub(crate) struct OpenRound {
     pub(crate) round: HelperRound,
     /// Held while an answer is computed, so that a second call waits instead of computing it again.
     pub(crate) answering: Arc<tokio::sync::Mutex<()>>,
-    /// Fingerprint of every admitted seed and the contribution it came with.
-    admitted: Mutex<HashMap<Digest, ContributionId>>,
+    /// Rows of this round in the store. Changed only while the store is locked.
+    admitted: AtomicUsize,
 }
 
 impl OpenRound {
-    /// An open round of a countersigned ticket.
-    pub(crate) fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey) -> Self {
-        Self {
-            round: HelperRound::new(ticket, ticket_hash, key),
-            answering: Arc::default(),
-            admitted: Mutex::default(),
-        }
+    /// An open round of a countersigned ticket that has admitted so many seeds.
+    pub(crate) fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey, admitted: usize) -> Self {
+        let round = HelperRound::new(ticket, ticket_hash, key);
+        Self { round, answering: Arc::default(), admitted: AtomicUsize::new(admitted) }
     }
 
-    /// Takes note of an admitted seed; `false` when another contribution came with the same one.
-    ///
-    /// Forgotten at a restart. That is safe: a repeated seed is refused again when the set is summed, only later.
-    pub(crate) fn admit(&self, fingerprint: Digest, contribution: ContributionId) -> bool {
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        // Twice the cohort leaves room for uploads that broke off after their seed was admitted.
-        let full = admitted.len() >= 2 * self.round.ticket().mechanism.cohort_max as usize;
-        match admitted.get(&fingerprint) {
-            Some(first) => *first == contribution,
-            None if full => true,
-            None => admitted.insert(fingerprint, contribution).is_none(),
-        }
+    /// How many more seeds it admits.
+    pub(crate) fn room(&self) -> usize {
+        let places = self.round.ticket().mechanism.cohort_max as usize;
+        (ADMITTED_PER_PLACE * places).saturating_sub(self.admitted.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of newly admitted seeds.
+    pub(crate) fn note_admitted(&self, count: usize) {
+        self.admitted.fetch_add(count, Ordering::Relaxed);
     }
 }

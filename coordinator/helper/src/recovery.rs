@@ -43,7 +43,7 @@ fn recover(helper: &Helper) -> Result<(), StorageError> {
     let rows = store.open_rounds()?;
     let mut open = HashMap::new();
     for row in &rows {
-        if let Some(round) = load(&helper.keys, row)? {
+        if let Some(round) = load(&helper.keys, &store, row)? {
             open.insert(row.ticket_hash, Arc::new(round));
         }
     }
@@ -60,11 +60,11 @@ fn recover(helper: &Helper) -> Result<(), StorageError> {
 }
 
 /// The round with its key, if the key file holds the key the ticket names.
-fn load(keys: &KeyFolder, row: &RoundRow) -> Result<Option<OpenRound>, StorageError> {
+fn load(keys: &KeyFolder, store: &Store, row: &RoundRow) -> Result<Option<OpenRound>, StorageError> {
     let ticket = row.ticket()?;
     let Some(key) = keys.read(row.ticket_hash)? else { return Ok(None) };
     if ticket.sealing_key_bytes() != Some(key.sealing_key()) {
         return Ok(None);
     }
-    Ok(Some(OpenRound::new(ticket, row.ticket_hash, key)))
+    Ok(Some(OpenRound::new(ticket, row.ticket_hash, key, store.admitted(row.ticket_hash)?)))
 }

@@ -8,7 +8,7 @@ use tacit_round::keys::{Context, SignatureBytes, SigningKey};
 use tacit_types::{Digest, Timestamp};
 
 use crate::error::{Failure, StorageError};
-use crate::store::Store;
+use crate::store::{Store, admitted};
 
 /// Newest answers whose mask sums are kept, for a coordinator that lost one on the way. Lines are kept for ever.
 const MASK_SUMS_KEPT: u64 = 4;
@@ -35,13 +35,8 @@ impl Store {
         Ok(recorded)
     }
 
-    /// Whether an answer used this seed.
-    pub(crate) fn is_used(&self, fingerprint: Digest) -> Result<bool, StorageError> {
-        let mut query = self.db.prepare_cached("SELECT 1 FROM used_seeds WHERE fingerprint = ?1")?;
-        Ok(query.exists(params![fingerprint.0])?)
-    }
-
-    /// Ends an open round with its answer: one transaction for {state, used seeds, ledger line, set digest, mask sum}.
+    /// Ends an open round with its answer: one transaction for {state, used seeds, ledger line, set digest, mask sum}. Which
+    /// seeds it had admitted is forgotten.
     /// Gives the line and its signature.
     pub(crate) fn record(
         &mut self,
@@ -57,6 +52,7 @@ impl Store {
         let transaction = self.db.transaction()?;
         end_round(&transaction, answered.ticket_hash)?;
         use_seeds(&transaction, opened)?;
+        admitted::forget(&transaction, answered.ticket_hash)?;
         let seq = as_i64(line.seq)?;
         transaction.execute("INSERT INTO lines VALUES (?1, ?2, ?3)", params![seq, bytes, signature.0])?;
         transaction.execute(

@@ -1,4 +1,4 @@
-//! Durable state, `helper.sqlite`: what was countersigned, answered, used and signed. Keys are not in it.
+//! Durable state, `helper.sqlite`: what was countersigned, admitted, answered, used and signed. Keys are not in it.
 //!
 //! Write-ahead log with full synchronisation: a commit is on the disk, whole, when it returns. The file is locked for as
 //! long as the helper runs.
@@ -12,8 +12,9 @@ use rusqlite::{Connection, ErrorCode, params};
 use tacit_round::keys::PublicKey;
 use tacit_types::Digest;
 
-use crate::error::{HelperError, StorageError};
+use crate::error::{HelperError, StorageError, no_randomness};
 
+pub(crate) mod admitted;
 pub(crate) mod answers;
 mod heads;
 pub(crate) mod rounds;
@@ -28,6 +29,8 @@ CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER N
     state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT, UNIQUE (task, round));
 CREATE TABLE lines (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE answers (ticket_hash BLOB PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, set_digest BLOB NOT NULL, mask_sum BLOB);
+CREATE TABLE admitted (fingerprint BLOB PRIMARY KEY, ticket_hash BLOB NOT NULL, contribution BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX admitted_to ON admitted (ticket_hash);
 CREATE TABLE used_seeds (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE heads (ledger_id BLOB PRIMARY KEY, generation INTEGER NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL)
     WITHOUT ROWID;
@@ -71,6 +74,7 @@ impl Store {
         }
         transaction
             .execute("UPDATE rounds SET state = 'abandoned', reason = 'new generation' WHERE state = 'open'", [])?;
+        transaction.execute("DELETE FROM admitted", [])?;
         transaction.execute("UPDATE identity SET generation = generation + 1", [])?;
         transaction.commit()?;
         self.generation += 1;
@@ -98,9 +102,7 @@ fn in_use(folder: &Path, error: rusqlite::Error) -> HelperError {
 
 fn create(db: &Connection, helper_key: PublicKey) -> Result<(), StorageError> {
     let mut ledger_id = [0; Digest::LEN];
-    SysRng
-        .try_fill_bytes(&mut ledger_id)
-        .map_err(|error| StorageError(format!("the system has no randomness: {error}")))?;
+    SysRng.try_fill_bytes(&mut ledger_id).map_err(|error| no_randomness(&error))?;
     let transaction = db.unchecked_transaction()?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute("INSERT INTO identity VALUES (1, ?1, 1, ?2)", params![ledger_id, helper_key.0])?;

@@ -6,7 +6,7 @@ use tacit_round::ticket::Ticket;
 use tacit_types::{Digest, RoundId, TaskId};
 
 use crate::error::StorageError;
-use crate::store::Store;
+use crate::store::{Store, admitted};
 
 /// Most open rounds of one task. A coordinator may close an earlier round late, not arbitrarily late.
 const OPEN_MAX: i64 = 8;
@@ -83,13 +83,16 @@ impl Store {
 
     /// Abandons a round if it is open.
     pub(crate) fn abandon(&mut self, ticket: Digest, reason: &str) -> Result<(), StorageError> {
-        Ok(abandon(&self.db, ticket, reason)?)
+        let transaction = self.db.transaction()?;
+        abandon(&transaction, ticket, reason)?;
+        Ok(transaction.commit()?)
     }
 }
 
 pub(super) fn abandon(db: &Connection, ticket: Digest, reason: &str) -> rusqlite::Result<()> {
     let update = "UPDATE rounds SET state = 'abandoned', reason = ?2 WHERE ticket_hash = ?1 AND state = 'open'";
     if db.execute(update, params![ticket.0, reason])? == 1 {
+        admitted::forget(db, ticket)?;
         tracing::info!(event = "round_abandoned", %ticket, reason);
     }
     Ok(())
