@@ -15,11 +15,10 @@ use tacit_wire::files;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
+use crate::admission::SEEDS_MAX;
 use crate::config::Config;
 use crate::error::ServerError;
 
-/// Seeds a message carries.
-const SEEDS_PER_MESSAGE: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The helper as the coordinator sees it.
@@ -118,14 +117,14 @@ impl HelperClient {
         self.checked(Context::Head, &bytes, &answer.signature).map(HeadAnswer::Signed)
     }
 
-    /// Asks whether one seed opens.
+    /// Asks which of these seeds open, at most [`SEEDS_MAX`]; one answer for each, in order.
     ///
     /// # Errors
     /// As [`Self::countersign`].
-    pub async fn admits(&self, ticket: Digest, seed: &SealedSeed) -> Result<bool, ServerError> {
-        let request = v1::AdmitRequest { ticket_hash: copy(&ticket.0), seeds: vec![to_proto(seed)] };
-        let answer = self.grpc.clone().admit(request).await.map_err(from_status)?.into_inner();
-        Ok(answer.opens == [true])
+    pub async fn admit(&self, ticket: Digest, seeds: &[SealedSeed]) -> Result<Vec<bool>, ServerError> {
+        let seeds = seeds.iter().map(to_proto).collect();
+        let request = v1::AdmitRequest { ticket_hash: copy(&ticket.0), seeds };
+        Ok(self.grpc.clone().admit(request).await.map_err(from_status)?.into_inner().opens)
     }
 
     /// Asks for the mask sum of exactly this set.
@@ -138,7 +137,7 @@ impl HelperClient {
             seeds: part.iter().map(to_proto).collect(),
         };
         let messages: Vec<_> = std::iter::once(message(copy(&ticket.0), &[]))
-            .chain(seeds.chunks(SEEDS_PER_MESSAGE).map(|part| message(Bytes::new(), part)))
+            .chain(seeds.chunks(SEEDS_MAX).map(|part| message(Bytes::new(), part)))
             .collect();
         let stream = tokio_stream::iter(messages);
         let mut answer = self.grpc.clone().release(stream).await.map_err(from_status)?.into_inner();

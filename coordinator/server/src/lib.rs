@@ -1,6 +1,7 @@
 //! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release ledger, publishes factors.
 //!
-//! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC codes;
+//! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC codes; [`slots`] who may upload
+//!   now; [`admission`] asks the helper which seeds open;
 //! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs every effect;
 //! - [`job`] what the task releases, in which order and at what price; [`apply`] makes the next model from an opened sum;
 //! - [`store`], [`objects`], [`enrolment`] durable state; [`ledger`] appends and signs release lines;
@@ -9,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod apply;
 pub mod board;
 pub mod config;
@@ -22,6 +24,7 @@ pub mod job;
 pub mod ledger;
 pub mod objects;
 pub mod service;
+pub mod slots;
 pub mod status;
 pub mod store;
 
@@ -29,6 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tacit_proto::v1::coordinator_server::CoordinatorServer;
+use tacit_round::helper::SealedSeed;
 use tacit_types::Timestamp;
 use tacit_wire::listener::{self, ClientCertificate, Listener};
 use tacit_wire::{Shutdown, files};
@@ -39,6 +43,7 @@ use tonic::transport::Server;
 pub use config::Config;
 pub use error::ServerError;
 
+use crate::admission::Admission;
 use crate::board::Board;
 use crate::driver::{Driver, Inputs};
 use crate::enrolment::Enrolment;
@@ -80,7 +85,9 @@ pub async fn serve(
     reporter.set_serving::<CoordinatorServer<CoordinatorService>>().await;
     on_bound(address);
 
-    let service = CoordinatorService::new(board, objects, enrolment, helper, queue, now);
+    let (admission, waiting) = Admission::new();
+    let admitting = admission::run(waiting, async |ticket, seeds: &[SealedSeed]| helper.admit(ticket, seeds).await);
+    let service = CoordinatorService::new(board, objects, enrolment, admission, queue, now);
     let service = CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
     let serving = Server::builder()
         .max_concurrent_streams(16)
@@ -102,6 +109,8 @@ pub async fn serve(
         tokio::select! {
             served = serving => served.map_err(|error| ServerError::Internal(error.to_string())),
             () = shutdown.drained() => Ok(()),
+            // Every handler is gone.
+            () = admitting => Ok(()),
         }
     };
     let (driven, served) = tokio::join!(driving, serving);

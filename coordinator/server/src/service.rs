@@ -14,25 +14,23 @@ use tacit_round::helper::SealedSeed;
 use tacit_round::seal::{SCHEME_ID, SEALED_LEN};
 use tacit_types::{ContributionId, DeviceId, Digest, Timestamp};
 use tacit_wire::identity;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::admission::{Admission, Verdict};
 use crate::board::{Board, OpenRound};
 use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
-use crate::error::ServerError;
-use crate::helper::HelperClient;
 use crate::ingest::{Accepted, Arrival};
 use crate::objects::Objects;
+use crate::slots::UploadSlots;
 use crate::status;
 
 /// Largest message: one chunk and its framing.
 pub const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES + 4096;
 /// Upload chunk in bytes.
 const CHUNK_BYTES: usize = 65_536;
-/// Uploads in memory at once; more wait.
-const UPLOADS_MAX: usize = 64;
 /// An upload must be complete within this time.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -41,9 +39,9 @@ pub struct CoordinatorService {
     board: Arc<Board>,
     objects: Objects,
     enrolment: Enrolment,
-    helper: HelperClient,
+    admission: Admission,
     queue: mpsc::Sender<Arrival>,
-    uploads: Arc<Semaphore>,
+    uploads: UploadSlots,
     now: fn() -> Timestamp,
 }
 
@@ -53,11 +51,11 @@ impl CoordinatorService {
         board: Arc<Board>,
         objects: Objects,
         enrolment: Enrolment,
-        helper: HelperClient,
+        admission: Admission,
         queue: mpsc::Sender<Arrival>,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { board, objects, enrolment, helper, queue, uploads: Arc::new(Semaphore::new(UPLOADS_MAX)), now }
+        Self { board, objects, enrolment, admission, queue, uploads: UploadSlots::default(), now }
     }
 
     fn answer(&self, outcome: v1::ContributionOutcome) -> Response<v1::ContributeResponse> {
@@ -92,10 +90,10 @@ impl CoordinatorService {
         if digest(&masked) != header.seed.digest {
             return Ok(v1::ContributionOutcome::Refused);
         }
-        match self.helper.admits(header.ticket, &header.seed).await {
-            Ok(true) => self.hand_over(contribution, &round, header, masked).await.ok_or_else(status::not_now),
-            Ok(false) | Err(ServerError::HelperRefused(_)) => Ok(v1::ContributionOutcome::Refused),
-            Err(_) => Err(Status::unavailable("the helper is away; send the same bytes again later")),
+        match self.admission.ask(device, header.ticket, header.seed.clone()).await {
+            Verdict::Admitted => self.hand_over(contribution, &round, header, masked).await.ok_or_else(status::not_now),
+            Verdict::Refused => Ok(v1::ContributionOutcome::Refused),
+            Verdict::Away => Err(Status::unavailable("the helper is away; send the same bytes again later")),
         }
     }
 
@@ -248,7 +246,7 @@ impl Coordinator for CoordinatorService {
         request: Request<Streaming<v1::ContributeRequest>>,
     ) -> Result<Response<v1::ContributeResponse>, Status> {
         let device = identity::device(&request)?;
-        let Ok(_upload) = self.uploads.acquire().await else { return Err(status::not_now()) };
+        let Some(_slot) = self.uploads.acquire(device).await else { return Err(status::too_many_uploads()) };
         match timeout(UPLOAD_DEADLINE, self.take(device, request.into_inner())).await {
             Ok(Ok(outcome)) => Ok(self.answer(outcome)),
             Ok(Err(status)) => Err(status),

@@ -23,6 +23,11 @@ pub fn not_now() -> Status {
     Status::unavailable("the coordinator is starting or stopping; come back later")
 }
 
+/// Too many calls of one device at once.
+pub fn too_many_uploads() -> Status {
+    Status::resource_exhausted("this device has too many uploads under way; retry later, one at a time")
+}
+
 /// The service of an action ended before it answered.
 pub fn internal(what: &str) -> Status {
     Status::internal(what.to_owned())
