@@ -6,14 +6,9 @@ use tacit_proto::v1;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::Ticket;
 use tacit_types::Digest;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::support::*;
-
-fn refused_with<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, words: &str) {
-    let status = outcome.unwrap_err();
-    assert!(status.code() == code && status.message().contains(words), "{status}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_ticket_for_a_round_is_refused_whatever_became_of_the_first() {

@@ -25,7 +25,7 @@ use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use zeroize::Zeroizing;
 
@@ -287,6 +287,12 @@ pub(crate) async fn admit(
 ) -> Result<Vec<bool>, Status> {
     let request = v1::AdmitRequest { ticket_hash: round.hash.0.to_vec().into(), seeds };
     Ok(client.admit(request).await?.into_inner().opens)
+}
+
+/// The call was refused with this code, in these words.
+pub(crate) fn refused_with<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, words: &str) {
+    let status = outcome.unwrap_err();
+    assert!(status.code() == code && status.message().contains(words), "{status}");
 }
 
 /// Files of a folder, for tests that look for what must not be there.
