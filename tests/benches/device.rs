@@ -59,7 +59,7 @@ fn release(c: &mut Criterion) {
     group.bench_function("whole release: gradient to sealed bytes (target 12 ms)", |b| {
         let whole = |permit| {
             let vector = gradient(&ticket, &model, &interactions);
-            contribute(&ticket, permit, vector, &tables).expect("randomness and a good key")
+            contribute(&ticket, permit, vector, &tables, None).expect("randomness and a good key")
         };
         b.iter_batched(|| permit(&ticket.mechanism), whole, BatchSize::PerIteration);
     });

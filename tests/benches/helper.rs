@@ -27,7 +27,7 @@ fn seeds(c: &mut Criterion) {
     let ticket = ticket(mechanism, &key);
     let hash = digest(&ticket.to_bytes().expect("a ticket is canonical"));
     let sealed: Vec<SealedSeed> = (0..SEEDS).map(|name| sealed(&ticket, hash, name, &mut rng)).collect();
-    let round = HelperRound::new(ticket, hash, key);
+    let round = HelperRound::new(ticket, hash, key, None);
 
     let mut group = c.benchmark_group("helper at 118592 coordinates, one core (elem = seed)");
     group.throughput(Throughput::Elements(u64::from(SEEDS)));
@@ -68,7 +68,7 @@ fn sealed(ticket: &Ticket, hash: Digest, name: u8, rng: &mut ChaCha20Rng) -> Sea
         digest: Digest([name; 32]),
     };
     let key = ticket.sealing_key_bytes().expect("hexadecimal");
-    let sealed = seal(&MaskSeed::draw(rng), &key, &binding, rng).expect("a good key");
+    let sealed = seal(&MaskSeed::draw(rng), None, &key, &binding, rng).expect("a good key");
     SealedSeed { contribution: binding.contribution, sealed, digest: binding.digest }
 }
 

@@ -146,7 +146,7 @@ fn upload(ticket: &Ticket, hash: Digest, device: usize, masked: &Bytes) -> Resul
         scheme_id: SCHEME_ID,
         ticket_hash: Bytes::copy_from_slice(&hash.0),
         contribution_id: Bytes::copy_from_slice(&contribution.0),
-        sealed_seed: seal(&MaskSeed::draw(&mut rng), &key, &binding, &mut rng)?.into(),
+        sealed_seed: seal(&MaskSeed::draw(&mut rng), None, &key, &binding, &mut rng)?.into(),
         digest: Bytes::copy_from_slice(&binding.digest.0),
     };
     let chunks = (0..masked.len()).step_by(CHUNK).map(|at| Part::Chunk(masked.slice(at..masked.len().min(at + CHUNK))));
@@ -207,6 +207,7 @@ impl Servers {
             signing: tacit_helper::config::Signing { key: path("helper.sign") },
             coordinator_key: signing_key(1).public(),
             n_min_min: 2,
+            membership: None,
         };
         let helper_at = run(&mut running, "helper", &shutdown, |shutdown, bound| async move {
             Ok(tacit_helper::serve(helper_config, now, shutdown, bound).await?)
@@ -240,6 +241,8 @@ impl Servers {
                 dishonest: 0.05,
                 deadline_seconds: 3600,
                 history_max: 1024,
+                helper_noise: false,
+                membership: false,
                 rounds: None,
                 factors: None,
                 helper_noise: false,

@@ -169,7 +169,7 @@ impl Contribution {
             scheme_id: SCHEME_ID,
             ticket_hash: Bytes::copy_from_slice(&ticket_hash.0),
             contribution_id: Bytes::copy_from_slice(&contribution.0),
-            sealed_seed: seal(&seed, &key, &binding, &mut rng)?.into(),
+            sealed_seed: seal(&seed, None, &key, &binding, &mut rng)?.into(),
             digest: Bytes::copy_from_slice(&binding.digest.0),
         };
         Ok(Self { header, masked: masked.into() })

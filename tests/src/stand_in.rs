@@ -87,6 +87,8 @@ impl Round {
             dishonest: 0.05,
             deadline_seconds: 3600,
             history_max: 1024,
+            helper_noise: false,
+            membership: false,
             rounds: None,
             factors: None,
             helper_noise: false,
@@ -109,6 +111,7 @@ impl Round {
             dishonest_milli: job.dishonest_milli,
             dropout_milli: job.dropout_milli,
             delta_pico: job.delta_pico,
+            membership: false,
             deadline: clock::now().plus_millis(3_600_000),
             sealing_key: hex::encode(OpeningKey::draw(&mut UnwrapErr(SysRng)).sealing_key()),
         };

@@ -18,6 +18,7 @@ use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::Digest;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use tokio_stream::StreamExt;
 use tonic::Code;
 
 const ITEMS: usize = 64;
@@ -174,4 +175,37 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     assert_eq!(devices[0].send(&first).await.unwrap(), Accepted);
     assert_eq!(devices[0].send(&make(0)).await.unwrap(), TooLate);
     assert_released(&deployment, 4);
+}
+
+/// HOSTILE 20, 21: one certificate opens 70 uploads on five connections and lets them stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
+    const OPENED: usize = 70;
+    const SENT_AWAY: usize = OPENED - 32;
+    let deployment = Deployment::running(Settings { tokens: 2, ..Settings::default() }).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut devices = Vec::new();
+    for token in deployment.tokens().unwrap() {
+        devices.push(BareDevice::enrol(&deployment, &token, deadline).await.unwrap());
+    }
+    let (ticket, hash) = devices[0].ticket(deadline).await.unwrap();
+    let make = |device| Contribution::new(&ticket, hash, one_hot(device)).unwrap();
+    let mut opened = JoinSet::new();
+    for _ in 0..5 {
+        let client = devices[0].connect().await.unwrap();
+        for _ in 0..OPENED / 5 {
+            let (mut client, header) = (client.clone(), make(0).parts().swap_remove(0));
+            opened.spawn(
+                async move { client.contribute(tokio_stream::once(header).chain(tokio_stream::pending())).await },
+            );
+        }
+    }
+    for _ in 0..SENT_AWAY {
+        let refused = opened.join_next().await.unwrap().unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    }
+    assert_eq!(devices[1].send(&make(1)).await.unwrap(), Accepted);
+    // Given up, they free what they held.
+    opened.shutdown().await;
+    assert_eq!(devices[0].send_until_answered(&make(0), deadline).await.unwrap(), Accepted);
 }

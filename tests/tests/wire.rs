@@ -219,7 +219,7 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
             let (task, mechanism, now) = (&ticket.task, &ticket.mechanism, tacit_wire::clock::now());
             let permit = ledger::spend(&mut NoLedger, budget, task, ticket.round, hash, mechanism, now);
             let vector = gradient(ticket, &round.model, &history);
-            let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &tables).unwrap();
+            let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &tables, None).unwrap();
             let values: Vec<i32> =
                 sent.masked.as_chunks::<4>().0.iter().map(|word| i32::from_le_bytes(*word)).collect();
             masked[class].push(feature(&values));

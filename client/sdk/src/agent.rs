@@ -10,7 +10,8 @@ use std::time::Duration;
 use tacit_model::spectral::{ModelError, SpectralModel};
 use tacit_privacy::{SpendPermit, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
-use tacit_round::policy::{FactorBounds, FactorFault, LogMark};
+use tacit_round::member::Member;
+use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal};
 use tacit_round::ticket::Ticket;
 use tacit_types::{Digest, Timestamp};
 use tokio::task::spawn_blocking;
@@ -58,12 +59,14 @@ impl Agent {
     /// [`SdkError`]; a network failure leaves everything as it was and says when to retry.
     pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
         let folder = self.folder.clone();
-        let (store, identity) = blocking(move || Ok((Store::open(&folder)?, identity::load(&folder)?))).await?;
+        let open = move || Ok((Store::open(&folder)?, identity::load(&folder)?, identity::member(&folder)?));
+        let (store, identity, member) = blocking(open).await?;
         let connection = Connection::open(self.deployment.endpoint(Some(identity))?).await?;
         let mut action = Action {
             agent: self,
             store: Some(store),
             connection,
+            member: member.map(Arc::new),
             permit: None,
             spooled: None,
             model: None,
@@ -84,6 +87,7 @@ struct Action<'a> {
     /// Taken out while a blocking task uses it.
     store: Option<Store>,
     connection: Connection,
+    member: Option<Arc<Member>>,
     permit: Option<SpendPermit>,
     spooled: Option<Spooled>,
     model: Option<(Digest, Arc<SpectralModel>)>,
@@ -115,6 +119,10 @@ impl Action<'_> {
         let mut consistency = Vec::new();
         // Only read here, not yet believed: what it says decides what to ask for, and the machine checks it all.
         if let Ok(ticket) = Ticket::from_bytes(&signed.bytes) {
+            // The helper would refuse what this device spends for.
+            if ticket.membership && self.member.is_none() {
+                return Ok(self.step(Some(Outcome::TicketRefused(TicketRefusal::NotMember)), false));
+            }
             let (task, round, size) = (ticket.task, ticket.round, ticket.logged.head.head.size);
             // The round this device already took part in: wait for the next.
             if self.with_store(move |store| store.status(&task, round)).await?.is_some() {
@@ -189,13 +197,13 @@ impl Action<'_> {
         let bug = || SdkError::Bug("a contribution without a permit or a model".into());
         let permit = self.permit.take().ok_or_else(bug)?;
         let model = self.model.clone().ok_or_else(bug)?.1;
-        let tables = self.agent.tables.clone();
+        let (tables, member) = (self.agent.tables.clone(), self.member.clone());
         let spooled = self
             .with_store(move |store| {
                 // Spent already, so it sends in any case: a history that cannot be read counts as an empty one.
                 let interactions = store.interactions().unwrap_or_default();
                 let vector = contribute::gradient(&ticket, &model, &interactions);
-                let spooled = contribute::contribute(&ticket, permit, vector, &tables)?;
+                let spooled = contribute::contribute(&ticket, permit, vector, &tables, member.as_deref())?;
                 store.spool(&spooled)?;
                 Ok(spooled)
             })

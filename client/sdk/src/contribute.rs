@@ -11,6 +11,7 @@ use tacit_model::spectral::{self, SpectralModel};
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{Mechanism, NoiseSeed, SpendPermit, clip, privatise};
 use tacit_round::mask::mask;
+use tacit_round::member::Member;
 use tacit_round::seal::{Binding, MaskSeed, seal};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{ContributionId, ItemGradient};
@@ -38,7 +39,8 @@ pub fn gradient(ticket: &Ticket, model: &SpectralModel, interactions: &[Interact
     }
 }
 
-/// Makes the final bytes of one release, using the permit up.
+/// Makes the final bytes of one release, using the permit up. `member` is shown to the helper only, and only when the ticket
+/// asks for it.
 ///
 /// Rounding, noise and mask seeds are drawn from the operating system and erased before this returns.
 ///
@@ -50,6 +52,7 @@ pub fn contribute(
     permit: SpendPermit,
     vector: ItemGradient,
     tables: &TableCache,
+    member: Option<&Member>,
 ) -> Result<Spooled, SdkError> {
     let random = |_| SdkError::Stop("the operating system gives no randomness".into());
     let table = tables.get(&ticket.mechanism);
@@ -74,7 +77,8 @@ pub fn contribute(
     };
     let bad_key = || SdkError::Stop("the ticket's sealing key is not a key".into());
     let sealing_key = ticket.sealing_key_bytes().ok_or_else(bad_key)?;
-    let sealed = seal(&seed, &sealing_key, &binding, &mut rng).map_err(|_| bad_key())?;
+    let member = member.filter(|_| ticket.membership);
+    let sealed = seal(&seed, member, &sealing_key, &binding, &mut rng).map_err(|_| bad_key())?;
     Ok(Spooled {
         task: ticket.task.clone(),
         round: ticket.round,

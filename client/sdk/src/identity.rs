@@ -1,4 +1,4 @@
-//! One installation's identity: its key, its certificate, and what it trusts.
+//! One installation's identity: its key, its certificate, its membership if it has one, and what it trusts.
 
 use std::fs;
 use std::io::Write;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use tacit_round::keys::PublicKey;
+use tacit_round::member::Member;
 use tacit_round::policy::{Policy, SignedPolicy};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
@@ -80,6 +81,35 @@ pub fn certificate_path(folder: &Path) -> PathBuf {
 /// Whether this installation has enrolled.
 pub fn is_enrolled(folder: &Path) -> bool {
     certificate_path(folder).exists()
+}
+
+fn member_path(folder: &Path) -> PathBuf {
+    folder.join("member.key")
+}
+
+/// Stores the membership the helper's organisation gave this installation; the one stored last counts.
+///
+/// # Errors
+/// [`SdkError::Stop`] when `text` is not a membership or the folder cannot be written.
+pub fn keep_member(folder: &Path, text: &str) -> Result<(), SdkError> {
+    let bad = || SdkError::Stop("the membership is not 192 hexadecimal digits".into());
+    let member = Member::from_hex(text).ok_or_else(bad)?;
+    fs::create_dir_all(folder).map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
+    write_new(&member_path(folder), member.to_hex().as_bytes())
+}
+
+/// This installation's membership, if it has one.
+///
+/// # Errors
+/// [`SdkError::Stop`] when the file is there and cannot be read.
+pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
+    let path = member_path(folder);
+    let stop = |problem: &str| SdkError::Stop(format!("{}: {problem}", path.display()));
+    match fs::read_to_string(&path) {
+        Ok(text) => Member::from_hex(&text).map(Some).ok_or_else(|| stop("not a membership")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(stop(&error.to_string())),
+    }
 }
 
 /// This installation's certificate and key, for TLS.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
+use tacit_round::member::Member;
 use tacit_round::policy::SignedPolicy;
 use tacit_sdk::contribute::TableCache;
 use tacit_sdk::{Agent, Deployment, SdkError, Step, Store, identity};
@@ -59,6 +60,8 @@ struct Config {
     state: PathBuf,
     /// Enrolment tokens, one in hexadecimal a line; line i is for device i.
     tokens: PathBuf,
+    /// Memberships issued by the helper's organisation, one a line; line i is for device i.
+    members: Option<PathBuf>,
     /// CSV `device,item,timestamp,value,type` recorded on first start, as an app would record it.
     interactions: Option<PathBuf>,
 }
@@ -99,12 +102,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         *path = base.join(&*path);
     }
     config.interactions = config.interactions.map(|path| base.join(path));
+    config.members = config.members.map(|path| base.join(path));
     let deployment = deployment(&config, &options.config)?;
     let tokens = read_tokens(&config.tokens, options.devices)?;
+    let members = config.members.as_deref().map(|path| read_members(path, options.devices)).transpose()?;
     let recorded = config.interactions.as_deref().map(read_interactions).transpose()?.unwrap_or_default();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let summary = runtime.block_on(run_all(&config.state, deployment, tokens, recorded))?;
+    let summary =
+        runtime.block_on(run_all(&config.state, deployment, tokens, members.unwrap_or_default(), recorded))?;
     if options.json {
         println!("{}", serde_json::to_string(&summary)?);
     }
@@ -152,6 +158,20 @@ fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
     Ok(tokens.into_iter().take(devices as usize).collect())
 }
 
+fn read_members(path: &Path, devices: u32) -> Result<Vec<String>, Failure> {
+    let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let members: Vec<String> = text.lines().take(devices as usize).map(str::to_owned).collect();
+    if let Some(line) = members.iter().position(|line| Member::from_hex(line).is_none()) {
+        return Err(bad(format!("line {}: expected 192 hexadecimal digits", line + 1)));
+    }
+    if members.len() < devices as usize {
+        let have = members.len();
+        return Err(bad(format!("{have} memberships for {devices} devices; issue more with: tacit pki members")));
+    }
+    Ok(members)
+}
+
 /// Interactions by device number.
 type Recorded = BTreeMap<u32, Vec<Interaction>>;
 
@@ -191,6 +211,7 @@ async fn run_all(
     state: &Path,
     deployment: Arc<Deployment>,
     tokens: Vec<[u8; 32]>,
+    members: Vec<String>,
     mut recorded: Recorded,
 ) -> Result<Summary, Failure> {
     let active = Arc::new(Semaphore::new(ACTIVE_MAX));
@@ -198,8 +219,12 @@ async fn run_all(
     let devices = u32::try_from(tokens.len())?;
     let bar = progress_bar(devices);
     let mut running = tokio::task::JoinSet::new();
+    let mut members = members.into_iter();
     for (device, token) in (0u32..).zip(tokens) {
         let folder = installation(state, device);
+        if let Some(member) = members.next() {
+            identity::keep_member(&folder, &member)?;
+        }
         let life = Life {
             agent: Agent::new(&folder, deployment.clone(), tables.clone()),
             folder,

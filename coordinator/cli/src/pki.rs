@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use rand::TryRng;
 use tacit_privacy::canonical::digest;
 use tacit_round::keys::{PublicKey, SigningKey};
+use tacit_round::member::Member;
 use tacit_round::policy::{Policy, SignedPolicy};
 use tacit_types::{Delta, Epsilon};
 use tacit_wire::pki::Authority;
 use tacit_wire::{Peer, clock, files};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
@@ -42,6 +44,21 @@ pub(crate) enum Command {
         /// Devices a round takes.
         #[arg(long)]
         cohort: u32,
+        /// Refuse rounds to which the helper does not add its own noise.
+        #[arg(long)]
+        helper_noise: bool,
+        /// Refuse rounds that count devices the helper's organisation has not enrolled.
+        #[arg(long)]
+        membership: bool,
+    },
+    /// Issue memberships: `members.txt`, one a line for each device. Run by the helper's organisation.
+    #[command(after_help = "Example: tacit pki members pki --count 1000")]
+    Members {
+        /// Folder with the issuer's `members.sign`, made by `tacit pki init`.
+        dir: PathBuf,
+        /// How many.
+        #[arg(long)]
+        count: u32,
     },
     /// Make single-use enrolment tokens: `tokens.txt` for devices, `tokens.sha256` for the coordinator.
     #[command(after_help = "Example: tacit pki tokens pki --count 1000")]
@@ -58,13 +75,21 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Init { dir, coordinator, helper } => {
             init(dir, coordinator, helper)?;
-            println!("made {}; move root.key offline and publisher.sign to whoever signs your app", dir.display());
+            println!(
+                "made {}; move root.key offline, publisher.sign to whoever signs your app, members.sign to the helper's \
+                 organisation",
+                dir.display()
+            );
         }
-        Command::Policy { dir, epsilon, delta, cohort } => {
+        Command::Policy { dir, epsilon, delta, cohort, helper_noise, membership } => {
             let epsilon = Epsilon::new(*epsilon).map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
             let delta = Delta::new(*delta).map_err(|error| Failure::input(format!("--delta: {error}")))?;
-            policy(dir, epsilon, delta, *cohort)?;
+            policy(dir, epsilon, delta, *cohort, *helper_noise, *membership)?;
             println!("signed {}", dir.join("policy.json").display());
+        }
+        Command::Members { dir, count } => {
+            members(dir, *count)?;
+            println!("issued {count} memberships in {}", dir.join("members.txt").display());
         }
         Command::Tokens { dir, count } => {
             tokens(dir, *count)?;
@@ -97,7 +122,7 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
         files::write_new_public(&dir.join(format!("{name}.crt")), &credentials.chain)?;
         files::write_new_secret(&dir.join(format!("{name}.key")), &credentials.key)?;
     }
-    for name in ["coordinator", "helper", "publisher"] {
+    for name in ["coordinator", "helper", "publisher", "members"] {
         signing_key(dir, name)?;
     }
     Ok(())
@@ -123,13 +148,21 @@ pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
 }
 
 /// Signs a policy that allows exactly one task of this budget.
-pub(crate) fn policy(dir: &Path, epsilon: Epsilon, delta: Delta, cohort: u32) -> Result<(), Failure> {
+pub(crate) fn policy(
+    dir: &Path,
+    epsilon: Epsilon,
+    delta: Delta,
+    cohort: u32,
+    helper_noise: bool,
+    membership: bool,
+) -> Result<(), Failure> {
     let rho = tacit_accounting::budget(epsilon, delta)
         .map_err(|error| Failure::input(format!("--{}: {error}", error.field())))?;
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delta is at most 0.1")]
     let delta_pico_max = (delta.get() * 1e12).round() as u64;
-    let policy = Policy { delta_pico_max, ..Policy::new(coordinator, helper, rho, cohort) };
+    let own = Policy::new(coordinator, helper, rho, cohort);
+    let policy = Policy { delta_pico_max, helper_noise, membership, ..own };
     let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;
     Ok(files::write_new_public(&dir.join("policy.json"), &serde_json::to_string_pretty(&signed)?)?)
 }
@@ -146,8 +179,23 @@ pub(crate) fn tokens(dir: &Path, count: u32) -> Result<(), Failure> {
     Ok(files::write_new_public(&dir.join("tokens.sha256"), &known)?)
 }
 
+/// Issues memberships with the helper's organisation's key.
+fn members(dir: &Path, count: u32) -> Result<(), Failure> {
+    let issuer = read_signing_key(dir, "members")?;
+    let mut text = Zeroizing::new(String::new());
+    for _ in 0..count {
+        *text += &Member::issue(&issuer, Zeroizing::new(random()?)).to_hex();
+        *text += "\n";
+    }
+    Ok(files::write_new_secret(&dir.join("members.txt"), &text)?)
+}
+
 fn random_hex() -> Result<String, Failure> {
+    Ok(hex::encode(random()?))
+}
+
+fn random() -> Result<[u8; 32], Failure> {
     let mut bytes = [0u8; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
-    Ok(hex::encode(bytes))
+    Ok(bytes)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tacit_round::helper::Terms;
 use tacit_round::keys::PublicKey;
 
 /// The helper's configuration.
@@ -22,6 +23,19 @@ pub struct Config {
     /// Smallest `n_min` this helper countersigns.
     #[serde(default = "n_min_min_default")]
     pub n_min_min: u32,
+    /// Who is a member; without it no ticket may ask for members.
+    pub membership: Option<Membership>,
+}
+
+/// `[membership]`: the remedy against a coordinator that invents devices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// Public key that signs memberships, 64 hexadecimal digits; its secret half stays with the helper's organisation.
+    pub issuer_key: PublicKey,
+    /// Whether tickets that do not ask for members are refused.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// Files of the TLS endpoint, PEM.
@@ -49,6 +63,15 @@ fn n_min_min_default() -> u32 {
 }
 
 impl Config {
+    /// What this helper countersigns.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            n_min_min: self.n_min_min,
+            issuer: self.membership.as_ref().map(|membership| membership.issuer_key),
+            membership_required: self.membership.as_ref().is_some_and(|membership| membership.required),
+        }
+    }
+
     /// Checks what a type cannot.
     ///
     /// # Errors

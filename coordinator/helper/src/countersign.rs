@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{canonical, merkle};
-use tacit_round::helper::{HelperRefusal, complete_draft};
+use tacit_round::helper::{HelperRefusal, HelperRound, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::{TICKET_BYTES_MAX, Ticket};
 use tacit_types::Digest;
@@ -29,12 +29,12 @@ impl Helper {
             return repeat(known, draft);
         }
         let key = keys::draw()?;
-        let ticket = complete_draft(draft, &key, self.n_min_min)?;
+        let ticket = complete_draft(draft, &key, &self.terms)?;
         let row = self.sign(draft, &ticket)?;
         self.keys.write(row.ticket_hash, &key)?;
         let crowded_out = store.add_round(&row, &ticket)?;
         let hash = row.ticket_hash;
-        let round = OpenRound::new(ticket, hash, key, 0);
+        let round = OpenRound::new(HelperRound::new(ticket, hash, key, self.terms.issuer), 0);
         self.open().insert(hash, Arc::new(round));
         for oldest in crowded_out {
             self.erase(oldest)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tacit_round::helper::HelperRefusal;
+use tacit_round::helper::{HelperRefusal, Terms};
 use tacit_round::keys::{PublicKey, SigningKey};
 use tacit_types::{Digest, Timestamp};
 
@@ -18,8 +18,8 @@ pub(crate) struct Helper {
     pub(crate) signing: SigningKey,
     /// Whose tree heads are countersigned.
     pub(crate) coordinator_key: PublicKey,
-    /// Smallest `n_min` countersigned.
-    pub(crate) n_min_min: u32,
+    /// What is countersigned.
+    pub(crate) terms: Terms,
     /// The clock.
     pub(crate) now: fn() -> Timestamp,
     /// Key files.

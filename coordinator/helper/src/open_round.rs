@@ -4,9 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tacit_round::helper::HelperRound;
-use tacit_round::seal::OpeningKey;
-use tacit_round::ticket::Ticket;
-use tacit_types::Digest;
 
 /// Seeds admitted for each place in the cohort. Uploads may break off after their seed was admitted; a coordinator that
 /// bounds the tries of a device stays far below.
@@ -23,9 +20,8 @@ pub(crate) struct OpenRound {
 }
 
 impl OpenRound {
-    /// An open round of a countersigned ticket that has admitted so many seeds.
-    pub(crate) fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey, admitted: usize) -> Self {
-        let round = HelperRound::new(ticket, ticket_hash, key);
+    /// An open round that has admitted so many seeds.
+    pub(crate) fn new(round: HelperRound, admitted: usize) -> Self {
         Self { round, answering: Arc::default(), admitted: AtomicUsize::new(admitted) }
     }
 

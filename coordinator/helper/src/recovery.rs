@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use tacit_round::helper::HelperRound;
 use tacit_round::keys::SigningKey;
 use tacit_types::{Digest, Timestamp};
 
@@ -23,7 +24,7 @@ pub(crate) fn open(config: &Config, now: fn() -> Timestamp) -> Result<Helper, He
     let helper = Helper {
         signing,
         coordinator_key: config.coordinator_key,
-        n_min_min: config.n_min_min,
+        terms: config.terms(),
         now,
         keys: KeyFolder::open(&config.state)?,
         store: Mutex::new(store),
@@ -43,7 +44,7 @@ fn recover(helper: &Helper) -> Result<(), StorageError> {
     let rows = store.open_rounds()?;
     let mut open = HashMap::new();
     for row in &rows {
-        if let Some(round) = load(&helper.keys, &store, row)? {
+        if let Some(round) = load(helper, &store, row)? {
             open.insert(row.ticket_hash, Arc::new(round));
         }
     }
@@ -60,11 +61,12 @@ fn recover(helper: &Helper) -> Result<(), StorageError> {
 }
 
 /// The round with its key, if the key file holds the key the ticket names.
-fn load(keys: &KeyFolder, store: &Store, row: &RoundRow) -> Result<Option<OpenRound>, StorageError> {
+fn load(helper: &Helper, store: &Store, row: &RoundRow) -> Result<Option<OpenRound>, StorageError> {
     let ticket = row.ticket()?;
-    let Some(key) = keys.read(row.ticket_hash)? else { return Ok(None) };
+    let Some(key) = helper.keys.read(row.ticket_hash)? else { return Ok(None) };
     if ticket.sealing_key_bytes() != Some(key.sealing_key()) {
         return Ok(None);
     }
-    Ok(Some(OpenRound::new(ticket, row.ticket_hash, key, store.admitted(row.ticket_hash)?)))
+    let round = HelperRound::new(ticket, row.ticket_hash, key, helper.terms.issuer);
+    Ok(Some(OpenRound::new(round, store.admitted(row.ticket_hash)?)))
 }

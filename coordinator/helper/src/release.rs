@@ -98,7 +98,8 @@ fn sum(
 fn add_noise(mask_sum: &mut PartialSum, mechanism: &Mechanism) -> Result<(), Failure> {
     if mechanism.helper_noise {
         let seed = NoiseSeed::from_os().map_err(|error| no_randomness(&error))?;
-        assert!(mask_sum.add_values(&helper_noise(mechanism, seed)), "both are of the mechanism's length");
+        let noise = helper_noise(mechanism, seed).map_err(|error| HelperRefusal::Draft(error.to_string()))?;
+        assert!(mask_sum.add_values(&noise), "both are of the mechanism's length");
     }
     Ok(())
 }

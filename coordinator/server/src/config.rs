@@ -99,13 +99,16 @@ pub struct Task {
     /// Interactions of one device that may enter a vector.
     #[serde(default = "history_max")]
     pub history_max: u32,
+    /// Whether the helper adds its own noise, so that the guarantee rests on it alone.
+    #[serde(default)]
+    pub helper_noise: bool,
+    /// Whether only members of the helper's organisation count; its helper must know the issuer.
+    #[serde(default)]
+    pub membership: bool,
     /// Factor-gradient rounds, instead of the planner's choice.
     pub rounds: Option<u32>,
     /// Number of factors, instead of the planner's choice.
     pub factors: Option<u32>,
-    /// Whether the helper adds the whole noise once more, so that privacy rests on the helper alone.
-    #[serde(default)]
-    pub helper_noise: bool,
 }
 
 impl Task {

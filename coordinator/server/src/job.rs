@@ -122,6 +122,7 @@ mod tests {
             rounds: None,
             factors: None,
             helper_noise: false,
+            membership: false,
         }
     }
 

@@ -132,7 +132,7 @@ pub fn read_header(header: &v1::ContributionHeader) -> Result<Header, Status> {
         return Err(status::malformed("scheme_id", "1"));
     }
     if header.sealed_seed.len() != SEALED_LEN {
-        return Err(status::malformed("sealed_seed", "1168 bytes"));
+        return Err(status::malformed("sealed_seed", &format!("{SEALED_LEN} bytes")));
     }
     let ticket = Digest::from_slice(&header.ticket_hash).map_err(|_| status::malformed("ticket_hash", "32 bytes"));
     let id = ContributionId::from_slice(&header.contribution_id)

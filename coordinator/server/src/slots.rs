@@ -59,7 +59,8 @@ impl UploadSlots {
 
     fn enter(&self, device: DeviceId) -> Option<(Call, Arc<Semaphore>)> {
         let mut devices = self.devices();
-        let own = devices.entry(device).or_insert_with(|| Own { calls: 0, slots: Arc::new(Semaphore::new(PER_DEVICE)) });
+        let own =
+            devices.entry(device).or_insert_with(|| Own { calls: 0, slots: Arc::new(Semaphore::new(PER_DEVICE)) });
         if own.calls == CALLS_PER_DEVICE {
             return None;
         }

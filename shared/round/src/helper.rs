@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_types::{ContributionId, Digest};
 
+use crate::keys::PublicKey;
 use crate::mask::{PartialSum, set_digest};
 use crate::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID};
 use crate::ticket::{SCHEMA, Ticket};
@@ -40,6 +41,12 @@ pub enum HelperRefusal {
     /// The same contribution or the same seed twice, or a seed used before.
     #[error("a contribution or seed is repeated or was used before")]
     Repeated,
+    /// A seed carries no proof that its device was enrolled by this helper's organisation.
+    #[error("contribution {0} does not come from a member")]
+    NotMember(ContributionId),
+    /// Two contributions of one member.
+    #[error("contribution {0} is the second of one member")]
+    SecondOfMember(ContributionId),
     /// A seed does not open.
     #[error("contribution {0} has a seed that does not open")]
     BadSeed(ContributionId),
@@ -65,12 +72,23 @@ pub struct SealedSeed {
     pub digest: Digest,
 }
 
+/// What a helper countersigns.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Smallest `n_min`.
+    pub n_min_min: u32,
+    /// Who issues memberships; without an issuer no ticket may ask for them.
+    pub issuer: Option<PublicKey>,
+    /// Whether every ticket must ask for them.
+    pub membership_required: bool,
+}
+
 /// Completes a draft with this round's sealing key.
 ///
 /// # Errors
 /// [`HelperRefusal::Draft`] unless the draft is a sound version-1 ticket with an empty key and assumptions the helper can
 /// enforce.
-pub fn complete_draft(draft: &[u8], key: &OpeningKey, n_min_min: u32) -> Result<Ticket, HelperRefusal> {
+pub fn complete_draft(draft: &[u8], key: &OpeningKey, terms: &Terms) -> Result<Ticket, HelperRefusal> {
     let mut ticket = Ticket::from_bytes(draft)?;
     let refuse = |what: &str| Err(HelperRefusal::Draft(what.to_owned()));
     if ticket.schema != SCHEMA || ticket.scheme_id != SCHEME_ID {
@@ -85,8 +103,14 @@ pub fn complete_draft(draft: &[u8], key: &OpeningKey, n_min_min: u32) -> Result<
     if ticket.dishonest_milli >= 1000 || ticket.set_min() > ticket.mechanism.cohort_max {
         return refuse("no set can be large enough");
     }
-    if ticket.mechanism.n_min < n_min_min {
+    if ticket.mechanism.n_min < terms.n_min_min {
         return refuse("n_min is below this helper's minimum");
+    }
+    if ticket.membership && terms.issuer.is_none() {
+        return refuse("it asks for memberships and this helper knows no issuer");
+    }
+    if !ticket.membership && terms.membership_required {
+        return refuse("this helper serves members only: membership must be true");
     }
     ticket.sealing_key = hex::encode(key.sealing_key());
     Ok(ticket)
@@ -98,6 +122,16 @@ pub struct HelperRound {
     ticket: Ticket,
     ticket_hash: Digest,
     key: OpeningKey,
+    issuer: Option<PublicKey>,
+}
+
+/// What is remembered of a seed that may be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admissible {
+    /// SHA-256 of the seed.
+    pub fingerprint: Digest,
+    /// Who sent it, when the ticket asks for members.
+    pub member: Option<PublicKey>,
 }
 
 /// Opened seeds of one set, ready to be summed and recorded.
@@ -110,9 +144,9 @@ pub struct OpenedSet {
 }
 
 impl HelperRound {
-    /// An open round of a ticket this helper countersigned.
-    pub fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey) -> Self {
-        Self { ticket, ticket_hash, key }
+    /// An open round of a ticket this helper countersigned, and who issues memberships.
+    pub fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey, issuer: Option<PublicKey>) -> Self {
+        Self { ticket, ticket_hash, key, issuer }
     }
 
     /// The ticket.
@@ -120,8 +154,8 @@ impl HelperRound {
         &self.ticket
     }
 
-    /// Opens one seed under this round's key and binding.
-    fn open(&self, seed: &SealedSeed) -> Option<MaskSeed> {
+    /// Opens one seed under this round's key and binding; gives its member too when the ticket asks for one.
+    fn open(&self, seed: &SealedSeed) -> Result<(MaskSeed, Option<PublicKey>), HelperRefusal> {
         let binding = Binding {
             task: &self.ticket.task,
             round: self.ticket.round,
@@ -130,17 +164,23 @@ impl HelperRound {
             contribution: seed.contribution,
             digest: seed.digest,
         };
-        self.key.open(&seed.sealed, &binding).ok()
+        let opened = self.key.open(&seed.sealed, &binding);
+        let (mask_seed, proof) = opened.map_err(|_| HelperRefusal::BadSeed(seed.contribution))?;
+        if !self.ticket.membership {
+            return Ok((mask_seed, None));
+        }
+        match self.issuer {
+            Some(issuer) if proof.verifies(&issuer, &binding.associated_data()) => Ok((mask_seed, Some(proof.member))),
+            _ => Err(HelperRefusal::NotMember(seed.contribution)),
+        }
     }
 
-    /// Whether a seed opens, so that a bad one is refused before its bytes are added.
-    pub fn admits(&self, seed: &SealedSeed) -> bool {
-        self.open(seed).is_some()
-    }
-
-    /// Fingerprint of a seed, by which a repeated one is known; `None` when it does not open.
-    pub fn fingerprint(&self, seed: &SealedSeed) -> Option<Digest> {
-        self.open(seed).map(|opened| opened.fingerprint())
+    /// Looks at one seed before its bytes are added.
+    ///
+    /// # Errors
+    /// [`HelperRefusal::BadSeed`] or [`HelperRefusal::NotMember`]; nobody else is held up by it.
+    pub fn look(&self, seed: &SealedSeed) -> Result<Admissible, HelperRefusal> {
+        self.open(seed).map(|(seed, member)| Admissible { fingerprint: seed.fingerprint(), member })
     }
 
     /// Checks a whole set and opens its seeds. Size and repeats are checked before any key is used.
@@ -159,13 +199,15 @@ impl HelperRound {
         if ids.len() != seeds.len() {
             return Err(HelperRefusal::Repeated);
         }
-        let opened = seeds
-            .iter()
-            .map(|seed| {
-                let open = self.open(seed).ok_or(HelperRefusal::BadSeed(seed.contribution))?;
-                Ok((seed.contribution, open))
-            })
-            .collect::<Result<Vec<_>, HelperRefusal>>()?;
+        let mut members = BTreeSet::new();
+        let mut opened = Vec::with_capacity(seeds.len());
+        for seed in seeds {
+            let (mask_seed, member) = self.open(seed)?;
+            if member.is_some_and(|member| !members.insert(member)) {
+                return Err(HelperRefusal::SecondOfMember(seed.contribution));
+            }
+            opened.push((seed.contribution, mask_seed));
+        }
         let fingerprints: Vec<Digest> = opened.iter().map(|(_, seed)| seed.fingerprint()).collect();
         if fingerprints.iter().collect::<BTreeSet<_>>().len() != fingerprints.len() {
             return Err(HelperRefusal::Repeated);

@@ -18,6 +18,10 @@ pub enum Context {
     Line,
     /// A device policy (publisher).
     Policy,
+    /// A member's public key (issuer of memberships, in the helper's organisation).
+    Member,
+    /// What a sealed seed is bound to (member).
+    Contribution,
 }
 
 impl Context {
@@ -27,6 +31,8 @@ impl Context {
             Self::Head => b"tacit head v1\0",
             Self::Line => b"tacit line v1\0",
             Self::Policy => b"tacit policy v1\0",
+            Self::Member => b"tacit member v1\0",
+            Self::Contribution => b"tacit contribution v1\0",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees to;
 //! - [`device`], [`coordinator`] (one phase a file under [`phase`]) and [`helper`]: pure machines,
 //!   `handle(self, input, now) -> (state, effects)`;
-//! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what.
+//! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was enrolled by the helper's side.
 //!
 //! Invariant: nothing here does I/O, reads a clock or owns a generator of randomness; time and generators are handed in.
 
@@ -16,6 +16,7 @@ pub mod head;
 pub mod helper;
 pub mod keys;
 pub mod mask;
+pub mod member;
 pub mod phase;
 pub mod policy;
 pub mod seal;

@@ -40,6 +40,8 @@ pub struct Policy {
     pub n_min_max: u32,
     /// Whether tickets without helper noise are refused.
     pub helper_noise: bool,
+    /// Whether tickets that let in devices without a membership are refused.
+    pub membership: bool,
     /// Largest history cap a ticket may ask for.
     pub history_max: u32,
     /// Latest round number this installation takes part in.
@@ -146,6 +148,9 @@ pub enum TicketRefusal {
     /// The ledger is not a continuation of the one this device has seen.
     #[error("the ticket's ledger is not a continuation of the one this device has seen: it has forked")]
     Forked,
+    /// The ticket asks for a membership this device does not have.
+    #[error("the ticket is for members of the helper's organisation only, and this device has no membership")]
+    NotMember,
     /// The model it names is implausible.
     #[error("the ticket's model is refused: {0}")]
     Factors(#[from] FactorFault),
@@ -192,6 +197,7 @@ impl Policy {
             n_min_min: (cohort / 2).max(2),
             n_min_max: cohort,
             helper_noise: false,
+            membership: false,
             history_max: 4096,
             rounds_max: 1000,
             factors: FactorBounds { norm_max_milli: 1050, concentration_max_milli: 990, drift_max_milli: 950 },
@@ -245,6 +251,7 @@ impl Policy {
             ("tier", mechanism.tier == Tier::Helper),
             ("n_min", (self.n_min_min..=self.n_min_max).contains(&mechanism.n_min)),
             ("helper_noise", mechanism.helper_noise || !self.helper_noise),
+            ("membership", ticket.membership || !self.membership),
             ("delta_pico", (1..=self.delta_pico_max).contains(&ticket.delta_pico)),
             ("history_max", mechanism.history_max <= self.history_max),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),

@@ -14,11 +14,16 @@ use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use tacit_types::{ContributionId, Digest, RoundId, TaskId};
 use zeroize::Zeroizing;
 
+use crate::member::{Member, Proof};
+
 /// The secure-sum scheme of protocol version 1.
 pub const SCHEME_ID: u32 = 1;
 
-/// Length of a sealed seed in bytes: X-Wing ciphertext, seed, tag.
-pub const SEALED_LEN: usize = 1120 + MaskSeed::LEN + 16;
+/// What is sealed: the mask seed and a proof of membership, or zeros where the ticket asks for none, so that the length is one.
+const OPENED_LEN: usize = MaskSeed::LEN + Proof::LEN;
+
+/// Length of a sealed seed in bytes: X-Wing ciphertext, contents, tag.
+pub const SEALED_LEN: usize = 1120 + OPENED_LEN + 16;
 
 /// Length of a sealing key (public half) in bytes.
 pub const SEALING_KEY_LEN: usize = 1216;
@@ -69,7 +74,7 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    fn associated_data(&self) -> Vec<u8> {
+    pub(crate) fn associated_data(&self) -> Vec<u8> {
         let task = self.task.as_str().as_bytes();
         let mut data = SCHEME_ID.to_le_bytes().to_vec();
         data.push(u8::try_from(task.len()).unwrap_or(u8::MAX));
@@ -118,11 +123,11 @@ impl OpeningKey {
         XWing::sk_to_pk(&self.0).to_bytes().to_vec()
     }
 
-    /// Opens a sealed seed.
+    /// Opens a sealed seed. Whether the proof beside it holds is not checked here.
     ///
     /// # Errors
     /// [`SealError`] whatever the reason.
-    pub fn open(&self, sealed: &[u8], binding: &Binding<'_>) -> Result<MaskSeed, SealError> {
+    pub fn open(&self, sealed: &[u8], binding: &Binding<'_>) -> Result<(MaskSeed, Proof), SealError> {
         let (key, ciphertext) =
             sealed.split_at_checked(1120).filter(|_| sealed.len() == SEALED_LEN).ok_or(SealError)?;
         let key = <XWing as Kem>::EncappedKey::from_bytes(key).map_err(|_| SealError)?;
@@ -136,8 +141,9 @@ impl OpeningKey {
             &data,
         );
         let opened = Zeroizing::new(opened.map_err(|_| SealError)?);
-        let seed: [u8; 32] = opened.as_slice().try_into().map_err(|_| SealError)?;
-        Ok(MaskSeed(Zeroizing::new(seed)))
+        let (seed, proof) = opened.split_first_chunk().ok_or(SealError)?;
+        let proof = Proof::from_bytes(proof.try_into().map_err(|_| SealError)?);
+        Ok((MaskSeed(Zeroizing::new(*seed)), proof))
     }
 }
 
@@ -147,23 +153,30 @@ impl fmt::Debug for OpeningKey {
     }
 }
 
-/// Seals `seed` to the ticket's sealing key.
+/// Seals `seed` to the ticket's sealing key, with `member`'s proof if the ticket asks for one.
 ///
 /// # Errors
 /// [`SealError`] if `sealing_key` is not a key.
 pub fn seal(
     seed: &MaskSeed,
+    member: Option<&Member>,
     sealing_key: &[u8],
     binding: &Binding<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
     let key = <XWing as Kem>::PublicKey::from_bytes(sealing_key).map_err(|_| SealError)?;
+    let data = binding.associated_data();
+    let mut contents = Zeroizing::new([0; OPENED_LEN]);
+    contents[..MaskSeed::LEN].copy_from_slice(seed.0.as_ref());
+    if let Some(member) = member {
+        contents[MaskSeed::LEN..].copy_from_slice(&member.prove(&data).to_bytes());
+    }
     let (encapsulated, ciphertext) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(
         &OpModeS::Base,
         &key,
         INFO,
-        seed.0.as_ref(),
-        &binding.associated_data(),
+        contents.as_ref(),
+        &data,
         rng,
     )
     .map_err(|_| SealError)?;
@@ -176,6 +189,7 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
 
     use super::*;
+    use crate::keys::SigningKey;
 
     #[test]
     fn a_seed_opens_under_its_own_key_and_binding_and_under_no_other() {
@@ -190,11 +204,18 @@ mod tests {
             contribution: ContributionId([2; 16]),
             digest: Digest([3; 32]),
         };
-        let sealed = seal(&seed, &key.sealing_key(), &binding, &mut rng).unwrap();
+        let sealed = seal(&seed, None, &key.sealing_key(), &binding, &mut rng).unwrap();
         assert_eq!((sealed.len(), key.sealing_key().len()), (SEALED_LEN, SEALING_KEY_LEN));
-        assert_eq!(key.open(&sealed, &binding).unwrap().0, seed.0);
+        assert_eq!(key.open(&sealed, &binding).unwrap().0.0, seed.0);
         let restored = OpeningKey::from_secret(&key.secret()).unwrap();
-        assert_eq!(restored.open(&sealed, &binding).unwrap().0, seed.0);
+        assert_eq!(restored.open(&sealed, &binding).unwrap().0.0, seed.0);
+
+        let issuer = SigningKey::from_seed(&Zeroizing::new([4; 32]));
+        let member = Member::issue(&issuer, Zeroizing::new([5; 32]));
+        let proved = seal(&seed, Some(&member), &key.sealing_key(), &binding, &mut rng).unwrap();
+        let (opened, proof) = key.open(&proved, &binding).unwrap();
+        assert_eq!((proved.len(), opened.0), (sealed.len(), seed.0.clone()));
+        assert!(proof.verifies(&issuer.public(), &binding.associated_data()));
 
         for wrong in [
             Binding { task: &other, ..binding.clone() },
@@ -210,6 +231,6 @@ mod tests {
         for broken in [&sealed[1..], &[], &sealed[..1120]] {
             assert!(key.open(broken, &binding).is_err());
         }
-        assert!(seal(&seed, &[0; 7], &binding, &mut rng).is_err());
+        assert!(seal(&seed, None, &[0; 7], &binding, &mut rng).is_err());
     }
 }

@@ -41,6 +41,8 @@ pub struct Ticket {
     pub dropout_milli: u32,
     /// Delta the task's epsilon is stated at, in units of 1e-12.
     pub delta_pico: u64,
+    /// Whether every sealed seed must carry a proof of membership ([`crate::member`]).
+    pub membership: bool,
     /// Contributions after this moment are not taken.
     pub deadline: Timestamp,
     /// The helper's sealing key of this round, hexadecimal; empty in the draft the coordinator makes.

@@ -50,6 +50,7 @@ pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
         dishonest_milli: 50,
         dropout_milli: 50,
         delta_pico: 10_000_000,
+        membership: false,
         deadline: Timestamp(0),
         sealing_key: hex::encode(key.sealing_key()),
     }

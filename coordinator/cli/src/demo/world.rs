@@ -41,7 +41,7 @@ impl World {
         };
         let world = Self { folder, keep: options.keep.is_some(), task };
         pki::init(&world.pki(), "localhost", "localhost")?;
-        pki::policy(&world.pki(), epsilon, delta, cohort)?;
+        pki::policy(&world.pki(), epsilon, delta, cohort, false, false)?;
         pki::tokens(&world.pki(), cohort)?;
         world.write_configs(options)?;
         fs::write(world.path("catalogue.txt"), catalogue(data))?;
@@ -170,6 +170,8 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         // Long enough for the slowest machine: a round ends as soon as its cohort has reported.
         deadline_seconds: 120 + u64::from(cohort) / 10,
         history_max: 1024,
+        helper_noise: false,
+        membership: false,
         rounds: in_range("--rounds", options.rounds, 64)?,
         factors: in_range("--factors", options.factors, 512)?,
         helper_noise: false,

@@ -1,9 +1,9 @@
-//! Seeds admitted to open rounds and the contribution each one came with; forgotten when their round ends.
+//! Seeds admitted to open rounds, with the contribution and the member each one came from; forgotten when their round ends.
 //!
 //! Durable, because a restart must not admit a seed twice: the set that holds both would be refused as a whole.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tacit_round::helper::HelperRefusal;
+use tacit_round::helper::{Admissible, HelperRefusal};
 use tacit_types::{ContributionId, Digest};
 
 use crate::error::{Failure, StorageError};
@@ -13,13 +13,13 @@ use crate::store::Store;
 pub(crate) struct Candidate {
     /// Contribution it came with.
     pub(crate) contribution: ContributionId,
-    /// SHA-256 of the seed.
-    pub(crate) fingerprint: Digest,
+    /// The seed and its member.
+    pub(crate) seed: Admissible,
 }
 
 impl Store {
     /// Admits seeds to an open round, in order; durable, all in one commit, when this returns. One counts that came with no
-    /// other contribution to any open round and was not used in an answer.
+    /// other contribution to any open round, was not used in an answer, and is its member's first in this round.
     ///
     /// `None` stands for a seed that does not open. At most `room` seeds become new.
     pub(crate) fn admit(
@@ -38,7 +38,8 @@ impl Store {
                 None => false,
                 Some(one) => match first_use(&transaction, one)? {
                     Some(first) => first == (ticket, one.contribution),
-                    None if admitted.new >= room || is_used(&transaction, one.fingerprint)? => false,
+                    None if admitted.new >= room || is_used(&transaction, one.seed.fingerprint)? => false,
+                    None if has_member(&transaction, ticket, one)? => false,
                     None => {
                         insert(&transaction, ticket, one)?;
                         admitted.new += 1;
@@ -81,13 +82,21 @@ fn is_used(db: &Connection, fingerprint: Digest) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM used_seeds WHERE fingerprint = ?1")?.exists(params![fingerprint.0])
 }
 
+/// Whether this member came with another seed.
+fn has_member(db: &Connection, ticket: Digest, one: &Candidate) -> rusqlite::Result<bool> {
+    let Some(member) = one.seed.member else { return Ok(false) };
+    db.prepare_cached("SELECT 1 FROM admitted WHERE ticket_hash = ?1 AND member = ?2")?
+        .exists(params![ticket.0, member.0])
+}
+
 fn first_use(db: &Connection, one: &Candidate) -> rusqlite::Result<Option<(Digest, ContributionId)>> {
     let mut query = db.prepare_cached("SELECT ticket_hash, contribution FROM admitted WHERE fingerprint = ?1")?;
     let read = |row: &rusqlite::Row<'_>| Ok((Digest(row.get(0)?), ContributionId(row.get(1)?)));
-    query.query_row(params![one.fingerprint.0], read).optional()
+    query.query_row(params![one.seed.fingerprint.0], read).optional()
 }
 
 fn insert(db: &Connection, ticket: Digest, one: &Candidate) -> rusqlite::Result<()> {
-    let mut insert = db.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3)")?;
-    insert.execute(params![one.fingerprint.0, ticket.0, one.contribution.0]).map(drop)
+    let mut insert = db.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3, ?4)")?;
+    let member = one.seed.member.map(|member| member.0);
+    insert.execute(params![one.seed.fingerprint.0, ticket.0, one.contribution.0, member]).map(drop)
 }

@@ -29,8 +29,9 @@ CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER N
     state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT, UNIQUE (task, round));
 CREATE TABLE lines (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE answers (ticket_hash BLOB PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, set_digest BLOB NOT NULL, mask_sum BLOB);
-CREATE TABLE admitted (fingerprint BLOB PRIMARY KEY, ticket_hash BLOB NOT NULL, contribution BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX admitted_to ON admitted (ticket_hash);
+CREATE TABLE admitted (fingerprint BLOB PRIMARY KEY, ticket_hash BLOB NOT NULL, contribution BLOB NOT NULL, member BLOB)
+    WITHOUT ROWID;
+CREATE UNIQUE INDEX admitted_to ON admitted (ticket_hash, member);
 CREATE TABLE used_seeds (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE heads (ledger_id BLOB PRIMARY KEY, generation INTEGER NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL)
     WITHOUT ROWID;

@@ -38,6 +38,7 @@ fn a_configuration_is_read_and_each_bad_key_is_named() {
         assert!(problem.starts_with(&format!("{key}: ")), "{problem}");
     }
     assert!(toml::from_str::<Config>(&text.replacen("[tls]", "more = 1\n[tls]", 1)).is_err());
+    assert!(toml::from_str::<Config>(&format!("{text}[membership]\nissuer_key = 'no key'\n")).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 mod cheating;
 mod life;
+mod members;
 mod noise;
 mod refusals;
 mod rounds;

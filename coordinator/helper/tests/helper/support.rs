@@ -16,6 +16,7 @@ use tacit_proto::v1::{self, release_response::Part};
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::keys::{SignatureBytes, SigningKey};
 use tacit_round::mask::{PartialSum, add_mask};
+use tacit_round::member::Member;
 use tacit_round::seal::{Binding, MaskSeed, seal};
 use tacit_round::ticket::{Kind, SCHEMA, Ticket};
 use tacit_types::{ContributionId, DeviceId, Digest, RoundId, TaskId, Timestamp};
@@ -25,8 +26,8 @@ use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tonic::{Code, Status};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
 /// Long enough for a mask sum of several chunks.
@@ -75,13 +76,18 @@ impl Deployment {
             signing: Signing { key: file("signing.key") },
             coordinator_key: coordinator_key().public(),
             n_min_min: 2,
+            membership: None,
         }
     }
 
     pub(crate) async fn start(&self) -> Running {
+        self.start_with(self.config()).await
+    }
+
+    pub(crate) async fn start_with(&self, config: Config) -> Running {
         let (bound, address) = tokio::sync::oneshot::channel();
         let shutdown = Shutdown::default();
-        let task = tokio::spawn(serve(self.config(), now, shutdown.clone(), move |address| {
+        let task = tokio::spawn(serve(config, now, shutdown.clone(), move |address| {
             bound.send(address).unwrap();
         }));
         match address.await {
@@ -175,6 +181,7 @@ pub(crate) fn draft(round: u32) -> Ticket {
         dishonest_milli: 100,
         dropout_milli: 50,
         delta_pico: 1,
+        membership: false,
         deadline: Timestamp(1_900_000_000_000),
         sealing_key: String::new(),
     }
@@ -208,6 +215,11 @@ pub(crate) fn contribute(round: &Round, name: u8, seed: u64) -> Update {
 
 /// Contribution `name` of these numbers to `round` under the mask seed that `seed` draws.
 pub(crate) fn update_of(round: &Round, name: u8, plain: Vec<i32>, seed: u64) -> Update {
+    sealed_by(round, name, plain, seed, None)
+}
+
+/// The same from a device with a membership.
+pub(crate) fn sealed_by(round: &Round, name: u8, plain: Vec<i32>, seed: u64, member: Option<&Member>) -> Update {
     let mask_seed = MaskSeed::draw(&mut StdRng::seed_from_u64(seed));
     let contribution = ContributionId([name; 16]);
     let mut values: Vec<u32> = plain.iter().map(|value| value.cast_unsigned()).collect();
@@ -223,7 +235,7 @@ pub(crate) fn update_of(round: &Round, name: u8, plain: Vec<i32>, seed: u64) -> 
         digest,
     };
     let key = round.ticket.sealing_key_bytes().unwrap();
-    let sealed = seal(&mask_seed, &key, &binding, &mut StdRng::seed_from_u64(seed + 1_000_000)).unwrap();
+    let sealed = seal(&mask_seed, member, &key, &binding, &mut StdRng::seed_from_u64(seed + 1_000_000)).unwrap();
     let sealed = v1::SealedSeed {
         contribution_id: contribution.0.to_vec().into(),
         sealed_seed: sealed.into(),

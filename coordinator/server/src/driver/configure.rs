@@ -63,6 +63,7 @@ impl Driver {
             dishonest_milli: self.job.dishonest_milli,
             dropout_milli: self.job.dropout_milli,
             delta_pico: self.job.delta_pico,
+            membership: self.membership,
             deadline: (self.now)().plus_millis(self.deadline_ms),
             sealing_key: String::new(),
         }))

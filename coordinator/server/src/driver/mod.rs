@@ -41,6 +41,7 @@ pub use inputs::Inputs;
 pub struct Driver {
     task: TaskId,
     deadline_ms: u64,
+    membership: bool,
     job: Job,
     catalogue: Digest,
     /// SHA-256 of the running program, for the ledger.
@@ -96,6 +97,7 @@ impl Driver {
         Ok(Self {
             task: config.task.name.clone(),
             deadline_ms: config.task.deadline_seconds * 1000,
+            membership: config.task.membership,
             job,
             catalogue: objects.put(&inputs.catalogue)?,
             build: inputs.build,

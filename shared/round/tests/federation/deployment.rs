@@ -3,6 +3,7 @@
 use tacit_privacy::record::{Event, Genesis, Keeper, Line, TreeHead};
 use tacit_privacy::{Mechanism, Rho, Tier, canonical, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
+use tacit_round::helper::Terms;
 use tacit_round::keys::{Context, SigningKey};
 use tacit_round::policy::Policy;
 use tacit_round::ticket::{Kind, SCHEMA, SignedTicket, Ticket};
@@ -117,6 +118,11 @@ pub(crate) fn mechanism(cohort_max: u32, n_min: u32) -> Mechanism {
     }
 }
 
+/// What the helper countersigns.
+pub(crate) fn terms() -> Terms {
+    Terms { n_min_min: 2, issuer: None, membership_required: false }
+}
+
 /// A draft without its sealing key.
 pub(crate) fn draft(mechanism: Mechanism, dishonest_milli: u32) -> Ticket {
     Ticket {
@@ -131,6 +137,7 @@ pub(crate) fn draft(mechanism: Mechanism, dishonest_milli: u32) -> Ticket {
         dishonest_milli,
         dropout_milli: 50,
         delta_pico: 10_000_000,
+        membership: false,
         deadline: DEADLINE,
         sealing_key: String::new(),
     }

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cheating;
 mod deployment;
 mod devices;
 mod tickets;

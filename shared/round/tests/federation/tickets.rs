@@ -157,6 +157,9 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     let mut noisy = sound();
     noisy.mechanism.helper_noise = true;
     assert_eq!(check(&signed(&noisy), &wary, seen()), None);
+    let closed = Policy { membership: true, ..policy() };
+    assert_eq!(check(&signed(&sound()), &closed, seen()), Some(OutsidePolicy("membership")));
+    assert_eq!(check(&signed(&Ticket { membership: true, ..sound() }), &closed, seen()), None);
 }
 
 #[test]

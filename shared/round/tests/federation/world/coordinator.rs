@@ -86,7 +86,7 @@ impl World {
         if open.is_none() || !reporting {
             return self.say(from, Reply::TooLate);
         }
-        assert!(self.helper.live.as_ref().unwrap().admits(&upload.sealed), "a sound seed does not open");
+        assert!(self.helper.live.as_ref().unwrap().look(&upload.sealed).is_ok(), "a sound seed does not open");
         let one = upload.contribution;
         let machine = self.coordinator.machine.take().unwrap();
         let (machine, effects) = machine.handle(Input::Arrived(one), self.now);

@@ -135,7 +135,7 @@ impl World {
             contribution: id,
             digest: masked_digest,
         };
-        let sealed = seal(&seed, &ticket.sealing_key_bytes().unwrap(), &binding, &mut self.rng).unwrap();
+        let sealed = seal(&seed, None, &ticket.sealing_key_bytes().unwrap(), &binding, &mut self.rng).unwrap();
         self.plain.insert((id, masked_digest), plain);
         Upload {
             contribution: Contribution { device, id, digest: masked_digest },

@@ -9,7 +9,7 @@ use tacit_round::ticket::Ticket;
 use tacit_types::Digest;
 
 use super::{Message, World};
-use crate::deployment::{digest, helper_key};
+use crate::deployment::{digest, helper_key, terms};
 
 impl World {
     pub(super) fn start_helper(&mut self) {
@@ -17,7 +17,7 @@ impl World {
         helper.live = match (&helper.ticket, &helper.key) {
             (Some((bytes, _)), Some(secret)) => {
                 let key = OpeningKey::from_secret(secret).unwrap();
-                Some(HelperRound::new(Ticket::from_bytes(bytes).unwrap(), digest(bytes), key))
+                Some(HelperRound::new(Ticket::from_bytes(bytes).unwrap(), digest(bytes), key, None))
             }
             _ => None,
         };
@@ -28,7 +28,7 @@ impl World {
         let bytes = draft.to_bytes().unwrap();
         if self.helper.ticket.is_none() {
             let key = OpeningKey::draw(&mut self.rng);
-            let ticket = complete_draft(&bytes, &key, 2).unwrap().to_bytes().unwrap();
+            let ticket = complete_draft(&bytes, &key, &terms()).unwrap().to_bytes().unwrap();
             let signature = helper_key().sign(Context::Ticket, &ticket);
             self.helper.key = Some(key.secret().to_vec());
             (self.helper.draft, self.helper.ticket) = (Some(bytes.clone()), Some((ticket, signature)));
