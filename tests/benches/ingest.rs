@@ -245,7 +245,6 @@ impl Servers {
                 membership: false,
                 rounds: None,
                 factors: None,
-                helper_noise: false,
             },
         };
         let coordinator_at = run(&mut running, "coordinator", &shutdown, |shutdown, bound| async move {

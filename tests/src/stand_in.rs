@@ -91,7 +91,6 @@ impl Round {
             membership: false,
             rounds: None,
             factors: None,
-            helper_noise: false,
         };
         let (coordinator, helper) = (signing_key(1), signing_key(2));
         let job = Job::plan(&task, items)?;

@@ -36,7 +36,7 @@ fn key(byte: u8) -> SigningKey {
 pub(super) fn sealed_to(key: &[u8]) -> Option<Vec<u8>> {
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let seed = MaskSeed::draw(&mut rng);
-    seal(&seed, key, &binding(), &mut rng).ok()
+    seal(&seed, None, key, &binding(), &mut rng).ok()
 }
 
 pub(super) fn binding() -> Binding<'static> {
@@ -192,6 +192,7 @@ pub(super) fn ticket() -> Ticket {
         dishonest_milli: 100,
         dropout_milli: 50,
         delta_pico: 10_000_000,
+        membership: false,
         deadline: NOW.plus_millis(3_600_000),
         sealing_key: hex::encode(OPENING.sealing_key()),
     }

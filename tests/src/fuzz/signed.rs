@@ -9,7 +9,7 @@ use tacit_privacy::merkle;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Line, TreeHead};
 use tacit_round::head::{LoggedLine, SignedHead};
-use tacit_round::helper::complete_draft;
+use tacit_round::helper::{Terms, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, SignedPolicy, TicketRefusal};
 use tacit_round::seal::{Binding, SEALED_LEN, SEALING_KEY_LEN};
@@ -43,7 +43,9 @@ pub fn ticket(bytes: &[u8]) {
         assert!(ticket.mechanism.check().is_ok() && ticket.mechanism.rho() <= POLICY.rho_release_max);
         assert!(mark.generation >= seen.generation && mark.size >= seen.size && mark.model_seq >= seen.model_seq);
     }
-    if let Ok(ticket) = complete_draft(bytes, &OPENING, 2) {
+    if let Ok(ticket) =
+        complete_draft(bytes, &OPENING, &Terms { n_min_min: 2, issuer: None, membership_required: false })
+    {
         assert!(parsed.is_ok_and(|draft| ticket.completes(&draft)));
     }
 }

@@ -174,7 +174,6 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         membership: false,
         rounds: in_range("--rounds", options.rounds, 64)?,
         factors: in_range("--factors", options.factors, 512)?,
-        helper_noise: false,
     })
 }
 
