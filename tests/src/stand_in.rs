@@ -1,4 +1,5 @@
-//! A coordinator that offers one valid ticket for ever, accepts everything, and keeps every byte a device sends.
+//! A coordinator that offers one valid ticket for ever, unless its [`Script`] says otherwise, accepts everything, and keeps
+//! every byte a device sends.
 //!
 //! Both signing keys and the helper's opening key are its own, so that the SDK runs its whole path against it.
 
@@ -7,14 +8,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::canonical::digest;
-use tacit_privacy::merkle;
 use tacit_privacy::record::{Event, Genesis, Keeper, Line, SCHEMA, TreeHead};
+use tacit_privacy::{Rho, merkle};
 use tacit_proto::v1;
 use tacit_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use tacit_round::head::{self, LoggedLine, SignedHead};
@@ -30,6 +31,7 @@ use tacit_wire::listener::{self, ClientCertificate, Listener};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown, clock, files, identity};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
@@ -59,7 +61,7 @@ pub enum Said {
     Contribute(Vec<v1::ContributeRequest>),
 }
 
-/// One valid round, with all its secrets.
+/// One valid round.
 pub struct Round {
     /// The ticket.
     pub ticket: Ticket,
@@ -77,6 +79,14 @@ impl Round {
     /// # Errors
     /// When the numbers make no sound mechanism.
     pub fn counts(items: u32) -> Result<Self> {
+        Self::of(Kind::Counts, SpectralModel::genesis(items))
+    }
+
+    /// A round of this kind that starts from `model`.
+    ///
+    /// # Errors
+    /// When the numbers make no sound mechanism.
+    pub fn of(kind: Kind, model: SpectralModel) -> Result<Self> {
         let task = Task {
             name: TaskId::new("test")?,
             catalogue: "catalogue.txt".into(),
@@ -92,11 +102,8 @@ impl Round {
             rounds: None,
             factors: None,
         };
-        let (coordinator, helper) = (signing_key(1), signing_key(2));
-        let job = Job::plan(&task, items)?;
-        let model = SpectralModel::genesis(items);
-        let (kind, rho) = job.releases[0];
-        ensure!(kind == Kind::Counts, "counts come first");
+        let job = Job::plan(&task, model.catalogue_len())?;
+        let rho = job.releases[0].1;
         let model_in_hash = digest(&model.to_bytes());
         let ticket = Ticket {
             schema: ticket::SCHEMA,
@@ -105,7 +112,7 @@ impl Round {
             round: RoundId(1),
             kind,
             model_in_hash,
-            logged: logged(&task.name, model_in_hash, &job, &coordinator, &helper)?,
+            logged: logged(&[model_in_hash])?,
             mechanism: job.mechanism(kind, rho, &model)?,
             dishonest_milli: job.dishonest_milli,
             dropout_milli: job.dropout_milli,
@@ -114,58 +121,143 @@ impl Round {
             deadline: clock::now().plus_millis(3_600_000),
             sealing_key: hex::encode(OpeningKey::draw(&mut UnwrapErr(SysRng)).sealing_key()),
         };
-        let bytes = ticket.to_bytes()?;
-        let countersignature = helper.sign(Context::Ticket, &bytes);
-        let signed = SignedTicket::new(bytes, countersignature, &coordinator);
-        let (coordinator, helper) = (coordinator.public(), helper.public());
+        let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
         let policy = Policy { n_min_min: 2, ..Policy::new(coordinator, helper, job.rho_budget, task.cohort) };
-        Ok(Self { ticket, signed, model, policy })
+        Ok(Self { signed: sign(&ticket)?, ticket, model, policy })
     }
 }
 
-fn signing_key(byte: u8) -> SigningKey {
-    SigningKey::from_seed(&Zeroizing::new([byte; 32]))
+/// Signs a ticket for both parties, whatever it says.
+///
+/// # Errors
+/// When it has no canonical form.
+pub fn sign(ticket: &Ticket) -> Result<SignedTicket> {
+    let bytes = ticket.to_bytes()?;
+    let countersignature = helper_key().sign(Context::Ticket, &bytes);
+    Ok(SignedTicket::new(bytes, countersignature, &coordinator_key()))
 }
 
-/// A ledger of one line, which publishes the model, with its head signed by both.
-fn logged(
-    task: &TaskId,
-    model: Digest,
-    job: &Job,
-    coordinator: &SigningKey,
-    helper: &SigningKey,
-) -> Result<LoggedLine> {
+/// The key that signs for the coordinator.
+pub fn coordinator_key() -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([1; 32]))
+}
+
+/// The key that signs for the helper.
+pub fn helper_key() -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([2; 32]))
+}
+
+/// The last line of a ledger whose lines publish these models one after the other, with its head signed by both.
+///
+/// # Errors
+/// When there is no line.
+pub fn logged(models: &[Digest]) -> Result<LoggedLine> {
+    let lines = models.iter().zip(0u64..).map(|(model, seq)| line(*model, seq)).collect::<Result<Vec<_>>>()?;
+    let leaves: Vec<Digest> = lines.iter().map(|line| merkle::leaf(line.as_bytes())).collect();
+    let last = lines.len().checked_sub(1).context("a ledger has a line")?;
+    let (ledger_id, size) = (Digest([5; 32]), lines.len() as u64);
+    let head = TreeHead { ledger_id, generation: 1, size, root: merkle::root(&leaves) };
+    let signed = SignedHead {
+        coordinator_signature: head::sign(&head, &coordinator_key())?,
+        helper_signature: head::sign(&head, &helper_key())?,
+        head,
+    };
+    let proof = merkle::inclusion_proof(&leaves, last).context("every leaf has a proof")?;
+    Ok(LoggedLine { line: lines[last].clone(), seq: size - 1, proof, head: signed })
+}
+
+/// Proof that the ledger of these models continues that of the first `old` of them.
+///
+/// # Errors
+/// When there are not so many.
+pub fn consistency(models: &[Digest], old: usize) -> Result<Vec<Digest>> {
+    let leaf = |(model, seq): (&Digest, u64)| Ok(merkle::leaf(line(*model, seq)?.as_bytes()));
+    let leaves = models.iter().zip(0u64..).map(leaf).collect::<Result<Vec<_>>>()?;
+    merkle::consistency_proof(&leaves, old).context("the old ledger is not shorter")
+}
+
+fn line(model: Digest, seq: u64) -> Result<String> {
     let line = Line {
         schema: SCHEMA,
         ledger_id: Digest([5; 32]),
         generation: 1,
-        seq: 0,
+        seq,
         prev_hash: Digest([0; 32]),
         keeper: Keeper::Coordinator,
         time_bucket: 0,
         event: Event::Genesis(Genesis {
-            task: task.clone(),
+            task: TaskId::new("test")?,
             model_out_hash: model,
             catalogue_hash: Digest([6; 32]),
-            rho_budget: job.rho_budget,
+            rho_budget: Rho::saturating_from_units(1),
         }),
     };
-    let line = String::from_utf8(line.to_bytes()?)?;
-    let leaves = [merkle::leaf(line.as_bytes())];
-    let head = TreeHead { ledger_id: Digest([5; 32]), generation: 1, size: 1, root: merkle::root(&leaves) };
-    let signed = SignedHead {
-        coordinator_signature: head::sign(&head, coordinator)?,
-        helper_signature: head::sign(&head, helper)?,
-        head,
-    };
-    let proof = merkle::inclusion_proof(&leaves, 0).context("a tree of one leaf has a proof")?;
-    Ok(LoggedLine { line, seq: 0, proof, head: signed })
+    Ok(String::from_utf8(line.to_bytes()?)?)
+}
+
+/// What the stand-in says, until it is told otherwise.
+#[derive(Clone)]
+pub struct Script {
+    /// Ticket offered at check-in.
+    pub ticket: Option<v1::SignedTicket>,
+    /// Newest model, and whether the task ends with it.
+    pub model: Digest,
+    /// Whether the task has ended.
+    pub finished: bool,
+    /// What it says the device was counted for.
+    pub counted: Rho,
+    /// Consistency proof it gives.
+    pub proof: Vec<Digest>,
+    /// What it gives for a hash, which need not be what the hash names.
+    pub objects: BTreeMap<Digest, Bytes>,
+    /// What becomes of requests for objects.
+    pub fetch: Answer,
+    /// What becomes of contributions.
+    pub contribute: Answer,
+}
+
+/// What becomes of a call once it was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is answered.
+    Give,
+    /// It fails as if the coordinator were away.
+    Lose,
+    /// It is never answered while this stands.
+    Withhold,
+}
+
+impl Script {
+    /// Offers a round for ever.
+    pub fn offer(round: &Round) -> Self {
+        let model = round.ticket.model_in_hash;
+        Self {
+            ticket: Some(to_proto(&round.signed)),
+            model,
+            finished: false,
+            counted: Rho::ZERO,
+            proof: Vec::new(),
+            objects: BTreeMap::from([(model, round.model.to_bytes().into())]),
+            fetch: Answer::Give,
+            contribute: Answer::Give,
+        }
+    }
+}
+
+/// A ticket as it is offered.
+pub fn to_proto(signed: &SignedTicket) -> v1::SignedTicket {
+    v1::SignedTicket {
+        ticket: signed.bytes.clone().into(),
+        coordinator_signature: Bytes::copy_from_slice(&signed.coordinator_signature.0),
+        helper_signature: Bytes::copy_from_slice(&signed.helper_signature.0),
+    }
 }
 
 /// The running stand-in.
 pub struct StandIn {
     /// What devices are told about it.
     pub deployment: Arc<Deployment>,
+    script: watch::Sender<Script>,
     recorded: Arc<Mutex<BTreeMap<DeviceId, Calls>>>,
     shutdown: Shutdown,
 }
@@ -197,21 +289,17 @@ impl StandIn {
         };
         let recorded = Arc::new(Mutex::new(BTreeMap::new()));
         let shutdown = Shutdown::default();
-        let service = Service {
-            authority,
-            enrolled: AtomicU32::new(0),
-            ticket: v1::SignedTicket {
-                ticket: round.signed.bytes.clone().into(),
-                coordinator_signature: Bytes::copy_from_slice(&round.signed.coordinator_signature.0),
-                helper_signature: Bytes::copy_from_slice(&round.signed.helper_signature.0),
-            },
-            model_hash: round.ticket.model_in_hash,
-            model: round.model.to_bytes().into(),
-            recorded: recorded.clone(),
-        };
+        let script = watch::Sender::new(Script::offer(round));
+        let service =
+            Service { authority, enrolled: AtomicU32::new(0), script: script.subscribe(), recorded: recorded.clone() };
         let incoming = Listener::new(socket, tls).incoming(shutdown.clone());
         tokio::spawn(Server::builder().add_service(CoordinatorServer::new(service)).serve_with_incoming(incoming));
-        Ok(Self { deployment: Arc::new(deployment), recorded, shutdown })
+        Ok(Self { deployment: Arc::new(deployment), script, recorded, shutdown })
+    }
+
+    /// Changes what it says from now on; what is withheld is answered once its answer is [`Answer::Give`].
+    pub fn script(&self, change: impl FnOnce(&mut Script)) {
+        self.script.send_modify(change);
     }
 
     /// What each device sent, in the order in which they enrolled.
@@ -230,13 +318,25 @@ impl Drop for StandIn {
 struct Service {
     authority: Authority,
     enrolled: AtomicU32,
-    ticket: v1::SignedTicket,
-    model_hash: Digest,
-    model: Bytes,
+    script: watch::Receiver<Script>,
     recorded: Arc<Mutex<BTreeMap<DeviceId, Calls>>>,
 }
 
 impl Service {
+    fn script(&self) -> Script {
+        self.script.borrow().clone()
+    }
+
+    /// Lets a recorded call through, or fails it, or waits until it may be answered.
+    async fn admit(&self, answer: fn(&Script) -> Answer) -> Result<(), Status> {
+        let mut script = self.script.clone();
+        let decided = script.wait_for(|script| answer(script) != Answer::Withhold).await;
+        match decided.map(|script| answer(&script)) {
+            Ok(Answer::Give) => Ok(()),
+            _ => Err(Status::unavailable("away")),
+        }
+    }
+
     fn record(&self, device: DeviceId, headers: &MetadataMap, said: Said) {
         let headers = headers.clone().into_headers();
         let headers = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
@@ -257,13 +357,14 @@ impl Coordinator for Service {
 
     async fn check_in(&self, request: Request<v1::CheckInRequest>) -> Result<Response<v1::CheckInResponse>, Status> {
         self.record(identity::device(&request)?, request.metadata(), Said::CheckIn(*request.get_ref()));
+        let script = self.script();
         Ok(Response::new(v1::CheckInResponse {
-            ticket: Some(self.ticket.clone()),
+            ticket: script.ticket,
             retry_after_ms: 200,
-            model_hash: Bytes::copy_from_slice(&self.model_hash.0),
+            model_hash: Bytes::copy_from_slice(&script.model.0),
             catalogue_hash: Bytes::copy_from_slice(&[6; 32]),
-            finished: false,
-            rho_counted: Bytes::new(),
+            finished: script.finished,
+            rho_counted: Bytes::copy_from_slice(&script.counted.units().to_be_bytes()),
         }))
     }
 
@@ -271,14 +372,18 @@ impl Coordinator for Service {
         &self,
         _: Request<v1::ConsistencyRequest>,
     ) -> Result<Response<v1::ConsistencyResponse>, Status> {
-        Err(Status::unimplemented("its ledger has one line for ever"))
+        let proof = self.script().proof.iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect();
+        Ok(Response::new(v1::ConsistencyResponse { proof }))
     }
 
     type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchResponse, Status>> + Send>>;
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
         self.record(identity::device(&request)?, request.metadata(), Said::Fetch(request.get_ref().clone()));
-        let chunks: Vec<_> = self.model.chunks(65_536).map(Bytes::copy_from_slice).collect();
+        self.admit(|script| script.fetch).await?;
+        let hash = Digest::from_slice(&request.get_ref().hash).map_err(|_| Status::invalid_argument("hash"))?;
+        let object = self.script().objects.remove(&hash).ok_or_else(|| Status::not_found("no such object"))?;
+        let chunks: Vec<_> = object.chunks(65_536).map(Bytes::copy_from_slice).collect();
         let parts = chunks.into_iter().map(|chunk| Ok(v1::FetchResponse { chunk }));
         Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
@@ -290,6 +395,7 @@ impl Coordinator for Service {
         let (device, headers) = (identity::device(&request)?, request.metadata().clone());
         let messages = request.into_inner().collect::<Result<Vec<_>, Status>>().await?;
         self.record(device, &headers, Said::Contribute(messages));
+        self.admit(|script| script.contribute).await?;
         let outcome = v1::ContributionOutcome::Accepted.into();
         Ok(Response::new(v1::ContributeResponse { outcome, retry_after_ms: 200 }))
     }

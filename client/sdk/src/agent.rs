@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 
 use crate::contribute::{self, TableCache};
 use crate::error::SdkError;
+use crate::files;
 use crate::identity::{self, Deployment};
 use crate::store::{Spooled, Store};
 use crate::transport::{Connection, Sent};
@@ -90,7 +91,8 @@ struct Action<'a> {
     member: Option<Arc<Member>>,
     permit: Option<SpendPermit>,
     spooled: Option<Spooled>,
-    model: Option<(Digest, Arc<SpectralModel>)>,
+    /// The model of the round, with its bytes as they are kept.
+    model: Option<(Vec<u8>, Arc<SpectralModel>)>,
     retry_after: Duration,
     bytes_up: u64,
     bytes_down: u64,
@@ -187,6 +189,7 @@ impl Action<'_> {
         Ok(match spent {
             Ok(permit) => {
                 self.permit = Some(permit);
+                self.keep_round_model().await?;
                 Input::Reserved
             }
             Err(refusal) => Input::Refused(refusal),
@@ -235,12 +238,29 @@ impl Action<'_> {
     /// The model a ticket names, if it is one this device would take part with.
     async fn fetch_model(&mut self, ticket: &Ticket) -> Result<Result<(), FactorFault>, SdkError> {
         let hash = ticket.model_in_hash;
-        let bytes = self.connection.fetch(hash).await?;
+        let Some(bytes) = self.connection.fetch(hash).await? else { return Ok(Err(FactorFault::Unreadable)) };
         self.bytes_down += bytes.len() as u64;
         let (path, ticket) = (model_path(&self.agent.folder), ticket.clone());
         let bounds = self.agent.deployment.policy.factors;
-        let judged = blocking(move || Ok(judge(&bytes, &ticket, bounds, &path))).await?;
-        Ok(judged.map(|model| self.model = Some((hash, Arc::new(model)))))
+        let judged = blocking(move || Ok(judge(&bytes, &ticket, bounds, &path).map(|model| (bytes, model)))).await?;
+        Ok(judged.map(|(bytes, model)| self.model = Some((bytes, Arc::new(model)))))
+    }
+
+    /// Keeps a model with factors that this device takes part with: recommendations use it, and the next round's drift is
+    /// judged against it. Without waiting for the disk, and without harm when it fails: the last model is fetched again.
+    async fn keep_round_model(&mut self) -> Result<(), SdkError> {
+        let Some((bytes, model)) = self.model.take() else { return Ok(()) };
+        let path = model_path(&self.agent.folder);
+        let kept = blocking(move || {
+            if model.factor_count() > 0
+                && let Err(error) = files::write_unsynced(&path, &bytes)
+            {
+                tracing::debug!(event = "model_not_kept", reason = %error);
+            }
+            Ok((bytes, model))
+        });
+        self.model = Some(kept.await?);
+        Ok(())
     }
 
     /// Stores the final model for offline use, unless it is there.
@@ -248,17 +268,18 @@ impl Action<'_> {
         let path = model_path(&self.agent.folder);
         let known = {
             let path = path.clone();
-            blocking(move || Ok(std::fs::read(path).is_ok_and(|old| tacit_privacy::canonical::digest(&old) == hash)))
+            blocking(move || Ok(files::read(&path).is_ok_and(|old| tacit_privacy::canonical::digest(&old) == hash)))
         };
         if known.await? {
             return Ok(());
         }
         let bytes = self.connection.fetch(hash).await?;
+        let bytes = bytes.ok_or_else(|| SdkError::retry("the coordinator sent another object than the last model"))?;
         self.bytes_down += bytes.len() as u64;
         blocking(move || {
             SpectralModel::from_bytes(&bytes)
                 .map_err(|error| SdkError::Stop(format!("the published model: {error}")))?;
-            identity::write_new(&path, &bytes)
+            files::write(&path, &bytes)
         })
         .await
     }
@@ -285,7 +306,7 @@ fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: &Path) -> Re
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
-    let previous = std::fs::read(kept).ok().and_then(|bytes| SpectralModel::from_bytes(&bytes).ok());
+    let previous = files::read(kept).ok().and_then(|bytes| SpectralModel::from_bytes(&bytes).ok());
     let figures = model.plausibility();
     let drift = previous.and_then(|previous| model.drift(&previous));
     bounds.check(figures.norm, figures.concentration, drift)?;

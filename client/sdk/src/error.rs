@@ -30,6 +30,10 @@ impl SdkError {
 
 impl From<rusqlite::Error> for SdkError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Stop(format!("the local store failed: {error}"))
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        match error.sqlite_error_code() {
+            Some(DatabaseBusy | DatabaseLocked) => Self::retry("another process is writing the local store"),
+            _ => Self::Stop(format!("store.sqlite: {error}")),
+        }
     }
 }

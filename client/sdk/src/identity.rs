@@ -1,8 +1,6 @@
 //! One installation's identity: its key, its certificate, its membership if it has one, and what it trusts.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
@@ -12,6 +10,7 @@ use tacit_round::policy::{Policy, SignedPolicy};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use crate::error::SdkError;
+use crate::files;
 use crate::store::Store;
 use crate::transport;
 
@@ -117,10 +116,10 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
 /// # Errors
 /// [`SdkError::Stop`] when either file is missing or unreadable.
 pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
-    let read = |path: PathBuf| {
-        fs::read(&path).map_err(|error| SdkError::Stop(format!("{}: {error}; enrol first", path.display())))
-    };
-    Ok(Identity::from_pem(read(certificate_path(folder))?, read(key_path(folder))?))
+    if !is_enrolled(folder) {
+        return Err(files::stop(&certificate_path(folder), "missing; enrol first"));
+    }
+    Ok(Identity::from_pem(files::read(&certificate_path(folder))?, files::read(&key_path(folder))?))
 }
 
 /// Makes the installation's key and store, and trades the single-use `token` for a certificate.
@@ -134,7 +133,7 @@ pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8; 32]) -> 
         return Ok(());
     }
     let request = {
-        fs::create_dir_all(folder).map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
+        fs::create_dir_all(folder).map_err(|error| files::stop(folder, error))?;
         signing_request(folder)?
     };
     let chain = transport::enrol(deployment.endpoint(None)?, token, request).await?;
@@ -142,7 +141,7 @@ pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8; 32]) -> 
         drop(Store::create(folder)?);
     }
     // The certificate comes last: from here on a missing store reads as exhausted.
-    write_new(&certificate_path(folder), chain.as_bytes())
+    files::write(&certificate_path(folder), chain.as_bytes())
 }
 
 /// The request for this installation's key, which is made on first use.
@@ -150,24 +149,13 @@ fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
     let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
     let path = key_path(folder);
     let key = if path.exists() {
-        let pem = fs::read_to_string(&path).map_err(|error| SdkError::Stop(format!("{}: {error}", path.display())))?;
-        KeyPair::from_pem(&pem).map_err(|_| SdkError::Stop(format!("{}: not a private key", path.display())))?
+        let not_a_key = || files::stop(&path, "not a private key");
+        let pem = String::from_utf8(files::read(&path)?).map_err(|_| not_a_key())?;
+        KeyPair::from_pem(&pem).map_err(|_| not_a_key())?
     } else {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(bug)?;
-        write_new(&path, key.serialize_pem().as_bytes())?;
+        files::write(&path, key.serialize_pem().as_bytes())?;
         key
     };
     Ok(CertificateParams::default().serialize_request(&key).map_err(bug)?.der().to_vec())
-}
-
-/// Writes a file whole or not at all, readable by its owner only.
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
-    let wrap = |error: std::io::Error| SdkError::Stop(format!("{}: {error}", path.display()));
-    let temporary = path.with_extension("tmp");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(wrap)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(wrap)?;
-    fs::rename(&temporary, path).map_err(wrap)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrap)
 }

@@ -13,6 +13,7 @@
 pub mod agent;
 pub mod contribute;
 pub mod error;
+mod files;
 pub mod identity;
 pub mod recommender;
 pub mod store;

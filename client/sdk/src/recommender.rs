@@ -6,11 +6,14 @@ use tacit_model::interaction::Interaction;
 use tacit_model::preference::{HISTORY_CAP, History};
 use tacit_model::score::{HALF_LIFE, scores, top_k};
 use tacit_model::spectral::SpectralModel;
-use tacit_privacy::Rho;
-use tacit_types::ItemId;
+use tacit_privacy::ledger::total;
+use tacit_privacy::record::time_bucket;
+use tacit_privacy::{DeviceBudget, LedgerStore, Rho};
+use tacit_types::{ItemId, Timestamp};
 
 use crate::agent::model_path;
 use crate::error::SdkError;
+use crate::files;
 use crate::store::Store;
 
 /// One recommended item.
@@ -22,13 +25,21 @@ pub struct Recommendation {
     pub score: f32,
 }
 
-/// What this installation has spent, for its owner to read.
+/// What this installation has spent and may spend, for its owner to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrivacyStatus {
-    /// Spent so far, whatever became of the releases.
+    /// Spent so far, whatever became of the releases; includes `elsewhere`.
     pub spent: Rho,
-    /// Number of releases.
+    /// Most that may ever be spent.
+    pub lifetime: Rho,
+    /// Number of releases this installation knows of.
     pub releases: usize,
+    /// Spent in the current window.
+    pub window_spent: Rho,
+    /// Most that may be spent in one window.
+    pub window: Rho,
+    /// What this identity was counted for beyond those releases: its folder was restored from an old copy, or runs twice.
+    pub elsewhere: Rho,
 }
 
 /// Offline recommendations of one installation.
@@ -46,9 +57,7 @@ impl Recommender {
     pub fn open(folder: &Path) -> Result<Self, SdkError> {
         let store = Store::open(folder)?;
         let path = model_path(folder);
-        let damaged = |error: &dyn std::fmt::Display| SdkError::Stop(format!("{}: {error}", path.display()));
-        let bytes = std::fs::read(&path).map_err(|error| damaged(&error))?;
-        let model = SpectralModel::from_bytes(&bytes).map_err(|error| damaged(&error))?;
+        let model = SpectralModel::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
         let interactions = store.interactions()?;
         Ok(Self { store, model, interactions })
     }
@@ -82,11 +91,22 @@ impl Recommender {
         &self.interactions
     }
 
-    /// What this installation has spent.
+    /// What this installation has spent of the budget of its policy ([`tacit_round::policy::Policy::budget`]).
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn privacy_status(&self) -> Result<PrivacyStatus, SdkError> {
-        Ok(PrivacyStatus { spent: self.store.spent()?, releases: self.store.ledger()?.len() })
+    pub fn privacy_status(&self, budget: DeviceBudget, now: Timestamp) -> Result<PrivacyStatus, SdkError> {
+        let lines = self.store.reservations()?;
+        // As the ledger counts: no window before that of an earlier release opens again.
+        let hour = lines.iter().map(|line| line.hour).fold(time_bucket(now), u64::max);
+        let window = |hour: u64| hour / u64::from(budget.window_hours.max(1));
+        Ok(PrivacyStatus {
+            spent: self.store.spent()?,
+            lifetime: budget.rho_lifetime,
+            releases: lines.len(),
+            window_spent: total(lines.iter().filter(|line| window(line.hour) == window(hour))),
+            window: budget.rho_window,
+            elsewhere: self.store.missing()?,
+        })
     }
 }

@@ -1,0 +1,266 @@
+//! The device ledger and the spool: what was spent, what is being sent, and the newest release ledger seen.
+
+use rusqlite::{OptionalExtension, params};
+use tacit_privacy::ledger::{Reservation, total};
+use tacit_privacy::{LedgerStore, Rho, canonical};
+use tacit_round::device::Status;
+use tacit_round::policy::LogMark;
+use tacit_types::{ContributionId, Digest, RoundId, TaskId};
+
+use super::{FILE, Store, to_i64};
+use crate::error::SdkError;
+
+/// Final bytes of one contribution, as spooled and as sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Spooled {
+    /// Task.
+    pub task: TaskId,
+    /// Round.
+    pub round: RoundId,
+    /// Hash of the ticket answered.
+    pub ticket: Digest,
+    /// Name of the contribution.
+    pub contribution: ContributionId,
+    /// Sealed mask seed.
+    pub sealed: Vec<u8>,
+    /// SHA-256 of `masked`.
+    pub digest: Digest,
+    /// Masked ring elements, little-endian.
+    pub masked: Vec<u8>,
+}
+
+impl Store {
+    /// Status of one round, if this device took part.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn status(&self, task: &TaskId, round: RoundId) -> Result<Option<Status>, SdkError> {
+        let text: Option<String> = self
+            .db
+            .prepare_cached("SELECT status FROM ledger WHERE task = ?1 AND round = ?2")?
+            .query_row(params![task.as_str(), round.0], |row| row.get(0))
+            .optional()?;
+        text.map(|text| read_status(&text)).transpose()
+    }
+
+    /// The round that was interrupted, if one was: reserved or spooled.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn unfinished(&self) -> Result<Option<(TaskId, RoundId, Status)>, SdkError> {
+        let row: Option<(String, u32, String)> = self
+            .db
+            .prepare_cached("SELECT task, round, status FROM ledger WHERE status IN ('reserved', 'spooled') LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        row.map(|(task, round, status)| {
+            let task = TaskId::new(task).map_err(|error| SdkError::Stop(error.to_string()))?;
+            Ok((task, RoundId(round), read_status(&status)?))
+        })
+        .transpose()
+    }
+
+    /// Newest point of the release ledger seen. It never goes back, unless the whole folder does.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn mark(&self) -> Result<LogMark, SdkError> {
+        let row = self
+            .db
+            .prepare_cached("SELECT generation, size, model_seq, root FROM mark")?
+            .query_row([], |row| {
+                let (size, model_seq): (i64, i64) = (row.get(1)?, row.get(2)?);
+                Ok(LogMark {
+                    generation: row.get(0)?,
+                    size: u64::try_from(size).unwrap_or(u64::MAX),
+                    root: Digest(row.get(3)?),
+                    model_seq: u64::try_from(model_seq).unwrap_or(u64::MAX),
+                })
+            })
+            .optional()?;
+        Ok(row.unwrap_or_default())
+    }
+
+    /// Remembers the newest point of the release ledger.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or no ledger can have that size.
+    pub fn set_mark(&mut self, mark: LogMark) -> Result<(), SdkError> {
+        let size = to_i64(mark.size, "the size of the release ledger")?;
+        let model_seq = to_i64(mark.model_seq, "the place of the model's line")?;
+        self.change(|db| {
+            db.execute(
+                "INSERT OR REPLACE INTO mark VALUES (1, ?1, ?2, ?3, ?4)",
+                params![mark.generation, size, mark.root.0, model_seq],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Second durable commit of a release: the final bytes of a reserved round, with its status.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved.
+    pub fn spool(&mut self, spooled: &Spooled) -> Result<(), SdkError> {
+        let (task, round) = (spooled.task.as_str(), spooled.round.0);
+        let (ticket, contribution, digest) = (spooled.ticket.0, spooled.contribution.0, spooled.digest.0);
+        self.change(|db| {
+            let changed = db.execute(
+                "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = 'reserved'",
+                params![task, round],
+            )?;
+            if changed != 1 {
+                return Err(SdkError::Bug("a contribution was spooled without a reservation".into()));
+            }
+            db.execute(
+                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![task, round, ticket, contribution, spooled.sealed, digest, spooled.masked],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The spooled bytes of a round.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or the spool is damaged.
+    pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
+        let damaged = || SdkError::Stop(format!("{FILE}: the spool is damaged"));
+        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+        let (ticket, contribution, sealed, digest, masked): Row = self
+            .db
+            .prepare_cached(
+                "SELECT ticket, contribution, sealed, digest, masked FROM spool WHERE task = ?1 AND round = ?2",
+            )?
+            .query_row(params![task.as_str(), round.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?;
+        let digest = Digest::from_slice(&digest).map_err(|_| damaged())?;
+        if canonical::digest(&masked) != digest {
+            return Err(damaged());
+        }
+        Ok(Spooled {
+            task: task.clone(),
+            round,
+            ticket: Digest::from_slice(&ticket).map_err(|_| damaged())?,
+            contribution: ContributionId::from_slice(&contribution).map_err(|_| damaged())?,
+            sealed,
+            digest,
+            masked,
+        })
+    }
+
+    /// Ends a round: sets its status and erases its spool.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn finish(&mut self, task: &TaskId, round: RoundId, status: Status) -> Result<(), SdkError> {
+        self.change(|db| {
+            db.execute(
+                "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2",
+                params![task.as_str(), round.0, status_word(status)],
+            )?;
+            db.execute("DELETE FROM spool WHERE task = ?1 AND round = ?2", params![task.as_str(), round.0])?;
+            Ok(())
+        })
+    }
+
+    /// Every ledger line with its status, for the owner to read.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or a line cannot be read.
+    pub fn ledger(&self) -> Result<Vec<(Reservation, Status)>, SdkError> {
+        let mut query =
+            self.db.prepare_cached("SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round")?;
+        let rows = query.query_map([], |row| {
+            let (task, rho, status): (String, String, String) = (row.get(0)?, row.get(3)?, row.get(5)?);
+            Ok((task, row.get(1)?, row.get(2)?, rho, row.get::<_, i64>(4)?, status))
+        })?;
+        rows.map(|row| {
+            let (task, round, ticket, rho, hour, status) = row?;
+            let line = Reservation {
+                task: TaskId::new(task).map_err(|error| SdkError::Stop(error.to_string()))?,
+                round: RoundId(round),
+                ticket: Digest(ticket),
+                rho: Rho::try_from(rho).map_err(SdkError::Stop)?,
+                // A negative hour cannot be written; read as the latest, it opens no window.
+                hour: u64::try_from(hour).unwrap_or(u64::MAX),
+            };
+            Ok((line, read_status(&status)?))
+        })
+        .collect()
+    }
+
+    /// Takes over what the coordinator counted this identity for, if that is more than this ledger knows of: then the ledger
+    /// was restored from an old copy, or runs on two devices. What is missing stays spent beside everything spent from now
+    /// on. Durable when this returns; never goes down.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn raise_spent(&mut self, counted: Rho) -> Result<(), SdkError> {
+        let Some(more) = counted.minus(self.spent()?).filter(|more| *more > Rho::ZERO) else { return Ok(()) };
+        let missing = self.missing()?.compose(more).to_string();
+        self.change(|db| {
+            db.execute("INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)", params![missing])?;
+            Ok(())
+        })
+    }
+
+    /// What this identity was counted for and no line of this ledger knows of.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn missing(&self) -> Result<Rho, SdkError> {
+        let mut query = self.db.prepare_cached("SELECT rho FROM elsewhere")?;
+        let rho: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
+        rho.map_or(Ok(Rho::ZERO), |rho| Rho::try_from(rho).map_err(SdkError::Stop))
+    }
+
+    /// What counts as spent: the sum of every reservation, and what is missing.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn spent(&self) -> Result<Rho, SdkError> {
+        Ok(total(&self.reservations()?).compose(self.missing()?))
+    }
+}
+
+impl LedgerStore for Store {
+    type Error = SdkError;
+
+    fn reservations(&self) -> Result<Vec<Reservation>, SdkError> {
+        Ok(self.ledger()?.into_iter().map(|(line, _)| line).collect())
+    }
+
+    fn spent_elsewhere(&self) -> Result<Rho, SdkError> {
+        self.spent()
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<(), SdkError> {
+        let Reservation { task, round, ticket, rho, hour } = reservation;
+        let hour = to_i64(*hour, "the clock")?;
+        self.change(|db| {
+            db.execute(
+                "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, 'reserved')",
+                params![task.as_str(), round.0, ticket.0, rho.to_string(), hour],
+            )?;
+            Ok(())
+        })
+    }
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Reserved => "reserved",
+        Status::Spooled => "spooled",
+        Status::Acknowledged => "acknowledged",
+        Status::Forfeited => "forfeited",
+    }
+}
+
+fn read_status(word: &str) -> Result<Status, SdkError> {
+    [Status::Reserved, Status::Spooled, Status::Acknowledged, Status::Forfeited]
+        .into_iter()
+        .find(|status| status_word(*status) == word)
+        .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown status '{word}'")))
+}

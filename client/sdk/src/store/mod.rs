@@ -1,0 +1,223 @@
+//! Durable local state of one installation: interactions, the device ledger and the spool. SQLite, full synchronisation.
+//!
+//! Opened for an action and closed after it. The store is created once, at enrolment; a missing store beside an existing
+//! identity is never made anew, because that would reset the budget. [`ledger`] holds what may still be spent and what is
+//! being sent, [`seal`] notices when that was damaged.
+//!
+//! Everything here fails towards "spent": a store that is missing, damaged or behind its own past is an error, and nothing
+//! can be released without it. What this cannot see is a folder that was restored whole or runs twice (a cloned phone): the
+//! memory of the newest release ledger ([`Store::mark`]) goes back with it, and what was spent since is known again only when
+//! the coordinator's count raises it at the next check-in. A coordinator that hides its count could so ask one identity for
+//! two different contributions of one round; only a monotonic counter of the platform would prevent that.
+
+pub mod ledger;
+mod seal;
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_types::{ItemId, Timestamp};
+
+pub use self::ledger::Spooled;
+use crate::error::SdkError;
+use crate::files;
+
+const FILE: &str = "store.sqlite";
+const VERSION: i32 = 1;
+const SCHEMA: &str = "
+CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT NOT NULL,
+    hour INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
+CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
+CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution BLOB NOT NULL,
+    sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
+CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, size INTEGER NOT NULL,
+    root BLOB NOT NULL, model_seq INTEGER NOT NULL);
+CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB NOT NULL);
+";
+
+/// One installation's store.
+pub struct Store {
+    db: Connection,
+    folder: PathBuf,
+    /// Commits of the guarded rows, as this connection last saw them.
+    commits: u64,
+    /// Time spent making the steps of releases durable since this store was opened.
+    committing: Cell<Duration>,
+}
+
+impl Store {
+    /// Path of the store inside an installation's folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
+    /// Creates the store of a new installation.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] if it exists, if one that was written to has stood here before, or if it cannot be written.
+    pub fn create(folder: &Path) -> Result<Self, SdkError> {
+        let path = Self::path(folder);
+        if path.exists() {
+            return Err(files::stop(&path, "a store exists already"));
+        }
+        if seal::noted(folder)? > 0 {
+            return Err(missing(&path));
+        }
+        // Built under another name: once a store stands under its own, it is complete.
+        let wrap = |error: std::io::Error| files::stop(&path, error);
+        let unfinished = folder.join("store.new");
+        for leftover in ["store.new", "store.new-wal", "store.new-shm", "store.new-journal"] {
+            match fs::remove_file(folder.join(leftover)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrap(error)),
+                _ => {}
+            }
+        }
+        let mut db = Connection::open(&unfinished)?;
+        db.pragma_update(None, "auto_vacuum", "FULL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = db.transaction()?;
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        seal::set(&transaction, 0)?;
+        transaction.commit()?;
+        drop(db);
+        files::write(&folder.join(seal::NOTE), format!("{:020}", 0).as_bytes())?;
+        fs::rename(&unfinished, &path).and_then(|()| fs::File::open(folder)?.sync_all()).map_err(wrap)?;
+        Self::open(folder)
+    }
+
+    /// Opens the store of an existing installation.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] if it is missing, damaged or behind its own past (the budget then reads as used up), or of a newer
+    /// version.
+    pub fn open(folder: &Path) -> Result<Self, SdkError> {
+        let path = Self::path(folder);
+        if !path.exists() {
+            return Err(missing(&path));
+        }
+        if !path.is_file() {
+            return Err(files::stop(&path, "not a file"));
+        }
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        configure(&db)?;
+        let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version != VERSION {
+            return Err(files::stop(&path, format!("version {version}, this build reads {VERSION}")));
+        }
+        let structure: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if structure != "ok" {
+            return Err(files::stop(&path, format!("damaged: {structure}")));
+        }
+        let (commits, noted) = (seal::check(&db)?, seal::noted(folder)?);
+        if commits < noted {
+            let problem = "older than what this installation has done, so its budget counts as used up";
+            return Err(files::stop(&path, problem));
+        }
+        Ok(Self { db, folder: folder.into(), commits, committing: Cell::default() })
+    }
+
+    /// Folds the log into the file and closes; gives the time all durable steps took, this one included.
+    pub fn close(self) -> Duration {
+        // A checkpoint that fails costs nothing: the log is still there and is read when the store opens again.
+        let _ = self.timed(|| Ok(self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?));
+        self.committing()
+    }
+
+    /// Appends interactions durably.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails; nothing is half-written.
+    pub fn record(&mut self, interactions: &[Interaction]) -> Result<(), SdkError> {
+        let transaction = self.db.transaction()?;
+        {
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO interactions (item, at, value, kind) VALUES (?1, ?2, ?3, ?4)")?;
+            for one in interactions {
+                let at = one.timestamp.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX));
+                insert.execute(params![one.item.0, at, one.value, one.kind.as_str()])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Every interaction, in the order recorded.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
+    pub fn interactions(&self) -> Result<Vec<Interaction>, SdkError> {
+        let mut query = self.db.prepare_cached("SELECT item, at, value, kind FROM interactions ORDER BY id")?;
+        let rows = query.query_map([], |row| {
+            let kind: String = row.get(3)?;
+            let at: Option<i64> = row.get(1)?;
+            Ok((row.get(0)?, at, row.get(2)?, kind))
+        })?;
+        rows.map(|row| {
+            let (item, at, value, kind) = row?;
+            let kind = InteractionKind::parse(&kind)
+                .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'")))?;
+            let timestamp = at.map(|at| Timestamp(u64::try_from(at).unwrap_or(0)));
+            Ok(Interaction { item: ItemId(item), timestamp, value, kind })
+        })
+        .collect()
+    }
+
+    /// Time spent making the steps of releases durable since this store was opened.
+    pub fn committing(&self) -> Duration {
+        self.committing.get()
+    }
+
+    /// Changes guarded rows in one durable commit, which renews the seal and is counted.
+    ///
+    /// A change is made only on top of what this connection has read: when another process came between, this one has decided
+    /// on old numbers and must begin again.
+    fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T, SdkError>) -> Result<T, SdkError> {
+        let commits = self.commits + 1;
+        let changed = self.timed(|| {
+            // Nothing else runs on this connection, which this method holds exclusively.
+            let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            if seal::check(&transaction)? != self.commits {
+                return Err(SdkError::retry("another process has changed the device ledger"));
+            }
+            let changed = change(&transaction)?;
+            seal::set(&transaction, commits)?;
+            transaction.commit()?;
+            Ok(changed)
+        })?;
+        self.commits = commits;
+        seal::note(&self.folder, commits)?;
+        Ok(changed)
+    }
+
+    /// Runs a durable step and adds its time to [`Self::committing`].
+    #[allow(clippy::disallowed_methods, reason = "measures, decides nothing")]
+    fn timed<T>(&self, step: impl FnOnce() -> Result<T, SdkError>) -> Result<T, SdkError> {
+        let start = std::time::Instant::now();
+        let result = step();
+        self.committing.set(self.committing.get() + start.elapsed());
+        result
+    }
+}
+
+fn configure(db: &Connection) -> Result<(), SdkError> {
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    // WAL with full synchronisation: one fsync makes a commit durable, and a commit is never torn.
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    Ok(())
+}
+
+fn missing(path: &Path) -> SdkError {
+    files::stop(path, "the device ledger is missing, so its budget counts as used up")
+}
+
+/// What SQLite can hold of a number.
+fn to_i64(value: u64, name: &str) -> Result<i64, SdkError> {
+    i64::try_from(value).map_err(|_| SdkError::Stop(format!("{name} is out of range: {value}")))
+}

@@ -1,0 +1,201 @@
+//! What the store promises while its files are sound: every step is durable, nothing is spent twice or forgotten.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::fs;
+
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_privacy::ledger::{self, Reservation};
+use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, Rho, Tier};
+use tacit_round::device::Status;
+use tacit_round::policy::LogMark;
+use tacit_sdk::store::Spooled;
+use tacit_sdk::{SdkError, Store};
+use tacit_types::{ContributionId, Digest, ItemId, RoundId, TaskId, Timestamp};
+
+fn task() -> TaskId {
+    TaskId::new("films").unwrap()
+}
+
+fn rho(units: u32) -> Rho {
+    Rho::saturating_from_units(u128::from(units) << 64)
+}
+
+fn reservation(round: u32) -> Reservation {
+    Reservation { task: task(), round: RoundId(round), ticket: Digest([1; 32]), rho: rho(round), hour: 7 }
+}
+
+fn spooled(round: u32) -> Spooled {
+    let masked = vec![5; 40_000];
+    Spooled {
+        task: task(),
+        round: RoundId(round),
+        ticket: Digest([1; 32]),
+        contribution: ContributionId([3; 16]),
+        sealed: vec![4; 9],
+        digest: tacit_privacy::canonical::digest(&masked),
+        masked,
+    }
+}
+
+fn mechanism() -> Mechanism {
+    Mechanism {
+        tier: Tier::Helper,
+        length: 320,
+        row_width: 32,
+        row_cap_milli: 1000,
+        history_max: 10,
+        nnz_max: 320,
+        steps: 512,
+        sigma2: 1 << 18,
+        n_min: 90,
+        cohort_max: 100,
+        helper_noise: false,
+    }
+}
+
+fn is_stop(result: Result<Store, SdkError>, words: &str) -> bool {
+    matches!(result, Err(SdkError::Stop(reason)) if reason.contains(words) && reason.contains("store."))
+}
+
+#[test]
+fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    store.reserve(&reservation(1)).unwrap();
+    assert!(store.reserve(&reservation(1)).is_err());
+    assert_eq!(store.unfinished().unwrap(), Some((task(), RoundId(1), Status::Reserved)));
+    store.spool(&spooled(1)).unwrap();
+    drop(store);
+    let mut store = Store::open(folder.path()).unwrap();
+    assert!(store.spooled(&task(), RoundId(1)).unwrap() == spooled(1));
+    store.finish(&task(), RoundId(1), Status::Acknowledged).unwrap();
+    assert_eq!(store.unfinished().unwrap(), None);
+    assert_eq!(store.spent().unwrap(), rho(1));
+    assert!(store.spool(&spooled(2)).is_err());
+    store.close();
+    let length = fs::metadata(Store::path(folder.path())).unwrap().len();
+    assert!(length < 70_000, "the spool gives its space back: {length}");
+}
+
+#[test]
+fn a_store_whose_creation_was_interrupted_is_created_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("store.new"), b"half").unwrap();
+    assert!(is_stop(Store::open(folder.path()), "missing"));
+    drop(Store::create(folder.path()).unwrap());
+    fs::remove_file(Store::path(folder.path())).unwrap();
+    // Killed after the note of its commits and before it stood under its name.
+    drop(Store::create(folder.path()).unwrap());
+    assert!(Store::open(folder.path()).is_ok() && !folder.path().join("store.new").exists());
+}
+
+/// HOSTILE 122.
+#[test]
+fn a_deleted_ledger_reads_as_exhausted_and_is_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    store.reserve(&reservation(1)).unwrap();
+    store.close();
+    fs::remove_file(Store::path(folder.path())).unwrap();
+    assert!(is_stop(Store::open(folder.path()), "used up"));
+    assert!(is_stop(Store::create(folder.path()), "used up"));
+    assert!(!Store::path(folder.path()).exists());
+}
+
+#[test]
+fn interactions_come_back_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    let one = |item, at: Option<u64>| Interaction {
+        item: ItemId(item),
+        timestamp: at.map(Timestamp),
+        value: 4.0,
+        kind: InteractionKind::Rating,
+    };
+    store.record(&[one(3, Some(9)), one(1, None)]).unwrap();
+    store.record(&[one(2, Some(1))]).unwrap();
+    assert!(store.interactions().unwrap() == [one(3, Some(9)), one(1, None), one(2, Some(1))]);
+}
+
+/// HOSTILE 101: after an old copy came back, what the coordinator counted stays spent beside everything spent later.
+#[test]
+fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    store.reserve(&reservation(1)).unwrap();
+    for (counted, spent) in [(0, 1), (1, 1), (5, 5), (3, 5), (5, 5)] {
+        store.raise_spent(rho(counted)).unwrap();
+        assert_eq!(store.spent().unwrap(), rho(spent), "counted {counted}");
+    }
+    store.reserve(&reservation(2)).unwrap();
+    store.close();
+    let mut store = Store::open(folder.path()).unwrap();
+    assert_eq!((store.spent().unwrap(), store.missing().unwrap()), (rho(7), rho(4)), "5 known of, then 2 more");
+    store.raise_spent(rho(8)).unwrap();
+    assert_eq!(store.spent().unwrap(), rho(8));
+    store.raise_spent(Rho::MAX).unwrap();
+    assert_eq!(store.spent().unwrap(), Rho::MAX);
+}
+
+#[test]
+fn numbers_the_store_cannot_hold_are_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    for hour in [u64::MAX, 1 << 63] {
+        let refused = store.reserve(&Reservation { hour, ..reservation(1) });
+        assert!(matches!(refused, Err(SdkError::Stop(_))), "{hour}");
+        assert_eq!((store.ledger().unwrap().len(), store.unfinished().unwrap()), (0, None));
+    }
+    store.reserve(&Reservation { hour: (1 << 63) - 1, ..reservation(1) }).unwrap();
+    let mark = LogMark { size: 1 << 63, ..LogMark::default() };
+    assert!(matches!(store.set_mark(mark), Err(SdkError::Stop(_))));
+    assert_eq!(store.mark().unwrap(), LogMark::default());
+}
+
+/// Two processes on one folder: the one that decided on old numbers writes nothing and begins again.
+#[test]
+fn a_decision_made_on_old_numbers_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Store::create(folder.path()).unwrap();
+    let mut second = Store::open(folder.path()).unwrap();
+    first.reserve(&reservation(1)).unwrap();
+    let late = second.reserve(&reservation(2));
+    assert!(matches!(late, Err(SdkError::RetryLater { .. })), "{late:?}");
+    first.spool(&spooled(1)).unwrap();
+    assert!(second.finish(&task(), RoundId(1), Status::Forfeited).is_err());
+    drop(second);
+    let second = Store::open(folder.path()).unwrap();
+    assert_eq!(second.status(&task(), RoundId(1)).unwrap(), Some(Status::Spooled));
+    assert_eq!(second.spent().unwrap(), rho(1));
+}
+
+/// HOSTILE 109, 110, 127, on a real store that is closed between releases: each of these clocks in turn opens at most one
+/// new window, and going back opens none.
+#[test]
+fn no_clock_opens_a_window_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::create(folder.path()).unwrap().close();
+    let mechanism = mechanism();
+    let price = mechanism.rho();
+    let day = 24;
+    let budget = DeviceBudget { rho_window: price, window_hours: day, ..DeviceBudget::lifetime(Rho::MAX) };
+    let year = 365 * 24 * 3_600_000;
+    let now = 55 * year;
+    let clocks = [now, now, now - year, 0, now, now + year, now, now - year, now + year, 0, u64::MAX, now, u64::MAX, 0];
+    let mut granted = Vec::new();
+    for (clock, round) in clocks.into_iter().zip(1..) {
+        let mut store = Store::open(folder.path()).unwrap();
+        let spent =
+            ledger::spend(&mut store, budget, &task(), RoundId(round), Digest([1; 32]), &mechanism, Timestamp(clock));
+        if spent.unwrap().is_ok() {
+            granted.push(clock);
+        }
+        store.close();
+    }
+    assert_eq!(granted, [now, now + year, u64::MAX]);
+    let store = Store::open(folder.path()).unwrap();
+    let windows: Vec<u64> = store.ledger().unwrap().iter().map(|(line, _)| line.hour / u64::from(day)).collect();
+    assert!(windows.is_sorted_by(|one, next| one < next), "{windows:?}");
+    assert_eq!(store.spent().unwrap(), price.compose(price).compose(price));
+}

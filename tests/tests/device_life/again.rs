@@ -1,0 +1,68 @@
+//! The same round asked for a hundred times gives one ciphertext: HOSTILE 50, 56, 105, 111, 124.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tacit_proto::v1::ContributeRequest;
+use tacit_round::device::{Outcome, Status};
+use tacit_sdk::{SdkError, Store};
+use tacit_tests::stand_in::{Answer, Round, StandIn};
+use tokio::time::timeout;
+
+use crate::{contributions, enrolled, outcome, step};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let first = enrolled(&stand_in, folder.path()).await;
+    let mut agents = vec![first];
+    for ask in 0..70 {
+        // A new agent on the same folder is what a restart is; some keep the old one.
+        if ask % 3 == 0 {
+            agents.push(enrolled(&stand_in, folder.path()).await);
+        }
+        let agent = agents.last().unwrap();
+        match ask % 4 {
+            // The answer is lost.
+            0 | 1 => {
+                stand_in.script(|script| script.contribute = Answer::Lose);
+                assert_eq!(step(agent).await.unwrap().outcome, None, "ask {ask}");
+            }
+            // The answer does not come, and the app stops the action at any moment.
+            2 => {
+                stand_in.script(|script| script.contribute = Answer::Withhold);
+                let stopped = timeout(Duration::from_millis(ask * 3), step(agent)).await;
+                assert!(stopped.is_err(), "ask {ask}: {stopped:?}");
+            }
+            // Two actions at once, as of an app and its background task.
+            _ => {
+                stand_in.script(|script| script.contribute = Answer::Lose);
+                for both in <[_; 2]>::from(tokio::join!(step(agent), step(&agents[0]))) {
+                    let fine = matches!(&both, Ok(step) if step.outcome.is_none())
+                        || matches!(both, Err(SdkError::RetryLater { .. }));
+                    assert!(fine, "ask {ask}: {both:?}");
+                }
+            }
+        }
+    }
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.status(&round.ticket.task, round.ticket.round).unwrap(), Some(Status::Spooled));
+    assert_eq!(store.spent().unwrap(), round.ticket.mechanism.rho());
+    drop(store);
+
+    stand_in.script(|script| script.contribute = Answer::Give);
+    let agent = enrolled(&stand_in, folder.path()).await;
+    assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    for ask in 0..29 {
+        assert_eq!(outcome(&agent).await, None, "ask {ask}");
+    }
+    let sent = contributions(&stand_in);
+    let encoded = |sent: &Vec<ContributeRequest>| format!("{sent:?}");
+    let distinct: BTreeSet<String> = sent.iter().map(encoded).collect();
+    assert!(sent.len() > 50, "only {} were sent", sent.len());
+    assert_eq!(distinct.len(), 1, "two ciphertexts for one round");
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((store.ledger().unwrap().len(), store.spent().unwrap()), (1, round.ticket.mechanism.rho()));
+}

@@ -1,0 +1,146 @@
+//! Old copies, clones and clocks: HOSTILE 101, 109, 110, 121, 127.
+
+use std::path::Path;
+
+use tacit_privacy::{Refusal, Rho};
+use tacit_round::device::Outcome;
+use tacit_round::policy::TicketRefusal;
+use tacit_sdk::{SdkError, Store};
+use tacit_tests::stand_in::{Round, StandIn, sign, to_proto};
+use tacit_types::{RoundId, Timestamp};
+
+use crate::{contributions, enrolled, outcome, step};
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Offers this round of the same task and says that the device was counted in `counted` rounds.
+fn offer(stand_in: &StandIn, round: &Round, number: Option<u32>, counted: u32) {
+    let mut ticket = round.ticket.clone();
+    ticket.round = RoundId(number.unwrap_or(1));
+    let offered = number.map(|_| to_proto(&sign(&ticket).unwrap()));
+    stand_in.script(|script| (script.ticket, script.counted) = (offered, times(round, counted)));
+}
+
+fn times(round: &Round, count: u32) -> Rho {
+    (0..count).fold(Rho::ZERO, |sum, _| sum.compose(round.ticket.mechanism.rho()))
+}
+
+fn spent(folder: &Path) -> Rho {
+    Store::open(folder).unwrap().spent().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_restored_from_an_old_copy_still_counts_what_was_counted() {
+    let mut round = Round::counts(300).unwrap();
+    round.policy.rho_lifetime = times(&round, 4);
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let base = tempfile::tempdir().unwrap();
+    let (device, old) = (base.path().join("device"), base.path().join("old"));
+    let agent = enrolled(&stand_in, &device).await;
+    copy(&device, &old);
+    for number in 1..=2 {
+        offer(&stand_in, &round, Some(number), number - 1);
+        assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    }
+    assert_eq!(spent(&device), times(&round, 2));
+
+    copy(&old, &device);
+    assert_eq!(spent(&device), Rho::ZERO);
+    offer(&stand_in, &round, Some(3), 2);
+    assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    assert_eq!(spent(&device), times(&round, 3), "two that were forgotten, and a third");
+    // It is durable, whatever the coordinator says later.
+    offer(&stand_in, &round, Some(4), 0);
+    assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    offer(&stand_in, &round, Some(5), 4);
+    let refused = outcome(&agent).await;
+    assert!(matches!(refused, Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))), "{refused:?}");
+    assert_eq!((spent(&device), contributions(&stand_in).len()), (times(&round, 4), 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_put_back_without_its_folder_stops_the_installation() {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let base = tempfile::tempdir().unwrap();
+    let (device, old) = (base.path().join("device"), base.path().join("old"));
+    let agent = enrolled(&stand_in, &device).await;
+    copy(&device, &old);
+    assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    std::fs::copy(Store::path(&old), Store::path(&device)).unwrap();
+    let stopped = step(&agent).await;
+    assert!(matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("used up")), "{stopped:?}");
+    std::fs::remove_file(Store::path(&device)).unwrap();
+    let stopped = step(&agent).await;
+    assert!(matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("missing")), "{stopped:?}");
+    // Enrolling anew with the same key makes no fresh ledger either.
+    std::fs::remove_file(tacit_sdk::identity::certificate_path(&device)).unwrap();
+    let again = tacit_sdk::identity::enrol(&device, &stand_in.deployment, &[1; 32]).await;
+    assert!(matches!(&again, Err(SdkError::Stop(reason)) if reason.contains("used up")), "{again:?}");
+    assert_eq!(contributions(&stand_in).len(), 1);
+}
+
+/// Both live on, and take turns; each knows at its next check-in what the identity was counted for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_clones_of_one_installation_share_one_budget() {
+    let mut round = Round::counts(300).unwrap();
+    round.policy.rho_lifetime = times(&round, 5);
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let base = tempfile::tempdir().unwrap();
+    let folders = [base.path().join("one"), base.path().join("two")];
+    enrolled(&stand_in, &folders[0]).await;
+    copy(&folders[0], &folders[1]);
+    let clones = [enrolled(&stand_in, &folders[0]).await, enrolled(&stand_in, &folders[1]).await];
+    for number in 1..=5u32 {
+        let turn = number as usize % 2;
+        offer(&stand_in, &round, Some(number), number - 1);
+        assert_eq!(outcome(&clones[turn]).await, Some(Outcome::Acknowledged), "round {number}");
+        assert_eq!(spent(&folders[turn]), times(&round, number), "round {number}");
+        offer(&stand_in, &round, None, number);
+        for (clone, folder) in clones.iter().zip(&folders) {
+            assert_eq!(outcome(clone).await, None);
+            assert!(spent(folder) >= times(&round, number), "round {number}");
+        }
+    }
+    offer(&stand_in, &round, Some(6), 5);
+    for clone in &clones {
+        let refused = outcome(clone).await;
+        assert!(matches!(refused, Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_refuses_or_answers_once_and_never_pays_less() {
+    let mut round = Round::counts(300).unwrap();
+    (round.policy.rho_window, round.policy.window_hours) = (times(&round, 1), 1);
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let agent = enrolled(&stand_in, folder.path()).await;
+    let (deadline, year) = (round.ticket.deadline.0, 365 * 24 * 3_600_000);
+    let at = async |number: u32, clock: u64| {
+        offer(&stand_in, &round, Some(number), 0);
+        agent.step(Timestamp(clock)).await.unwrap().outcome
+    };
+    for late in [deadline, deadline + year, u64::MAX] {
+        assert_eq!(at(1, late).await, Some(Outcome::TicketRefused(TicketRefusal::Expired)), "{late}");
+    }
+    assert_eq!(at(1, deadline - 1).await, Some(Outcome::Acknowledged));
+    for (number, clock) in [(1, 0), (1, deadline - 1)] {
+        assert_eq!(at(number, clock).await, None, "answered already");
+    }
+    for clock in [0, 1, deadline - year, deadline - 1] {
+        let refused = at(2, clock).await;
+        assert!(
+            matches!(refused, Some(Outcome::SpendRefused(Refusal::WindowExhausted { .. }))),
+            "{clock}: {refused:?}"
+        );
+    }
+    assert_eq!((spent(folder.path()), contributions(&stand_in).len()), (times(&round, 1), 1));
+}

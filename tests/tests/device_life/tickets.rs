@@ -1,0 +1,317 @@
+//! Crafted tickets and models, served by the coordinator with both signatures where they matter: the installation refuses
+//! each with its reason, reserves nothing and sends nothing. HOSTILE 126 for the model kept on the device.
+
+use tacit_model::spectral::SpectralModel;
+use tacit_privacy::Tier;
+use tacit_privacy::canonical::digest;
+use tacit_proto::v1;
+use tacit_round::device::Outcome;
+use tacit_round::keys::Context;
+use tacit_round::policy::{FactorFault, TicketRefusal};
+use tacit_round::ticket::{Kind, Ticket};
+use tacit_sdk::{Recommender, Store};
+use tacit_tests::stand_in::{Round, Script, StandIn, consistency, coordinator_key, helper_key, logged, sign, to_proto};
+use tacit_types::{Digest, RoundId, Timestamp};
+use tacit_wire::clock;
+use tempfile::TempDir;
+
+use crate::{contributions, enrolled, outcome};
+
+const ITEMS: u32 = 40;
+
+/// Bytes of a model with these factors, (items, columns), over the whole catalogue.
+fn model(columns: &[fn(u32) -> f32]) -> Vec<u8> {
+    let mut bytes = b"TCTSPEC1".to_vec();
+    let sizes = [ITEMS, ITEMS, u32::try_from(columns.len()).unwrap(), 0];
+    sizes.iter().for_each(|size| bytes.extend_from_slice(&size.to_le_bytes()));
+    let counts = [0.0f32; 2].into_iter().chain((0..ITEMS).map(|_| 1.0));
+    counts.for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    (0..ITEMS).for_each(|item| bytes.extend_from_slice(&item.to_le_bytes()));
+    for item in 0..ITEMS {
+        columns.iter().for_each(|column| bytes.extend_from_slice(&column(item).to_le_bytes()));
+    }
+    bytes
+}
+
+/// 1 / sqrt(20): a column of norm 1 over half the items.
+const UNIT: f32 = 0.223_606_8;
+
+fn even(item: u32) -> f32 {
+    if item.is_multiple_of(2) { UNIT } else { 0.0 }
+}
+
+fn odd(item: u32) -> f32 {
+    UNIT - even(item)
+}
+
+/// Orthogonal to [`even`] and [`odd`].
+fn turned(item: u32) -> f32 {
+    if item.is_multiple_of(4) { -even(item) } else { even(item) }
+}
+
+fn turned_odd(item: u32) -> f32 {
+    if item % 4 == 1 { -odd(item) } else { odd(item) }
+}
+
+/// A factor round with its coordinator and an enrolled installation.
+struct Fixture {
+    round: Round,
+    stand_in: StandIn,
+    folder: TempDir,
+    agent: tacit_sdk::Agent,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let first = SpectralModel::from_bytes(&model(&[even, odd])).unwrap();
+        let mut round = Round::of(Kind::FactorGradient, first).unwrap();
+        round.policy.n_min_max = round.ticket.mechanism.n_min;
+        round.policy.history_max = round.ticket.mechanism.history_max;
+        round.policy.rounds_max = 8;
+        let stand_in = StandIn::start(&round).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let agent = enrolled(&stand_in, folder.path()).await;
+        Self { round, stand_in, folder, agent }
+    }
+
+    fn ticket(&self, change: impl Fn(&mut Ticket)) -> v1::SignedTicket {
+        let mut ticket = self.round.ticket.clone();
+        change(&mut ticket);
+        to_proto(&sign(&ticket).unwrap())
+    }
+
+    /// Offers this ticket and gives the reason for which it is refused, having checked that nothing else happened.
+    async fn refused(&self, name: &str, ticket: v1::SignedTicket) -> TicketRefusal {
+        let before = self.books();
+        self.stand_in.script(|script| script.ticket = Some(ticket));
+        let outcome = outcome(&self.agent).await;
+        assert_eq!(self.books(), before, "{name}: a refused ticket changed something");
+        match outcome {
+            Some(Outcome::TicketRefused(reason)) => reason,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    /// Ledger lines, and contributions that arrived.
+    fn books(&self) -> (usize, usize) {
+        let lines = Store::open(self.folder.path()).unwrap().ledger().unwrap().len();
+        (lines, contributions(&self.stand_in).len())
+    }
+
+    /// A ticket of `round` for the last of these models, with the place of that model in a ledger of them all.
+    fn next(&self, round: u32, models: &[Digest]) -> v1::SignedTicket {
+        self.ticket(|ticket| {
+            ticket.round = RoundId(round);
+            ticket.model_in_hash = *models.last().unwrap();
+            ticket.logged = logged(models).unwrap();
+        })
+    }
+
+    /// Serves an object under the name a ticket may use for it.
+    fn serve(&self, bytes: Vec<u8>) -> Digest {
+        let hash = digest(&bytes);
+        self.stand_in.script(|script| {
+            script.objects.insert(hash, bytes.into());
+        });
+        hash
+    }
+
+    fn kept(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("model.bin")).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crafted_tickets_are_refused_and_cost_nothing() {
+    use TicketRefusal::{Expired, Mechanism, OutsidePolicy, Signature, Unlogged, Unreadable, Version};
+    let fixture = Fixture::new().await;
+    type Change = fn(&mut Ticket);
+    type Reason = fn(&TicketRefusal) -> bool;
+    let cases: [(&str, Change, Reason); 26] = [
+        ("schema", |t| t.schema += 1, |r| *r == Version),
+        ("scheme", |t| t.scheme_id += 1, |r| *r == Version),
+        ("deadline", |t| t.deadline = Timestamp(1), |r| *r == Expired),
+        (
+            "local tier",
+            |t| (t.mechanism.tier, t.mechanism.n_min) = (Tier::Local, 1),
+            |r| matches!(r, Mechanism(_) | OutsidePolicy("tier")),
+        ),
+        ("alone", |t| t.mechanism.n_min = 1, |r| matches!(r, Mechanism(_) | OutsidePolicy("n_min"))),
+        ("too many hide", |t| t.mechanism.n_min += 1, |r| *r == OutsidePolicy("n_min")),
+        ("history", |t| t.mechanism.history_max += 1, |r| *r == OutsidePolicy("history_max")),
+        ("round 0", |t| t.round = RoundId(0), |r| *r == OutsidePolicy("round")),
+        ("round 9", |t| t.round = RoundId(9), |r| *r == OutsidePolicy("round")),
+        ("round max", |t| t.round = RoundId(u32::MAX), |r| *r == OutsidePolicy("round")),
+        ("dishonest", |t| t.dishonest_milli = 1000, |r| *r == OutsidePolicy("dishonest_milli")),
+        ("dropout", |t| t.dropout_milli = u32::MAX, |r| *r == OutsidePolicy("dropout_milli")),
+        ("delta", |t| t.delta_pico = 10_000_001, |r| *r == OutsidePolicy("delta_pico")),
+        ("delta 0", |t| t.delta_pico = 0, |r| *r == OutsidePolicy("delta_pico")),
+        ("set", |t| t.dishonest_milli = 999, |r| *r == OutsidePolicy("cohort_max")),
+        ("no key", |t| t.sealing_key.clear(), |r| *r == OutsidePolicy("sealing_key")),
+        ("not hex", |t| t.sealing_key.replace_range(0..1, "x"), |r| *r == OutsidePolicy("sealing_key")),
+        (
+            "price",
+            |t| (t.mechanism.steps, t.mechanism.sigma2) = (1 << 20, 16 * u64::from(t.mechanism.n_min)),
+            |r| *r == OutsidePolicy("rho"),
+        ),
+        ("no noise", |t| t.mechanism.sigma2 = 0, |r| matches!(r, Mechanism(_))),
+        ("too much noise", |t| t.mechanism.sigma2 = u64::MAX, |r| matches!(r, Mechanism(_))),
+        ("coarse", |t| t.mechanism.steps = 1, |r| matches!(r, Mechanism(_))),
+        ("ring", |t| t.mechanism.cohort_max = u32::MAX, |r| matches!(r, Mechanism(_))),
+        ("length", |t| t.mechanism.length = 0, |r| matches!(r, Mechanism(_))),
+        ("unlogged", |t| t.model_in_hash = Digest([7; 32]), |r| *r == Unlogged),
+        ("other line", |t| t.logged.line = t.logged.line.replace("\"seq\":0", "\"seq\":1"), |r| *r == Unlogged),
+        ("head altered", |t| t.logged.head.head.root.0[0] ^= 1, |r| *r == Unlogged),
+    ];
+    for (name, change, reason) in cases {
+        let refused = fixture.refused(name, fixture.ticket(change)).await;
+        assert!(reason(&refused), "{name}: {refused}");
+    }
+
+    let good = to_proto(&fixture.round.signed);
+    let bytes = &fixture.round.signed.bytes;
+    let foreign = tacit_round::keys::SigningKey::from_seed(&zeroize::Zeroizing::new([9; 32]));
+    let signature = |key: &tacit_round::keys::SigningKey, purpose| key.sign(purpose, bytes).0.to_vec();
+    let (coordinator, helper) = (good.coordinator_signature.to_vec(), good.helper_signature.to_vec());
+    for (name, coordinator, helper) in [
+        ("no coordinator", vec![], helper.clone()),
+        ("no helper", coordinator.clone(), vec![]),
+        ("short", coordinator[..63].to_vec(), helper.clone()),
+        ("zeros", vec![0; 64], vec![0; 64]),
+        ("swapped", helper.clone(), coordinator.clone()),
+        ("foreign coordinator", signature(&foreign, Context::Ticket), helper.clone()),
+        ("foreign helper", coordinator.clone(), signature(&foreign, Context::Ticket)),
+        ("the coordinator twice", coordinator.clone(), signature(&coordinator_key(), Context::Ticket)),
+        ("another purpose", coordinator.clone(), signature(&helper_key(), Context::Head)),
+    ] {
+        let ticket = v1::SignedTicket {
+            coordinator_signature: coordinator.into(),
+            helper_signature: helper.into(),
+            ..good.clone()
+        };
+        assert_eq!(fixture.refused(name, ticket).await, Signature, "{name}");
+    }
+    for bytes in [vec![], b"null".to_vec(), vec![b'['; 10_000], bytes[1..].to_vec(), vec![b' '; 1 << 17]] {
+        let ticket = v1::SignedTicket { ticket: bytes.clone().into(), ..good.clone() };
+        assert_eq!(fixture.refused("unsigned bytes", ticket).await, Signature);
+        let coordinator_signature = coordinator_key().sign(Context::Ticket, &bytes).0.to_vec().into();
+        let helper_signature = helper_key().sign(Context::Ticket, &bytes).0.to_vec().into();
+        let ticket = v1::SignedTicket { ticket: bytes.into(), coordinator_signature, helper_signature };
+        let refused = fixture.refused("signed bytes", ticket).await;
+        assert!(matches!(refused, Unreadable(_)), "{refused}");
+    }
+    // After all of that it still takes part when it is asked properly.
+    fixture.stand_in.script(|script| script.ticket = Some(good));
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    assert_eq!(fixture.books(), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn implausible_models_are_refused_and_cost_nothing() {
+    use FactorFault::{Norm, NotFinite, OneHot, Shape, Unreadable};
+    let fixture = Fixture::new().await;
+    let good = fixture.round.model.to_bytes();
+    for (name, bytes, fault) in [
+        ("NaN", model(&[even, |_| f32::NAN]), NotFinite),
+        ("infinite", model(&[|_| f32::NEG_INFINITY, odd]), NotFinite),
+        ("huge", model(&[|_| f32::MAX, odd]), NotFinite),
+        ("long", model(&[|_| 0.9, odd]), Norm),
+        ("one-hot", model(&[even, |item| if item == 7 { 1.0 } else { 0.0 }]), OneHot),
+        ("one factor", model(&[even]), Shape),
+        ("three factors", model(&[even, odd, turned]), Shape),
+        ("no factors", SpectralModel::genesis(ITEMS).to_bytes(), Shape),
+        ("another catalogue", SpectralModel::genesis(ITEMS + 1).to_bytes(), Shape),
+        ("nothing", vec![], Unreadable),
+        ("garbage", vec![b'T'; 5000], Unreadable),
+        ("cut", good[..good.len() - 1].to_vec(), Unreadable),
+        ("longer", [&good[..], &[0]].concat(), Unreadable),
+    ] {
+        let hash = fixture.serve(bytes);
+        let refused = fixture.refused(name, fixture.next(1, &[hash])).await;
+        assert_eq!(refused, TicketRefusal::Factors(fault), "{name}");
+    }
+    // Not what its hash names, and longer than any model.
+    for bytes in [model(&[even, turned]), vec![0; 65 << 20]] {
+        let hash = fixture.round.ticket.model_in_hash;
+        fixture.stand_in.script(|script| {
+            script.objects.insert(hash, bytes.into());
+        });
+        let refused = fixture.refused("another object", fixture.next(1, &[hash])).await;
+        assert_eq!(refused, TicketRefusal::Factors(Unreadable));
+    }
+    let counts = fixture.ticket(|ticket| ticket.kind = Kind::Counts);
+    fixture.stand_in.script(|script| *script = Script::offer(&fixture.round));
+    assert_eq!(fixture.refused("another kind", counts).await, TicketRefusal::Factors(Shape));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_forks_or_goes_back_is_refused() {
+    use TicketRefusal::{Forked, RolledBack};
+    let fixture = Fixture::new().await;
+    let (genesis, first) = (Digest([3; 32]), fixture.round.ticket.model_in_hash);
+    fixture.stand_in.script(|script| script.ticket = Some(fixture.next(1, &[genesis, first])));
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+
+    let refused = |name, models: &[Digest], proof: Vec<Digest>| {
+        let ticket = fixture.next(3, models);
+        fixture.stand_in.script(|script| script.proof = proof);
+        fixture.refused(name, ticket)
+    };
+    assert_eq!(refused("shorter", &[first], vec![]).await, RolledBack);
+    assert_eq!(refused("other past, same size", &[Digest([4; 32]), first], vec![]).await, Forked);
+    let longer = [genesis, first, first];
+    let proof = consistency(&longer, 2).unwrap();
+    assert_eq!(refused("no proof", &longer, vec![]).await, Forked);
+    assert_eq!(refused("a hash too many", &longer, [&proof[..], &[first]].concat()).await, Forked);
+    assert_eq!(refused("a proof without end", &longer, vec![first; 10_000]).await, Forked);
+    let forked = [Digest([4; 32]), first, first];
+    assert_eq!(refused("other past", &forked, consistency(&forked, 2).unwrap()).await, Forked);
+
+    let ticket = fixture.next(2, &longer);
+    fixture.stand_in.script(|script| (script.ticket, script.proof) = (Some(ticket), proof));
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    assert_eq!(refused("the ledger of before", &[genesis, first], vec![]).await, RolledBack);
+    assert_eq!(fixture.books(), (2, 2));
+}
+
+/// HOSTILE 126.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
+    let fixture = Fixture::new().await;
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    assert!(fixture.kept() == model(&[even, odd]));
+    let price = fixture.round.ticket.mechanism.rho();
+    let status = Recommender::open(fixture.folder.path()).unwrap();
+    let status = status.privacy_status(fixture.round.policy.budget(), clock::now()).unwrap();
+    assert_eq!((status.spent, status.window_spent, status.releases), (price, price, 1));
+    assert_eq!(status.lifetime, fixture.round.policy.rho_lifetime);
+
+    let (first, gone) = (fixture.round.ticket.model_in_hash, fixture.serve(model(&[turned, turned_odd])));
+    let near = fixture.serve(model(&[even, turned_odd]));
+    let proof = |last| consistency(&[first, last], 1).unwrap();
+    fixture.stand_in.script(|script| script.proof = proof(gone));
+    let refused = fixture.refused("nothing is left", fixture.next(2, &[first, gone])).await;
+    assert_eq!(refused, TicketRefusal::Factors(FactorFault::Drift));
+    assert!(fixture.kept() == model(&[even, odd]), "a refused model is not kept");
+    let next = fixture.next(2, &[first, near]);
+    fixture.stand_in.script(|script| (script.ticket, script.proof) = (Some(next), proof(near)));
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    assert!(fixture.kept() == model(&[even, turned_odd]));
+
+    // A kept model that is garbage, or a pipe, or a folder, compares with nothing and stops no round.
+    let path = fixture.folder.path().join("model.bin");
+    for (round, other) in [(3, "garbage"), (4, "pipe"), (5, "folder")] {
+        std::fs::remove_file(&path).unwrap();
+        match other {
+            "garbage" => std::fs::write(&path, b"garbage").unwrap(),
+            "pipe" => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
+        let opened = Recommender::open(fixture.folder.path()).err().unwrap().to_string();
+        assert!(opened.contains("model.bin"), "{other}: {opened}");
+        let ticket = fixture.next(round, &[first, near]);
+        fixture.stand_in.script(|script| script.ticket = Some(ticket));
+        assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged), "{other}");
+        assert!(other == "folder" || fixture.kept() == model(&[even, turned_odd]), "{other}");
+    }
+}
