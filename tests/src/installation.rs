@@ -55,7 +55,7 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     if mode == "spool" {
         let model = SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?);
         let vector = gradient(&ticket, &model, &store.interactions()?);
-        store.spool(&contribute(&ticket, permit, vector, &TableCache::default())?)?;
+        store.spool(&contribute(&ticket, permit, vector, &TableCache::default(), None)?)?;
     } else {
         ensure!(mode == "reserve", "unknown mode {mode}");
     }

@@ -94,7 +94,7 @@ pub fn keep_member(folder: &Path, text: &str) -> Result<(), SdkError> {
     let bad = || SdkError::Stop("the membership is not 192 hexadecimal digits".into());
     let member = Member::from_hex(text).ok_or_else(bad)?;
     fs::create_dir_all(folder).map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
-    write_new(&member_path(folder), member.to_hex().as_bytes())
+    files::write(&member_path(folder), member.to_hex().as_bytes())
 }
 
 /// This installation's membership, if it has one.

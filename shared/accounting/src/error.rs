@@ -39,6 +39,9 @@ pub enum PlanError {
         /// Devices that fit.
         fits: u32,
     },
+    /// The helper would have to draw more noise than its sampler makes.
+    #[error("one helper cannot draw noise of this size: lower the history cap, raise epsilon, or do without")]
+    HelperNoiseTooLarge,
     /// All draws together are further from the ideal than a task may be.
     #[error("too many or too large releases for the samplers' bound: fewer rounds or fewer factors")]
     TooManyDraws,
@@ -64,7 +67,7 @@ impl PlanError {
             Self::GridTooFine { .. } => "history_max",
             Self::TooManyDraws => "rounds",
             Self::TooFewParticipations { .. } => "participation",
-            Self::Mechanism(MechanismError::HelperNoiseTooLarge) => "helper_noise",
+            Self::HelperNoiseTooLarge => "helper_noise",
             Self::Mechanism(_) => "factors",
         }
     }

@@ -94,6 +94,7 @@ pub fn mechanism_for(rho: Rho, shape: &Shape, crowd: &Crowd) -> Result<Mechanism
         }
         // More noise than the samplers make: the price is to blame, not the grid.
         Err(MechanismError::ShareTooLarge | MechanismError::OutOfRange("sigma2")) => Err(PlanError::BudgetTooSmall),
+        Err(MechanismError::HelperNoiseTooLarge) => Err(PlanError::HelperNoiseTooLarge),
         Err(error) => Err(PlanError::Mechanism(error)),
     }
 }

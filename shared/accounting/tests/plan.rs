@@ -10,14 +10,14 @@ use tacit_types::{Delta, Epsilon};
 /// Requests from sensible to absurd, some out of range.
 fn requests() -> impl Strategy<Value = PlanRequest> {
     let crowd = (log_uniform(1.0, 2e6), 0.0..1.1f64, 0.0..1.1f64, any::<bool>());
-    let privacy = (-3.0..3.0f64, -30.0..-1.0f64);
+    let privacy = (-3.0..3.0f64, -18.0..-1.0f64);
     let own = (option(600), option(70), option(12));
     (crowd, log_uniform(1.0, 5e6), privacy, log_uniform(1.0, 2e6), own).prop_map(
         |((cohort, dropout, dishonest, helper_noise), items, (epsilon, delta), history_max, own)| PlanRequest {
             cohort,
             items,
             epsilon: Epsilon::new(10f64.powf(epsilon)).unwrap(),
-            delta: Delta::new(10f64.powf(delta).max(1e-30)).unwrap(),
+            delta: Delta::new(10f64.powf(delta)).unwrap(),
             // Squared, so that most are small.
             dropout: dropout * dropout,
             dishonest: dishonest * dishonest,

@@ -96,7 +96,7 @@ impl Driver {
         let ticket = &round.ticket;
         let rho = ticket.mechanism.rho();
         let charged = || self.ledger.lines().iter().filter_map(tacit_privacy::record::Line::charge);
-        let before = charged().last().map_or(ticket.round, |charge| charge.round);
+        let before = charged().next_back().map_or(ticket.round, |charge| charge.round);
         Charge {
             task: ticket.task.clone(),
             round: ticket.round,
