@@ -78,9 +78,9 @@ impl Admission {
 }
 
 /// Empties the queue until every asker is gone. `admit` puts seeds of one ticket to the helper and gives one answer for each.
-pub async fn run(
+pub async fn run<F: Future<Output = Result<Vec<bool>, ServerError>>>(
     mut queue: mpsc::Receiver<Waiting>,
-    admit: impl AsyncFn(Digest, &[SealedSeed]) -> Result<Vec<bool>, ServerError>,
+    admit: impl Fn(Digest, Vec<SealedSeed>) -> F,
 ) {
     let mut waiting = Vec::with_capacity(SEEDS_MAX);
     while queue.recv_many(&mut waiting, SEEDS_MAX).await > 0 {
@@ -90,7 +90,7 @@ pub async fn run(
         while let Some(ticket) = waiting.first().map(|one| one.ticket) {
             let (seeds, replies): (Vec<_>, Vec<_>) =
                 waiting.extract_if(.., |one| one.ticket == ticket).map(|one| (one.seed, one.reply)).unzip();
-            let verdicts = verdicts(timeout(PATIENCE, admit(ticket, &seeds)).await.ok(), seeds.len());
+            let verdicts = verdicts(timeout(PATIENCE, admit(ticket, seeds)).await.ok(), replies.len());
             for (reply, verdict) in replies.into_iter().zip(verdicts) {
                 let _ = reply.send(verdict);
             }
@@ -143,10 +143,13 @@ mod tests {
     async fn what_comes_in_meanwhile_goes_together_and_each_gets_its_own_answer() {
         let (admission, queue) = Admission::new();
         let (admission, sizes, gate) = (Arc::new(admission), Mutex::new(Vec::new()), Semaphore::new(0));
-        let admit = async |_: Digest, seeds: &[SealedSeed]| {
+        let admit = |_, seeds: Vec<SealedSeed>| {
             sizes.lock().unwrap().push(seeds.len());
-            gate.acquire().await.unwrap().forget();
-            Ok(seeds.iter().map(|seed| seed.sealed[0] % 2 == 0).collect())
+            let gate = &gate;
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(seeds.iter().map(|seed| seed.sealed[0] % 2 == 0).collect())
+            }
         };
         let first = ask_all(&admission, 1);
         let asking = async {
@@ -182,7 +185,7 @@ mod tests {
             while !asking.is_empty() && queue.len() < 3 {
                 tokio::task::yield_now().await;
             }
-            run(queue, async |_, _| answer()).await;
+            run(queue, |_, _| std::future::ready(answer())).await;
             assert!(asking.join_all().await.iter().all(|(_, verdict)| *verdict == expected));
         }
     }
@@ -200,6 +203,6 @@ mod tests {
             assert_eq!(admission.ask(device(1), Digest([2; 32]), seed(20)).await, Verdict::Admitted, "another round");
             drop(admission);
         };
-        tokio::join!(asking, run(queue, async |_, seeds: &[SealedSeed]| Ok(vec![true; seeds.len()])));
+        tokio::join!(asking, run(queue, |_, seeds| std::future::ready(Ok(vec![true; seeds.len()]))));
     }
 }

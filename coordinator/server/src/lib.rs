@@ -32,7 +32,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tacit_proto::v1::coordinator_server::CoordinatorServer;
-use tacit_round::helper::SealedSeed;
 use tacit_types::Timestamp;
 use tacit_wire::listener::{self, ClientCertificate, Listener};
 use tacit_wire::{Shutdown, files};
@@ -86,7 +85,10 @@ pub async fn serve(
     on_bound(address);
 
     let (admission, waiting) = Admission::new();
-    let admitting = admission::run(waiting, async |ticket, seeds: &[SealedSeed]| helper.admit(ticket, seeds).await);
+    let admitting = admission::run(waiting, move |ticket, seeds| {
+        let helper = helper.clone();
+        async move { helper.admit(ticket, &seeds).await }
+    });
     let service = CoordinatorService::new(board, objects, enrolment, admission, queue, now);
     let service = CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
     let serving = Server::builder()
