@@ -10,6 +10,7 @@ mod device;
 mod failure;
 mod pki;
 mod plan;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ enum Command {
     /// Run one device, or several in one process, each with its own identity and store.
     #[command(after_help = "Example: tacit device --config device.toml --devices 100")]
     Device(device::Options),
+    /// Simulate a federation in this process: what a job would give, over any range of budgets and sizes.
+    #[command(after_help = "Example: tacit simulate --data ml-1m/ --epsilon 1,3,10 --seeds 5 --html curves.html")]
+    Simulate(simulate::Options),
     /// Check, report on and explain an exported release ledger; audit the release pipeline.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Coordinator(options) => daemon::coordinator(&options),
         Command::Helper(options) => daemon::helper(&options),
         Command::Device(options) => device::run(&options),
+        Command::Simulate(options) => simulate::run(&options),
         Command::Audit(command) => audit::run(&command),
         Command::Plan(options) => plan::run(&options),
         Command::Pki(command) => pki::run(&command),

@@ -8,24 +8,42 @@ use rand_chacha::ChaCha20Rng;
 use tacit_model::interaction::Interaction;
 use tacit_types::ItemId;
 
-/// One in this many distinct items is held out where there is no time to go by.
+use crate::Split;
+use crate::error::DataError;
+
+/// One in this many distinct items is held out where it is not one item.
 const SHARE: usize = 5;
 
-/// Chooses what each user is tested on and takes it out of their interactions: the last item where the whole data set has
-/// times, otherwise a random fifth. One rule for all users, so that a result means one thing.
-pub(crate) fn choose(users: &mut [Vec<Interaction>], seed: u64) -> Vec<Vec<ItemId>> {
-    let timed = users.iter().flatten().all(|interaction| interaction.timestamp.is_some());
+/// Chooses what each user is tested on and takes it out of their interactions. A user with fewer than two distinct items
+/// keeps everything.
+pub(crate) fn choose(users: &mut [Vec<Interaction>], asked: Split, seed: u64) -> Result<Vec<Vec<ItemId>>, DataError> {
+    let split = match asked {
+        // One rule for all users, so that a result means one thing.
+        Split::Published if users.iter().all(|history| is_timed(history)) => Split::LeaveOneOut,
+        Split::Published => Split::Random,
+        other => other,
+    };
     let choose = |(index, history): (usize, &Vec<Interaction>)| {
         let distinct = distinct_items(history);
-        match distinct.len() {
-            0 | 1 => Vec::new(),
-            _ if timed => last_item(history),
-            _ => random_share(distinct, seed, index as u64),
+        match split {
+            _ if distinct.len() < 2 => Vec::new(),
+            Split::Random => random_share(distinct, seed, index as u64),
+            _ if !is_timed(history) => Vec::new(),
+            Split::Time => latest_share(history),
+            _ => last_item(history),
         }
     };
     let test: Vec<_> = users.iter().enumerate().map(choose).collect();
+    if test.iter().all(Vec::is_empty) && matches!(asked, Split::Time | Split::LeaveOneOut) {
+        let problem = "no user has at least two items and a time on every interaction; use random-20".into();
+        return Err(DataError::InvalidOption { option: "split", problem });
+    }
     remove(users, &test);
-    test
+    Ok(test)
+}
+
+fn is_timed(history: &[Interaction]) -> bool {
+    history.iter().all(|interaction| interaction.timestamp.is_some())
 }
 
 /// Takes held-out items out of the same user's interactions, all occurrences of them.
@@ -39,6 +57,16 @@ pub(crate) fn remove(users: &mut [Vec<Interaction>], test: &[Vec<ItemId>]) {
 /// The latest interaction's item; among equal times the last in input order.
 fn last_item(history: &[Interaction]) -> Vec<ItemId> {
     history.iter().max_by_key(|interaction| interaction.timestamp).map(|last| last.item).into_iter().collect()
+}
+
+/// The latest fifth of the items by their last use, at least one; among equal times the last in input order.
+fn latest_share(history: &[Interaction]) -> Vec<ItemId> {
+    let mut newest_first: Vec<&Interaction> = history.iter().rev().collect();
+    newest_first.sort_by_key(|interaction| std::cmp::Reverse(interaction.timestamp));
+    let mut seen = HashSet::new();
+    let mut latest: Vec<ItemId> = newest_first.iter().map(|one| one.item).filter(|item| seen.insert(*item)).collect();
+    latest.truncate((latest.len() / SHARE).max(1));
+    latest
 }
 
 /// A fifth of the items, at least one. Each user has their own random stream, so other users do not matter.
@@ -72,17 +100,38 @@ mod tests {
         history.iter().map(|interaction| interaction.item.0).collect()
     }
 
+    fn published(users: &mut [Vec<Interaction>], seed: u64) -> Vec<Vec<ItemId>> {
+        choose(users, Split::Published, seed).unwrap()
+    }
+
+    #[test]
+    fn the_latest_fifth_goes_by_the_last_use_and_needs_times() {
+        let mut timed: Vec<_> = (0..10).map(|item| at(item, Some(100 - u64::from(item)))).collect();
+        timed.push(at(7, Some(200)));
+        let mut users = vec![timed, vec![at(1, None), at(2, Some(5))]];
+        assert_eq!(choose(&mut users, Split::Time, 0).unwrap(), [vec![ItemId(7), ItemId(0)], vec![]]);
+        assert_eq!((users[0].len(), users[1].len()), (8, 2));
+        let error = choose(&mut users[1..], Split::LeaveOneOut, 0).unwrap_err().to_string();
+        assert!(error.starts_with("option split: no user"), "{error}");
+    }
+
+    #[test]
+    fn a_random_fifth_is_held_out_of_timed_users_when_asked() {
+        let mut users = vec![(0..23).map(|item| at(item, Some(u64::from(item)))).collect()];
+        assert_eq!(choose(&mut users, Split::Random, 1).unwrap()[0].len(), 4);
+    }
+
     #[test]
     fn the_latest_item_is_held_out_with_all_its_occurrences() {
         let mut users = vec![vec![at(7, Some(1)), at(8, Some(9)), at(7, Some(9)), at(9, Some(3))]];
-        assert_eq!(choose(&mut users, 0), [[ItemId(7)]]);
+        assert_eq!(published(&mut users, 0), [[ItemId(7)]]);
         assert_eq!(items(&users[0]), [8, 9]);
     }
 
     #[test]
     fn users_with_fewer_than_two_items_keep_everything() {
         let mut users = vec![vec![], vec![at(7, Some(1)), at(7, Some(2))]];
-        assert_eq!(choose(&mut users, 0), [vec![], vec![]]);
+        assert_eq!(published(&mut users, 0), [vec![], vec![]]);
         assert_eq!(items(&users[1]), [7, 7]);
     }
 
@@ -92,7 +141,7 @@ mod tests {
         let users = vec![history.clone(), vec![at(1, None), at(2, Some(5))]];
         let split = |seed| {
             let mut users = users.clone();
-            let test = choose(&mut users, seed);
+            let test = published(&mut users, seed);
             (test, users)
         };
         let (test, rest) = split(1);
@@ -107,7 +156,7 @@ mod tests {
     fn a_user_with_a_million_interactions_is_split_like_any_other() {
         // Hostile case 119.
         let mut users = vec![(0..1_000_000).map(|n| at(n % 1_000, None)).collect()];
-        assert_eq!(choose(&mut users, 0)[0].len(), 200);
+        assert_eq!(published(&mut users, 0)[0].len(), 200);
         assert_eq!(users[0].len(), 800_000);
     }
 }

@@ -51,10 +51,10 @@
 //! negatives. Items that occur only in the test file or in the negatives belong to the catalogue; items that occur only
 //! in a title file do not.
 //!
-//! With a test file, its pairs are held out. Without one, each user's last interaction is (the later line when times are
-//! equal), provided every interaction of the data set has a time; otherwise a seeded fifth of each user's distinct items,
-//! at least one. A user with fewer than two distinct items keeps everything. A held-out item never remains in the same
-//! user's training interactions.
+//! [`Split`] says what is held out. By default: with a test file, its pairs are. Without one, each user's last interaction
+//! is (the later line when times are equal), provided every interaction of the data set has a time; otherwise a seeded
+//! fifth of each user's distinct items, at least one. A user with fewer than two distinct items keeps everything. A
+//! held-out item never remains in the same user's training interactions.
 //!
 //! # Example
 //!
@@ -129,6 +129,21 @@ impl Dataset {
     }
 }
 
+/// What is held out of each user's interactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// The published test file where there is one; otherwise the last item if the whole data set has times, and a random
+    /// fifth if not.
+    #[default]
+    Published,
+    /// The published test file where there is one; otherwise the last item of each user whose interactions have times.
+    LeaveOneOut,
+    /// A seeded fifth of each user's distinct items. A test file is not read.
+    Random,
+    /// The latest fifth of the items of each user whose interactions have times. A test file is not read.
+    Time,
+}
+
 /// How to read a data set; the default reads all of it.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
@@ -137,6 +152,8 @@ pub struct LoadOptions {
     pub test: Option<PathBuf>,
     /// Keeps only the first so many users: the result is as if the files named no others.
     pub users: Option<usize>,
+    /// What is held out.
+    pub split: Split,
     /// Decides what is held out where there is neither a test file nor a time.
     pub seed: u64,
 }
@@ -159,7 +176,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
     }
     assembly.forget_partial_times();
 
-    let own_test = source.neighbour("ncf_test.csv");
+    let reads_test = matches!(options.split, Split::Published | Split::LeaveOneOut);
+    let own_test = source.neighbour("ncf_test.csv").filter(|_| reads_test);
     let chosen_test = options.test.as_deref().or(own_test.as_deref());
     let test = match chosen_test {
         Some(file) => {
@@ -167,7 +185,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
             holdout::remove(&mut assembly.users, &test);
             test
         }
-        None => holdout::choose(&mut assembly.users, options.seed),
+        None => holdout::choose(&mut assembly.users, options.split, options.seed)?,
     };
     let negatives = match source.neighbour("ncf_negatives.csv") {
         Some(file) if own_test.is_some() && same_file(chosen_test, own_test.as_deref()) => {

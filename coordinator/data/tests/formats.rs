@@ -167,7 +167,7 @@ fn fewer_users_are_what_a_file_of_only_these_users_gives() {
     };
     let few = folder(&[("x.csv", all(3).as_bytes())]);
     let many = folder(&[("x.csv", all(9).as_bytes())]);
-    let options = LoadOptions { users: Some(3), seed: 5, test: None };
+    let options = LoadOptions { users: Some(3), seed: 5, ..LoadOptions::default() };
     let limited = load(&many.path().join("x.csv"), &options).unwrap();
     assert_eq!(limited, load(&few.path().join("x.csv"), &options).unwrap());
     assert!(limited.test.iter().all(|of| of.len() == 4));

@@ -73,7 +73,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let job: Job = world.job()?;
     let model = world.final_model()?;
     eprintln!("comparing with models trained beside it, never on the wire ...");
-    let rows = evaluate::rows(&data, &job, &model, options.seed);
+    let rows = evaluate::rows(&data, &job, &model, options.seed)?;
     let (report, _) = crate::audit::write_report(&world.ledger(), &world.report())?;
     let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
     let showcase = output::showcase(&world, &data)?;
@@ -88,7 +88,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 fn load(options: &Options) -> Result<Dataset, Failure> {
     match &options.data {
         Some(path) => {
-            let load = LoadOptions { test: options.test.clone(), users: options.users, seed: options.seed };
+            let load = LoadOptions {
+                test: options.test.clone(),
+                users: options.users,
+                seed: options.seed,
+                ..LoadOptions::default()
+            };
             tacit_data::load(path, &load).map_err(Failure::input)
         }
         None => {

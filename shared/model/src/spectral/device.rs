@@ -5,6 +5,8 @@
 //! where the owner used nothing in that support. So clipping to norm 1 takes nothing away, and no clipping norm needs
 //! tuning.
 
+use std::fmt;
+
 use tacit_types::{ItemGradient, ItemId};
 
 use super::model::SpectralModel;
@@ -13,13 +15,7 @@ use crate::preference::History;
 
 /// What the owner used: `1/sqrt|I_u|` on each item, length `catalogue_len`.
 pub fn counts(history: &History, catalogue_len: u32) -> ItemGradient {
-    let mut vector = vec![0.0f32; catalogue_len as usize];
-    let known = || history.items().iter().filter(|item| item.0 < catalogue_len);
-    let share = narrow((known().count() as f64).sqrt().recip());
-    for item in known() {
-        vector[item.0 as usize] = share;
-    }
-    ItemGradient::new(vector)
+    sparse_counts(history, catalogue_len).dense(catalogue_len as usize)
 }
 
 /// Which popular items the owner used together: length K(K+1)/2, the upper triangle row by row in the order of
@@ -28,20 +24,7 @@ pub fn counts(history: &History, catalogue_len: u32) -> ItemGradient {
 /// With `h` the unit vector of the weights of the head items used, it is `h_i^2` on the diagonal and `sqrt2 h_i h_j` off it,
 /// so its squared norm is `(sum h_i^2)^2 = 1`.
 pub fn head_gram(history: &History, model: &SpectralModel) -> ItemGradient {
-    let head = model.head_items();
-    let mut used: Vec<ItemId> = history.items().to_vec();
-    used.sort_unstable();
-    let places = (0..head.len()).filter(|&place| used.binary_search(&head[place]).is_ok());
-    let h = unit(places.map(|place| (place, model.weights()[head[place].0 as usize])));
-    let mut gram = vec![0.0f32; model.head_gram_len()];
-    for (n, &(i, h_i)) in h.iter().enumerate() {
-        let row = gram_row(i, head.len());
-        gram[row] = h_i * h_i;
-        for &(j, h_j) in &h[n + 1..] {
-            gram[row + j - i] = std::f32::consts::SQRT_2 * h_i * h_j;
-        }
-    }
-    ItemGradient::new(gram)
+    sparse_head_gram(history, model).dense(model.head_gram_len())
 }
 
 /// How the item factors should move for this owner: length M' d, row-major, `x p^T`.
@@ -49,20 +32,102 @@ pub fn head_gram(history: &History, model: &SpectralModel) -> ItemGradient {
 /// `x` is the unit vector of the weights of the block items used and `p = unit(Q^T x)` the user factors, which stay on the
 /// device. All zeros where the factors say nothing about these items.
 pub fn gradient(history: &History, model: &SpectralModel) -> ItemGradient {
+    sparse_gradient(history, model).dense(model.gradient_len())
+}
+
+/// [`counts`] without its zeros.
+pub fn sparse_counts(history: &History, catalogue_len: u32) -> SparseGradient {
+    let mut rows: Vec<usize> =
+        history.items().iter().map(|i| i.0).filter(|i| *i < catalogue_len).map(|i| i as usize).collect();
+    rows.sort_unstable();
+    let share = narrow((rows.len() as f64).sqrt().recip());
+    SparseGradient { values: vec![share; rows.len()], width: 1, rows }
+}
+
+/// [`head_gram`] without its zeros.
+pub fn sparse_head_gram(history: &History, model: &SpectralModel) -> SparseGradient {
+    let head = model.head_items();
+    let mut used: Vec<ItemId> = history.items().to_vec();
+    used.sort_unstable();
+    let places = (0..head.len()).filter(|&place| used.binary_search(&head[place]).is_ok());
+    let h = unit(places.map(|place| (place, model.weights()[head[place].0 as usize])));
+    let pairs = h.len() * (h.len() + 1) / 2;
+    let mut gram = SparseGradient { width: 1, rows: Vec::with_capacity(pairs), values: Vec::with_capacity(pairs) };
+    for (n, &(i, h_i)) in h.iter().enumerate() {
+        let row = gram_row(i, head.len());
+        gram.push(row, [h_i * h_i]);
+        for &(j, h_j) in &h[n + 1..] {
+            gram.push(row + j - i, [std::f32::consts::SQRT_2 * h_i * h_j]);
+        }
+    }
+    gram
+}
+
+/// [`gradient`] without the rows of items the owner did not use.
+pub fn sparse_gradient(history: &History, model: &SpectralModel) -> SparseGradient {
     let d = model.factor_count();
     let factors = model.factor_slice();
-    let x = block_profile(history, model);
+    let mut x = block_profile(history, model);
     let mut p = vec![0.0f32; d];
     for &(row, x_row) in &x {
         add_scaled(&mut p, x_row, &factors[row * d..][..d]);
     }
     let norm = norm_squared(&p);
     make_unit(p.iter_mut(), norm);
-    let mut gradient = vec![0.0f32; model.gradient_len()];
-    for &(row, x_row) in &x {
-        add_scaled(&mut gradient[row * d..][..d], x_row, &p);
+    x.sort_unstable_by_key(|&(row, _)| row);
+    let (rows, values) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() * d));
+    let mut gradient = SparseGradient { width: d, rows, values };
+    x.iter().for_each(|&(row, x_row)| gradient.push(row, p.iter().map(|p| x_row * p)));
+    gradient
+}
+
+/// The rows of a device's vector that are not all zero, for a simulation that adds up many devices in one process.
+///
+/// As raw as [`ItemGradient`]: no `Serialize`, and it prints as its size only.
+pub struct SparseGradient {
+    rows: Vec<usize>,
+    /// One row after the other, each of `width` numbers.
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl SparseGradient {
+    /// Which rows, ascending, each of [`Self::width`] coordinates of the dense vector.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
     }
-    ItemGradient::new(gradient)
+
+    /// Coordinates of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The coordinates of these rows only, one row after the other.
+    pub fn into_rows(self) -> ItemGradient {
+        ItemGradient::new(self.values)
+    }
+
+    /// The whole vector of `len` coordinates.
+    fn dense(self, len: usize) -> ItemGradient {
+        let mut dense = vec![0.0f32; len];
+        if self.width > 0 {
+            for (row, values) in self.rows.iter().zip(self.values.chunks_exact(self.width)) {
+                dense[row * self.width..][..self.width].copy_from_slice(values);
+            }
+        }
+        ItemGradient::new(dense)
+    }
+
+    fn push(&mut self, row: usize, values: impl IntoIterator<Item = f32>) {
+        self.rows.push(row);
+        self.values.extend(values);
+    }
+}
+
+impl fmt::Debug for SparseGradient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SparseGradient(rows={}, width={})", self.rows.len(), self.width)
+    }
 }
 
 /// Where row `i` of a packed upper triangle of a (k, k) matrix begins, at its diagonal.

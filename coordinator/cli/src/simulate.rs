@@ -1,0 +1,229 @@
+//! `tacit simulate`: options, data and output; the work is in `tacit-simulate`.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tacit_data::{LoadOptions, SyntheticSpec};
+use tacit_model::score::HALF_LIFE;
+use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, table};
+use tacit_types::{Delta, Epsilon};
+
+use crate::failure::Failure;
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// What is held out of each user's history; without it as `tacit demo` does.
+    #[arg(long, requires = "data", value_enum)]
+    split: Option<Split>,
+    /// Privacy budgets of one device over the whole job, comma-separated.
+    #[arg(long, value_delimiter = ',', default_value = "8")]
+    epsilon: Vec<f64>,
+    /// Failure probability of the privacy statement.
+    #[arg(long, default_value_t = 1e-5)]
+    delta: f64,
+    /// Numbers of factors, comma-separated, instead of the planner's choice.
+    #[arg(long, value_delimiter = ',')]
+    factors: Vec<u32>,
+    /// Factor-gradient rounds, comma-separated, instead of the planner's choice.
+    #[arg(long, value_delimiter = ',')]
+    rounds: Vec<u32>,
+    /// Sizes of the population, comma-separated: the first N users of the data (generated: 1500).
+    #[arg(long, value_delimiter = ',')]
+    users: Vec<usize>,
+    /// Devices the users stand for, comma-separated: a projection, which divides the noise and nothing else.
+    #[arg(long, value_delimiter = ',')]
+    projected_users: Vec<u32>,
+    /// Seeds of noise, rounding and dropouts: this many, from --seed on.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// First seed; also that of the generator and of a random split.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Share of devices that drop out of each round, assumed and acted out.
+    #[arg(long, default_value_t = 0.05)]
+    dropout: f64,
+    /// Share of devices assumed dishonest; simulated devices are honest.
+    #[arg(long, default_value_t = 0.05)]
+    dishonest: f64,
+    /// Interactions of one device that may enter a vector.
+    #[arg(long, default_value_t = 1024)]
+    history_max: u32,
+    /// Half-life, in interactions, with which devices rank; 0 for none. Without it 10, or none for a random split.
+    #[arg(long, allow_negative_numbers = true)]
+    half_life: Option<f32>,
+    /// One JSON object on standard output; progress goes to standard error.
+    #[arg(long)]
+    json: bool,
+    /// Write one line per combination, model and seed to this new file.
+    #[arg(long)]
+    csv: Option<PathBuf>,
+}
+
+/// What is held out.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Split {
+    /// The published test file, or each timed user's last item.
+    LeaveOneOut,
+    /// A seeded fifth of each user's items.
+    #[value(name = "random-20")]
+    Random,
+    /// The latest fifth of each timed user's items.
+    Time,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let sweep = sweep(options)?;
+    new_file("--csv", options.csv.as_deref())?;
+    let populations = populations(options)?;
+    let bar = progress_bar(sweep.trainings(populations.len()));
+    let outcome = tacit_simulate::run(&populations, &sweep, &|| bar.inc(1)).map_err(failure)?;
+    bar.finish_and_clear();
+    report(options, &outcome)
+}
+
+fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
+    if let Some(path) = &options.csv {
+        table::csv(outcome, std::fs::File::create(path)?)?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string(outcome)?);
+    } else {
+        print!("{}", table::text(outcome));
+    }
+    if let Some(rate) = outcome.throughput.rate() {
+        eprintln!("{} factor gradients, {rate:.0} devices per CPU-second", outcome.throughput.devices);
+    }
+    Ok(())
+}
+
+fn sweep(options: &Options) -> Result<Sweep, Failure> {
+    let share = |name: &str, share: f64| match share {
+        share if (0.0..1.0).contains(&share) => Ok(share),
+        share => Err(Failure::input(format!("{name} must be from 0 to below 1, not {share}"))),
+    };
+    in_range("--seeds", &[options.seeds], 1, 1000)?;
+    in_range("--history-max", &[u64::from(options.history_max)], 1, 1 << 20)?;
+    in_range("--rounds", &widened(&options.rounds), 1, 64)?;
+    in_range("--factors", &widened(&options.factors), 1, 512)?;
+    in_range("--projected-users", &widened(&options.projected_users), 4, 1 << 24)?;
+    if options.half_life.is_some_and(|half_life| !(0.0..1e6).contains(&half_life)) {
+        return Err(Failure::input("--half-life must be from 0 to below 1000000"));
+    }
+    let epsilons = options.epsilon.iter().map(|&epsilon| Epsilon::new(epsilon));
+    let epsilons: Vec<_> =
+        epsilons.collect::<Result<_, _>>().map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+    let epsilon = *epsilons.first().ok_or_else(|| Failure::input("--epsilon: give at least one"))?;
+    Ok(Sweep {
+        split: split_name(options.split),
+        base: Setting {
+            epsilon,
+            delta: Delta::new(options.delta).map_err(|error| Failure::input(format!("--delta: {error}")))?,
+            dropout: share("--dropout", options.dropout)?,
+            dishonest: share("--dishonest", options.dishonest)?,
+            history_max: options.history_max,
+            factors: None,
+            rounds: None,
+        },
+        epsilons,
+        factors: or_planned(&options.factors),
+        rounds: or_planned(&options.rounds),
+        projected: or_planned(&options.projected_users),
+        seeds: (0..options.seeds).map(|n| options.seed.wrapping_add(n)).collect(),
+        half_life: half_life(options),
+    })
+}
+
+/// A random split is no future, so recency says nothing about it.
+fn half_life(options: &Options) -> Option<f32> {
+    let usual = if matches!(options.split, Some(Split::Random)) { 0.0 } else { HALF_LIFE };
+    Some(options.half_life.unwrap_or(usual)).filter(|half_life| *half_life > 0.0)
+}
+
+fn populations(options: &Options) -> Result<Vec<Population>, Failure> {
+    let sizes: Vec<Option<usize>> =
+        if options.users.is_empty() { vec![None] } else { options.users.iter().copied().map(Some).collect() };
+    let mut populations = Vec::new();
+    for size in sizes {
+        let population = Population::new(load(options, size)?);
+        if population.users() < 4 {
+            let problem = format!("{} users are too few: a round needs a cohort of at least 4", population.users());
+            return Err(Failure::input(problem));
+        }
+        populations.push(population);
+    }
+    Ok(populations)
+}
+
+fn load(options: &Options, users: Option<usize>) -> Result<tacit_data::Dataset, Failure> {
+    let Some(path) = &options.data else {
+        let spec = SyntheticSpec { users: users.unwrap_or(1500), seed: options.seed, ..Default::default() };
+        return Ok(tacit_data::synthetic(&spec));
+    };
+    let split = match options.split {
+        None => tacit_data::Split::Published,
+        Some(Split::LeaveOneOut) => tacit_data::Split::LeaveOneOut,
+        Some(Split::Random) => tacit_data::Split::Random,
+        Some(Split::Time) => tacit_data::Split::Time,
+    };
+    let load = LoadOptions { users, seed: options.seed, split, ..LoadOptions::default() };
+    tacit_data::load(path, &load).map_err(Failure::input)
+}
+
+fn split_name(split: Option<Split>) -> String {
+    let name = match split {
+        None => "as published, or each user's last item",
+        Some(Split::LeaveOneOut) => "leave-one-out",
+        Some(Split::Random) => "random-20",
+        Some(Split::Time) => "time",
+    };
+    name.to_owned()
+}
+
+/// What the caller asked for is the caller's to fix.
+fn failure(error: SimulateError) -> Failure {
+    match error {
+        SimulateError::Input(_) | SimulateError::Job(_) => Failure::input(error),
+        other => Failure::from(other),
+    }
+}
+
+fn in_range(option: &str, values: &[u64], min: u64, max: u64) -> Result<(), Failure> {
+    match values.iter().find(|value| !(min..=max).contains(value)) {
+        Some(value) => Err(Failure::input(format!("{option} must be from {min} to {max}, not {value}"))),
+        None => Ok(()),
+    }
+}
+
+fn widened(values: &[u32]) -> Vec<u64> {
+    values.iter().copied().map(u64::from).collect()
+}
+
+/// The values to go through; without any, the planner's.
+fn or_planned(values: &[u32]) -> Vec<Option<u32>> {
+    if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
+}
+
+/// Refuses a file that cannot be made before hours are spent on its content.
+fn new_file(option: &str, path: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let problem = if path.exists() {
+        "exists already"
+    } else if !path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
+        "is in no existing folder"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::input(format!("{option} {}: the file {problem}; name a new file", path.display())))
+}
+
+fn progress_bar(trainings: usize) -> ProgressBar {
+    let bar = ProgressBar::new(trainings as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} simulated jobs, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}

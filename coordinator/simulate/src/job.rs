@@ -1,0 +1,47 @@
+//! What is planned: the coordinator's own planner, from the options of a simulation. Nothing else here plans or prices.
+
+use tacit_server::ServerError;
+use tacit_server::config::Task;
+use tacit_server::job::Job;
+use tacit_types::{Delta, Epsilon, TaskId};
+
+/// Public numbers of one simulated job, besides how many devices and items there are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Privacy budget of one device over the job.
+    pub epsilon: Epsilon,
+    /// Failure probability of that statement.
+    pub delta: Delta,
+    /// Share of devices that drop out of each round: assumed, and acted out.
+    pub dropout: f64,
+    /// Share of devices assumed dishonest: it raises everybody's noise; simulated devices are honest.
+    pub dishonest: f64,
+    /// History cap of a device's vector.
+    pub history_max: u32,
+    /// Item factors, instead of the planner's choice.
+    pub factors: Option<u32>,
+    /// Rounds of factor gradients, instead of the planner's choice.
+    pub rounds: Option<u32>,
+}
+
+/// Plans the job as a coordinator with these numbers in its configuration would.
+///
+/// # Errors
+/// [`ServerError::OperatorConfig`] when the numbers make no job.
+pub fn plan(devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerError> {
+    let name = TaskId::new("simulation").map_err(|error| ServerError::OperatorConfig(error.to_string()))?;
+    let task = Task {
+        name,
+        catalogue: "catalogue.txt".into(),
+        epsilon: setting.epsilon,
+        delta: setting.delta,
+        cohort: devices,
+        dropout: setting.dropout,
+        dishonest: setting.dishonest,
+        deadline_seconds: 600,
+        history_max: setting.history_max,
+        rounds: setting.rounds,
+        factors: setting.factors,
+    };
+    Job::plan(&task, items)
+}

@@ -1,0 +1,62 @@
+//! What every result stands beside: a random ranking, the private popularity list the whole budget would buy, the same
+//! model without noise, and a central recommender that saw everything.
+
+use rand::Rng;
+use tacit_model::baseline::{IalsConfig, ials};
+use tacit_model::preference::History;
+use tacit_model::recipe::Recipe;
+use tacit_model::score::{popularity_scores, scores};
+use tacit_model::spectral::SpectralModel;
+use tacit_round::ticket::Kind;
+use tacit_server::job::Job;
+
+use crate::error::SimulateError;
+use crate::population::Population;
+use crate::quality::{Figures, judge};
+use crate::streams::{Purpose, stream};
+use crate::train::{train, train_without_noise};
+
+/// Quality of devices that rank with `model`; `half_life` as in [`scores`].
+pub fn ranked_with(population: &Population, model: &SpectralModel, half_life: Option<f32>) -> Figures {
+    judge(population, |user| scores(&population.histories[user], model, half_life))
+}
+
+/// A random order for each user.
+pub fn random(population: &Population, seed: u64) -> Figures {
+    judge(population, |user| {
+        let mut rng = stream(seed, Purpose::Ranking, 0, user as u64);
+        (0..population.items).map(|_| (rng.next_u32() >> 8) as f32).collect()
+    })
+}
+
+/// One list for everybody: item counts with the noise of one release at the job's full price, no factors.
+///
+/// # Errors
+/// [`SimulateError::Job`] when that release has no sound mechanism.
+pub fn private_popularity(
+    population: &Population,
+    histories: &[History],
+    job: &Job,
+    seed: u64,
+) -> Result<Figures, SimulateError> {
+    // A signal below the planner's floor is what makes a job of counts alone.
+    let counts_only =
+        Job { releases: vec![(Kind::Counts, job.rho_budget)], signal: 0.0, fallback: true, ..job.clone() };
+    let list = popularity_scores(&train(histories, &counts_only, seed)?.model);
+    Ok(judge(population, |_| list.clone()))
+}
+
+/// The same family without noise: the recipe the planner picks for an unlimited budget, with the job's own choices put in.
+pub fn without_noise(histories: &[History], items: u32, factors: Option<u32>, rounds: Option<u32>) -> SpectralModel {
+    let mut recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
+    recipe.rounds = rounds.unwrap_or(recipe.rounds);
+    recipe.factors = factors.unwrap_or(recipe.factors).min(items);
+    train_without_noise(histories, items, &recipe, 0)
+}
+
+/// Implicit ALS at `factors` factors, trained centrally on everything.
+pub fn central_ials(population: &Population, factors: u32, seed: u64) -> Figures {
+    let factors = (factors.clamp(1, population.items.max(1))) as usize;
+    let model = ials(&population.histories, population.items, &IalsConfig::new(factors, seed));
+    judge(population, |user| model.scores(&population.histories[user]))
+}

@@ -1,0 +1,28 @@
+//! Random streams by name, so that no result depends on which thread drew first.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// What a stream is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose {
+    /// One device's rounding.
+    Rounding = 1,
+    /// One stretch of the noise on a sum.
+    Noise = 2,
+    /// Who drops out of a round.
+    Dropout = 3,
+    /// One user's random ranking.
+    Ranking = 4,
+}
+
+/// The stream number `index` of a purpose in a release: a key of its own for (seed, purpose, release).
+pub(crate) fn stream(seed: u64, purpose: Purpose, release: u32, index: u64) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8] = purpose as u8;
+    key[12..16].copy_from_slice(&release.to_le_bytes());
+    let mut rng = ChaCha8Rng::from_seed(key);
+    rng.set_stream(index);
+    rng
+}

@@ -1,0 +1,199 @@
+//! Many simulations: every combination of the options, over all seeds, each beside its references.
+
+use std::collections::BTreeMap;
+
+use tacit_model::preference::History;
+use tacit_privacy::convert;
+use tacit_server::job::Job;
+use tacit_types::Epsilon;
+
+use crate::error::SimulateError;
+use crate::job::{self, Setting};
+use crate::outcome::{Outcome, Point, ReleaseLine, Row};
+use crate::population::Population;
+use crate::quality::Figures;
+use crate::reference;
+use crate::train::{Run, Throughput, train};
+
+/// Factors of central iALS beside a job that trains none.
+const FACTORS_BESIDE_FALLBACK: u32 = 8;
+
+/// What to combine.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// What was held out, for the record.
+    pub split: String,
+    /// What all combinations share; its epsilon, factors and rounds are replaced by those below.
+    pub base: Setting,
+    /// Budgets.
+    pub epsilons: Vec<Epsilon>,
+    /// Numbers of factors; `None` leaves it to the planner.
+    pub factors: Vec<Option<u32>>,
+    /// Rounds; `None` leaves it to the planner.
+    pub rounds: Vec<Option<u32>>,
+    /// Devices the users stand for; `None` for as many as there are.
+    pub projected: Vec<Option<u32>>,
+    /// Seeds of noise, rounding and dropouts.
+    pub seeds: Vec<u64>,
+    /// Half-life devices rank with.
+    pub half_life: Option<f32>,
+}
+
+impl Sweep {
+    /// Trainings under noise that [`run`] makes for so many populations.
+    pub fn trainings(&self, populations: usize) -> usize {
+        let points = self.epsilons.len() * self.factors.len() * self.rounds.len() * self.projected.len();
+        populations * points * self.seeds.len()
+    }
+
+    /// Every combination but the seed, in the order of the options.
+    fn settings(&self) -> Vec<(Option<u32>, Setting)> {
+        let mut settings = Vec::new();
+        for &projected in &self.projected {
+            for &rounds in &self.rounds {
+                for &factors in &self.factors {
+                    for &epsilon in &self.epsilons {
+                        settings.push((projected, Setting { epsilon, factors, rounds, ..self.base.clone() }));
+                    }
+                }
+            }
+        }
+        settings
+    }
+}
+
+/// Runs every combination on every population. `done` hears of each training under noise.
+///
+/// # Errors
+/// [`SimulateError`] before anything is trained when some combination makes no job.
+pub fn run(populations: &[Population], sweep: &Sweep, done: &dyn Fn()) -> Result<Outcome, SimulateError> {
+    let plans: Vec<Vec<(Plan, Job)>> =
+        populations.iter().map(|population| plans(population, sweep)).collect::<Result<_, _>>()?;
+    let mut throughput = Throughput::default();
+    let mut points = Vec::new();
+    for (population, plans) in populations.iter().zip(plans) {
+        let mut bench = Bench::new(population, sweep);
+        for (plan, job) in plans {
+            let (point, spent) = bench.point(&plan, &job, done)?;
+            points.push(point);
+            throughput = throughput.and(spent);
+        }
+    }
+    Ok(Outcome {
+        data: populations.first().map(|population| population.name.clone()).unwrap_or_default(),
+        split: sweep.split.clone(),
+        mode: "fast: every device rounded, noise drawn once on each sum from a seeded public sampler",
+        statement: "one device, zero-out adjacency, helper tier: coordinator at most curious, helper does not collude",
+        conversion: convert::CONVERSION,
+        delta: sweep.base.delta.get(),
+        dropout: sweep.base.dropout,
+        dishonest: sweep.base.dishonest,
+        history_max: sweep.base.history_max,
+        half_life: sweep.half_life,
+        seeds: sweep.seeds.clone(),
+        points,
+        throughput,
+    })
+}
+
+/// One combination.
+struct Plan {
+    projected: Option<u32>,
+    setting: Setting,
+}
+
+fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, SimulateError> {
+    let users = population.users();
+    let plan = |(projected, setting): (Option<u32>, Setting)| {
+        if let Some(few) = projected.filter(|&projected| projected < users) {
+            let problem = format!("{few} is fewer than the {users} users there are: give fewer users instead");
+            return Err(SimulateError::Input(format!("--projected-users: {problem}")));
+        }
+        let job = job::plan(projected.unwrap_or(users), population.items, &setting)?;
+        Ok((Plan { projected, setting }, job))
+    };
+    sweep.settings().into_iter().map(plan).collect()
+}
+
+/// One population with what is computed once for many combinations.
+struct Bench<'a> {
+    population: &'a Population,
+    sweep: &'a Sweep,
+    /// What enters the devices' vectors.
+    histories: Vec<History>,
+    random: Figures,
+    noise_free: BTreeMap<(Option<u32>, Option<u32>), Figures>,
+    central: BTreeMap<u32, Figures>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(population: &'a Population, sweep: &'a Sweep) -> Self {
+        let random = reference::random(population, sweep.seeds.first().copied().unwrap_or(0));
+        let histories = population.capped(sweep.base.history_max);
+        Self { population, sweep, histories, random, noise_free: BTreeMap::new(), central: BTreeMap::new() }
+    }
+
+    fn point(&mut self, plan: &Plan, job: &Job, done: &dyn Fn()) -> Result<(Point, Throughput), SimulateError> {
+        let (mut federated, mut popular, mut throughput) = (Vec::new(), Vec::new(), Throughput::default());
+        let mut first: Option<Run> = None;
+        for &seed in &self.sweep.seeds {
+            let run = train(&self.histories, job, seed)?;
+            federated.push(reference::ranked_with(self.population, &run.model, self.sweep.half_life));
+            popular.push(reference::private_popularity(self.population, &self.histories, job, seed)?);
+            throughput = throughput.and(run.throughput);
+            first.get_or_insert(run);
+            done();
+        }
+        let factors = if job.fallback { FACTORS_BESIDE_FALLBACK } else { job.recipe().factors };
+        let rows = vec![
+            Row::of("random", std::slice::from_ref(&self.random)),
+            Row::of("private_popularity", &popular),
+            Row::of("federated", &federated),
+            Row::of("noise_free", std::slice::from_ref(self.noise_free(&plan.setting))),
+            Row::of("central_ials", std::slice::from_ref(self.central(factors))),
+        ];
+        Ok((self.describe(plan, job, first.as_ref(), rows), throughput))
+    }
+
+    fn noise_free(&mut self, setting: &Setting) -> &Figures {
+        let (population, half_life) = (self.population, self.sweep.half_life);
+        self.noise_free.entry((setting.factors, setting.rounds)).or_insert_with(|| {
+            let model = reference::without_noise(&self.histories, population.items, setting.factors, setting.rounds);
+            reference::ranked_with(population, &model, half_life)
+        })
+    }
+
+    fn central(&mut self, factors: u32) -> &Figures {
+        let (population, seed) = (self.population, self.sweep.seeds.first().copied().unwrap_or(0));
+        self.central.entry(factors).or_insert_with(|| reference::central_ials(population, factors, seed))
+    }
+
+    fn describe(&self, plan: &Plan, job: &Job, run: Option<&Run>, rows: Vec<Row>) -> Point {
+        let recipe = job.recipe();
+        let line = |release: &crate::train::Release| ReleaseLine {
+            kind: release.kind.as_str(),
+            length: release.mechanism.length,
+            steps: release.mechanism.steps,
+            contributors: release.contributors,
+            noise_std: release.mechanism.sum_noise_std(release.contributors),
+            rho: release.mechanism.rho().to_f64_up(),
+        };
+        let spent = |run: &Run| convert::epsilon(run.rho(), run.total_variation(), plan.setting.delta);
+        Point {
+            users: self.population.users(),
+            items: self.population.items,
+            projected_users: plan.projected,
+            epsilon_asked: plan.setting.epsilon.get(),
+            epsilon: run.map_or(0.0, spent),
+            rho: run.map_or(0.0, |run| run.rho().to_f64_up()),
+            signal: job.signal,
+            fallback: job.fallback,
+            n_min: job.n_min,
+            factors: recipe.factors,
+            rounds: recipe.rounds,
+            head: recipe.head,
+            releases: run.map(|run| run.releases.iter().map(line).collect()).unwrap_or_default(),
+            rows,
+        }
+    }
+}

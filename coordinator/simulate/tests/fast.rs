@@ -1,0 +1,188 @@
+//! Fast mode against the pipeline of a device, and against itself on another number of threads.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use tacit_data::{SyntheticSpec, synthetic};
+use tacit_model::History;
+use tacit_model::spectral::SpectralModel;
+use tacit_privacy::{clip, quantise};
+use tacit_sdk::contribute::gradient;
+use tacit_server::job::Job;
+use tacit_simulate::sum::{Ask, device_sum, rounding};
+use tacit_simulate::train::train;
+use tacit_simulate::{Population, Setting, Sweep, job, table};
+use tacit_types::{Delta, Epsilon};
+
+fn population(users: usize) -> Population {
+    Population::new(synthetic(&SyntheticSpec { users, items: 90, seed: 4 }))
+}
+
+fn setting(epsilon: f64) -> Setting {
+    Setting {
+        epsilon: Epsilon::new(epsilon).unwrap(),
+        delta: Delta::new(1e-5).unwrap(),
+        dropout: 0.1,
+        dishonest: 0.05,
+        history_max: 40,
+        factors: None,
+        rounds: Some(2),
+    }
+}
+
+fn sweep() -> Sweep {
+    Sweep {
+        split: "last item".into(),
+        base: setting(8.0),
+        epsilons: vec![Epsilon::new(8.0).unwrap(), Epsilon::new(0.5).unwrap()],
+        factors: vec![None, Some(4)],
+        rounds: vec![Some(2)],
+        projected: vec![None, Some(2_000)],
+        seeds: vec![3, 4],
+        half_life: Some(10.0),
+    }
+}
+
+/// What a device computes, clips and rounds, in the dense form it sends.
+fn dense(population: &Population, user: u32, ask: &Ask<'_>) -> Vec<i32> {
+    let ticket = support::ticket(ask.kind, ask.mechanism);
+    let vector = gradient(&ticket, ask.model, &population.interactions[user as usize]);
+    let clipped = clip(vector, ask.mechanism);
+    quantise(clipped, ask.mechanism, &mut rounding(ask, user)).values().to_vec()
+}
+
+#[test]
+fn the_fast_sum_is_the_dense_pipelines_without_noise_to_the_last_integer() {
+    let population = population(300);
+    let job = job::plan(300, population.items, &setting(20.0)).unwrap();
+    let model = train(&population.capped(40), &job, 1).unwrap().model;
+    for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
+        let mechanism = job.mechanism(kind, rho, &model).unwrap();
+        assert!(mechanism.length > 0);
+        let ask = Ask { kind, model: &model, mechanism: &mechanism, seed: 9, release };
+        let present: Vec<u32> = (0..300).filter(|user| user % 7 != 3).collect();
+        let mut expected = vec![0i32; mechanism.length as usize];
+        for &user in &present {
+            expected.iter_mut().zip(dense(&population, user, &ask)).for_each(|(sum, value)| *sum += value);
+        }
+        assert!(expected.iter().any(|&value| value != 0));
+        assert_eq!(device_sum(&population.capped(40), &present, &ask), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_show() {
+    let on_threads = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let outcome = tacit_simulate::run(&[population(200)], &sweep(), &|| ()).unwrap();
+            serde_json::to_string(&outcome).unwrap()
+        })
+    };
+    let one = on_threads(1);
+    assert!(one == on_threads(2) && one == on_threads(5));
+}
+
+#[test]
+fn the_noise_on_the_sum_is_that_of_the_contributors_shares() {
+    // The same job with and without a cohort's noise differs by that noise alone: its variance over all coordinates of the
+    // first release. 6 standard errors of a sample variance, sqrt(2/N) of it each: false alarm about 2e-9.
+    let population = Population::new(synthetic(&SyntheticSpec { users: 400, items: 5_000, seed: 4 }));
+    let job = job::plan(400, population.items, &setting(8.0)).unwrap();
+    let (kind, rho) = job.releases[0];
+    let genesis = SpectralModel::genesis(population.items);
+    let mechanism = job.mechanism(kind, rho, &genesis).unwrap();
+    let ask = Ask { kind, model: &genesis, mechanism: &mechanism, seed: 2, release: 0 };
+    let present: Vec<u32> = (0..380).collect();
+    let sum = device_sum(&population.capped(40), &present, &ask);
+    let noised = tacit_simulate::noise::add(sum.clone(), &mechanism, 380, 2, 0);
+    let squares: f64 = noised.iter().zip(&sum).map(|(noised, sum)| f64::from(noised - sum).powi(2)).sum();
+    let expected = mechanism.sigma2 as f64 * 380.0 / f64::from(mechanism.n_min);
+    assert!((squares / 5_000.0 / expected - 1.0).abs() < 6.0 * (2.0f64 / 5_000.0).sqrt());
+}
+
+#[test]
+fn a_projection_keeps_the_signal_and_divides_the_noise() {
+    let population = population(200);
+    let histories: Vec<History> = population.capped(40);
+    let at = |devices| {
+        let job: Job = job::plan(devices, population.items, &setting(2.0)).unwrap();
+        let run = train(&histories, &job, 1).unwrap();
+        (run.releases[0].mechanism.clone(), run.releases[0].contributors, run.model)
+    };
+    let ((small, few, _), (large, many, model)) = (at(200), at(20_000));
+    assert!(many == few * 100 && large.n_min > 99 * small.n_min);
+    // Counts of the model stand for all projected devices: each contributes its sqrt of history length.
+    let expected: f64 = histories.iter().map(|history| (history.len() as f64).sqrt()).sum::<f64>() * 90.0;
+    let counted: f64 = model.counts().iter().map(|&count| f64::from(count)).sum();
+    assert!((counted / expected - 1.0).abs() < 0.1, "{counted} {expected}");
+}
+
+#[test]
+fn the_price_of_what_was_released_is_at_most_what_was_asked() {
+    let outcome = tacit_simulate::run(&[population(200)], &sweep(), &|| ()).unwrap();
+    assert_eq!(outcome.points.len(), 8);
+    for point in &outcome.points {
+        assert!(point.epsilon > 0.0 && point.epsilon <= point.epsilon_asked, "{}", point.epsilon);
+        let models: Vec<&str> = point.rows.iter().map(|row| row.model).collect();
+        assert_eq!(models, ["random", "private_popularity", "federated", "noise_free", "central_ials"]);
+    }
+    assert_eq!(outcome.points.iter().filter(|point| point.projected_users.is_some()).count(), 4);
+}
+
+#[test]
+fn a_sweep_is_read_back_from_its_csv() {
+    let outcome = tacit_simulate::run(&[population(60)], &sweep(), &|| ()).unwrap();
+    let mut file = Vec::new();
+    table::csv(&outcome, &mut file).unwrap();
+    let mut reader = csv::Reader::from_reader(file.as_slice());
+    let columns = reader.headers().unwrap().clone();
+    let place = |name: &str| columns.iter().position(|column| column == name).unwrap();
+    let places = ["model", "seed", "epsilon", "ndcg_at_10"].map(place);
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    // Two models are drawn once per seed, three do not depend on it.
+    assert_eq!(records.len(), outcome.points.len() * (2 * 2 + 3));
+    for record in &records {
+        let [model, seed, epsilon, ndcg] = places.map(|place| record[place].to_owned());
+        assert!(["3", "4"].contains(&seed.as_str()) && epsilon.parse::<f64>().unwrap() > 0.0, "{model}");
+        assert!((0.0..=1.0).contains(&ndcg.parse::<f64>().unwrap()));
+    }
+}
+
+#[test]
+fn a_projection_to_fewer_devices_than_there_are_is_refused() {
+    let sweep = Sweep { projected: vec![Some(50)], ..sweep() };
+    let error = tacit_simulate::run(&[population(60)], &sweep, &|| ()).unwrap_err().to_string();
+    assert!(error.starts_with("--projected-users: 50 is fewer than the 60 users"), "{error}");
+}
+
+mod support {
+    use tacit_privacy::Mechanism;
+    use tacit_privacy::record::TreeHead;
+    use tacit_round::head::{LoggedLine, SignedHead};
+    use tacit_round::keys::SignatureBytes;
+    use tacit_round::seal::SCHEME_ID;
+    use tacit_round::ticket::{Kind, SCHEMA, Ticket};
+    use tacit_types::{Digest, RoundId, TaskId, Timestamp};
+
+    /// A ticket that asks for this vector; nobody signed it.
+    pub(super) fn ticket(kind: Kind, mechanism: &Mechanism) -> Ticket {
+        let nothing = SignatureBytes([0; 64]);
+        let head = TreeHead { ledger_id: Digest([0; 32]), generation: 1, size: 1, root: Digest([0; 32]) };
+        let head = SignedHead { head, coordinator_signature: nothing, helper_signature: nothing };
+        Ticket {
+            schema: SCHEMA,
+            scheme_id: SCHEME_ID,
+            task: TaskId::new("simulation").unwrap(),
+            round: RoundId(1),
+            kind,
+            model_in_hash: Digest([0; 32]),
+            logged: LoggedLine { line: String::new(), seq: 0, proof: vec![], head },
+            mechanism: mechanism.clone(),
+            dishonest_milli: 50,
+            dropout_milli: 50,
+            delta_pico: 10_000_000,
+            deadline: Timestamp(0),
+            sealing_key: String::new(),
+        }
+    }
+}
