@@ -34,3 +34,6 @@ pub use ledger::{Entry, Outcome};
 pub use report::{Report, report};
 pub use summary::{DELTAS, Summary};
 pub use verify::{Keys, Verified, verify, verify_with_keys};
+
+/// Style sheet of the report, for other pages of the same look.
+pub const PAGE_STYLE: &str = include_str!("../templates/report.css");

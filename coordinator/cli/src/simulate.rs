@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use tacit_data::{LoadOptions, SyntheticSpec};
 use tacit_model::score::HALF_LIFE;
-use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, table};
+use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, table};
 use tacit_types::{Delta, Epsilon};
 
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Sizes of the population, comma-separated: the first N users of the data (generated: 1500).
     #[arg(long, value_delimiter = ',')]
     users: Vec<usize>,
-    /// Devices the users stand for, comma-separated: a projection, which divides the noise and nothing else.
+    /// Devices the users stand for besides, comma-separated: a projection, which divides the noise and nothing else.
     #[arg(long, value_delimiter = ',')]
     projected_users: Vec<u32>,
     /// Seeds of noise, rounding and dropouts: this many, from --seed on.
@@ -55,12 +55,19 @@ pub(crate) struct Options {
     /// Half-life, in interactions, with which devices rank; 0 for none. Without it 10, or none for a random split.
     #[arg(long, allow_negative_numbers = true)]
     half_life: Option<f32>,
+    /// Make every device's real bytes, noise, seal and mask included, in place of drawing the noise once. Noise then comes
+    /// from the operating system, so a seed does not repeat it.
+    #[arg(long)]
+    exact: bool,
     /// One JSON object on standard output; progress goes to standard error.
     #[arg(long)]
     json: bool,
     /// Write one line per combination, model and seed to this new file.
     #[arg(long)]
     csv: Option<PathBuf>,
+    /// Write a page with curves and tables to this new file; it needs nothing else.
+    #[arg(long)]
+    html: Option<PathBuf>,
 }
 
 /// What is held out.
@@ -78,6 +85,7 @@ enum Split {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let sweep = sweep(options)?;
     new_file("--csv", options.csv.as_deref())?;
+    new_file("--html", options.html.as_deref())?;
     let populations = populations(options)?;
     let bar = progress_bar(sweep.trainings(populations.len()));
     let outcome = tacit_simulate::run(&populations, &sweep, &|| bar.inc(1)).map_err(failure)?;
@@ -88,6 +96,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
     if let Some(path) = &options.csv {
         table::csv(outcome, std::fs::File::create(path)?)?;
+    }
+    if let Some(path) = &options.html {
+        std::fs::write(path, page::html(outcome)?)?;
     }
     if options.json {
         println!("{}", serde_json::to_string(outcome)?);
@@ -131,9 +142,10 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
         epsilons,
         factors: or_planned(&options.factors),
         rounds: or_planned(&options.rounds),
-        projected: or_planned(&options.projected_users),
+        projected: std::iter::once(None).chain(options.projected_users.iter().copied().map(Some)).collect(),
         seeds: (0..options.seeds).map(|n| options.seed.wrapping_add(n)).collect(),
         half_life: half_life(options),
+        exact: options.exact,
     })
 }
 
@@ -225,5 +237,6 @@ fn progress_bar(trainings: usize) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} simulated jobs, {eta} left") {
         bar.set_style(style);
     }
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar
 }

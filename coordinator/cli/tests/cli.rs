@@ -119,6 +119,7 @@ fn bad_options_exit_with_2_and_one_line() {
         (vec!["simulate", "--half-life", "-1"], "--half-life must be from 0"),
         (vec!["simulate", "--users", "20", "--projected-users", "10"], "--projected-users: 10 is fewer than the 20"),
         (vec!["simulate", "--data", "no-such-folder"], "no-such-folder"),
+        (vec!["simulate", "--exact", "--projected-users", "9000"], "--projected-users: only devices that exist"),
         (vec!["simulate", "--csv", "no-such-folder/out.csv"], "--csv no-such-folder/out.csv: the file is in no"),
         (vec!["coordinator", "--config", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
     ] {
@@ -159,4 +160,37 @@ fn pki_init_makes_secrets_only_the_owner_can_read_and_never_overwrites() {
     assert_eq!(again.status.code(), Some(2));
     assert!(tacit(&["pki", "tokens", dir, "--count", "3"]).status.success());
     assert!(tacit(&["pki", "policy", dir, "--epsilon", "8", "--cohort", "100"]).status.success());
+}
+
+#[test]
+fn simulate_writes_what_was_asked_and_the_number_of_threads_does_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let on_threads = |threads: &str| {
+        let file = |kind: &str| folder.path().join(format!("{threads}.{kind}")).to_str().unwrap().to_owned();
+        let (csv, html) = (file("csv"), file("html"));
+        let arguments = [
+            "simulate",
+            "--users",
+            "40",
+            "--epsilon",
+            "4,20",
+            "--seeds",
+            "2",
+            "--json",
+            "--csv",
+            &csv,
+            "--html",
+            &html,
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tacit"));
+        let output = command.args(arguments).env("RAYON_NUM_THREADS", threads).output().expect("the binary starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let again = tacit(&arguments);
+        assert_eq!(again.status.code(), Some(2), "files are never overwritten");
+        (output.stdout, std::fs::read(csv).unwrap(), std::fs::read(html).unwrap())
+    };
+    let one = on_threads("1");
+    assert!(one == on_threads("2"));
+    let outcome: serde_json::Value = serde_json::from_slice(&one.0).unwrap();
+    assert_eq!(outcome["points"].as_array().unwrap().len(), 2);
 }

@@ -4,12 +4,12 @@
 //! clips, rounds and prices, `tacit-server` plans the job and makes the next model. What is left out is everything between:
 //! network, storage, sealing, and one noise share per device.
 //!
-//! Two modes. [`train`] (fast) rounds every device's vector as a device would, adds up integers, and draws the noise of
+//! Two modes. [`mod@train`] (fast) rounds every device's vector as a device would, adds up integers, and draws the noise of
 //! the whole sum at once from the public sampler. [`exact`] makes every device's real bytes, seals and masks included, and
 //! checks that the opened sum is the plain sum of the updates.
 //!
 //! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and [`noise`] (one release),
-//! [`train`], [`exact`], [`quality`] and [`reference`](mod@reference) (what it was worth), [`sweep`] (many of them),
+//! [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference) (what it was worth), [`sweep`] (many of them),
 //! [`table`] and [`page`] (how it is shown).
 //!
 //! # What a simulation can and cannot find
@@ -36,9 +36,12 @@
 
 mod clock;
 pub mod error;
+pub mod exact;
 pub mod job;
 pub mod noise;
 pub mod outcome;
+pub mod page;
+mod plot;
 pub mod population;
 pub mod quality;
 pub mod reference;

@@ -50,6 +50,10 @@ pub struct Point {
     pub projected_users: Option<u32>,
     /// Epsilon asked for.
     pub epsilon_asked: f64,
+    /// Factors asked for, in place of the planner's choice.
+    pub factors_asked: Option<u32>,
+    /// Rounds asked for, in place of the planner's choice.
+    pub rounds_asked: Option<u32>,
     /// Epsilon of what was released, at most that.
     pub epsilon: f64,
     /// Its zCDP parameter.

@@ -8,12 +8,13 @@ use tacit_server::job::Job;
 use tacit_types::Epsilon;
 
 use crate::error::SimulateError;
+use crate::exact;
 use crate::job::{self, Setting};
 use crate::outcome::{Outcome, Point, ReleaseLine, Row};
 use crate::population::Population;
 use crate::quality::Figures;
 use crate::reference;
-use crate::train::{Run, Throughput, train};
+use crate::train::{self, Run, Throughput};
 
 /// Factors of central iALS beside a job that trains none.
 const FACTORS_BESIDE_FALLBACK: u32 = 8;
@@ -37,6 +38,8 @@ pub struct Sweep {
     pub seeds: Vec<u64>,
     /// Half-life devices rank with.
     pub half_life: Option<f32>,
+    /// Whether every device makes its real bytes, in place of noise drawn once.
+    pub exact: bool,
 }
 
 impl Sweep {
@@ -80,9 +83,13 @@ pub fn run(populations: &[Population], sweep: &Sweep, done: &dyn Fn()) -> Result
         }
     }
     Ok(Outcome {
-        data: populations.first().map(|population| population.name.clone()).unwrap_or_default(),
+        data: populations
+            .iter()
+            .max_by_key(|population| population.users())
+            .map(|population| population.name.clone())
+            .unwrap_or_default(),
         split: sweep.split.clone(),
-        mode: "fast: every device rounded, noise drawn once on each sum from a seeded public sampler",
+        mode: if sweep.exact { exact::MODE } else { train::MODE },
         statement: "one device, zero-out adjacency, helper tier: coordinator at most curious, helper does not collude",
         conversion: convert::CONVERSION,
         delta: sweep.base.delta.get(),
@@ -107,6 +114,10 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
     let plan = |(projected, setting): (Option<u32>, Setting)| {
         if let Some(few) = projected.filter(|&projected| projected < users) {
             let problem = format!("{few} is fewer than the {users} users there are: give fewer users instead");
+            return Err(SimulateError::Input(format!("--projected-users: {problem}")));
+        }
+        if projected.is_some() && sweep.exact {
+            let problem = "only devices that exist make real bytes: leave it out, or --exact";
             return Err(SimulateError::Input(format!("--projected-users: {problem}")));
         }
         let job = job::plan(projected.unwrap_or(users), population.items, &setting)?;
@@ -137,7 +148,7 @@ impl<'a> Bench<'a> {
         let (mut federated, mut popular, mut throughput) = (Vec::new(), Vec::new(), Throughput::default());
         let mut first: Option<Run> = None;
         for &seed in &self.sweep.seeds {
-            let run = train(&self.histories, job, seed)?;
+            let run = self.train(job, seed)?;
             federated.push(reference::ranked_with(self.population, &run.model, self.sweep.half_life));
             popular.push(reference::private_popularity(self.population, &self.histories, job, seed)?);
             throughput = throughput.and(run.throughput);
@@ -153,6 +164,14 @@ impl<'a> Bench<'a> {
             Row::of("central_ials", std::slice::from_ref(self.central(factors))),
         ];
         Ok((self.describe(plan, job, first.as_ref(), rows), throughput))
+    }
+
+    fn train(&self, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+        if self.sweep.exact {
+            exact::train(&self.population.interactions, job, seed)
+        } else {
+            train::train(&self.histories, job, seed)
+        }
     }
 
     fn noise_free(&mut self, setting: &Setting) -> &Figures {
@@ -184,6 +203,8 @@ impl<'a> Bench<'a> {
             items: self.population.items,
             projected_users: plan.projected,
             epsilon_asked: plan.setting.epsilon.get(),
+            factors_asked: plan.setting.factors,
+            rounds_asked: plan.setting.rounds,
             epsilon: run.map_or(0.0, spent),
             rho: run.map_or(0.0, |run| run.rho().to_f64_up()),
             signal: job.signal,

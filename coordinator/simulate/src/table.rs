@@ -7,7 +7,7 @@ use crate::outcome::{Outcome, Point, Row};
 use crate::quality::METRICS;
 
 /// How people read a model's name.
-pub fn label(model: &str) -> &str {
+pub fn label(model: &'static str) -> &'static str {
     match model {
         "random" => "random",
         "private_popularity" => "private popularity, full epsilon",
@@ -115,7 +115,7 @@ pub fn csv(outcome: &Outcome, out: impl io::Write) -> Result<(), csv::Error> {
     for (point, row) in outcome.points.iter().flat_map(|point| point.rows.iter().map(move |row| (point, row))) {
         let runs = row.figures.values().map(|figure| figure.runs.len()).max().unwrap_or(0);
         for (run, seed) in outcome.seeds.iter().enumerate().take(runs) {
-            writer.write_record(&record(outcome, point, row, run, *seed))?;
+            writer.write_record(record(outcome, point, row, run, *seed))?;
         }
     }
     writer.flush()?;

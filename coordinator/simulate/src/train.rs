@@ -18,6 +18,9 @@ use crate::noise;
 use crate::streams::{Purpose, stream};
 use crate::sum::{Ask, device_sum};
 
+/// How the noise is made, for the record.
+pub const MODE: &str = "fast: every device rounded, noise drawn once on each sum from a seeded public sampler";
+
 /// One simulated job.
 pub struct Run {
     /// What devices would rank with.
@@ -62,6 +65,16 @@ impl Throughput {
 }
 
 impl Run {
+    /// Before the first release.
+    pub(crate) fn start(job: &Job) -> Self {
+        Self { model: SpectralModel::genesis(job.items), releases: Vec::new(), throughput: Throughput::default() }
+    }
+
+    /// Whether no factor gradient was released yet.
+    pub(crate) fn before_gradients(&self) -> bool {
+        self.releases.iter().all(|release| release.kind != Kind::FactorGradient)
+    }
+
     /// Price of all releases together.
     pub fn rho(&self) -> Rho {
         self.releases.iter().fold(Rho::ZERO, |sum, release| sum.compose(release.mechanism.rho()))
@@ -83,20 +96,17 @@ impl Run {
 /// [`SimulateError::Job`] when a release has no sound mechanism.
 pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, SimulateError> {
     let recipe = job.recipe();
-    let mut run =
-        Run { model: SpectralModel::genesis(job.items), releases: Vec::new(), throughput: Throughput::default() };
-    let mut first = true;
+    let mut run = Run::start(job);
     for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
         let mechanism = job.mechanism(kind, rho, &run.model)?;
-        let present = present(histories.len(), f64::from(job.dropout_milli) / 1000.0, seed, release);
-        let opened = Opening { histories, job, kind, mechanism: &mechanism, seed, release, model: &run.model };
-        let (values, contributors, spent) = opened.open(&present);
+        let present = present(histories.len(), job, seed, release);
+        let opening = Opening { histories, job, kind, mechanism: &mechanism, seed, release, model: &run.model };
+        let (values, contributors, spent) = opening.open(&present);
         let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values };
-        let settings = Settings { recipe: &recipe, first: first && kind == Kind::FactorGradient, seed };
+        let settings = Settings { recipe: &recipe, first: run.before_gradients(), seed };
         run.model = apply(&run.model, &opened, &settings);
         run.releases.push(Release { kind, mechanism, contributors });
         if kind == Kind::FactorGradient {
-            first = false;
             run.throughput = run.throughput.and(spent);
         }
     }
@@ -104,7 +114,8 @@ pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, Simulat
 }
 
 /// Who does not drop out of a release, ascending.
-pub(crate) fn present(users: usize, dropout: f64, seed: u64, release: u32) -> Vec<u32> {
+pub(crate) fn present(users: usize, job: &Job, seed: u64, release: u32) -> Vec<u32> {
+    let dropout = f64::from(job.dropout_milli) / 1000.0;
     let mut rng = stream(seed, Purpose::Dropout, release, 0);
     (0u32..).take(users).filter(|_| rng.random::<f64>() >= dropout).collect()
 }
@@ -165,7 +176,7 @@ pub fn train_without_noise(histories: &[History], items: u32, recipe: &Recipe, s
         let ask = Ask { kind, model: &model, mechanism: &mechanism, seed, release };
         let values = device_sum(histories, &everybody, &ask);
         let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values };
-        model = apply(&model, &opened, &Settings { recipe, first: first && kind == Kind::FactorGradient, seed });
+        model = apply(&model, &opened, &Settings { recipe, first, seed });
         first &= kind != Kind::FactorGradient;
     }
     model

@@ -39,6 +39,7 @@ fn sweep() -> Sweep {
         projected: vec![None, Some(2_000)],
         seeds: vec![3, 4],
         half_life: Some(10.0),
+        exact: false,
     }
 }
 
@@ -146,6 +147,39 @@ fn a_sweep_is_read_back_from_its_csv() {
         assert!(["3", "4"].contains(&seed.as_str()) && epsilon.parse::<f64>().unwrap() > 0.0, "{model}");
         assert!((0.0..=1.0).contains(&ndcg.parse::<f64>().unwrap()));
     }
+}
+
+#[test]
+fn the_exact_pipeline_opens_the_plain_sum_and_costs_what_the_fast_one_does() {
+    let population = population(40);
+    let job = job::plan(40, population.items, &setting(30.0)).unwrap();
+    assert!(!job.fallback);
+    let exact = tacit_simulate::exact::train(&population.interactions, &job, 3).unwrap();
+    let fast = train(&population.capped(40), &job, 3).unwrap();
+    let public = |run: &tacit_simulate::train::Run| {
+        run.releases.iter().map(|release| (release.kind, release.contributors)).collect::<Vec<_>>()
+    };
+    // Lengths of later releases follow from the noisy counts; everything before any noise is the same.
+    assert_eq!((public(&exact), &exact.releases[0]), (public(&fast), &fast.releases[0]));
+    assert!(exact.model.factor_count() > 0 && exact.model != fast.model);
+}
+
+#[test]
+fn a_page_needs_nothing_else_and_shows_every_model() {
+    let outcome = tacit_simulate::run(&[population(60)], &sweep(), &|| ()).unwrap();
+    let page = tacit_simulate::page::html(&outcome).unwrap();
+    for text in [
+        "Against epsilon",
+        "Against devices",
+        "Against factors",
+        "By length of history",
+        "projection",
+        "private popularity",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let loads_nothing = !page.contains("://") && !page.contains("src=") && !page.contains("<script");
+    assert!(loads_nothing && !page.contains("NaN"));
 }
 
 #[test]
