@@ -13,9 +13,11 @@ use rand::Rng;
 pub(crate) fn stochastic(coordinates: &[f64], steps: u32, rng: &mut impl Rng, values: &mut [i32]) {
     for (value, &x) in values.iter_mut().zip(coordinates) {
         let scaled = x * f64::from(steps);
-        let below = scaled.floor();
+        // floor by way of the integer: `f64::floor` is a call on processors without a rounding instruction.
+        let near = truncate(scaled);
+        let below = near.saturating_sub(i32::from(f64::from(near) > scaled));
         let uniform = (rng.next_u64() >> 11) as f64 * 2f64.powi(-53);
-        *value = truncate(below + f64::from(uniform < scaled - below));
+        *value = below.saturating_add(i32::from(uniform < scaled - f64::from(below)));
     }
 }
 
