@@ -1,4 +1,4 @@
-//! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `fuzz`, `mutants`.
+//! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`, `fuzz`, `mutants`.
 
 #![forbid(unsafe_code)]
 
@@ -36,6 +36,8 @@ enum Task {
     ///
     /// Each mutant is one small change of the code that some test of tacit-privacy or tacit-accounting should notice.
     Mutants(mutants::Options),
+    /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md; minutes.
+    Quality,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -56,6 +58,7 @@ fn main() -> anyhow::Result<()> {
             ensure("mutants", CARGO_MUTANTS)?;
             mutants::run(&options)
         }
+        Task::Quality => cargo("run --release --locked -p tacit-quality"),
     }
 }
 

@@ -1,0 +1,94 @@
+//! Measures recommendation quality on public data and writes the results table: `cargo xtask quality`.
+//!
+//! Data comes from the folder in `TACIT_DATA`, with `ml-1m/` and `ml-100k/` in it. Nothing here tunes anything: presets are
+//! the planner's, chosen on second-last interactions, and what is measured is what was held out. Runs in fast mode, so the
+//! table is the same on every machine up to the last bits of its floating point.
+
+#![forbid(unsafe_code)]
+
+mod control;
+mod markdown;
+mod target;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tacit_data::{LoadOptions, Split};
+use tacit_model::score::HALF_LIFE;
+use tacit_simulate::quality::Figures;
+use tacit_simulate::{Outcome, Population, Setting, Sweep, run};
+use tacit_types::{Delta, Epsilon};
+
+/// Seeds of noise, rounding and dropouts.
+const SEEDS: [u64; 5] = [0, 1, 2, 3, 4];
+/// Budgets of the random splits.
+const FIFTH: [f64; 3] = [8.0, 2.0, 1.0];
+/// Devices the projection stands for.
+const PROJECTED: u32 = 70_000;
+
+/// Everything that is measured.
+struct Sections {
+    leave_one_out: Outcome,
+    without_recency: Outcome,
+    random: Outcome,
+    small: Outcome,
+    control: Figures,
+}
+
+fn main() -> anyhow::Result<()> {
+    let out = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("tests/quality/RESULTS.md"), PathBuf::from);
+    let data = std::env::var_os("TACIT_DATA").context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
+    let (ml_1m, ml_100k) = (Path::new(&data).join("ml-1m"), Path::new(&data).join("ml-100k"));
+
+    let published = population(&ml_1m, Split::LeaveOneOut)?;
+    let control = control::counter(&published);
+    let one_out = [10.0, 3.0, 1.0];
+    let sections = Sections {
+        leave_one_out: measure("leave-one-out", &published, &one_out, &[None, Some(PROJECTED)], Some(HALF_LIFE))?,
+        without_recency: measure("leave-one-out", &published, &one_out, &[None], None)?,
+        random: measure("random-20", &population(&ml_1m, Split::Random)?, &FIFTH, &[None], None)?,
+        small: measure("random-20", &population(&ml_100k, Split::Random)?, &FIFTH, &[None], None)?,
+        control,
+    };
+    let text = markdown::results(&sections);
+    std::fs::write(&out, &text).with_context(|| format!("{} cannot be written", out.display()))?;
+    print!("{text}");
+    Ok(())
+}
+
+fn population(folder: &Path, split: Split) -> anyhow::Result<Population> {
+    let options = LoadOptions { split, ..LoadOptions::default() };
+    Ok(Population::new(tacit_data::load(folder, &options)?))
+}
+
+fn measure(
+    split: &str,
+    population: &Population,
+    epsilons: &[f64],
+    projected: &[Option<u32>],
+    half_life: Option<f32>,
+) -> anyhow::Result<Outcome> {
+    let epsilons = epsilons.iter().map(|&epsilon| Epsilon::new(epsilon)).collect::<Result<Vec<_>, _>>()?;
+    let base = Setting {
+        epsilon: epsilons[0],
+        delta: Delta::new(1e-5)?,
+        dropout: 0.05,
+        dishonest: 0.05,
+        history_max: 1024,
+        factors: None,
+        rounds: None,
+    };
+    let sweep = Sweep {
+        split: split.into(),
+        base,
+        epsilons,
+        factors: vec![None],
+        rounds: vec![None],
+        projected: projected.to_vec(),
+        seeds: SEEDS.to_vec(),
+        half_life,
+        exact: false,
+    };
+    eprintln!("{} {split}: {} jobs", population.name, sweep.trainings(1));
+    Ok(run(std::slice::from_ref(population), &sweep, &|| eprint!("."))?)
+}
