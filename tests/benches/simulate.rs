@@ -1,8 +1,6 @@
 //! Simulated devices a second at MovieLens-1M shape, beside the same devices with dense vectors. Target: 25,000 factor
 //! gradients per CPU-second (docs/LIMITS.md), which is 4 ms for the 100 devices of one iteration.
 
-mod common;
-
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -11,20 +9,21 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tacit_model::spectral::{SpectralModel, device, server};
 use tacit_model::{History, Interaction, InteractionKind, Recipe};
-use tacit_privacy::{clip, quantise};
+use tacit_privacy::{Mechanism, Tier, clip, quantise};
 use tacit_round::ticket::Kind;
 use tacit_simulate::sum::{Ask, device_sum, rounding};
 use tacit_types::ItemId;
 
-use common::{FACTORS, ITEMS, mechanism};
-
+/// Items of the catalogue and factors of an item.
+const ITEMS: u32 = 3_706;
+const FACTORS: u32 = 32;
 /// Devices of one iteration.
 const DEVICES: u32 = 100;
 /// Mean history of MovieLens-1M.
 const HISTORY: u32 = 165;
 
 fn simulate(c: &mut Criterion) {
-    let (model, mechanism) = (model(), mechanism(16));
+    let (model, mechanism) = (model(), mechanism());
     let histories: Vec<History> = (0..DEVICES).map(history).collect();
     let present: Vec<u32> = (0..DEVICES).collect();
     let ask = Ask { kind: Kind::FactorGradient, model: &model, mechanism: &mechanism, seed: 1, release: 0 };
@@ -48,6 +47,21 @@ fn dense_sum(histories: &[History], ask: &Ask<'_>) -> Vec<i32> {
         sum.iter_mut().zip(rounded.values()).for_each(|(total, value)| *total += value);
     }
     sum
+}
+
+fn mechanism() -> Mechanism {
+    Mechanism {
+        tier: Tier::Helper,
+        length: ITEMS * FACTORS,
+        row_width: FACTORS,
+        row_cap_milli: 1000,
+        history_max: 1024,
+        nnz_max: 1024 * FACTORS,
+        steps: 1024,
+        sigma2: 16 * 16 * 5_000,
+        n_min: 5_000,
+        cohort_max: 6_040,
+    }
 }
 
 /// A model of 3,706 items and 32 random factors.

@@ -35,7 +35,7 @@ fn write_results(out: &mut String, sections: &Sections) -> std::fmt::Result {
     writeln!(
         out,
         "# Recommendation quality\n\n\
-         Made by `cargo xtask quality` with `TACIT_DATA` set; do not edit. Simulated, fast mode: {}.\n\n\
+         Made by `cargo xtask quality` with `TACIT_DATA` set; do not edit. Simulated, mode {}.\n\n\
          Epsilon is for {}; delta {:e}; {}. Every release is charged, no amplification. A share of {} drops out of each \
          round, a share of {} is assumed dishonest, histories are capped at {}. Seeds {:?}; ± is the standard deviation over \
          them. (99): against the 99 published negatives; all else against everything the user has not used. Presets were \
