@@ -61,6 +61,7 @@ fn mechanism() -> Mechanism {
         sigma2: 16 * 16 * 5_000,
         n_min: 5_000,
         cohort_max: 6_040,
+        helper_noise: false,
     }
 }
 

@@ -45,7 +45,6 @@ const SHARE: usize = 64;
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism; [`SimulateError::Broken`] when a check fails.
 pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<Run, SimulateError> {
-    let recipe = job.recipe();
     let mut run = Run::start(job);
     let mut ledgers: Vec<Ledger> = interactions.iter().map(|_| Ledger::default()).collect();
     for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
@@ -54,7 +53,7 @@ pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<
         let round = Round::open(kind, &mechanism, &run.model, job, release)?;
         let values = round.sum(interactions, &present, &mut ledgers)?;
         let contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
-        let settings = Settings { recipe: &recipe, first: run.before_gradients(), seed };
+        let settings = Settings { recipe: &job.recipe, first: run.before_gradients(), seed };
         let next = |values: &[i32]| {
             apply(&run.model, &OpenedSum { kind, mechanism: &mechanism, contributors, values }, &settings)
         };
@@ -119,11 +118,12 @@ impl<'a> Round<'a> {
             dishonest_milli: job.dishonest_milli,
             dropout_milli: job.dropout_milli,
             delta_pico: job.delta_pico,
+            membership: false,
             deadline: Timestamp(0),
             sealing_key: key.sealing_key().iter().map(|byte| format!("{byte:02x}")).collect(),
         };
         let ticket_hash = digest(&ticket.to_bytes().map_err(broken)?);
-        let budget = DeviceBudget { rho_release_max: job.rho_budget, rho_lifetime: job.rho_budget };
+        let budget = DeviceBudget::lifetime(job.rho_budget);
         Ok(Self { ticket, ticket_hash, key, model, budget, tables: TableCache::default() })
     }
 
@@ -163,9 +163,11 @@ impl<'a> Round<'a> {
     /// One device, then the coordinator's and the helper's part of its contribution.
     fn add_device(&self, part: &mut Part, user: &[Interaction], ledger: &mut Ledger) -> Result<(), SimulateError> {
         let ticket = &self.ticket;
-        let Ok(asked) = spend(ledger, self.budget, &ticket.task, ticket.round, self.ticket_hash, &ticket.mechanism);
+        let (task, mechanism, now) = (&ticket.task, &ticket.mechanism, Timestamp(0));
+        let Ok(asked) = spend(ledger, self.budget, task, ticket.round, self.ticket_hash, mechanism, now);
         let permit = asked.map_err(broken)?;
-        let sent = contribute(ticket, permit, gradient(ticket, self.model, user), &self.tables).map_err(broken)?;
+        let vector = gradient(ticket, self.model, user);
+        let sent = contribute(ticket, permit, vector, &self.tables, None).map_err(broken)?;
         let binding = Binding {
             task: &ticket.task,
             round: ticket.round,
@@ -174,7 +176,7 @@ impl<'a> Round<'a> {
             contribution: sent.contribution,
             digest: digest(&sent.masked),
         };
-        let seed = self.key.open(&sent.sealed, &binding).map_err(broken)?;
+        let (seed, _) = self.key.open(&sent.sealed, &binding).map_err(broken)?;
         let (mut own, mut mask) = (self.nothing().masked, self.nothing().masks);
         mask.add_mask(&seed, &ticket.task, ticket.round, sent.contribution);
         if !(own.add(&sent.masked) && part.masked.add(&sent.masked) && part.masks.add(&mask.to_bytes())) {
@@ -203,12 +205,12 @@ struct Ledger(Vec<Reservation>);
 impl LedgerStore for Ledger {
     type Error = std::convert::Infallible;
 
-    fn spent(&self) -> Result<Rho, Self::Error> {
-        Ok(self.0.iter().fold(Rho::ZERO, |sum, line| sum.compose(line.rho)))
+    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
+        Ok(self.0.clone())
     }
 
-    fn is_reserved(&self, task: &TaskId, round: RoundId) -> Result<bool, Self::Error> {
-        Ok(self.0.iter().any(|line| &line.task == task && line.round == round))
+    fn spent_elsewhere(&self) -> Result<Rho, Self::Error> {
+        Ok(Rho::ZERO)
     }
 
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), Self::Error> {

@@ -40,6 +40,8 @@ pub fn plan(devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerEr
         dishonest: setting.dishonest,
         deadline_seconds: 600,
         history_max: setting.history_max,
+        helper_noise: false,
+        membership: false,
         rounds: setting.rounds,
         factors: setting.factors,
     };

@@ -13,7 +13,7 @@ use crate::streams::{Purpose, stream};
 /// Coordinates that share a random stream.
 const STRETCH: usize = 4096;
 
-/// Adds the noise of `contributors` shares to a sum in grid steps. Seeded, so it protects nobody.
+/// Adds the noise of `contributors` shares, and the helper's if it adds any, to a sum in grid steps. Seeded, so it protects nobody.
 pub fn add(mut sum: Vec<i32>, mechanism: &Mechanism, contributors: u32, seed: u64, release: u32) -> Vec<i32> {
     let (numerator, denominator) = variance(mechanism, contributors);
     if numerator > 0 {
@@ -29,7 +29,8 @@ pub fn add(mut sum: Vec<i32>, mechanism: &Mechanism, contributors: u32, seed: u6
 
 /// sigma^2 `contributors` / n_min as a fraction the sampler takes: below 2^48 over below 2^24, rounded by at most 2^-20.
 fn variance(mechanism: &Mechanism, contributors: u32) -> (u64, u32) {
-    let mut numerator = u128::from(mechanism.sigma2) * u128::from(contributors);
+    let helper = if mechanism.helper_noise { mechanism.n_min } else { 0 };
+    let mut numerator = u128::from(mechanism.sigma2) * (u128::from(contributors) + u128::from(helper));
     let mut denominator = mechanism.n_min;
     while numerator >= 1 << 48 || denominator >= 1 << 24 {
         (numerator, denominator) = (numerator.div_ceil(2), denominator.div_ceil(2));
@@ -55,13 +56,14 @@ mod tests {
             sigma2,
             n_min,
             cohort_max: n_min,
+            helper_noise: false,
         }
     }
 
     #[test]
     fn the_variance_is_that_of_all_contributors_shares() {
         for (sigma2, n_min, contributors) in [(1 << 18, 64, 80), (1 << 30, 1 << 20, 1 << 20), (1 << 47, 1 << 22, 9)] {
-            let mechanism = mechanism(sigma2, n_min);
+            let mechanism = Mechanism { helper_noise: contributors == 80, ..mechanism(sigma2, n_min) };
             let noise = add(vec![7; 200_000], &mechanism, contributors, 5, 0);
             let square = |v: &i32| (f64::from(*v) - 7.0).powi(2);
             let variance = noise.iter().map(square).sum::<f64>() / 200_000.0;

@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
             first.get_or_insert(run);
             done();
         }
-        let factors = if job.fallback { FACTORS_BESIDE_FALLBACK } else { job.recipe().factors };
+        let factors = if job.fallback { FACTORS_BESIDE_FALLBACK } else { job.recipe.factors };
         let rows = vec![
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
@@ -188,7 +188,7 @@ impl<'a> Bench<'a> {
     }
 
     fn describe(&self, plan: &Plan, job: &Job, run: Option<&Run>, rows: Vec<Row>) -> Point {
-        let recipe = job.recipe();
+        let recipe = &job.recipe;
         let line = |release: &crate::train::Release| ReleaseLine {
             kind: release.kind.as_str(),
             length: release.mechanism.length,

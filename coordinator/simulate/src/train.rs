@@ -95,7 +95,6 @@ impl Run {
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism.
 pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, SimulateError> {
-    let recipe = job.recipe();
     let mut run = Run::start(job);
     for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
         let mechanism = job.mechanism(kind, rho, &run.model)?;
@@ -103,7 +102,7 @@ pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, Simulat
         let opening = Opening { histories, job, kind, mechanism: &mechanism, seed, release, model: &run.model };
         let (values, contributors, spent) = opening.open(&present);
         let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values };
-        let settings = Settings { recipe: &recipe, first: run.before_gradients(), seed };
+        let settings = Settings { recipe: &job.recipe, first: run.before_gradients(), seed };
         run.model = apply(&run.model, &opened, &settings);
         run.releases.push(Release { kind, mechanism, contributors });
         if kind == Kind::FactorGradient {
@@ -201,5 +200,6 @@ fn noiseless(kind: Kind, model: &SpectralModel, contributors: u32) -> Mechanism 
         sigma2: 0,
         n_min: 1,
         cohort_max: contributors,
+        helper_noise: false,
     }
 }

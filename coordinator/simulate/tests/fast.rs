@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use rand::{Rng, TryRng};
 use tacit_data::{SyntheticSpec, synthetic};
 use tacit_model::History;
 use tacit_model::spectral::SpectralModel;
@@ -43,12 +44,44 @@ fn sweep() -> Sweep {
     }
 }
 
-/// What a device computes, clips and rounds, in the dense form it sends.
+/// What a device computes, clips and rounds, in the dense form it sends. The rows it has something in are rounded with the
+/// words fast mode rounds them with, all others with words of their own.
 fn dense(population: &Population, user: u32, ask: &Ask<'_>) -> Vec<i32> {
     let ticket = support::ticket(ask.kind, ask.mechanism);
-    let vector = gradient(&ticket, ask.model, &population.interactions[user as usize]);
-    let clipped = clip(vector, ask.mechanism);
-    quantise(clipped, ask.mechanism, &mut rounding(ask, user)).values().to_vec()
+    let vector = || gradient(&ticket, ask.model, &population.interactions[user as usize]);
+    let (length, width) = (ask.mechanism.length as usize, ask.mechanism.row_width as usize);
+    let rows = vector().into_coordinates();
+    let touched = rows.chunks(width).map(|row| row.iter().any(|&value| value != 0.0)).collect();
+    let clipped = clip(vector(), ask.mechanism);
+    let mut words = Woven { touched, width, length, at: 0, inner: rounding(ask, user) };
+    quantise(clipped, ask.mechanism, &mut words).values().to_vec()
+}
+
+/// Gives the words of another generator to the coordinates of some rows, and zeros to the rest, attempt after attempt.
+struct Woven<R> {
+    touched: Vec<bool>,
+    width: usize,
+    length: usize,
+    at: usize,
+    inner: R,
+}
+
+impl<R: Rng> TryRng for Woven<R> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let row = self.at % self.length / self.width;
+        self.at += 1;
+        Ok(if self.touched[row] { self.inner.next_u64() } else { 0 })
+    }
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("rounding takes 64-bit words")
+    }
+
+    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
+        unreachable!("rounding takes 64-bit words")
+    }
 }
 
 #[test]
@@ -215,6 +248,7 @@ mod support {
             dishonest_milli: 50,
             dropout_milli: 50,
             delta_pico: 10_000_000,
+            membership: false,
             deadline: Timestamp(0),
             sealing_key: String::new(),
         }
