@@ -137,6 +137,9 @@ pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8; 32]) -> 
         signing_request(folder)?
     };
     let chain = transport::enrol(deployment.endpoint(None)?, token, request).await?;
+    // Only a chain that fits the key is kept: an installation with any other would count as enrolled and never get in.
+    let identity = Identity::from_pem(&chain, files::read(&key_path(folder))?);
+    deployment.endpoint(Some(identity)).map_err(|error| SdkError::retry(format!("the certificate: {error}")))?;
     if !Store::path(folder).exists() {
         drop(Store::create(folder)?);
     }

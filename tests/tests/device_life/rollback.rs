@@ -1,15 +1,21 @@
 //! Old copies, clones and clocks: HOSTILE 101, 109, 110, 121, 127.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tacit_privacy::{Refusal, Rho};
 use tacit_round::device::Outcome;
 use tacit_round::policy::TicketRefusal;
-use tacit_sdk::{SdkError, Store};
+use tacit_sdk::contribute::TableCache;
+use tacit_sdk::{Agent, Deployment, SdkError, Store, identity};
+use tacit_tests::deployment::{self, Settings};
 use tacit_tests::stand_in::{Round, StandIn, sign, to_proto};
 use tacit_types::{RoundId, Timestamp};
 
-use crate::{contributions, enrolled, outcome, step};
+use tokio::time::{Instant, sleep};
+
+use crate::{DEADLINE, contributions, enrolled, outcome, step};
 
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
@@ -143,4 +149,60 @@ async fn a_wrong_clock_refuses_or_answers_once_and_never_pays_less() {
         );
     }
     assert_eq!((spent(folder.path()), contributions(&stand_in).len()), (times(&round, 1), 1));
+}
+
+/// Four installations of a real deployment, in this process.
+async fn real_devices(running: &deployment::Deployment) -> Vec<(PathBuf, Agent)> {
+    let policy = serde_json::from_str(&running.pki("policy.json").unwrap()).unwrap();
+    let publisher = serde_json::from_value(running.pki("publisher.pub").unwrap().trim().into()).unwrap();
+    let (address, root) = (running.coordinator_address(), running.pki("root.crt").unwrap());
+    let deployment = Arc::new(Deployment::new(&address, "localhost", &root, &policy, &publisher).unwrap());
+    let mut devices = Vec::new();
+    for (number, token) in running.tokens().unwrap().into_iter().take(4).enumerate() {
+        let folder = running.path(&format!("device-{number}"));
+        let token: [u8; 32] = token.try_into().unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while let Err(error) = identity::enrol(&folder, &deployment, &token).await {
+            assert!(matches!(error, SdkError::RetryLater { .. }) && Instant::now() < deadline, "{error}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        devices.push((folder.clone(), Agent::new(&folder, deployment.clone(), TableCache::default())));
+    }
+    devices
+}
+
+/// The real coordinator's count, through the real policy: one of four installations is restored after the first release
+/// to what it was before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_others_spent() {
+    let settings = Settings { epsilon: 200.0, task: "rounds = 2\nfactors = 2\n", ..Settings::default() };
+    let running = deployment::Deployment::running(settings).unwrap();
+    let devices = real_devices(&running).await;
+    let old = running.path("old");
+    copy(&devices[0].0, &old);
+    let (mut restored, mut finished) = (false, 0);
+    let deadline = Instant::now() + DEADLINE;
+    while finished < devices.len() {
+        assert!(Instant::now() < deadline, "the task did not end");
+        if !restored && !running.releases().unwrap().is_empty() {
+            copy(&old, &devices[0].0);
+            restored = true;
+        }
+        finished = 0;
+        for (_, agent) in &devices {
+            match step(agent).await {
+                Ok(step) => finished += usize::from(step.finished),
+                Err(SdkError::RetryLater { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let stores: Vec<Store> = devices.iter().map(|(folder, _)| Store::open(folder).unwrap()).collect();
+    let all = stores[1].spent().unwrap();
+    assert!(restored && all > Rho::ZERO);
+    assert!(stores.iter().all(|store| store.spent().unwrap() == all), "the restored one spent another sum");
+    let (one, other) = (stores[0].ledger().unwrap().len(), stores[1].ledger().unwrap().len());
+    assert!(one < other, "{one} and {other} lines");
+    assert!(stores[0].missing().unwrap() > Rho::ZERO);
 }

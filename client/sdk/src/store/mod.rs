@@ -7,7 +7,8 @@
 //! Everything here fails towards "spent": a store that is missing, damaged or behind its own past is an error, and nothing
 //! can be released without it. What this cannot see is a folder that was restored whole or runs twice (a cloned phone): the
 //! memory of the newest release ledger ([`Store::mark`]) goes back with it, and what was spent since is known again only when
-//! the coordinator's count raises it at the next check-in. A coordinator that hides its count could so ask one identity for
+//! the coordinator's count raises it at the next check-in. That count has no hours, so it stands against the lifetime budget and
+//! not against the window's. A coordinator that hides its count could so ask one identity for
 //! two different contributions of one round; only a monotonic counter of the platform would prevent that.
 
 pub mod ledger;
