@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tacit_model::spectral::{ModelError, SpectralModel};
+use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{SpendPermit, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::member::Member;
-use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal};
-use tacit_round::ticket::Ticket;
+use tacit_round::policy::{FactorBounds, FactorFault, LogMark};
+use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{Digest, Timestamp};
 use tokio::task::spawn_blocking;
 
@@ -189,7 +190,9 @@ impl Action<'_> {
         Ok(match spent {
             Ok(permit) => {
                 self.permit = Some(permit);
-                self.keep_round_model().await?;
+                if !is_first_guess(ticket) {
+                    self.keep_round_model().await?;
+                }
                 Input::Reserved
             }
             Err(refusal) => Input::Refused(refusal),
@@ -311,6 +314,14 @@ fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: &Path) -> Re
     let drift = previous.and_then(|previous| model.drift(&previous));
     bounds.check(figures.norm, figures.concentration, drift)?;
     if contribute::fits(ticket, &model) { Ok(model) } else { Err(FactorFault::Shape) }
+}
+
+/// Whether the factors of the ticket's model are a first guess, random or from the head Gram, by the line both parties signed:
+/// the first gradient replaces them wholly, so the next model's drift from them would mean nothing.
+fn is_first_guess(ticket: &Ticket) -> bool {
+    let line = Line::from_bytes(ticket.logged.line.as_bytes());
+    let kind = Kind::FactorGradient.as_str();
+    line.is_ok_and(|line| matches!(line.event, Event::Release(release) if release.charge.kind != kind))
 }
 
 /// Where the newest model is kept for offline use.

@@ -153,7 +153,9 @@ fn malformed(error: impl ToString) -> SdkError {
 /// The one place a gRPC status becomes an error an app can act on.
 fn from_status(status: Status) -> SdkError {
     match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented => SdkError::Stop(format!("the coordinator refused: {}", status.message())),
+        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented => {
+            SdkError::Stop(format!("the coordinator refused: {}", status.message()))
+        }
         _ => SdkError::retry(format!("{}: {}", status.code(), with_causes(&status))),
     }
 }
