@@ -12,7 +12,7 @@ use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{SpendPermit, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::member::Member;
-use tacit_round::policy::{FactorBounds, FactorFault, LogMark};
+use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{Digest, Timestamp};
 use tokio::task::spawn_blocking;

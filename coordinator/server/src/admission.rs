@@ -174,7 +174,8 @@ mod tests {
 
     #[tokio::test]
     async fn when_the_helper_fails_everybody_who_waits_is_told_to_come_back() {
-        let cases: [(fn() -> Result<Vec<bool>, ServerError>, Verdict); 3] = [
+        type Answer = fn() -> Result<Vec<bool>, ServerError>;
+        let cases: [(Answer, Verdict); 3] = [
             (|| Err(ServerError::HelperUnavailable("gone".into())), Verdict::Away),
             (|| Ok(vec![true]), Verdict::Away),
             (|| Err(ServerError::HelperRefused("unknown round".into())), Verdict::Refused),

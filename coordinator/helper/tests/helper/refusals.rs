@@ -189,7 +189,7 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
         let head = TreeHead { ledger_id: Digest([5; 32]), generation: 1, size, root: merkle::root(leaves) };
         let head = canonical::encode(&head).unwrap();
         let signature = coordinator_key().sign(Context::Head, &head);
-        let proof = merkle::consistency_proof(leaves, old_size as usize).unwrap_or_default();
+        let proof = merkle::consistency_proof(leaves, usize::try_from(old_size).unwrap()).unwrap_or_default();
         let proof = proof.iter().map(|hash| hash.0.to_vec().into()).collect();
         v1::CountersignHeadRequest {
             head: head.into(),
