@@ -11,16 +11,18 @@ use serde_json::Value;
 use crate::{CARGO_MUTANTS, cargo, root};
 
 /// Code in which a wrong sign or bound would be a wrong guarantee.
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "shared/privacy/src/ledger.rs",
     "shared/privacy/src/clip.rs",
     "shared/privacy/src/quantise.rs",
+    "shared/privacy/src/rounding.rs",
     "shared/privacy/src/mechanism.rs",
     "shared/privacy/src/convert.rs",
     "shared/privacy/src/rho.rs",
     "shared/accounting/src/mechanism.rs",
     "shared/accounting/src/oracle.rs",
     "shared/accounting/src/plan.rs",
+    "shared/accounting/src/request.rs",
 ];
 /// Outcomes as cargo-mutants names them, in the order of the columns.
 const OUTCOMES: [&str; 4] = ["CaughtMutant", "MissedMutant", "Timeout", "Unviable"];
