@@ -34,7 +34,7 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Mutation tests of the privacy arithmetic; writes tests/mutants.md.
     ///
-    /// Each mutant is one small change of the code that some test of tacit-privacy or tacit-accounting should notice.
+    /// Each mutant is one small change of the code that some test of its crate should notice.
     Mutants(mutants::Options),
     /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md; minutes.
     Quality,

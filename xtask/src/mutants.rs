@@ -76,7 +76,7 @@ fn rows(outcomes: &Value) -> anyhow::Result<BTreeMap<String, Row>> {
 fn table(rows: &BTreeMap<String, Row>) -> String {
     let mut text = format!(
         "# Mutation tests\n\nMade by `cargo xtask mutants` with cargo-mutants {CARGO_MUTANTS}: each mutant is one small change of \
-         the code, tested with the tests of tacit-privacy and tacit-accounting. Caught: a test failed. Missed: none did. \
+         the code, tested with the tests of its own crate. Caught: a test failed. Missed: none did. \
          Timeout: a test did not end. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out and why.\n\n\
          | file | mutants | caught | missed | timeout | unviable |\n|---|---:|---:|---:|---:|---:|\n"
     );

@@ -130,6 +130,10 @@ mod tests {
         assert_eq!(clipped(&[0.6, -0.0, 0.0, -0.5], 1, 1000), [f64::from(0.6f32), 0.0, 0.0, -0.5]);
         assert_eq!(clipped(&[0.0, -1.0], 1, 1000), [0.0, -1.0]);
         assert_eq!(clipped(&[0.5; 4], 1, 1000), [0.5; 4]);
+        assert_eq!(clipped(&[0.0; 4], 1, 1000), [0.0; 4]);
+        // On the sphere itself: not even the last bit moves.
+        assert_eq!(clipped(&[0.0, 1.0], 2, 1000), [0.0, 1.0]);
+        assert_eq!(clipped(&[f32::MIN_POSITIVE / 4.0, 0.0], 1, 1000)[0], f64::from(f32::MIN_POSITIVE / 4.0));
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Line {
     /// Reads the exact bytes of a line.
     ///
     /// # Errors
-    /// [`NotCanonical`] when the bytes are anything but what [`Line::to_bytes`] gives, or of another schema.
+    /// [`NotCanonical`] when the bytes are anything but what [`Line::to_bytes`] gives. The schema is for the reader to check.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotCanonical> {
         canonical::decode(bytes)
     }
