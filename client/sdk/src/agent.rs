@@ -24,6 +24,9 @@ use crate::identity::{self, Deployment};
 use crate::store::{Spooled, Store};
 use crate::transport::{Connection, Sent};
 
+/// Drift is judged against the model kept last when at most so many ledger lines lie between the two.
+const RECENT_LINES: u64 = 16;
+
 /// One installation's trainer.
 #[derive(Clone)]
 pub struct Agent {
@@ -174,7 +177,8 @@ impl Action<'_> {
 
     /// Fetches and judges the model first: a refusal there costs nothing. Then makes the spend durable.
     async fn reserve(&mut self, ticket: &Ticket, mark: LogMark, now: Timestamp) -> Result<Input, SdkError> {
-        if let Err(fault) = self.fetch_model(ticket).await? {
+        let seen = self.with_store(|store| store.mark()).await?;
+        if let Err(fault) = self.fetch_model(ticket, seen).await? {
             return Ok(Input::Implausible(fault));
         }
         let (task, round, mechanism) = (ticket.task.clone(), ticket.round, ticket.mechanism.clone());
@@ -239,13 +243,16 @@ impl Action<'_> {
     }
 
     /// The model a ticket names, if it is one this device would take part with.
-    async fn fetch_model(&mut self, ticket: &Ticket) -> Result<Result<(), FactorFault>, SdkError> {
+    async fn fetch_model(&mut self, ticket: &Ticket, seen: LogMark) -> Result<Result<(), FactorFault>, SdkError> {
         let hash = ticket.model_in_hash;
+        // After a long absence every model has moved far: a device must not stay out for ever because of it.
+        let recent = ticket.logged.seq.saturating_sub(seen.model_seq) <= RECENT_LINES;
         let Some(bytes) = self.connection.fetch(hash).await? else { return Ok(Err(FactorFault::Unreadable)) };
         self.bytes_down += bytes.len() as u64;
-        let (path, ticket) = (model_path(&self.agent.folder), ticket.clone());
+        let (path, ticket) = (recent.then(|| model_path(&self.agent.folder)), ticket.clone());
         let bounds = self.agent.deployment.policy.factors;
-        let judged = blocking(move || Ok(judge(&bytes, &ticket, bounds, &path).map(|model| (bytes, model)))).await?;
+        let judged =
+            blocking(move || Ok(judge(&bytes, &ticket, bounds, path.as_deref()).map(|model| (bytes, model)))).await?;
         Ok(judged.map(|(bytes, model)| self.model = Some((bytes, Arc::new(model)))))
     }
 
@@ -303,13 +310,19 @@ impl Action<'_> {
     }
 }
 
-/// Reads a model and compares it with the policy and with the model kept last.
-fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: &Path) -> Result<SpectralModel, FactorFault> {
+/// Reads a model and compares it with the policy and with the model kept last, if that is recent.
+fn judge(
+    bytes: &[u8],
+    ticket: &Ticket,
+    bounds: FactorBounds,
+    kept: Option<&Path>,
+) -> Result<SpectralModel, FactorFault> {
     let model = SpectralModel::from_bytes(bytes).map_err(|error| match error {
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
-    let previous = files::read(kept).ok().and_then(|bytes| SpectralModel::from_bytes(&bytes).ok());
+    let previous = kept.and_then(|path| files::read(path).ok());
+    let previous = previous.and_then(|bytes| SpectralModel::from_bytes(&bytes).ok());
     let figures = model.plausibility();
     let drift = previous.and_then(|previous| model.drift(&previous));
     bounds.check(figures.norm, figures.concentration, drift)?;

@@ -8,7 +8,7 @@ use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
 use tacit_types::{Digest, Timestamp};
 
 use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
-use crate::seal::{SCHEME_ID, SEALING_KEY_LEN};
+use crate::seal::{SCHEME_ID, is_sealing_key};
 use crate::ticket::{SCHEMA, SignedTicket, Ticket};
 
 /// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every mechanism, so there is no
@@ -257,7 +257,7 @@ impl Policy {
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
             ("dishonest_milli", ticket.dishonest_milli < 1000),
             ("dropout_milli", ticket.dropout_milli < 1000),
-            ("sealing_key", ticket.sealing_key_bytes().is_some_and(|key| key.len() == SEALING_KEY_LEN)),
+            ("sealing_key", ticket.sealing_key_bytes().is_some_and(|key| is_sealing_key(&key))),
             ("cohort_max", ticket.set_min() <= mechanism.cohort_max),
             ("rho", mechanism.rho() <= self.rho_release_max),
         ];

@@ -153,6 +153,11 @@ impl fmt::Debug for OpeningKey {
     }
 }
 
+/// Whether these bytes are a key one can seal to, so that a device finds out before it spends.
+pub fn is_sealing_key(bytes: &[u8]) -> bool {
+    bytes.len() == SEALING_KEY_LEN && <XWing as Kem>::PublicKey::from_bytes(bytes).is_ok()
+}
+
 /// Seals `seed` to the ticket's sealing key, with `member`'s proof if the ticket asks for one.
 ///
 /// # Errors
