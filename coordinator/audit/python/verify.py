@@ -210,7 +210,7 @@ def check_mechanism(m):
         raise Wrong("mechanism: a noise share is below 4 grid steps of standard deviation")
     if m["sigma2"] // m["n_min"] > 1 << 26:
         raise Wrong("mechanism: sigma2 / n_min is above 2^26")
-    if m["helper_noise"] and m["sigma2"] > 1 << 26:
+    if m["helper_noise"] and m["sigma2"] > 1 << 30:
         raise Wrong("mechanism: sigma2 is too large for helper noise")
     if m["steps"] ** 2 < 25 * m["nnz_max"]:
         raise Wrong("mechanism: steps is too small for nnz_max")

@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(blamed(PlanRequest { dropout: 0.9999, ..request(100, 100, 1.0) }), PlanError::TooFewHonest);
         let delta = PlanRequest { delta: Delta::new(1e-20).unwrap(), ..request(100, 100, 1.0) };
         assert_eq!(blamed(delta), PlanError::DeltaTooSmall);
-        let helper = PlanRequest { helper_noise: true, history_max: 1024, ..request(200_000, 20_000, 2.0) };
+        let helper = PlanRequest { helper_noise: true, history_max: 1024, ..request(200_000, 20_000, 0.1) };
         assert_eq!(blamed(helper.clone()), PlanError::HelperNoiseTooLarge);
         assert!(plan(&PlanRequest { history_max: 200, ..helper }).is_ok(), "what the message says helps");
         let little = blamed(request(100, 4_000, 1e-4));

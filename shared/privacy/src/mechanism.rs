@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::noise::table::VARIANCE_MAX;
 use crate::rho::Rho;
 
 /// Who must be honest for the device-level guarantee.
@@ -60,7 +61,7 @@ pub enum MechanismError {
     #[error("sigma2 / n_min is above 2^26: the grid is finer than any use")]
     ShareTooLarge,
     /// The helper's own draw is too large for its table.
-    #[error("sigma2 is above 2^26, too much for one helper to add: fewer devices or fewer steps, or no helper_noise")]
+    #[error("sigma2 is above 2^30, too much for one helper to add: fewer devices or fewer steps, or no helper_noise")]
     HelperNoiseTooLarge,
     /// Rounding would inflate the norm by more than about one percent.
     #[error("steps is too small: gamma must be at most 0.2 / sqrt(nnz_max)")]
@@ -116,7 +117,7 @@ impl Mechanism {
         if self.sigma2 / u64::from(self.n_min) > SHARE_VARIANCE_MAX {
             return Err(MechanismError::ShareTooLarge);
         }
-        if self.helper_noise && self.sigma2 > SHARE_VARIANCE_MAX {
+        if self.helper_noise && self.sigma2 > VARIANCE_MAX {
             return Err(MechanismError::HelperNoiseTooLarge);
         }
         if u64::from(self.steps).pow(2) < 25 * u64::from(self.nnz_max) {
@@ -220,7 +221,7 @@ pub(crate) mod tests {
                 |m| (m.tier, m.n_min, m.helper_noise) = (Tier::Local, 1, true),
                 MechanismError::OutOfRange("helper_noise"),
             ),
-            (|m| (m.sigma2, m.helper_noise) = ((1 << 26) + 1, true), MechanismError::HelperNoiseTooLarge),
+            (|m| (m.sigma2, m.helper_noise) = ((1 << 30) + 1, true), MechanismError::HelperNoiseTooLarge),
             (|m| m.sigma2 = 16 * 90 - 1, MechanismError::ShareTooSmall),
             (|m| m.sigma2 = 90 << 27, MechanismError::ShareTooLarge),
             (|m| m.steps = 89, MechanismError::GridTooCoarse),

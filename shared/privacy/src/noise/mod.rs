@@ -216,7 +216,7 @@ pub(crate) mod tests {
         let quiet = Mechanism { sigma2: 1, ..example() };
         assert_eq!(helper_noise(&quiet, seed()).unwrap_err(), MechanismError::ShareTooSmall);
         let loud = Mechanism { sigma2: table::VARIANCE_MAX + 1, n_min: 90, steps: 100, ..example() };
-        assert_eq!(helper_noise(&loud, seed()).unwrap_err(), MechanismError::OutOfRange("sigma2"));
+        assert_eq!(helper_noise(&loud, seed()).unwrap_err(), MechanismError::HelperNoiseTooLarge);
     }
 
     #[test]
