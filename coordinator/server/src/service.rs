@@ -79,6 +79,9 @@ impl CoordinatorService {
             Err(status) => return Err(status),
         };
         let contribution = Contribution { device, id: header.seed.contribution, digest: header.seed.digest };
+        if self.board.published().is_none() {
+            return Err(status::not_now());
+        }
         let Some(round) = self.board.open().filter(|round| round.hash == header.ticket) else {
             let counted = self.board.is_counted(header.ticket, &contribution);
             return Ok(if counted { v1::ContributionOutcome::Accepted } else { v1::ContributionOutcome::TooLate });

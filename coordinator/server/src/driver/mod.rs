@@ -127,8 +127,10 @@ impl Driver {
     pub fn run(mut self, runtime: &Handle) -> Result<(), ServerError> {
         self.recover()?;
         self.show_ledger()?;
-        self.announce(false)?;
+        // What is open comes before what is published: until then handlers ask devices to come back, and none hears that
+        // it is too late for a round that goes on.
         let mut next = self.resume()?;
+        self.announce(false)?;
         loop {
             let ended = match next.take() {
                 Some((state, effects)) => self.drive(runtime, state, effects)?,

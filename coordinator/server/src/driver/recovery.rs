@@ -50,7 +50,10 @@ impl Driver {
                 self.offer(&signed, &ticket, Timestamp(opened), received);
                 (Coordinator::Reporting(Reporting::resume(&ticket, contributions)), vec![])
             }
-            _ => Closing::start(contributions.into_iter().map(|one| one.id).collect()),
+            _ => {
+                self.board.set_counted(signed.hash(), contributions.iter().copied());
+                Closing::start(contributions.into_iter().map(|one| one.id).collect())
+            }
         }))
     }
 }
