@@ -1,0 +1,62 @@
+//! Nothing can be switched off: the code between an interaction and the bytes that leave has no features, no environment
+//! variables, no build-time options and no debug-only paths, so no build or run of it makes less noise than another.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Crates a device's release goes through.
+const CRATES: [&str; 5] = ["shared/types", "shared/model", "shared/privacy", "shared/round", "client/sdk"];
+/// What would make behaviour depend on how the code was built or started.
+const SWITCHES: [&str; 8] =
+    ["cfg(feature", "cfg!(", "cfg(debug", "cfg(not(", "env::var", "env!(", "option_env!", "debug_assert"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_release_path_has_no_features_and_reads_no_environment() {
+    let mut files = Vec::new();
+    for name in CRATES {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("[features]"), "{name} has features");
+        assert!(!root().join(name).join("build.rs").exists(), "{name} has a build script");
+        sources(&root().join(name).join("src"), &mut files);
+    }
+    assert!(files.len() > 40, "the folders were not found");
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        for switch in SWITCHES {
+            assert!(!text.contains(switch), "{}: {switch}", path.display());
+        }
+    }
+}
+
+/// Noise is made in one place, from one permit, with the mechanism the permit was granted for.
+#[test]
+fn only_the_noise_module_makes_an_update_and_only_the_ledger_a_permit() {
+    let mut files = Vec::new();
+    sources(&root().join("shared/privacy/src"), &mut files);
+    for (made, home) in [("PrivateUpdate {", "noise/mod.rs"), ("SpendPermit {", "ledger.rs")] {
+        let holds = |path: &&PathBuf| {
+            let text = fs::read_to_string(path).unwrap();
+            text.lines().any(|line| {
+                let line = line.trim();
+                !line.starts_with("//") && line.contains(made) && !line.contains("impl") && !line.contains("struct")
+            })
+        };
+        let places: Vec<&PathBuf> = files.iter().filter(holds).collect();
+        assert!(places.len() == 1 && places[0].ends_with(home), "{made} in {places:?}");
+    }
+}
