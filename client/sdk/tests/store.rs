@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_privacy::ledger::{self, Reservation};
@@ -198,4 +199,26 @@ fn no_clock_opens_a_window_twice() {
     let windows: Vec<u64> = store.ledger().unwrap().iter().map(|(line, _)| line.hour / u64::from(day)).collect();
     assert!(windows.is_sorted_by(|one, next| one < next), "{windows:?}");
     assert_eq!(store.spent().unwrap(), price.compose(price).compose(price));
+}
+
+/// An app and its background task may hold the store at once: what one commits while the other opens is not damage.
+#[test]
+fn opening_while_another_process_commits_finds_nothing_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Store::create(folder.path()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for size in 1..=300 {
+                writer.set_mark(LogMark { size, ..LogMark::default() }).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        while !done.load(Ordering::Relaxed) {
+            match Store::open(folder.path()) {
+                Ok(_) | Err(SdkError::RetryLater { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
 }

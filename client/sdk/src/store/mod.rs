@@ -115,7 +115,10 @@ impl Store {
         if structure != "ok" {
             return Err(files::stop(&path, format!("damaged: {structure}")));
         }
-        let (commits, noted) = (seal::check(&db)?, seal::noted(folder)?);
+        // Another process may commit at any moment: the note is read first, so that it cannot be ahead, and the rows and
+        // their digest in one snapshot.
+        let noted = seal::noted(folder)?;
+        let commits = seal::check(&*db.unchecked_transaction()?)?;
         if commits < noted {
             let problem = "older than what this installation has done, so its budget counts as used up";
             return Err(files::stop(&path, problem));
