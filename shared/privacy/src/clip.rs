@@ -12,11 +12,18 @@ use crate::mechanism::Mechanism;
 /// A vector of L2 norm at most 1 whose rows keep the row cap. Prints as its length only; no `Serialize`, no `Clone`.
 pub struct ClippedGradient {
     coordinates: Vec<f64>,
+    /// Width and cap of the rows it was clipped for.
+    rows: (u32, u32),
 }
 
 impl ClippedGradient {
     pub(crate) fn coordinates(&self) -> &[f64] {
         &self.coordinates
+    }
+
+    /// Whether it was clipped to the length and the rows of `mechanism`.
+    pub(crate) fn fits(&self, mechanism: &Mechanism) -> bool {
+        self.coordinates.len() == mechanism.length as usize && self.rows == rows(mechanism)
     }
 }
 
@@ -53,7 +60,7 @@ pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     let length = mechanism.length as usize;
     let raw = gradient.into_coordinates();
     if raw.len() != length {
-        return ClippedGradient { coordinates: vec![0.0; length] };
+        return ClippedGradient { coordinates: vec![0.0; length], rows: rows(mechanism) };
     }
     let mut coordinates: Vec<f64> = raw.iter().map(|&x| if x.is_finite() { f64::from(x) } else { 0.0 }).collect();
     scale_to(&mut coordinates, 1.0);
@@ -61,7 +68,12 @@ pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     for row in coordinates.chunks_exact_mut(mechanism.row_width as usize) {
         scale_to(row, row_cap);
     }
-    ClippedGradient { coordinates }
+    ClippedGradient { coordinates, rows: rows(mechanism) }
+}
+
+/// Width of a row, and its cap in thousandths.
+fn rows(mechanism: &Mechanism) -> (u32, u32) {
+    (mechanism.row_width, mechanism.row_cap_milli)
 }
 
 /// Scales `values` down to norm at most `cap`; the factor is rounded down. f32 inputs cannot overflow the f64 sum.

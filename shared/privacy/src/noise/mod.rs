@@ -90,15 +90,15 @@ impl Drop for PrivateUpdate {
 
 /// Rounds, tests and adds one discrete Gaussian share per coordinate, using the permit up.
 ///
-/// The vector, the noise scale and the price all come from the permit's mechanism, so they cannot disagree. `table` may be
-/// shared between releases of the same mechanism because it is public.
+/// The bounds of the vector, the noise scale and the price all come from the permit's mechanism, or nothing is released.
+/// `table` may be shared between releases of the same mechanism because it is public.
 ///
 /// # Guarantees
 /// Zero-out adjacency, device-level, squared sensitivity [`Mechanism::squared_sensitivity`]; share variance
 /// sigma^2 / n_min per coordinate (PRIVACY: mechanism; Kairouz, Liu & Steinke 2021). Price: [`Mechanism::rho`].
 ///
 /// # Panics
-/// If `table` was built for another variance: a programming error that must not release anything.
+/// If `gradient` was clipped or `table` built for another mechanism: a programming error that must not release anything.
 pub fn privatise(
     gradient: crate::clip::ClippedGradient,
     permit: SpendPermit,
@@ -107,6 +107,7 @@ pub fn privatise(
 ) -> PrivateUpdate {
     let mechanism = permit.mechanism().clone();
     assert!(table.fits(&mechanism), "the noise table belongs to another mechanism");
+    assert!(gradient.fits(&mechanism), "the vector was clipped for another mechanism");
     let (mut rounding, mut noise) = seed.into_streams();
     let quantised = crate::quantise::quantise(gradient, &mechanism, &mut rounding);
     let values = add_noise(&quantised, table, &mut noise);
@@ -250,5 +251,21 @@ pub(crate) mod tests {
         let table = NoiseTable::new(&Mechanism { sigma2: 1 << 16, ..example() });
         let gradient = clip(ItemGradient::new(vec![0.0; 320]), &mechanism);
         privatise(gradient, permit_for(&mechanism), &table, NoiseSeed::from_os().unwrap());
+    }
+
+    #[test]
+    #[should_panic(expected = "clipped for another mechanism")]
+    fn a_vector_of_another_length_releases_nothing() {
+        let paid = example();
+        let longer = clip(ItemGradient::new(vec![0.1; 640]), &Mechanism { length: 640, ..example() });
+        privatise(longer, permit_for(&paid), &NoiseTable::new(&paid), NoiseSeed::from_os().unwrap());
+    }
+
+    #[test]
+    #[should_panic(expected = "clipped for another mechanism")]
+    fn a_vector_of_another_row_cap_releases_nothing() {
+        let paid = Mechanism { row_cap_milli: 100, ..example() };
+        let uncapped = clip(ItemGradient::new(vec![0.1; 320]), &example());
+        privatise(uncapped, permit_for(&paid), &NoiseTable::new(&paid), NoiseSeed::from_os().unwrap());
     }
 }
