@@ -154,18 +154,6 @@ impl Store {
         Ok(query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
     }
 
-    /// Keeps a helper line; keeping the same one again changes nothing.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn keep_helper_line(&self, seq: u64, bytes: &[u8], signature: &SignatureBytes) -> Result<(), ServerError> {
-        self.db.execute(
-            "INSERT OR IGNORE INTO helper_lines VALUES (?1, ?2, ?3)",
-            params![to_i64(seq), bytes, signature.0],
-        )?;
-        Ok(())
-    }
-
     /// Signed heads as JSON with their sizes, smallest first.
     ///
     /// # Errors
@@ -262,7 +250,8 @@ impl Store {
     /// `rho` to what every contributor was counted for.
     ///
     /// # Errors
-    /// [`ServerError::StorageUnavailable`].
+    /// [`ServerError::StorageUnavailable`]; [`ServerError::HelperRefused`] when the helper signed another line at that place,
+    /// which would leave the release without its proof.
     pub fn record(
         &mut self,
         seq: u64,
@@ -285,10 +274,15 @@ impl Store {
         }
         transaction.execute("INSERT INTO lines VALUES (?1, ?2)", params![to_i64(seq), line])?;
         if let Some((helper_seq, bytes, signature)) = helper {
-            transaction.execute(
+            let kept = transaction.execute(
                 "INSERT OR IGNORE INTO helper_lines VALUES (?1, ?2, ?3)",
                 params![to_i64(helper_seq), bytes, signature.0],
             )?;
+            if kept == 0 {
+                return Err(ServerError::HelperRefused(format!(
+                    "line {helper_seq} of its ledger is not the one it signed before: its state was rolled back"
+                )));
+            }
         }
         transaction.execute("UPDATE round SET phase = ?1", [Phase::Recorded.word()])?;
         Ok(transaction.commit()?)
@@ -375,5 +369,18 @@ mod tests {
         assert_eq!(store.contributions().unwrap().len(), 1);
         store.end_round().unwrap();
         assert_eq!((store.partial().unwrap(), store.contributions().unwrap().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_helper_that_signs_another_line_at_the_same_place_is_refused_and_nothing_is_charged() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let (rho, signature) = (Rho::saturating_from_units(1), SignatureBytes([0; 64]));
+        store.record(0, b"line 0", rho, Some((0, b"helper 0", &signature))).unwrap();
+        let forked = store.record(1, b"line 1", rho, Some((0, b"another helper 0", &signature)));
+        assert!(matches!(forked, Err(ServerError::HelperRefused(reason)) if reason.contains("rolled back")));
+        assert_eq!(store.lines().unwrap(), [b"line 0"]);
+        store.record(1, b"line 1", rho, Some((1, b"helper 1", &signature))).unwrap();
+        assert_eq!(store.helper_lines().unwrap().len(), 2);
     }
 }
