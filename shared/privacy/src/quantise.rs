@@ -57,7 +57,7 @@ pub const REDRAWS_MAX: usize = 32;
 ///
 /// Each draw takes one word of randomness per coordinate and the same work whatever the data. How many draws there are
 /// does depend on the data: a redraw has probability at most e^-1/2 (the theorem), about 0.16 in the worst case (one
-/// standard deviation) and below 0.01 for a gradient whose fractions are spread; sending at a scheduled slot hides it.
+/// standard deviation) and below 0.01 for a gradient whose fractions are spread. Nothing here hides that time.
 ///
 /// # Guarantees
 /// Zero-out adjacency, device-level: the squared L2 sensitivity of the result is at most

@@ -24,7 +24,7 @@ pub enum Status {
     Spooled,
     /// The coordinator has it.
     Acknowledged,
-    /// Spent, never sent.
+    /// Spent and counted in no sum: never sent, or sent and not taken.
     Forfeited,
 }
 

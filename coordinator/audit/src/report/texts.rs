@@ -34,13 +34,25 @@ pub(crate) const SIDE_CHANNELS: [Note; 5] = [
     ("Retries", "A retry sends the same bytes; noise is drawn once per round and never again."),
     (
         "Sending time",
-        "Devices send at a scheduled slot. Presence in a round and the network address stay visible to the coordinator.",
+        "A device sends as soon as its bytes are made. How long that took depends a little on its data (how long the history is, how often rounding was drawn again), and the coordinator can time it as well as the network allows. Nothing hides this.",
     ),
 ];
 
 /// What is not protected.
-pub(crate) const KNOWN_GAPS: [Note; 7] = [
+pub(crate) const KNOWN_GAPS: [Note; 10] = [
     ("Presence", "The coordinator sees which devices take part, when, and from which address."),
+    (
+        "Copied installations",
+        "An installation that was copied or restored whole carries an old budget with it. Only the coordinator's own count corrects that, at the next check-in; a coordinator that hides its count could ask both copies.",
+    ),
+    (
+        "Numbers on the ticket",
+        "The noise and the assumptions in a line are the coordinator's word: the tickets they stood on are not in this export, and the hash of a ticket shows nothing without it.",
+    ),
+    (
+        "The newest answers",
+        "A coordinator can leave the helper's newest lines out of an export. Compare the number of helper lines with what the helper itself says.",
+    ),
     (
         "Wiped installations",
         "The protected unit is one installation. Wiping it or enrolling again starts a new budget, unless the platform keeps a counter; deleting data while keeping the identity leaves the budget exhausted.",
