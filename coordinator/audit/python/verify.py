@@ -570,6 +570,41 @@ def check_models(folder, ledger, warnings):
     warnings.extend(f"models/{name} is named by no line" for name in sorted(present - named))
 
 
+TICKET_FILE = {"ticket": any_text, "coordinator_signature": SIGNATURE, "helper_signature": SIGNATURE}
+FROM_TICKET = ["task", "round", "kind", "model_in_hash", "mechanism", "dishonest_milli", "dropout_milli"]
+
+
+def read_ticket(data, expected_hash, keys):
+    signed = canonical(data)
+    if not fields_fit(signed, TICKET_FILE):
+        raise Wrong("is not a signed ticket")
+    ticket = signed["ticket"].encode()
+    if sha256(ticket).hex() != expected_hash:
+        raise Wrong("the SHA-256 of its ticket is not its name")
+    for party, key in keys.items():
+        if not signature_holds(key, b"tacit ticket v1", ticket, bytes.fromhex(signed[party + "_signature"])):
+            raise Wrong("is not signed by both parties")
+    return canonical(ticket)
+
+
+def check_tickets(folder, ledger, keys, warnings):
+    """Every charged line says what the ticket said that devices saw."""
+    present, named = set(listing(folder, "tickets")), set()
+    for line in ledger.charged:
+        name = f"{line['ticket_hash']}.json"
+        if name not in present:
+            raise Wrong(f"{Ledger.FILE} line {line['seq']}: its ticket is missing: tickets/{name}")
+        try:
+            ticket = read_ticket(read_small(folder, f"tickets/{name}"), line["ticket_hash"], keys)
+        except Wrong as wrong:
+            raise Wrong(f"tickets/{name}: {wrong}") from None
+        for field in FROM_TICKET:
+            if type(ticket) is not dict or ticket.get(field) != line[field]:
+                raise Wrong(f"{Ledger.FILE} line {line['seq']}: {field} is not what its ticket says")
+        named.add(name)
+    warnings.extend(f"tickets/{name} is named by no line" for name in sorted(present - named))
+
+
 def read_keys(folder, expected):
     try:
         keys = canonical(read_small(folder, "keys.json"))
@@ -592,6 +627,7 @@ def verify(folder, expected, warnings):
     helper.match(ledger.charged)
     heads = check_heads(folder, ledger, keys, warnings)
     check_models(folder, ledger, warnings)
+    check_tickets(folder, ledger, keys, warnings)
     if keys["coordinator"] == keys["helper"]:
         warnings.append("coordinator and helper sign with the same key: they are one party")
     releases = sum(line["event"] == "release" for line in ledger.charged)
@@ -618,7 +654,7 @@ def verify(folder, expected, warnings):
 
 def main():
     parser = argparse.ArgumentParser(description="Verify an export of a Tacit release ledger.")
-    parser.add_argument("export", help="folder with ledger.jsonl, helper.jsonl, heads/, keys.json and models/")
+    parser.add_argument("export", help="folder with ledger.jsonl, helper.jsonl, heads/, tickets/, keys.json and models/")
     parser.add_argument("--coordinator-key", help="the coordinator's public key, from a source you trust")
     parser.add_argument("--helper-key", help="the helper's public key, from a source you trust")
     options = parser.parse_args()

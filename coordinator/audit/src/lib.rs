@@ -26,6 +26,7 @@ mod ledger;
 mod models;
 mod report;
 mod summary;
+mod tickets;
 mod verify;
 
 pub use error::VerifyError;

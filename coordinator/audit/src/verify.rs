@@ -1,4 +1,4 @@
-//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads, models.
+//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads, models, tickets.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use tacit_types::Digest;
 use crate::error::VerifyError;
 use crate::helper::HelperLedger;
 use crate::ledger::{Entry, Ledger};
-use crate::{files, heads, models};
+use crate::{files, heads, models, tickets};
 
 const KEYS: &str = "keys.json";
 const KINDS: [&str; 3] = ["counts", "head_gram", "factor_gradient"];
@@ -108,6 +108,7 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     let mut warnings = Vec::new();
     let heads = heads::check(dir, &ledger, &keys, &mut warnings)?;
     models::check(dir, &ledger, &mut warnings)?;
+    tickets::check(dir, &ledger, &keys, &mut warnings)?;
     warn(&ledger, &helper, &keys, &mut warnings);
     Ok(Verified {
         keys,

@@ -1,9 +1,10 @@
-//! Writes what auditors get: exact ledger lines, signed heads, keys and models, each file whole or not at all.
+//! Writes what auditors get: exact ledger lines, signed heads, signed tickets, keys and models, each file whole or not at all.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use tacit_privacy::record::Line;
 use tacit_round::keys::SigningKey;
 use tacit_round::policy::published;
 
@@ -32,6 +33,13 @@ pub fn write(
         if !to.exists() {
             let bytes = objects.get(hash).ok_or_else(|| ServerError::StorageUnavailable(format!("model {hash}")))?;
             replace(&to, &bytes)?;
+        }
+    }
+    fs::create_dir_all(folder.join("tickets"))?;
+    for charge in ledger.lines().iter().filter_map(Line::charge) {
+        let to = folder.join("tickets").join(format!("{}.json", charge.ticket_hash));
+        if !to.exists() {
+            replace(&to, &store.ticket_file(charge.ticket_hash)?)?;
         }
     }
     let keys = serde_json::json!({ "coordinator": signing.public(), "helper": helper.identity_key() });

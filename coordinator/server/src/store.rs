@@ -8,11 +8,11 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tacit_privacy::Rho;
+use tacit_privacy::{Rho, canonical};
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
 use tacit_round::keys::SignatureBytes;
-use tacit_round::ticket::SignedTicket;
+use tacit_round::ticket::{SignedTicket, TicketFile};
 use tacit_types::{ContributionId, DeviceId, Digest};
 
 use crate::error::ServerError;
@@ -25,6 +25,7 @@ CREATE TABLE helper_lines (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, signatu
 CREATE TABLE heads (size INTEGER PRIMARY KEY, json TEXT NOT NULL);
 CREATE TABLE round (one INTEGER PRIMARY KEY CHECK (one = 1), phase TEXT NOT NULL, ticket BLOB NOT NULL,
     coordinator_signature BLOB NOT NULL, helper_signature BLOB NOT NULL, opened INTEGER NOT NULL);
+CREATE TABLE tickets (hash BLOB PRIMARY KEY, json BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE spent (device BLOB PRIMARY KEY, rho TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE partial (one INTEGER PRIMARY KEY CHECK (one = 1), sum BLOB NOT NULL);
 CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE, digest BLOB NOT NULL, sealed BLOB NOT NULL)
@@ -203,12 +204,23 @@ impl Store {
     ///
     /// # Errors
     /// [`ServerError::StorageUnavailable`], also when a round is open.
-    pub fn open_round(&self, ticket: &SignedTicket, opened: u64) -> Result<(), ServerError> {
-        self.db.execute(
+    pub fn open_round(&mut self, ticket: &SignedTicket, opened: u64) -> Result<(), ServerError> {
+        let transaction = self.db.transaction()?;
+        transaction.execute(
             "INSERT INTO round VALUES (1, 'open', ?1, ?2, ?3, ?4)",
             params![ticket.bytes, ticket.coordinator_signature.0, ticket.helper_signature.0, to_i64(opened)],
         )?;
-        Ok(())
+        let file = canonical::encode(&TicketFile::from(ticket))?;
+        transaction.execute("INSERT OR REPLACE INTO tickets VALUES (?1, ?2)", params![ticket.hash().0, file])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The file auditors get of a ticket that was opened.
+    ///
+    /// # Errors
+    /// [`ServerError::StorageUnavailable`], also when there is none.
+    pub fn ticket_file(&self, hash: Digest) -> Result<Vec<u8>, ServerError> {
+        Ok(self.db.query_row("SELECT json FROM tickets WHERE hash = ?1", [hash.0], |row| row.get(0))?)
     }
 
     /// Fixes the set: nothing may be folded after this.

@@ -38,6 +38,8 @@ pub struct Policy {
     pub n_min_min: u32,
     /// Most it may assume: the more are assumed, the less noise this device adds itself.
     pub n_min_max: u32,
+    /// Smallest share of dishonest devices a ticket may assume, thousandths: the fewer are assumed, the smaller a set may be.
+    pub dishonest_milli_min: u32,
     /// Whether tickets without helper noise are refused.
     pub helper_noise: bool,
     /// Whether tickets that let in devices without a membership are refused.
@@ -196,6 +198,7 @@ impl Policy {
             delta_pico_max: 10_000_000,
             n_min_min: (cohort / 2).max(2),
             n_min_max: cohort,
+            dishonest_milli_min: 10,
             helper_noise: false,
             membership: false,
             history_max: 4096,
@@ -255,7 +258,7 @@ impl Policy {
             ("delta_pico", (1..=self.delta_pico_max).contains(&ticket.delta_pico)),
             ("history_max", mechanism.history_max <= self.history_max),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
-            ("dishonest_milli", ticket.dishonest_milli < 1000),
+            ("dishonest_milli", (self.dishonest_milli_min..1000).contains(&ticket.dishonest_milli)),
             ("dropout_milli", ticket.dropout_milli < 1000),
             ("sealing_key", ticket.sealing_key_bytes().is_some_and(|key| is_sealing_key(&key))),
             ("cohort_max", ticket.set_min() <= mechanism.cohort_max),

@@ -60,6 +60,36 @@ pub struct SignedTicket {
     pub helper_signature: SignatureBytes,
 }
 
+/// A signed ticket as auditors get it: one canonical JSON object a file, named by the ticket's hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketFile {
+    /// Exact bytes of the ticket.
+    pub ticket: String,
+    /// By the coordinator's ticket key.
+    pub coordinator_signature: SignatureBytes,
+    /// By the helper's identity key.
+    pub helper_signature: SignatureBytes,
+}
+
+impl From<&SignedTicket> for TicketFile {
+    fn from(signed: &SignedTicket) -> Self {
+        Self {
+            // A ticket is JSON, so nothing is lost.
+            ticket: String::from_utf8_lossy(&signed.bytes).into_owned(),
+            coordinator_signature: signed.coordinator_signature,
+            helper_signature: signed.helper_signature,
+        }
+    }
+}
+
+impl From<TicketFile> for SignedTicket {
+    fn from(file: TicketFile) -> Self {
+        let TicketFile { ticket, coordinator_signature, helper_signature } = file;
+        Self { bytes: ticket.into_bytes(), coordinator_signature, helper_signature }
+    }
+}
+
 impl Ticket {
     /// Canonical bytes.
     ///

@@ -39,15 +39,11 @@ pub(crate) const SIDE_CHANNELS: [Note; 5] = [
 ];
 
 /// What is not protected.
-pub(crate) const KNOWN_GAPS: [Note; 10] = [
+pub(crate) const KNOWN_GAPS: [Note; 9] = [
     ("Presence", "The coordinator sees which devices take part, when, and from which address."),
     (
         "Copied installations",
         "An installation that was copied or restored whole carries an old budget with it. Only the coordinator's own count corrects that, at the next check-in; a coordinator that hides its count could ask both copies.",
-    ),
-    (
-        "Numbers on the ticket",
-        "The noise and the assumptions in a line are the coordinator's word: the tickets they stood on are not in this export, and the hash of a ticket shows nothing without it.",
     ),
     (
         "The newest answers",

@@ -161,8 +161,11 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
     forged.lines = cheaper.lines;
     forged.helper_lines = cheaper.helper_lines;
     forged.models = cheaper.models;
+    forged.tickets = cheaper.tickets;
     (1..=5).for_each(|size| forged.write_head(dir.path(), size));
     assert!(refusal(dir.path()).ends_with("is not signed by both parties"));
+    forged.reticket();
+    fs::remove_dir_all(dir.path()).unwrap();
     forged.write(dir.path());
     let real = Keys { coordinator: small().coordinator.public(), helper: small().helper.public() };
     assert!(verify(dir.path()).is_ok());
@@ -201,6 +204,62 @@ fn wrong_arithmetic_is_refused_even_when_properly_signed() {
         world.change(2, change);
         refuse(&world, expected);
     }
+}
+
+#[test]
+fn a_line_must_say_what_its_ticket_said() {
+    // Less price for the same tickets: the noise devices added was what their tickets said, not what the line says.
+    let mut cheaper = small();
+    for seq in [1, 4] {
+        cheaper.change(seq, |charge| {
+            charge.mechanism.sigma2 *= 4;
+            charge.rho = charge.mechanism.rho();
+            charge.total_variation = tacit_privacy::noise::table::release_total_variation(&charge.mechanism);
+            charge.table_hash = tacit_privacy::noise::NoiseTable::new(&charge.mechanism).digest();
+        });
+    }
+    cheaper.rechain();
+    refuse(&cheaper, "ledger.jsonl line 1: mechanism is not what its ticket says");
+    type Change = fn(&mut tacit_privacy::record::Charge);
+    let cases: [(Change, &str); 3] = [
+        (|c| c.dishonest_milli = 10, "line 4: dishonest_milli is not what its ticket says"),
+        (|c| c.dropout_milli = 10, "line 4: dropout_milli is not what its ticket says"),
+        (|c| c.kind = "counts".into(), "line 4: kind is not what its ticket says"),
+    ];
+    for (change, expected) in cases {
+        let mut world = small();
+        world.change(4, change);
+        world.rechain();
+        refuse(&world, expected);
+    }
+}
+
+#[test]
+fn a_ticket_that_is_missing_foreign_or_spoilt_is_refused() {
+    let (world, dir) = (small(), export(&small()));
+    let path = dir.path().join(format!("tickets/{}.json", world.tickets[1].hash()));
+    let sound = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(refusal(dir.path()).starts_with("ledger.jsonl line 2: its ticket is missing: tickets/"));
+    let other = small().tickets.remove(0);
+    let mut foreign = tacit_round::ticket::TicketFile::from(&world.tickets[1]);
+    foreign.helper_signature = foreign.coordinator_signature;
+    for (text, expected) in [
+        (
+            String::from_utf8(canonical::encode(&tacit_round::ticket::TicketFile::from(&other)).unwrap()).unwrap(),
+            "is not its name",
+        ),
+        (String::from_utf8(canonical::encode(&foreign).unwrap()).unwrap(), "is not signed by both parties"),
+        (sound.replacen(':', ": ", 1), "not canonical JSON"),
+        (String::new(), "not canonical JSON"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let refused = refusal(dir.path());
+        assert!(refused.starts_with("tickets/") && refused.contains(expected), "{refused}");
+    }
+    fs::write(&path, sound).unwrap();
+    fs::write(dir.path().join("tickets/other.json"), "{}").unwrap();
+    assert_eq!(verify(dir.path()).unwrap().warnings, ["tickets/other.json is named by no line"]);
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(crate) fn policy() -> Policy {
         rho_release_max: Rho::saturating_from_units(1 << 66),
         n_min_min: 2,
         n_min_max: 50,
+        dishonest_milli_min: 0,
         history_max: 64,
         rounds_max: 8,
         ..Policy::new(coordinator, helper, Rho::MAX, 50)

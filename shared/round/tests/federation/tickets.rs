@@ -152,6 +152,8 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     }
     let poor = Policy { rho_release_max: Rho::saturating_from_units(1), ..policy() };
     assert_eq!(check(&signed(&sound()), &poor, seen()), Some(OutsidePolicy("rho")));
+    let doubtful = Policy { dishonest_milli_min: 101, ..policy() };
+    assert_eq!(check(&signed(&sound()), &doubtful, seen()), Some(OutsidePolicy("dishonest_milli")));
     let wary = Policy { helper_noise: true, ..policy() };
     assert_eq!(check(&signed(&sound()), &wary, seen()), Some(OutsidePolicy("helper_noise")));
     let mut noisy = sound();
