@@ -1,6 +1,8 @@
 //! Nothing can be switched off: the code between an interaction and the bytes that leave has no features, no environment
 //! variables, no build-time options and no debug-only paths, so no build or run of it makes less noise than another.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
