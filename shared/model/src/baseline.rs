@@ -9,8 +9,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::linalg::{dot, narrow};
+use crate::linalg::dot;
 use crate::preference::History;
+use crate::solve::{NormalEquation, gram, implicit};
 
 /// How many owners used each item: length `catalogue_len`. The raw popularity baseline.
 pub fn popularity(histories: &[History], catalogue_len: u32) -> Vec<f32> {
@@ -71,9 +72,9 @@ impl Ials {
     pub fn scores(&self, history: &History) -> Vec<f32> {
         let d = self.config.factors;
         let catalogue_len = u32::try_from(self.items.rows()).unwrap_or(u32::MAX);
-        let mut p = vec![0.0f32; d];
         let used = known_items(history, catalogue_len);
-        Solver::new(d).solve(&used, &self.items, &self.item_gram, &self.config, &mut p);
+        let mut p = vec![0.0f32; d];
+        self.items.refit_row(&mut NormalEquation::new(d), &used, &self.item_gram, &self.config, &mut p);
         self.items.values.chunks_exact(d).map(|row| dot(row, &p)).collect()
     }
 }
@@ -103,11 +104,8 @@ impl Factors {
         &self.values[row as usize * self.d..][..self.d]
     }
 
-    /// `F^T F`: (d, d), lower triangle filled.
     fn gram(&self) -> Vec<f64> {
-        let mut gram = vec![0.0; self.d * self.d];
-        self.values.chunks_exact(self.d).for_each(|row| add_outer(&mut gram, row));
-        gram
+        gram(&self.values, self.d)
     }
 
     /// Solves every row exactly given the other side; `used[r]` lists the other side's rows that row r met.
@@ -115,68 +113,16 @@ impl Factors {
         let gram = other.gram();
         let rows = self.values.par_chunks_exact_mut(self.d).zip(used);
         rows.for_each_init(
-            || Solver::new(config.factors),
-            |solver, (row, used)| solver.solve(used, other, &gram, config, row),
+            || NormalEquation::new(config.factors),
+            |equation, (row, used)| other.refit_row(equation, used, &gram, config, row),
         );
     }
-}
 
-/// Scratch space for one normal equation at a time.
-struct Solver {
-    matrix: Vec<f64>,
-    rhs: Vec<f64>,
-}
-
-impl Solver {
-    fn new(d: usize) -> Self {
-        Self { matrix: vec![0.0; d * d], rhs: vec![0.0; d] }
-    }
-
-    /// Solves `(sum h h^T + alpha_0 H^T H + lambda (|used| + alpha_0 |H|) I) p = sum h` over the used rows h of H.
-    fn solve(&mut self, used: &[u32], other: &Factors, gram: &[f64], config: &IalsConfig, p: &mut [f32]) {
-        let d = config.factors;
-        self.rhs.fill(0.0);
-        self.matrix.iter_mut().zip(gram).for_each(|(a, g)| *a = config.unobserved_weight * g);
-        let frequency = used.len() as f64 + config.unobserved_weight * other.rows() as f64;
-        (0..d).for_each(|i| self.matrix[i * d + i] += config.regularisation * frequency);
-        for &row in used {
-            let h = other.row(row);
-            add_outer(&mut self.matrix, h);
-            self.rhs.iter_mut().zip(h).for_each(|(b, &h)| *b += f64::from(h));
-        }
-        solve_cholesky(&mut self.matrix, &mut self.rhs);
-        p.iter_mut().zip(&self.rhs).for_each(|(p, &solution)| *p = narrow(solution));
-    }
-}
-
-/// Adds `row row^T` to the lower triangle of a (d, d) matrix.
-fn add_outer(matrix: &mut [f64], row: &[f32]) {
-    let d = row.len();
-    for (i, &left) in row.iter().enumerate() {
-        let left = f64::from(left);
-        matrix[i * d..][..=i].iter_mut().zip(row).for_each(|(a, &right)| *a += left * f64::from(right));
-    }
-}
-
-/// Solves `A x = b` in place for a positive definite A given by its lower triangle: (d, d).
-fn solve_cholesky(a: &mut [f64], b: &mut [f64]) {
-    let d = b.len();
-    for i in 0..d {
-        let (above, row) = a.split_at_mut(i * d);
-        for j in 0..i {
-            let left = &above[j * d..][..=j];
-            let partial: f64 = row[..j].iter().zip(left).map(|(x, y)| x * y).sum();
-            row[j] = (row[j] - partial) / left[j];
-        }
-        let squares: f64 = row[..i].iter().map(|v| v * v).sum();
-        row[i] = (row[i] - squares).max(1e-12).sqrt();
-        let partial: f64 = row[..i].iter().zip(b.iter()).map(|(l, y)| l * y).sum();
-        b[i] = (b[i] - partial) / row[i];
-    }
-    for i in (0..d).rev() {
-        b[i] /= a[i * d + i];
-        let solved = b[i];
-        b[..i].iter_mut().zip(&a[i * d..][..i]).for_each(|(b, l)| *b -= l * solved);
+    /// Solves one row of the other side, which met the rows `used` of this one.
+    fn refit_row(&self, equation: &mut NormalEquation, used: &[u32], gram: &[f64], config: &IalsConfig, p: &mut [f32]) {
+        let frequency = used.len() as f64 + config.unobserved_weight * self.rows() as f64;
+        let met = used.iter().map(|&row| self.row(row));
+        implicit(equation, met, gram, config.unobserved_weight, config.regularisation * frequency, p);
     }
 }
 
@@ -202,14 +148,6 @@ mod tests {
     #[test]
     fn popularity_counts_owners() {
         assert_eq!(popularity(&[history(&[0, 2]), history(&[2, 9])], 3), vec![1.0, 0.0, 2.0]);
-    }
-
-    #[test]
-    fn cholesky_solves_the_normal_equations() {
-        // A = [[4, 2], [2, 3]], x = [1, 2].
-        let (mut a, mut b) = (vec![4.0, f64::NAN, 2.0, 3.0], vec![8.0, 8.0]);
-        solve_cholesky(&mut a, &mut b);
-        assert!((b[0] - 1.0).abs() < 1e-12 && (b[1] - 2.0).abs() < 1e-12);
     }
 
     #[test]

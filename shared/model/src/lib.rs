@@ -15,11 +15,14 @@ pub mod interaction;
 mod linalg;
 pub mod metric;
 pub mod preference;
+pub mod rating;
 pub mod recipe;
 pub mod score;
+mod solve;
 pub mod spectral;
 #[cfg(test)]
 mod synthetic;
+pub mod weighted;
 
 pub use interaction::{Interaction, InteractionKind};
 pub use preference::History;

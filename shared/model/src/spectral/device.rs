@@ -107,8 +107,13 @@ impl SparseGradient {
         ItemGradient::new(self.values)
     }
 
+    /// No rows yet, each to be of `width` coordinates.
+    pub(crate) fn empty(width: usize) -> Self {
+        Self { rows: Vec::new(), values: Vec::new(), width }
+    }
+
     /// The whole vector of `len` coordinates.
-    fn dense(self, len: usize) -> ItemGradient {
+    pub(crate) fn dense(self, len: usize) -> ItemGradient {
         let mut dense = vec![0.0f32; len];
         if self.width > 0 {
             for (row, values) in self.rows.iter().zip(self.values.chunks_exact(self.width)) {
@@ -118,7 +123,8 @@ impl SparseGradient {
         ItemGradient::new(dense)
     }
 
-    fn push(&mut self, row: usize, values: impl IntoIterator<Item = f32>) {
+    /// Adds a row, above all there are.
+    pub(crate) fn push(&mut self, row: usize, values: impl IntoIterator<Item = f32>) {
         self.rows.push(row);
         self.values.extend(values);
     }
