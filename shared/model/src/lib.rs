@@ -5,8 +5,8 @@
 //! `tacit-privacy`, and deciding whether it may be sent to the ledger.
 //!
 //! Reading order: [`preference`] (a device's cleaned history), [`recipe`] (what is trained for how strong a signal),
-//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking), then [`metric`] and [`baseline`],
-//! which exist for measuring only.
+//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking), then [`weighted`] and [`rating`] (two
+//! more models, in simulations so far), and [`metric`] and [`baseline`], which exist for measuring only.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

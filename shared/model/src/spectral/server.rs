@@ -126,7 +126,7 @@ fn unpack(sum: &[f64], k: usize) -> Array2<f64> {
 }
 
 /// `y - q q^T y` for the popularity axis within the block: popularity comes from the counts, factors carry taste only.
-fn without_axis(model: &SpectralModel, y: ArrayView2<'_, f64>) -> Array2<f64> {
+pub(super) fn without_axis(model: &SpectralModel, y: ArrayView2<'_, f64>) -> Array2<f64> {
     let axis: Array1<f64> = model.block().iter().map(|&item| f64::from(model.axis()[item as usize])).collect();
     let norm_squared = axis.dot(&axis);
     let along = axis.dot(&y) / norm_squared.max(f64::MIN_POSITIVE);
