@@ -27,6 +27,7 @@ pub(crate) fn choose(users: &mut [Vec<Interaction>], asked: Split, seed: u64) ->
         let distinct = distinct_items(history);
         match split {
             _ if distinct.len() < 2 => Vec::new(),
+            Split::Nothing => Vec::new(),
             Split::Random => random_share(distinct, seed, index as u64),
             _ if !is_timed(history) => Vec::new(),
             Split::Time => latest_share(history),

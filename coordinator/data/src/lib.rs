@@ -142,6 +142,8 @@ pub enum Split {
     Random,
     /// The latest fifth of the items of each user whose interactions have times. A test file is not read.
     Time,
+    /// Nothing: for a caller that holds out ratings with their values. A test file is not read.
+    Nothing,
 }
 
 /// How to read a data set; the default reads all of it.

@@ -31,7 +31,8 @@ use tacit_server::job::Job;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::error::SimulateError;
-use crate::train::{Release, Run, present};
+use crate::release::present;
+use crate::train::{Release, Run};
 
 /// How the noise is made, for the record.
 pub const MODE: &str =
@@ -62,7 +63,7 @@ pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<
             return Err(broken("the server's step does not replay"));
         }
         run.model = model;
-        run.releases.push(Release { kind, mechanism, contributors });
+        run.releases.push(Release { kind: kind.as_str(), mechanism, contributors });
     }
     Ok(run)
 }

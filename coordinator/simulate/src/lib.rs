@@ -45,14 +45,16 @@ mod plot;
 pub mod population;
 pub mod quality;
 pub mod reference;
+mod release;
 mod streams;
 pub mod sum;
 pub mod sweep;
 pub mod table;
 pub mod train;
+pub mod weighted;
 
 pub use error::SimulateError;
 pub use job::Setting;
 pub use outcome::Outcome;
 pub use population::Population;
-pub use sweep::{Sweep, run};
+pub use sweep::{Family, Sweep, run};

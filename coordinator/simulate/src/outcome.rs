@@ -12,6 +12,8 @@ use crate::train::Throughput;
 pub struct Outcome {
     /// Name of the data.
     pub data: String,
+    /// What was trained.
+    pub family: &'static str,
     /// What was held out.
     pub split: String,
     /// How the noise was made.

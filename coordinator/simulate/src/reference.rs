@@ -7,6 +7,7 @@ use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::score::{popularity_scores, scores};
 use tacit_model::spectral::SpectralModel;
+use tacit_model::weighted::{self, WeightedModel};
 use tacit_round::ticket::Kind;
 use tacit_server::job::Job;
 
@@ -19,6 +20,11 @@ use crate::train::{train, train_without_noise};
 /// Quality of devices that rank with `model`; `half_life` as in [`scores`].
 pub fn ranked_with(population: &Population, model: &SpectralModel, half_life: Option<f32>) -> Figures {
     judge(population, |user| scores(&population.histories[user], model, half_life))
+}
+
+/// Quality of devices that rank with weighted squares: all of their history counts alike.
+pub fn scored_with(population: &Population, model: &WeightedModel) -> Figures {
+    judge(population, |user| weighted::device::scores(&population.histories[user], model))
 }
 
 /// A random order for each user.

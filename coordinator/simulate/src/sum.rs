@@ -33,16 +33,7 @@ pub struct Ask<'a> {
 /// Integers in any order, so the number of threads does not show. A sum cannot leave 32 bits: the mechanism's own check
 /// proves it for all of its cohort.
 pub fn device_sum(histories: &[History], present: &[u32], ask: &Ask<'_>) -> Vec<i32> {
-    let share = present.len().div_ceil(rayon::current_num_threads()).max(1);
-    let parts = present.par_chunks(share).map(|users| {
-        let mut sum = vec![0i32; ask.mechanism.length as usize];
-        for &user in users {
-            let mut rounding = rounding(ask, user);
-            add_device(&mut sum, &histories[user as usize], ask, &mut rounding);
-        }
-        sum
-    });
-    parts.reduce_with(added).unwrap_or_else(|| vec![0; ask.mechanism.length as usize])
+    vector_sum(present, ask.mechanism, |user| rounding(ask, user), |user| sparse(&histories[user as usize], ask))
 }
 
 /// The stream one device rounds with.
@@ -50,23 +41,41 @@ pub fn rounding(ask: &Ask<'_>, user: u32) -> impl Rng + use<> {
     stream(ask.seed, Purpose::Rounding, ask.release, u64::from(user))
 }
 
+/// [`device_sum`] of any vectors.
+pub(crate) fn vector_sum<R: Rng>(
+    present: &[u32],
+    mechanism: &Mechanism,
+    rounding: impl Fn(u32) -> R + Sync,
+    vector: impl Fn(u32) -> SparseGradient + Sync,
+) -> Vec<i32> {
+    let share = present.len().div_ceil(rayon::current_num_threads()).max(1);
+    let parts = present.par_chunks(share).map(|users| {
+        let mut sum = vec![0i32; mechanism.length as usize];
+        for &user in users {
+            add_device(&mut sum, vector(user), mechanism, &mut rounding(user));
+        }
+        sum
+    });
+    parts.reduce_with(added).unwrap_or_else(|| vec![0; mechanism.length as usize])
+}
+
 fn added(mut sum: Vec<i32>, part: Vec<i32>) -> Vec<i32> {
     sum.iter_mut().zip(&part).for_each(|(total, value)| *total += value);
     sum
 }
 
-fn add_device(sum: &mut [i32], history: &History, ask: &Ask<'_>, rounding: &mut impl Rng) {
-    let sparse = sparse(history, ask);
+fn add_device(sum: &mut [i32], sparse: SparseGradient, mechanism: &Mechanism, rounding: &mut impl Rng) {
     let (rows, width) = (sparse.rows().to_vec(), sparse.width());
     let Ok(length @ 1..) = u32::try_from(rows.len() * width) else { return };
-    let touched = Mechanism { length, ..ask.mechanism.clone() };
+    let touched = Mechanism { length, ..mechanism.clone() };
     let rounded = quantise(clip(sparse.into_rows(), &touched), &touched, rounding);
     for (row, values) in rows.iter().zip(rounded.values().chunks_exact(width)) {
         sum[row * width..][..width].iter_mut().zip(values).for_each(|(total, value)| *total += value);
     }
 }
 
-fn sparse(history: &History, ask: &Ask<'_>) -> SparseGradient {
+/// What a device of the protocol sends.
+pub(crate) fn sparse(history: &History, ask: &Ask<'_>) -> SparseGradient {
     match ask.kind {
         Kind::Counts => sparse_counts(history, ask.model.catalogue_len()),
         Kind::HeadGram => sparse_head_gram(history, ask.model),

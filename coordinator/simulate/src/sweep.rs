@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tacit_model::preference::History;
+use tacit_model::weighted::WeightedTerms;
 use tacit_privacy::convert;
 use tacit_server::job::Job;
 use tacit_types::Epsilon;
@@ -15,13 +16,36 @@ use crate::population::Population;
 use crate::quality::Figures;
 use crate::reference;
 use crate::train::{self, Run, Throughput};
+use crate::weighted;
 
 /// Factors of central iALS beside a job that trains none.
 const FACTORS_BESIDE_FALLBACK: u32 = 8;
 
+/// Which of the models that rank is simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// The protocol's default.
+    #[default]
+    Spectral,
+    /// Weighted squares, see [`crate::weighted`]; in simulations only.
+    Weighted,
+}
+
+impl Family {
+    /// Its name in options and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spectral => "spectral",
+            Self::Weighted => "weighted",
+        }
+    }
+}
+
 /// What to combine.
 #[derive(Clone, Debug)]
 pub struct Sweep {
+    /// What is trained.
+    pub family: Family,
     /// What was held out, for the record.
     pub split: String,
     /// What all combinations share; its epsilon, factors and rounds are replaced by those below.
@@ -88,6 +112,7 @@ pub fn run(populations: &[Population], sweep: &Sweep, done: &dyn Fn()) -> Result
             .max_by_key(|population| population.users())
             .map(|population| population.name.clone())
             .unwrap_or_default(),
+        family: sweep.family.as_str(),
         split: sweep.split.clone(),
         mode: if sweep.exact { exact::MODE } else { train::MODE },
         statement: "one device, zero-out adjacency, helper tier: coordinator at most curious, helper does not collude",
@@ -115,6 +140,10 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
         if let Some(few) = projected.filter(|&projected| projected < users) {
             let problem = format!("{few} is fewer than the {users} users there are: give fewer users instead");
             return Err(SimulateError::Input(format!("--projected-users: {problem}")));
+        }
+        if sweep.exact && sweep.family != Family::Spectral {
+            let problem = "only the spectral model has devices that make real bytes: leave it out, or --exact";
+            return Err(SimulateError::Input(format!("--model {}: {problem}", sweep.family.as_str())));
         }
         if projected.is_some() && sweep.exact {
             let problem = "only devices that exist make real bytes: leave it out, or --exact";
@@ -146,10 +175,10 @@ impl<'a> Bench<'a> {
 
     fn point(&mut self, plan: &Plan, job: &Job, done: &dyn Fn()) -> Result<(Point, Throughput), SimulateError> {
         let (mut federated, mut popular, mut throughput) = (Vec::new(), Vec::new(), Throughput::default());
-        let mut first: Option<Run> = None;
+        let mut first: Option<Run<Figures>> = None;
         for &seed in &self.sweep.seeds {
-            let run = self.train(job, seed)?;
-            federated.push(reference::ranked_with(self.population, &run.model, self.sweep.half_life));
+            let run = self.train(plan, job, seed)?;
+            federated.push(run.model.clone());
             popular.push(reference::private_popularity(self.population, &self.histories, job, seed)?);
             throughput = throughput.and(run.throughput);
             first.get_or_insert(run);
@@ -160,25 +189,46 @@ impl<'a> Bench<'a> {
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
             Row::of("federated", &federated),
-            Row::of("noise_free", std::slice::from_ref(self.noise_free(&plan.setting))),
+            Row::of("noise_free", std::slice::from_ref(self.noise_free(&plan.setting, factors))),
             Row::of("central_ials", std::slice::from_ref(self.central(factors))),
         ];
         Ok((self.describe(plan, job, first.as_ref(), rows), throughput))
     }
 
-    fn train(&self, job: &Job, seed: u64) -> Result<Run, SimulateError> {
-        if self.sweep.exact {
-            exact::train(&self.population.interactions, job, seed)
-        } else {
-            train::train(&self.histories, job, seed)
+    /// One training under noise, and what its model is worth.
+    fn train(&self, plan: &Plan, job: &Job, seed: u64) -> Result<Run<Figures>, SimulateError> {
+        let (population, half_life) = (self.population, self.sweep.half_life);
+        match self.sweep.family {
+            Family::Weighted => {
+                let job = weighted::plan(job, &plan.setting)?;
+                let run = weighted::train_weighted(&self.histories, &job, seed)?;
+                Ok(run.map(|model| reference::scored_with(population, &model)))
+            }
+            Family::Spectral => {
+                let run = if self.sweep.exact {
+                    exact::train(&population.interactions, job, seed)?
+                } else {
+                    train::train(&self.histories, job, seed)?
+                };
+                Ok(run.map(|model| reference::ranked_with(population, &model, half_life)))
+            }
         }
     }
 
-    fn noise_free(&mut self, setting: &Setting) -> &Figures {
-        let (population, half_life) = (self.population, self.sweep.half_life);
-        self.noise_free.entry((setting.factors, setting.rounds)).or_insert_with(|| {
-            let model = reference::without_noise(&self.histories, population.items, setting.factors, setting.rounds);
-            reference::ranked_with(population, &model, half_life)
+    fn noise_free(&mut self, setting: &Setting, factors: u32) -> &Figures {
+        let (population, half_life, family) = (self.population, self.sweep.half_life, self.sweep.family);
+        let asked = if family == Family::Weighted { Some(factors) } else { setting.factors };
+        self.noise_free.entry((asked, setting.rounds)).or_insert_with(|| match family {
+            Family::Weighted => {
+                let rounds = setting.rounds.unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
+                let terms = WeightedTerms::default().unclipped(self.sweep.base.history_max);
+                let model = weighted::without_noise(&self.histories, population.items, factors.max(2), rounds, terms);
+                reference::scored_with(population, &model)
+            }
+            Family::Spectral => {
+                let model = reference::without_noise(&self.histories, population.items, asked, setting.rounds);
+                reference::ranked_with(population, &model, half_life)
+            }
         })
     }
 
@@ -187,17 +237,17 @@ impl<'a> Bench<'a> {
         self.central.entry(factors).or_insert_with(|| reference::central_ials(population, factors, seed))
     }
 
-    fn describe(&self, plan: &Plan, job: &Job, run: Option<&Run>, rows: Vec<Row>) -> Point {
+    fn describe(&self, plan: &Plan, job: &Job, run: Option<&Run<Figures>>, rows: Vec<Row>) -> Point {
         let recipe = &job.recipe;
         let line = |release: &crate::train::Release| ReleaseLine {
-            kind: release.kind.as_str(),
+            kind: release.kind,
             length: release.mechanism.length,
             steps: release.mechanism.steps,
             contributors: release.contributors,
             noise_std: release.mechanism.sum_noise_std(release.contributors),
             rho: release.mechanism.rho().to_f64_up(),
         };
-        let spent = |run: &Run| convert::epsilon(run.rho(), run.total_variation(), plan.setting.delta);
+        let spent = |run: &Run<Figures>| convert::epsilon(run.rho(), run.total_variation(), plan.setting.delta);
         Point {
             users: self.population.users(),
             items: self.population.items,

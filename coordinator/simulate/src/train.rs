@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model, for measuring.
 
-use rand::RngExt;
+use tacit_accounting::Shape;
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
@@ -12,19 +12,17 @@ use tacit_round::ticket::Kind;
 use tacit_server::apply::{OpenedSum, Settings, apply};
 use tacit_server::job::Job;
 
-use crate::clock;
 use crate::error::SimulateError;
-use crate::noise;
-use crate::streams::{Purpose, stream};
-use crate::sum::{Ask, device_sum};
+use crate::release::{Opened, Opening, everybody, noiseless, present};
+use crate::sum::{Ask, sparse};
 
 /// How the noise is made, for the record.
 pub const MODE: &str = "fast: every device rounded, noise drawn once on each sum from a seeded public sampler";
 
 /// One simulated job.
-pub struct Run {
+pub struct Run<M = SpectralModel> {
     /// What devices would rank with.
-    pub model: SpectralModel,
+    pub model: M,
     /// What was released, in order.
     pub releases: Vec<Release>,
     /// Work done on factor gradients.
@@ -34,8 +32,8 @@ pub struct Run {
 /// One simulated release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
-    /// What was summed.
-    pub kind: Kind,
+    /// What was summed: a kind of the protocol, or `weighted_gradient` or `rating_bias`, which exist in simulations only.
+    pub kind: &'static str,
     /// Its public numbers.
     pub mechanism: Mechanism,
     /// Devices in the sum; a projection counts the devices it stands for.
@@ -72,7 +70,47 @@ impl Run {
 
     /// Whether no factor gradient was released yet.
     pub(crate) fn before_gradients(&self) -> bool {
-        self.releases.iter().all(|release| release.kind != Kind::FactorGradient)
+        self.releases.iter().all(|release| release.kind != Kind::FactorGradient.as_str())
+    }
+}
+
+impl Run {
+    /// Makes one release of the protocol and applies it. `first`: whether a factor gradient replaces the factors.
+    pub(crate) fn release(
+        &mut self,
+        histories: &[History],
+        job: &Job,
+        (kind, rho): (Kind, Rho),
+        first: bool,
+        seed: u64,
+    ) -> Result<(), SimulateError> {
+        let release = self.next_release();
+        let mechanism = job.mechanism(kind, rho, &self.model)?;
+        let present = present(histories.len(), job, seed, release);
+        let step = Step { kind, mechanism: &mechanism, cohort: job.cohort, seed, release };
+        let opened = open(histories, &self.model, &step, &present);
+        self.model = next(&self.model, kind, &mechanism, &opened, &Settings { recipe: &job.recipe, first, seed });
+        let counted = if kind == Kind::FactorGradient { opened.spent } else { Throughput::default() };
+        self.record(kind.as_str(), mechanism, opened.contributors, counted);
+        Ok(())
+    }
+}
+
+impl<M> Run<M> {
+    /// Number of the next release.
+    pub(crate) fn next_release(&self) -> u32 {
+        u32::try_from(self.releases.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Notes a release.
+    pub(crate) fn record(&mut self, kind: &'static str, mechanism: Mechanism, contributors: u32, spent: Throughput) {
+        self.releases.push(Release { kind, mechanism, contributors });
+        self.throughput = self.throughput.and(spent);
+    }
+
+    /// The same releases with something made of the model.
+    pub fn map<T>(self, of: impl FnOnce(M) -> T) -> Run<T> {
+        Run { model: of(self.model), releases: self.releases, throughput: self.throughput }
     }
 
     /// Price of all releases together.
@@ -96,110 +134,63 @@ impl Run {
 /// [`SimulateError::Job`] when a release has no sound mechanism.
 pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, SimulateError> {
     let mut run = Run::start(job);
-    for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
-        let mechanism = job.mechanism(kind, rho, &run.model)?;
-        let present = present(histories.len(), job, seed, release);
-        let opening = Opening { histories, job, kind, mechanism: &mechanism, seed, release, model: &run.model };
-        let (values, contributors, spent) = opening.open(&present);
-        let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values };
-        let settings = Settings { recipe: &job.recipe, first: run.before_gradients(), seed };
-        run.model = apply(&run.model, &opened, &settings);
-        run.releases.push(Release { kind, mechanism, contributors });
-        if kind == Kind::FactorGradient {
-            run.throughput = run.throughput.and(spent);
-        }
+    for &release in &job.releases {
+        let first = run.before_gradients();
+        run.release(histories, job, release, first, seed)?;
     }
     Ok(run)
 }
 
-/// Who does not drop out of a release, ascending.
-pub(crate) fn present(users: usize, job: &Job, seed: u64, release: u32) -> Vec<u32> {
-    let dropout = f64::from(job.dropout_milli) / 1000.0;
-    let mut rng = stream(seed, Purpose::Dropout, release, 0);
-    (0u32..).take(users).filter(|_| rng.random::<f64>() >= dropout).collect()
-}
-
-/// One release on its way to its opened sum.
-struct Opening<'a> {
-    histories: &'a [History],
-    job: &'a Job,
-    kind: Kind,
-    mechanism: &'a Mechanism,
-    model: &'a SpectralModel,
-    seed: u64,
-    release: u32,
-}
-
-impl Opening<'_> {
-    /// The noised sum in grid steps, the contributors it stands for, and the work.
-    fn open(&self, present: &[u32]) -> (Vec<i32>, u32, Throughput) {
-        let stands_for = f64::from(self.job.cohort) / self.histories.len().max(1) as f64;
-        let projected = stands_for > 1.0;
-        // Rounding n vectors on a grid finer by sqrt(N/n) and scaling by N/n leaves the variance of rounding N vectors.
-        let steps = if projected { scaled(self.mechanism.steps, stands_for.sqrt()) } else { self.mechanism.steps };
-        let grid = Mechanism { steps, ..self.mechanism.clone() };
-        let ask = Ask { kind: self.kind, model: self.model, mechanism: &grid, seed: self.seed, release: self.release };
-        let start = clock::cpu_seconds();
-        let mut sum = device_sum(self.histories, present, &ask);
-        let spent = Throughput { devices: present.len() as u64, cpu_seconds: clock::cpu_seconds() - start };
-        let mut contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
-        if projected {
-            let scale = stands_for * f64::from(self.mechanism.steps) / f64::from(steps);
-            sum.iter_mut().for_each(|value| *value = nearest(f64::from(*value) * scale));
-            contributors = scaled(contributors, stands_for);
-        }
-        (noise::add(sum, self.mechanism, contributors, self.seed, self.release), contributors, spent)
-    }
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-fn scaled(count: u32, by: f64) -> u32 {
-    (f64::from(count) * by).round() as u32
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "`as` saturates; the mechanism's check leaves room")]
-fn nearest(value: f64) -> i32 {
-    value.round() as i32
-}
-
 /// Trains `recipe` on everybody without noise, on the finest grid that keeps the sum in 32 bits.
 pub fn train_without_noise(histories: &[History], items: u32, recipe: &Recipe, seed: u64) -> SpectralModel {
-    let everybody: Vec<u32> = (0u32..).take(histories.len()).collect();
-    let contributors = u32::try_from(histories.len()).unwrap_or(u32::MAX);
     let mut model = SpectralModel::genesis(items);
     let head = (recipe.head > 0).then_some(Kind::HeadGram);
     let gradients = (0..recipe.rounds).map(|_| Kind::FactorGradient);
-    let mut first = true;
+    let (mut first, everybody) = (true, everybody(histories.len()));
     for (release, kind) in (0u32..).zip([Kind::Counts].into_iter().chain(head).chain(gradients)) {
-        let mechanism = noiseless(kind, &model, contributors);
-        let ask = Ask { kind, model: &model, mechanism: &mechanism, seed, release };
-        let values = device_sum(histories, &everybody, &ask);
-        let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values };
-        model = apply(&model, &opened, &Settings { recipe, first, seed });
+        let mechanism = noiseless(&shape(kind, &model), histories.len());
+        let opened =
+            open(histories, &model, &Step { kind, mechanism: &mechanism, cohort: 0, seed, release }, &everybody);
+        model = next(&model, kind, &mechanism, &opened, &Settings { recipe, first, seed });
         first &= kind != Kind::FactorGradient;
     }
     model
 }
 
-/// A grid without noise. Its norm bound is the loosest, so nothing is rounded twice.
-fn noiseless(kind: Kind, model: &SpectralModel, contributors: u32) -> Mechanism {
-    let (length, row_width) = match kind {
-        Kind::Counts => (model.catalogue_len() as usize, 1),
-        Kind::HeadGram => (model.head_gram_len(), 1),
-        Kind::FactorGradient => (model.gradient_len(), model.factor_count()),
-    };
-    let (length, row_width) = (u32::try_from(length).unwrap_or(u32::MAX), u32::try_from(row_width).unwrap_or(u32::MAX));
-    Mechanism {
-        tier: tacit_privacy::Tier::Helper,
-        length,
-        row_width: row_width.max(1),
-        row_cap_milli: 1000,
-        history_max: u32::MAX,
-        nnz_max: length,
-        steps: ((1u32 << 30) / contributors.max(1)).clamp(1, 1 << 20),
-        sigma2: 0,
-        n_min: 1,
-        cohort_max: contributors,
-        helper_noise: false,
+/// One release of the protocol.
+struct Step<'a> {
+    kind: Kind,
+    mechanism: &'a Mechanism,
+    cohort: u32,
+    seed: u64,
+    release: u32,
+}
+
+/// Its opened sum over those present.
+fn open(histories: &[History], model: &SpectralModel, step: &Step<'_>, present: &[u32]) -> Opened {
+    let Step { kind, mechanism, cohort, seed, release } = *step;
+    let ask = Ask { kind, model, mechanism, seed, release };
+    let opening = Opening { users: histories.len(), cohort, mechanism, seed, release };
+    opening.open(present, |user| sparse(&histories[user as usize], &ask))
+}
+
+fn next(
+    model: &SpectralModel,
+    kind: Kind,
+    mechanism: &Mechanism,
+    opened: &Opened,
+    settings: &Settings<'_>,
+) -> SpectralModel {
+    apply(model, &OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values }, settings)
+}
+
+fn shape(kind: Kind, model: &SpectralModel) -> Shape {
+    let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    match kind {
+        Kind::Counts => Shape::counts(model.catalogue_len(), u32::MAX),
+        Kind::HeadGram => Shape::head_gram(count(model.head_items().len()), u32::MAX),
+        Kind::FactorGradient => {
+            Shape::factor_gradient(count(model.block().len()), count(model.factor_count()), u32::MAX)
+        }
     }
 }

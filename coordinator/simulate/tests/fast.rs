@@ -11,7 +11,7 @@ use tacit_sdk::contribute::gradient;
 use tacit_server::job::Job;
 use tacit_simulate::sum::{Ask, device_sum, rounding};
 use tacit_simulate::train::train;
-use tacit_simulate::{Population, Setting, Sweep, job, table};
+use tacit_simulate::{Family, Population, Setting, Sweep, job, table};
 use tacit_types::{Delta, Epsilon};
 
 fn population(users: usize) -> Population {
@@ -32,6 +32,7 @@ fn setting(epsilon: f64) -> Setting {
 
 fn sweep() -> Sweep {
     Sweep {
+        family: Family::Spectral,
         split: "last item".into(),
         base: setting(8.0),
         epsilons: vec![Epsilon::new(8.0).unwrap(), Epsilon::new(0.5).unwrap()],
