@@ -11,31 +11,63 @@ pub enum InteractionKind {
     View,
     /// Chose it from a list.
     Click,
+    /// Opened it from the results of a search.
+    Search,
+    /// Stayed with it, for `Interaction::value` seconds.
+    Dwell,
     /// Put it in the cart.
     Cart,
     /// Bought it.
     Purchase,
     /// Gave it an explicit rating, in `Interaction::value`.
     Rating,
+    /// Asked for more like it.
+    Like,
+    /// Asked for less like it. Feedback on a suggestion, not a use.
+    Dislike,
+    /// Asked not to see it again, which says nothing about taste. Feedback on a suggestion, not a use.
+    Hide,
 }
 
 impl InteractionKind {
+    /// Every kind, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::View,
+        Self::Click,
+        Self::Search,
+        Self::Dwell,
+        Self::Cart,
+        Self::Purchase,
+        Self::Rating,
+        Self::Like,
+        Self::Dislike,
+        Self::Hide,
+    ];
+
     /// The lower-case word used in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::View => "view",
             Self::Click => "click",
+            Self::Search => "search",
+            Self::Dwell => "dwell",
             Self::Cart => "cart",
             Self::Purchase => "purchase",
             Self::Rating => "rating",
+            Self::Like => "like",
+            Self::Dislike => "dislike",
+            Self::Hide => "hide",
         }
     }
 
     /// Reads the word [`Self::as_str`] gives; `None` for any other.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::View, Self::Click, Self::Cart, Self::Purchase, Self::Rating]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether the owner used the item, so that it belongs in a [`crate::History`].
+    pub fn is_use(self) -> bool {
+        !matches!(self, Self::Dislike | Self::Hide)
     }
 }
 

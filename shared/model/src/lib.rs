@@ -5,19 +5,29 @@
 //! `tacit-privacy`, and deciding whether it may be sent to the ledger.
 //!
 //! Reading order: [`preference`] (a device's cleaned history), [`recipe`] (what is trained for how strong a signal),
-//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking), then [`weighted`] and [`rating`] (two
-//! more models, in simulations so far), and [`metric`] and [`baseline`], which exist for measuring only.
+//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking, as measured). On the device: [`fusion`]
+//! (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
+//! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`] and [`rating`] are
+//! two more models, in simulations so far; [`metric`] and [`baseline`] exist for measuring only.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod baseline;
+pub mod cold_start;
+pub mod explain;
+pub mod filter;
+pub mod fusion;
 pub mod interaction;
 mod linalg;
 pub mod metric;
 pub mod preference;
+pub mod profile;
 pub mod rating;
 pub mod recipe;
+pub mod rerank;
 pub mod score;
+pub mod serve;
+pub mod similar;
 mod solve;
 pub mod spectral;
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::fmt;
 use tacit_types::ItemId;
 
 use crate::interaction::Interaction;
+#[cfg(doc)]
+use crate::interaction::InteractionKind;
 
 /// Most recent items a device keeps unless the application says otherwise.
 ///
@@ -26,12 +28,14 @@ impl History {
     /// | case | what happens |
     /// |---|---|
     /// | item outside `0..catalogue_len` | ignored |
+    /// | feedback that is no use ([`InteractionKind::is_use`]) | ignored |
     /// | all remaining interactions carry a time | ordered by it, equal times in input order; [`Self::is_timed`] |
     /// | any of them carries none | input order is kept; not timed |
     /// | an item more than once | its latest occurrence counts |
     /// | more than `cap` distinct items | the most recent `cap` are kept |
     pub fn new(interactions: &[Interaction], catalogue_len: u32, cap: usize) -> Self {
-        let mut kept: Vec<&Interaction> = interactions.iter().filter(|i| i.item.0 < catalogue_len).collect();
+        let mut kept: Vec<&Interaction> =
+            interactions.iter().filter(|i| i.item.0 < catalogue_len && i.kind.is_use()).collect();
         let timed = kept.iter().all(|i| i.timestamp.is_some());
         if timed {
             kept.sort_by_key(|i| i.timestamp);
@@ -130,6 +134,14 @@ mod tests {
         assert_eq!(history.len(), HISTORY_CAP);
         let distinct: BTreeSet<_> = history.items().iter().collect();
         assert_eq!(distinct.len(), HISTORY_CAP);
+    }
+
+    #[test]
+    fn feedback_on_a_suggestion_is_no_use() {
+        let feedback = |kind| Interaction { kind, ..at(3, None) };
+        let given = [at(1, Some(5)), feedback(InteractionKind::Dislike), feedback(InteractionKind::Hide)];
+        let history = History::new(&given, 10, 100);
+        assert_eq!((items(&history), history.is_timed()), (vec![1], true));
     }
 
     #[test]

@@ -54,23 +54,37 @@ pub fn popularity_scores(model: &SpectralModel) -> Vec<f32> {
 
 /// The `k` best items that are not in `exclude`, best first, equal scores by lower index; NaN is never chosen.
 pub fn top_k(scores: &[f32], exclude: &[ItemId], k: usize) -> Vec<(ItemId, f32)> {
-    let mut excluded = vec![false; scores.len()];
+    let mut closed = vec![false; scores.len()];
     for item in exclude {
-        if let Some(flag) = excluded.get_mut(item.0 as usize) {
+        if let Some(flag) = closed.get_mut(item.0 as usize) {
             *flag = true;
         }
     }
-    let items = (0u32..).map(ItemId).zip(scores.iter().copied());
-    let open = items.zip(&excluded).filter(|((_, score), excluded)| !score.is_nan() && !**excluded);
-    let mut best: Vec<(ItemId, f32)> = open.map(|(scored, _)| scored).collect();
+    top_k_open(scores, &closed, k)
+}
+
+/// [`top_k`] of the items whose flag in `closed` is not set; items beyond its end are closed.
+pub fn top_k_open(scores: &[f32], closed: &[bool], k: usize) -> Vec<(ItemId, f32)> {
     if k == 0 {
         return Vec::new();
     }
-    if k < best.len() {
-        best.select_nth_unstable_by(k - 1, best_first);
-        best.truncate(k);
+    // Most items lose to the k-th best so far at one comparison; the rest are sorted out k at a time.
+    let mut best: Vec<(ItemId, f32)> = Vec::new();
+    let mut least = f32::NEG_INFINITY;
+    for ((item, &score), closed) in (0u32..).map(ItemId).zip(scores).zip(closed) {
+        // An equal score is no reason to enter: it belongs to a later index.
+        if *closed || score.is_nan() || (score <= least && best.len() >= k) {
+            continue;
+        }
+        best.push((item, score));
+        if best.len() >= k.saturating_mul(2) {
+            best.select_nth_unstable_by(k - 1, best_first);
+            best.truncate(k);
+            least = best[k - 1].1;
+        }
     }
     best.sort_unstable_by(best_first);
+    best.truncate(k);
     best
 }
 

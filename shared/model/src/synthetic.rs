@@ -2,10 +2,13 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use tacit_types::ItemId;
+use tacit_types::{ItemGradient, ItemId};
 
 use crate::interaction::{Interaction, InteractionKind};
 use crate::preference::History;
+use crate::recipe::Recipe;
+use crate::spectral::server::{apply_counts, apply_gradient, random_init};
+use crate::spectral::{SpectralModel, device};
 
 /// A population with a held-out item each.
 pub(crate) struct Planted {
@@ -43,4 +46,33 @@ pub(crate) fn planted(users: u32, catalogue_len: u32, tastes: u32, seed: u64) ->
         histories.push(history(&items));
     }
     Planted { catalogue_len, histories, held_out }
+}
+
+/// A model of `items` items and `factors` orthonormal factors without meaning, some of the items outside its block.
+pub(crate) fn trained(items: u32, factors: u32) -> SpectralModel {
+    let recipe =
+        Recipe { factors, weight_exponent: 0.2, popularity_exponent: 0.1, coverage: 0.99, ..Recipe::counts_only() };
+    let counts: Vec<f64> = (1..=items).map(|rank| 1e4 / f64::from(rank)).collect();
+    random_init(&apply_counts(&counts, 1.0, &recipe), &recipe, 3)
+}
+
+/// A model without noise, learned from planted data in three rounds.
+pub(crate) fn learned(data: &Planted, factors: u32) -> SpectralModel {
+    let all = Recipe::for_signal(f64::INFINITY, data.catalogue_len).expect("a signal");
+    let recipe = Recipe { factors, head: 0, ..all };
+    let sum = |vectors: &mut dyn Iterator<Item = ItemGradient>| {
+        let mut total: Vec<f64> = Vec::new();
+        for vector in vectors.map(ItemGradient::into_coordinates) {
+            total.resize(vector.len(), 0.0);
+            total.iter_mut().zip(vector).for_each(|(sum, v)| *sum += f64::from(v));
+        }
+        total
+    };
+    let counts = sum(&mut data.histories.iter().map(|used| device::counts(used, data.catalogue_len)));
+    let mut model = random_init(&apply_counts(&counts, 0.0, &recipe), &recipe, 5);
+    for round in 0..3 {
+        let gradient = sum(&mut data.histories.iter().map(|used| device::gradient(used, &model)));
+        model = apply_gradient(&model, &gradient, &recipe, round == 0);
+    }
+    model
 }

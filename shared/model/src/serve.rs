@@ -1,0 +1,291 @@
+//! The model as a device keeps it for ranking: item factors in f32 or in one byte a number, and items placed since.
+//!
+//! Numerically the same scores as [`crate::score::scores`], which measuring uses; here they come from running sums
+//! ([`Profile`]) and may cover items the published model does not know.
+
+use tacit_types::ItemId;
+
+use crate::linalg::{dot, narrow};
+use crate::profile::Profile;
+use crate::spectral::SpectralModel;
+
+/// Row of an item without factors.
+const NO_ROW: u32 = u32::MAX;
+/// Products of a byte and a 16-bit number that surely fit a 32-bit sum.
+const CHUNK: usize = 256;
+
+/// How item factors are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// As published: 4 bytes a number.
+    #[default]
+    Full,
+    /// 1 byte a number and 4 a row: rows are scaled to -127..127.
+    Compact,
+}
+
+/// Everything public that ranking needs: M items, M' of them with d factors.
+#[derive(Clone)]
+pub struct Ranker {
+    weights: Vec<f32>,
+    counts: Vec<f32>,
+    axis: Vec<f32>,
+    popularity: Vec<f32>,
+    /// Item of each row.
+    block: Vec<u32>,
+    /// Row of each item, or [`NO_ROW`].
+    row_of: Vec<u32>,
+    factors: Factors,
+    d: usize,
+}
+
+#[derive(Clone)]
+enum Factors {
+    Full(Vec<f32>),
+    Compact { values: Vec<i8>, scales: Vec<f32> },
+}
+
+impl Ranker {
+    /// Prepares a model for ranking.
+    pub fn new(model: &SpectralModel, precision: Precision) -> Self {
+        let d = model.factor_count();
+        let mut row_of = vec![NO_ROW; model.counts().len()];
+        (0u32..).zip(model.block()).for_each(|(row, &item)| row_of[item as usize] = row);
+        let factors = match precision {
+            Precision::Full => Factors::Full(model.factor_slice().to_vec()),
+            Precision::Compact => {
+                let rows = || model.factor_slice().chunks_exact(d.max(1));
+                let scales: Vec<f32> = rows().map(row_scale).collect();
+                let values = rows().zip(&scales).flat_map(|(row, scale)| row.iter().map(move |&v| to_byte(v, *scale)));
+                Factors::Compact { values: values.collect(), scales }
+            }
+        };
+        Self {
+            weights: model.weights().to_vec(),
+            counts: model.counts().to_vec(),
+            axis: model.axis().to_vec(),
+            popularity: model.popularity().to_vec(),
+            block: if d == 0 { Vec::new() } else { model.block().to_vec() },
+            row_of: if d == 0 { vec![NO_ROW; model.counts().len()] } else { row_of },
+            factors,
+            d,
+        }
+    }
+
+    /// Places an item the model does not know, by factors (d) that [`crate::cold_start::FeatureMap`] predicts for it. It
+    /// counts as often used as the median item, so that it neither leads nor drowns.
+    ///
+    /// Returns `None`, and places nothing, unless there are d finite factors.
+    pub fn place(&mut self, factors: &[f32]) -> Option<ItemId> {
+        if factors.len() != self.d || self.d == 0 || !factors.iter().all(|v| v.is_finite()) {
+            return None;
+        }
+        let (item, row) = (u32::try_from(self.counts.len()).ok()?, u32::try_from(self.block.len()).ok()?);
+        let like = median_item(&self.counts)?;
+        for column in [&mut self.weights, &mut self.counts, &mut self.axis, &mut self.popularity] {
+            column.push(column[like]);
+        }
+        match &mut self.factors {
+            Factors::Full(all) => all.extend_from_slice(factors),
+            Factors::Compact { values, scales } => {
+                let scale = row_scale(factors);
+                values.extend(factors.iter().map(|&v| to_byte(v, scale)));
+                scales.push(scale);
+            }
+        }
+        self.block.push(item);
+        self.row_of.push(row);
+        Some(ItemId(item))
+    }
+
+    /// Items that can be ranked: those of the model, then the placed ones.
+    pub fn catalogue_len(&self) -> u32 {
+        u32::try_from(self.counts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// d, numbers of an item's factors; 0 for a model without.
+    pub fn factor_count(&self) -> usize {
+        self.d
+    }
+
+    /// Bytes the factors take.
+    pub fn factor_bytes(&self) -> usize {
+        match &self.factors {
+            Factors::Full(values) => 4 * values.len(),
+            Factors::Compact { values, scales } => values.len() + 4 * scales.len(),
+        }
+    }
+
+    /// The factors of an item, if it has any: (d).
+    pub fn factors(&self, item: ItemId) -> Option<Vec<f32>> {
+        let row = self.row_of.get(item.0 as usize).copied().filter(|&row| row != NO_ROW)? as usize;
+        Some(match &self.factors {
+            Factors::Full(values) => values[row * self.d..][..self.d].to_vec(),
+            Factors::Compact { values, scales } => {
+                values[row * self.d..][..self.d].iter().map(|&v| f32::from(v) * scales[row]).collect()
+            }
+        })
+    }
+
+    /// Items that have factors.
+    pub(crate) fn block(&self) -> &[u32] {
+        &self.block
+    }
+
+    pub(crate) fn weight(&self, item: ItemId) -> Option<f32> {
+        self.weights.get(item.0 as usize).copied()
+    }
+
+    pub(crate) fn axis(&self, item: ItemId) -> f32 {
+        self.axis.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    pub(crate) fn popularity(&self, item: ItemId) -> f32 {
+        self.popularity.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    pub(crate) fn counts(&self) -> &[f32] {
+        &self.counts
+    }
+
+    /// Scores every item for a profile: length [`Self::catalogue_len`], finite, larger is better. By private popularity where
+    /// the profile is empty or the model has no factors.
+    pub fn scores(&self, profile: &Profile) -> Vec<f32> {
+        if profile.is_empty() || self.d == 0 {
+            let largest = self.counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+            return self.counts.iter().map(|count| count / largest).collect();
+        }
+        let (p, along) = profile.user_factors();
+        let mut scores: Vec<f32> = self.axis.iter().map(|axis| axis * along).collect();
+        self.products(&p, |item, product| scores[item as usize] += product);
+        scores.iter_mut().zip(&self.popularity).for_each(|(score, popularity)| *score *= popularity);
+        scores
+    }
+
+    /// Gives `add` the inner product of `p` with the factors of every item that has some.
+    pub(crate) fn products(&self, p: &[f32], mut add: impl FnMut(u32, f32)) {
+        match &self.factors {
+            Factors::Full(values) => {
+                values.chunks_exact(self.d).zip(&self.block).for_each(|(row, &item)| add(item, dot(row, p)));
+            }
+            Factors::Compact { values, scales } => {
+                let (p, scale) = to_16_bits(p);
+                for ((row, row_scale), &item) in values.chunks_exact(self.d).zip(scales).zip(&self.block) {
+                    add(item, dot_bytes(row, &p) * row_scale * scale);
+                }
+            }
+        }
+    }
+}
+
+fn median_item(counts: &[f32]) -> Option<usize> {
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    let middle = counts.len() / 2;
+    (middle < counts.len()).then(|| *order.select_nth_unstable_by(middle, |&a, &b| counts[a].total_cmp(&counts[b])).1)
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most, v| most.max(v.abs()))
+}
+
+/// What one step of a byte stands for in this row.
+fn row_scale(row: &[f32]) -> f32 {
+    largest(row) / f32::from(i8::MAX)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the quotient lies in -127..=127 by the choice of scale")]
+fn to_byte(value: f32, scale: f32) -> i8 {
+    if scale > 0.0 { (value / scale).round() as i8 } else { 0 }
+}
+
+/// `p` in steps of the returned scale.
+#[allow(clippy::cast_possible_truncation, reason = "the quotient lies in -32767..=32767 by the choice of scale")]
+fn to_16_bits(p: &[f32]) -> (Vec<i16>, f32) {
+    let scale = largest(p) / f32::from(i16::MAX);
+    (p.iter().map(|v| if scale > 0.0 { (v / scale).round() as i16 } else { 0 }).collect(), scale)
+}
+
+/// Exact inner product, in the form compilers turn into 16-bit multiply-add instructions.
+fn dot_bytes(row: &[i8], p: &[i16]) -> f32 {
+    let chunks = row.chunks(CHUNK).zip(p.chunks(CHUNK));
+    let sum =
+        |(row, p): (&[i8], &[i16])| -> i32 { row.iter().zip(p).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum() };
+    narrow(chunks.map(|pair| f64::from(sum(pair))).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fusion::{Rules, fuse};
+    use crate::interaction::{Interaction, InteractionKind};
+    use crate::preference::History;
+    use crate::score::{self, top_k};
+    use crate::synthetic::trained;
+    use tacit_types::Timestamp;
+
+    fn used(items: &[u32]) -> Vec<Interaction> {
+        let kind = InteractionKind::View;
+        let one =
+            |(time, &item)| Interaction { item: ItemId(item), timestamp: Some(Timestamp(time)), value: 1.0, kind };
+        (0u64..).zip(items).map(one).collect()
+    }
+
+    fn profile(used: &[Interaction], ranker: &Ranker) -> Profile {
+        Profile::of(&fuse(used, ranker.catalogue_len(), 100, &Rules::default()).weights, ranker)
+    }
+
+    #[test]
+    fn scores_are_those_of_the_history() {
+        let model = trained(500, 16);
+        let ranker = Ranker::new(&model, Precision::Full);
+        for items in [&[][..], &[3], &[3, 400, 3, 7, 499]] {
+            let used = used(items);
+            let reference = score::scores(&History::new(&used, 500, 100), &model, Some(score::HALF_LIFE));
+            let scores = ranker.scores(&profile(&used, &ranker));
+            assert!(scores.iter().zip(&reference).all(|(a, b)| (a - b).abs() < 1e-6), "{items:?}");
+        }
+        let bare = Ranker::new(&SpectralModel::genesis(4), Precision::Compact);
+        assert_eq!(bare.scores(&profile(&used(&[1]), &bare)), vec![1.0; 4]);
+    }
+
+    #[test]
+    fn bytes_rank_almost_as_floats_do_in_a_quarter_of_the_space() {
+        let model = trained(2000, 64);
+        let (full, compact) = (Ranker::new(&model, Precision::Full), Ranker::new(&model, Precision::Compact));
+        let (rows, d) = (model.block().len(), 64);
+        assert_eq!((full.factor_bytes(), compact.factor_bytes()), (4 * rows * d, rows * d + 4 * rows));
+        let (mut shared, mut listed) = (0, 0);
+        for user in 0..50u32 {
+            let used = used(&[user * 7, user * 31 % 2000, user * 13, 1999 - user]);
+            let list = |ranker: &Ranker| top_k(&ranker.scores(&profile(&used, ranker)), &[], 20);
+            let (by_float, by_byte) = (list(&full), list(&compact));
+            shared += by_byte.iter().filter(|(item, _)| by_float.iter().any(|(other, _)| other == item)).count();
+            listed += by_float.len();
+        }
+        assert!(shared as f64 > 0.95 * listed as f64, "{shared} of {listed}");
+    }
+
+    #[test]
+    fn byte_products_are_exact_at_any_length() {
+        for len in [0, 1, 255, 256, 257, 2000] {
+            let (row, p) = (vec![i8::MIN; len], vec![i16::MAX; len]);
+            assert_eq!(f64::from(dot_bytes(&row, &p)), f64::from(narrow(-128.0 * 32767.0 * len as f64)));
+        }
+    }
+
+    #[test]
+    fn a_placed_item_is_ranked_with_those_it_resembles() {
+        for precision in [Precision::Full, Precision::Compact] {
+            let mut ranker = Ranker::new(&trained(300, 8), precision);
+            let like = ranker.factors(ItemId(5)).unwrap();
+            assert!(ranker.place(&like[1..]).is_none() && ranker.place(&[f32::NAN; 8]).is_none());
+            assert_eq!((ranker.place(&like), ranker.catalogue_len()), (Some(ItemId(300)), 301));
+            let used = used(&[300]);
+            let scores = ranker.scores(&profile(&used, &ranker));
+            assert_eq!(scores.len(), 301);
+            assert!(scores.iter().all(|score| score.is_finite()));
+            let taste = |item: u32| scores[item as usize] / ranker.popularity(ItemId(item));
+            assert!(taste(5) > taste(200).max(taste(100)));
+        }
+    }
+}
