@@ -1,6 +1,6 @@
 //! What app developers embed: record what happened, get recommendations offline, and train privately when the app allows.
 //!
-//! - [`Recommender`] is the facade: `record`, `recommend`, `explain`, `privacy_status`; no network.
+//! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`, `privacy_status`; no network.
 //! - [`Agent`] takes part in one round when called; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
 //!
@@ -22,5 +22,5 @@ pub mod transport;
 pub use agent::{Agent, Step};
 pub use error::SdkError;
 pub use identity::Deployment;
-pub use recommender::{PrivacyStatus, Recommendation, Recommender};
+pub use recommender::{Explanation, Feedback, PrivacyStatus, Recommendation, Recommender};
 pub use store::Store;

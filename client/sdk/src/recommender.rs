@@ -1,10 +1,21 @@
 //! The facade, in the words of app developers. No network, no thread: every call does its work and returns.
+//!
+//! What is kept between calls follows each interaction at once: the owner's taste is a running sum
+//! ([`tacit_model::profile`]), so nothing is retrained on the device and nothing is sent.
 
 use std::path::Path;
 
-use tacit_model::interaction::Interaction;
-use tacit_model::preference::{HISTORY_CAP, History};
-use tacit_model::score::{HALF_LIFE, scores, top_k};
+use tacit_model::cold_start;
+use tacit_model::explain::contributions;
+use tacit_model::filter::{Catalogue, Filter};
+use tacit_model::fusion::{Rules, fuse};
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::preference::HISTORY_CAP;
+use tacit_model::profile::{OnlineProfile, Profile};
+use tacit_model::rerank::{diversify, explore};
+use tacit_model::score::top_k_open;
+use tacit_model::serve::{Precision, Ranker};
+use tacit_model::similar::similarities;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::ledger::total;
 use tacit_privacy::record::time_bucket;
@@ -16,6 +27,11 @@ use crate::error::SdkError;
 use crate::files;
 use crate::store::Store;
 
+/// Candidates per place of a list that is made diverse.
+const DIVERSE_POOL: usize = 5;
+/// Places after the list that exploration draws from, per place of the list.
+const EXPLORATION_POOL: usize = 10;
+
 /// One recommended item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recommendation {
@@ -23,6 +39,29 @@ pub struct Recommendation {
     pub item: ItemId,
     /// Ranking score; comparable within one list only.
     pub score: f32,
+}
+
+/// What an owner says about a suggestion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// More like this. Counts as a use of the item, in training too.
+    Like,
+    /// Less like this: it is not shown again, and items like it rank lower.
+    Dislike,
+    /// Not this one again; says nothing about others.
+    Hide,
+}
+
+/// Why an item has its score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The model's score, before filter and variety; all parts add up to it.
+    pub score: f32,
+    /// What each item the owner met adds, the largest first; below 0 where it speaks against. Empty where popularity alone
+    /// decides.
+    pub reasons: Vec<Recommendation>,
+    /// What the categories chosen at the start add.
+    pub chosen: f32,
 }
 
 /// What this installation has spent and may spend, for its owner to read.
@@ -43,10 +82,41 @@ pub struct PrivacyStatus {
 }
 
 /// Offline recommendations of one installation.
+///
+/// ```
+/// use tacit_model::filter::{Facts, Filter};
+/// use tacit_model::spectral::SpectralModel;
+/// use tacit_sdk::{Feedback, Recommender, Store};
+/// use tacit_types::{ItemId, Timestamp};
+/// # use tacit_model::{Interaction, InteractionKind};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// // Enrolment creates the store and training keeps the model; here is a new one of five items.
+/// Store::create(folder)?;
+/// std::fs::write(folder.join("model.bin"), SpectralModel::genesis(5).to_bytes())?;
+///
+/// let mut recommender = Recommender::open(folder)?;
+/// recommender.catalogue_mut().set(ItemId(4), Facts { categories: vec![18], ..Facts::default() });
+///
+/// let at = Timestamp(1_767_225_600_000);
+/// recommender.record(Interaction { item: ItemId(0), timestamp: Some(at), value: 1.0, kind: InteractionKind::View })?;
+/// recommender.feedback(ItemId(2), Feedback::Hide, at)?;
+///
+/// let filter = Filter { now: Some(at), exclude_categories: vec![18], diversity: 0.2, ..Filter::default() };
+/// let items: Vec<u32> = recommender.recommend(10, &filter).iter().map(|one| one.item.0).collect();
+/// assert_eq!(items, [1, 3]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Recommender {
     store: Store,
-    model: SpectralModel,
+    ranker: Ranker,
     interactions: Vec<Interaction>,
+    profile: OnlineProfile,
+    catalogue: Catalogue,
+    /// Items that stand for the categories chosen at the start, with their weights.
+    chosen: Vec<(ItemId, f64)>,
 }
 
 impl Recommender {
@@ -55,11 +125,21 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] when the store or the model is missing or damaged.
     pub fn open(folder: &Path) -> Result<Self, SdkError> {
+        Self::open_with(folder, Precision::default())
+    }
+
+    /// [`Self::open`], keeping the item factors in this precision.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(folder: &Path, precision: Precision) -> Result<Self, SdkError> {
         let store = Store::open(folder)?;
         let path = model_path(folder);
         let model = SpectralModel::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
+        let ranker = Ranker::new(&model, precision);
         let interactions = store.interactions()?;
-        Ok(Self { store, model, interactions })
+        let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
+        Ok(Self { store, ranker, interactions, profile, catalogue: Catalogue::default(), chosen: Vec::new() })
     }
 
     /// Makes an interaction durable; the next [`Self::recommend`] already knows it.
@@ -67,7 +147,7 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] for an item the catalogue does not have or a value that is not finite, or when storage fails.
     pub fn record(&mut self, interaction: Interaction) -> Result<(), SdkError> {
-        if interaction.item.0 >= self.model.catalogue_len() {
+        if interaction.item.0 >= self.ranker.catalogue_len() {
             return Err(SdkError::Stop(format!("item {} is not in the catalogue", interaction.item.0)));
         }
         if !interaction.value.is_finite() {
@@ -75,15 +155,98 @@ impl Recommender {
         }
         self.store.record(&[interaction])?;
         self.interactions.push(interaction);
+        self.profile.record(&self.interactions, &self.ranker);
         Ok(())
     }
 
-    /// The best `k` items this installation's owner has not interacted with, best first.
-    pub fn recommend(&self, k: usize) -> Vec<Recommendation> {
-        let history = History::new(&self.interactions, self.model.catalogue_len(), HISTORY_CAP);
-        let scores = scores(&history, &self.model, Some(HALF_LIFE));
-        let seen: Vec<ItemId> = self.interactions.iter().map(|one| one.item).collect();
-        top_k(&scores, &seen, k).into_iter().map(|(item, score)| Recommendation { item, score }).collect()
+    /// Makes what the owner says about a suggestion durable; acts at once.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn feedback(&mut self, item: ItemId, feedback: Feedback, at: Timestamp) -> Result<(), SdkError> {
+        let kind = match feedback {
+            Feedback::Like => InteractionKind::Like,
+            Feedback::Dislike => InteractionKind::Dislike,
+            Feedback::Hide => InteractionKind::Hide,
+        };
+        self.record(Interaction { item, timestamp: Some(at), value: 1.0, kind })
+    }
+
+    /// The best `k` items that the filter lets through, best first; with variety and exploration, in the order to show.
+    pub fn recommend(&self, k: usize, filter: &Filter) -> Vec<Recommendation> {
+        let mut scores = self.ranker.scores(&self.taste());
+        let closed = filter.apply(&self.interactions, &self.catalogue, &mut scores);
+        let explores = filter.exploration > 0.0;
+        let diverse = filter.diversity > 0.0;
+        let pool = k.saturating_mul(if diverse { DIVERSE_POOL } else { 1 });
+        let wanted = if explores { pool.max(k.saturating_mul(1 + EXPLORATION_POOL)) } else { pool };
+        let best = top_k_open(&scores, &closed, wanted);
+        let mut list = if diverse {
+            diversify(&best[..pool.min(best.len())], &self.ranker, k, filter.diversity)
+        } else {
+            best[..k.min(best.len())].to_vec()
+        };
+        if explores {
+            let after = best.into_iter().filter(|one| !list.contains(one)).collect();
+            explore(&mut list, after, filter.exploration, filter.seed);
+        }
+        list.into_iter().map(|(item, score)| Recommendation { item, score }).collect()
+    }
+
+    /// The `k` items most like `item` that the filter lets through, `score` being a cosine; none where the model has no
+    /// factors for it.
+    pub fn similar(&self, item: ItemId, k: usize, filter: &Filter) -> Vec<Recommendation> {
+        let Some(mut alike) = similarities(item, &self.ranker) else { return Vec::new() };
+        let mut closed = filter.apply(&self.interactions, &self.catalogue, &mut alike);
+        closed[item.0 as usize] = true;
+        top_k_open(&alike, &closed, k).into_iter().map(|(item, score)| Recommendation { item, score }).collect()
+    }
+
+    /// Why an item has its score: what each of the owner's items adds to it. `None` for an item the catalogue does not have.
+    pub fn explain(&self, item: ItemId) -> Option<Explanation> {
+        let score = *self.ranker.scores(&self.taste()).get(item.0 as usize)?;
+        let own = fuse(&self.interactions, self.ranker.catalogue_len(), HISTORY_CAP, self.profile.rules()).weights;
+        let all = [&own[..], &self.chosen].concat();
+        let shares = contributions(item, &all, &self.ranker);
+        let mut reasons: Vec<Recommendation> =
+            own.iter().zip(&shares).map(|(&(item, _), &score)| Recommendation { item, score }).collect();
+        reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+        Some(Explanation { score, reasons, chosen: shares.iter().skip(own.len()).sum() })
+    }
+
+    /// What the app knows about its items: hide, expire or retire an item here, without training.
+    pub fn catalogue_mut(&mut self) -> &mut Catalogue {
+        &mut self.catalogue
+    }
+
+    /// Places the next item of the catalogue, which the model does not know yet, by factors that
+    /// [`cold_start::FeatureMap::predict`] gives for its features. Lasts until closed: the next model may know the item itself.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] unless there are as many finite factors as the model has.
+    pub fn place_new_item(&mut self, factors: &[f32]) -> Result<ItemId, SdkError> {
+        let expected = self.ranker.factor_count();
+        let item = self.ranker.place(factors);
+        let item = item.ok_or_else(|| SdkError::Stop(format!("a new item needs {expected} finite factors")))?;
+        // Recorded before the item was placed again, perhaps.
+        self.profile.rebuild(&self.interactions, &self.ranker);
+        Ok(item)
+    }
+
+    /// What ranking uses of the model, to learn a [`cold_start::FeatureMap`] from.
+    pub fn ranker(&self) -> &Ranker {
+        &self.ranker
+    }
+
+    /// Sets what each kind of interaction counts when ranking. Training is not affected.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.profile = OnlineProfile::new(&self.interactions, rules, HISTORY_CAP, &self.ranker);
+    }
+
+    /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back to popularity.
+    pub fn choose_categories(&mut self, categories: &[u32]) {
+        let liked: Vec<ItemId> = self.catalogue.in_categories(categories).collect();
+        self.chosen = cold_start::prior(&liked, &self.ranker);
     }
 
     /// Items interacted with, newest last.
@@ -108,5 +271,12 @@ impl Recommender {
             window: budget.rho_window,
             elsewhere: self.store.missing()?,
         })
+    }
+
+    /// The owner's items and the chosen categories together.
+    fn taste(&self) -> Profile {
+        let mut taste = self.profile.profile().clone();
+        self.chosen.iter().for_each(|&(item, weight)| taste.add(item, weight, &self.ranker));
+        taste
     }
 }

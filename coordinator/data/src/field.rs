@@ -89,11 +89,12 @@ pub(crate) fn timestamp(name: &str, text: &str) -> Result<Timestamp, Fault> {
     }
 }
 
-/// The word for what was done.
+/// The word for what was done. Refusing a suggestion is no use of the item, so it is no row of a training file.
 pub(crate) fn kind(name: &str, text: &str) -> Result<InteractionKind, Fault> {
-    InteractionKind::parse(text).ok_or_else(|| {
-        let problem = format!("{name} {} is unknown", shown(text));
-        Fault::new(problem, "use view, click, cart, purchase or rating, or leave it empty")
+    InteractionKind::parse(text).filter(|kind| kind.is_use()).ok_or_else(|| {
+        let uses = InteractionKind::ALL.into_iter().filter(|kind| kind.is_use()).map(InteractionKind::as_str);
+        let words = uses.collect::<Vec<_>>().join(", ");
+        Fault::new(format!("{name} {} is unknown", shown(text)), format!("use one of {words}, or leave it empty"))
     })
 }
 

@@ -84,7 +84,12 @@ fn bad_rows() -> Vec<Case> {
         row("time in milliseconds", "u,i,978824268000,5,rating", &["timestamp", "not milliseconds"]),
         row("time 2^63", "u,i,9223372036854775808,5,rating", &["timestamp", "after the year 2100"]),
         row("time as text", "u,i,yesterday,5,rating", &["timestamp 'yesterday'", "whole number of seconds"]),
-        row("unknown type", "u,i,1,5,like", &["type 'like'", "view, click, cart, purchase or rating"]),
+        row(
+            "unknown type",
+            "u,i,1,5,lend",
+            &["type 'lend'", "view, click, search, dwell, cart, purchase, rating, like,"],
+        ),
+        row("a refusal is no use", "u,i,1,5,dislike", &["type 'dislike'", "use one of"]),
     ]
 }
 

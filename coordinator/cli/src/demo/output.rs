@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use tacit_data::Dataset;
+use tacit_model::filter::Filter;
 use tacit_model::interaction::Interaction;
 use tacit_privacy::convert::{CONVERSION, epsilon};
 use tacit_sdk::{Recommendation, Recommender};
@@ -151,7 +152,7 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
     let busiest = (0..data.users.len()).find(|&user| (10..60).contains(&data.users[user].len())).unwrap_or(0);
     let mut recommender = Recommender::open(&world.device(u32::try_from(busiest)?))?;
     let mut out = format!("\nDevice {busiest}, offline, after {} interactions:\n", recommender.recent().len());
-    let before = recommender.recommend(8);
+    let before = recommender.recommend(8, &Filter::default());
     list(&mut out, data, &before)?;
     // Something further down, so that the change shows.
     let Some(chosen) = before.last().copied() else { return Ok(out) };
@@ -164,7 +165,7 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
         kind: tacit_model::interaction::InteractionKind::View,
     })?;
     writeln!(out, "the same device after one view of \"{}\":", data.items[chosen.item.0 as usize].title)?;
-    list(&mut out, data, &recommender.recommend(8))?;
+    list(&mut out, data, &recommender.recommend(8, &Filter::default()))?;
     Ok(out)
 }
 
