@@ -3,18 +3,20 @@
 //! What is kept between calls follows each interaction at once: the owner's taste is a running sum
 //! ([`tacit_model::profile`]), so nothing is retrained on the device and nothing is sent.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tacit_model::cold_start;
 use tacit_model::explain::contributions;
-use tacit_model::filter::{Catalogue, Filter};
+use tacit_model::filter::{Catalogue, Filter, shared};
 use tacit_model::fusion::{Rules, fuse};
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::profile::{OnlineProfile, Profile};
 use tacit_model::rerank::{diversify, explore};
-use tacit_model::score::top_k_open;
+use tacit_model::score::top_k;
 use tacit_model::serve::{Precision, Ranker};
+use tacit_model::sessions::{Anomaly, Limits, anomalies, kept};
 use tacit_model::similar::similarities;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::ledger::total;
@@ -117,6 +119,10 @@ pub struct Recommender {
     catalogue: Catalogue,
     /// Items that stand for the categories chosen at the start, with their weights.
     chosen: Vec<(ItemId, f64)>,
+    /// From when on interactions are set aside; `None` for never.
+    limits: Option<Limits>,
+    /// Periods in which nothing is set aside.
+    trusted: Vec<Range<Timestamp>>,
 }
 
 impl Recommender {
@@ -139,7 +145,16 @@ impl Recommender {
         let ranker = Ranker::new(&model, precision);
         let interactions = store.interactions()?;
         let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
-        Ok(Self { store, ranker, interactions, profile, catalogue: Catalogue::default(), chosen: Vec::new() })
+        Ok(Self {
+            store,
+            ranker,
+            interactions,
+            profile,
+            catalogue: Catalogue::default(),
+            chosen: Vec::new(),
+            limits: None,
+            trusted: Vec::new(),
+        })
     }
 
     /// Makes an interaction durable; the next [`Self::recommend`] already knows it.
@@ -155,7 +170,11 @@ impl Recommender {
         }
         self.store.record(&[interaction])?;
         self.interactions.push(interaction);
-        self.profile.record(&self.interactions, &self.ranker);
+        match self.limits {
+            // One more interaction may complete a burst, so earlier ones may drop out too.
+            Some(_) => self.profile.rebuild(&self.counted(), &self.ranker),
+            None => self.profile.record(&self.interactions, &self.ranker),
+        }
         Ok(())
     }
 
@@ -174,13 +193,11 @@ impl Recommender {
 
     /// The best `k` items that the filter lets through, best first; with variety and exploration, in the order to show.
     pub fn recommend(&self, k: usize, filter: &Filter) -> Vec<Recommendation> {
-        let mut scores = self.ranker.scores(&self.taste());
-        let closed = filter.apply(&self.interactions, &self.catalogue, &mut scores);
         let explores = filter.exploration > 0.0;
         let diverse = filter.diversity > 0.0;
         let pool = k.saturating_mul(if diverse { DIVERSE_POOL } else { 1 });
         let wanted = if explores { pool.max(k.saturating_mul(1 + EXPLORATION_POOL)) } else { pool };
-        let best = top_k_open(&scores, &closed, wanted);
+        let best = self.ranker.top(&self.taste(), &self.shares(filter), wanted);
         let mut list = if diverse {
             diversify(&best[..pool.min(best.len())], &self.ranker, k, filter.diversity)
         } else {
@@ -197,15 +214,14 @@ impl Recommender {
     /// factors for it.
     pub fn similar(&self, item: ItemId, k: usize, filter: &Filter) -> Vec<Recommendation> {
         let Some(mut alike) = similarities(item, &self.ranker) else { return Vec::new() };
-        let mut closed = filter.apply(&self.interactions, &self.catalogue, &mut alike);
-        closed[item.0 as usize] = true;
-        top_k_open(&alike, &closed, k).into_iter().map(|(item, score)| Recommendation { item, score }).collect()
+        alike.iter_mut().zip(self.shares(filter)).for_each(|(cosine, share)| *cosine = shared(*cosine, share));
+        top_k(&alike, &[item], k).into_iter().map(|(item, score)| Recommendation { item, score }).collect()
     }
 
     /// Why an item has its score: what each of the owner's items adds to it. `None` for an item the catalogue does not have.
     pub fn explain(&self, item: ItemId) -> Option<Explanation> {
         let score = *self.ranker.scores(&self.taste()).get(item.0 as usize)?;
-        let own = fuse(&self.interactions, self.ranker.catalogue_len(), HISTORY_CAP, self.profile.rules()).weights;
+        let own = fuse(&self.counted(), self.ranker.catalogue_len(), HISTORY_CAP, self.profile.rules()).weights;
         let all = [&own[..], &self.chosen].concat();
         let shares = contributions(item, &all, &self.ranker);
         let mut reasons: Vec<Recommendation> =
@@ -229,7 +245,7 @@ impl Recommender {
         let item = self.ranker.place(factors);
         let item = item.ok_or_else(|| SdkError::Stop(format!("a new item needs {expected} finite factors")))?;
         // Recorded before the item was placed again, perhaps.
-        self.profile.rebuild(&self.interactions, &self.ranker);
+        self.profile.rebuild(&self.counted(), &self.ranker);
         Ok(item)
     }
 
@@ -240,7 +256,26 @@ impl Recommender {
 
     /// Sets what each kind of interaction counts when ranking. Training is not affected.
     pub fn set_rules(&mut self, rules: Rules) {
-        self.profile = OnlineProfile::new(&self.interactions, rules, HISTORY_CAP, &self.ranker);
+        self.profile = OnlineProfile::new(&self.counted(), rules, HISTORY_CAP, &self.ranker);
+    }
+
+    /// Sets aside, when ranking, interactions that no person meant; `None`, the default, to count all. What is set aside is
+    /// still stored, still left out of lists, and still counts in training.
+    pub fn set_limits(&mut self, limits: Option<Limits>) {
+        self.limits = limits;
+        self.profile.rebuild(&self.counted(), &self.ranker);
+    }
+
+    /// What is set aside now, and why.
+    pub fn set_aside(&self) -> Vec<(Interaction, Anomaly)> {
+        let found = self.anomalies();
+        self.interactions.iter().zip(found).filter_map(|(one, anomaly)| Some((*one, anomaly?))).collect()
+    }
+
+    /// Takes back all that was set aside in a period; it counts again at once, until closed.
+    pub fn trust(&mut self, period: Range<Timestamp>) {
+        self.trusted.push(period);
+        self.profile.rebuild(&self.counted(), &self.ranker);
     }
 
     /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back to popularity.
@@ -271,6 +306,26 @@ impl Recommender {
             window: budget.rho_window,
             elsewhere: self.store.missing()?,
         })
+    }
+
+    fn anomalies(&self) -> Vec<Option<Anomaly>> {
+        let Some(limits) = &self.limits else { return vec![None; self.interactions.len()] };
+        let mut found = anomalies(&self.interactions, limits);
+        for (one, anomaly) in self.interactions.iter().zip(&mut found) {
+            if one.timestamp.is_some_and(|at| self.trusted.iter().any(|period| period.contains(&at))) {
+                *anomaly = None;
+            }
+        }
+        found
+    }
+
+    /// The interactions that count when ranking.
+    fn counted(&self) -> Vec<Interaction> {
+        kept(&self.interactions, &self.anomalies())
+    }
+
+    fn shares(&self, filter: &Filter) -> Vec<f32> {
+        filter.shares(&self.interactions, &self.catalogue, self.ranker.catalogue_len() as usize)
     }
 
     /// The owner's items and the chosen categories together.

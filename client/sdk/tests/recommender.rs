@@ -4,6 +4,7 @@ use tacit_model::cold_start::FeatureMap;
 use tacit_model::filter::{Facts, Filter};
 use tacit_model::fusion::Rules;
 use tacit_model::serve::Precision;
+use tacit_model::sessions::Limits;
 use tacit_model::spectral::{SpectralModel, server};
 use tacit_model::{Interaction, InteractionKind, Recipe};
 use tacit_sdk::{Feedback, Recommendation, Recommender, SdkError, Store};
@@ -126,4 +127,25 @@ fn a_new_item_is_placed_recorded_and_ranked() {
     assert_eq!(again.recommend(1, &Filter::default())[0].item, ItemId(0));
     again.place_new_item(&factors).unwrap();
     assert_eq!(again.recommend(10, &Filter::default()), list);
+}
+
+#[test]
+fn a_burst_is_set_aside_with_its_reason_and_taken_back() {
+    let folder = installation();
+    let mut recommender = Recommender::open(folder.path()).unwrap();
+    recommender.record(did(3, 1, InteractionKind::View)).unwrap();
+    let calm = recommender.recommend(20, &Filter { show_seen: true, ..Filter::default() });
+    recommender.set_limits(Some(Limits { burst_count: 4, ..Limits::default() }));
+    for item in 50..54 {
+        recommender.record(did(item, 1_000_000 + u64::from(item * item), InteractionKind::Click)).unwrap();
+    }
+    let all = Filter { show_seen: true, ..Filter::default() };
+    assert_eq!(recommender.set_aside().len(), 4);
+    assert_eq!(recommender.recommend(20, &all), calm);
+    recommender.trust(Timestamp(1_000_000)..Timestamp(2_000_000));
+    assert!(recommender.set_aside().is_empty());
+    let trusted = recommender.recommend(20, &all);
+    assert_ne!(trusted, calm);
+    recommender.set_limits(None);
+    assert_eq!(recommender.recommend(20, &all), trusted);
 }

@@ -64,7 +64,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Which items may not be shown, by a set flag each; scores of items that may be bought again are made smaller.
+    /// What is left of the score of each of `len` items: 1 for all of it, NaN for an item that may not be shown.
     ///
     /// | item | shown |
     /// |---|---|
@@ -72,24 +72,17 @@ impl Filter {
     /// | disliked or hidden by the owner, and not liked since | never |
     /// | bought | only as [`Self::buy_again_half_life_ms`] says |
     /// | met in another way | with [`Self::show_seen`] |
-    pub fn apply(&self, interactions: &[Interaction], catalogue: &Catalogue, scores: &mut [f32]) -> Vec<bool> {
-        let mut closed = vec![false; scores.len()];
-        for (item, met) in meetings(interactions) {
-            let item = item.0 as usize;
-            if let Some(score) = scores.get_mut(item) {
-                match self.share_back(&met) {
-                    // Below 0 a smaller score would be a better place.
-                    Some(share) => *score *= if *score > 0.0 { share } else { 1.0 },
-                    None => closed[item] = true,
-                }
+    pub fn shares(&self, interactions: &[Interaction], catalogue: &Catalogue, len: usize) -> Vec<f32> {
+        let mut shares = vec![1.0; len];
+        let mut set = |item: ItemId, share: f32| {
+            if let Some(place) = shares.get_mut(item.0 as usize) {
+                *place = share;
             }
-        }
-        for (item, _) in catalogue.facts.iter().filter(|(_, facts)| !self.offers(facts)) {
-            if let Some(flag) = closed.get_mut(item.0 as usize) {
-                *flag = true;
-            }
-        }
-        closed
+        };
+        meetings(interactions).iter().for_each(|(item, met)| set(*item, self.share_back(met).unwrap_or(f32::NAN)));
+        let closed = catalogue.facts.iter().filter(|(_, facts)| !self.offers(facts));
+        closed.for_each(|(item, _)| set(*item, f32::NAN));
+        shares
     }
 
     /// Whether the app's facts allow showing an item now.
@@ -113,6 +106,11 @@ impl Filter {
         let since = self.now?.millis_since(met.bought_at?);
         Some((1.0 - (-(since as f64) / half_life as f64).exp2()) as f32)
     }
+}
+
+/// A score with its share left: below 0 a smaller score would be a better place, so it stays.
+pub fn shared(score: f32, share: f32) -> f32 {
+    if score > 0.0 || share.is_nan() { score * share } else { score }
 }
 
 /// How an owner met an item.
@@ -151,8 +149,8 @@ mod tests {
     }
 
     fn shown(filter: &Filter, interactions: &[Interaction], catalogue: &Catalogue) -> Vec<usize> {
-        let closed = filter.apply(interactions, catalogue, &mut [1.0; 6]);
-        (0..6).filter(|item| !closed[*item]).collect()
+        let shares = filter.shares(interactions, catalogue, 6);
+        (0..6).filter(|item| !shares[*item].is_nan()).collect()
     }
 
     #[test]
@@ -173,12 +171,9 @@ mod tests {
             ..Filter::default()
         };
         let bought = [did(1, InteractionKind::Purchase)];
-        let mut scores = [1.0, 0.8, 0.0];
-        assert_eq!(at(31, 30 * DAY).apply(&bought, &Catalogue::default(), &mut scores), vec![false; 3]);
-        assert_eq!(scores, [1.0, 0.4, 0.0]);
-        let mut negative = [0.0, -0.8, 0.0];
-        at(31, 30 * DAY).apply(&bought, &Catalogue::default(), &mut negative);
-        assert_eq!(negative[1], -0.8);
+        assert_eq!(at(31, 30 * DAY).shares(&bought, &Catalogue::default(), 3), vec![1.0, 0.5, 1.0]);
+        assert_eq!((shared(0.8, 0.5), shared(-0.8, 0.5)), (0.4, -0.8));
+        assert!(shared(-0.8, f32::NAN).is_nan());
         assert_eq!(shown(&at(31, 0), &bought, &Catalogue::default()), vec![0, 2, 3, 4, 5]);
         let untimed = [Interaction { timestamp: None, ..bought[0] }];
         assert_eq!(shown(&at(31, DAY), &untimed, &Catalogue::default()), vec![0, 2, 3, 4, 5]);

@@ -65,27 +65,53 @@ pub fn top_k(scores: &[f32], exclude: &[ItemId], k: usize) -> Vec<(ItemId, f32)>
 
 /// [`top_k`] of the items whose flag in `closed` is not set; items beyond its end are closed.
 pub fn top_k_open(scores: &[f32], closed: &[bool], k: usize) -> Vec<(ItemId, f32)> {
-    if k == 0 {
-        return Vec::new();
+    let mut best = Best::new(k);
+    let open = (0u32..).map(ItemId).zip(scores).zip(closed).filter(|(_, closed)| !**closed);
+    open.for_each(|((item, &score), _)| best.offer(item, score));
+    best.into_sorted()
+}
+
+/// Collects the k best of any number of scored items, offered in any order. Most lose to the k-th best so far at one
+/// comparison; the rest are sorted out k at a time.
+pub(crate) struct Best {
+    k: usize,
+    list: Vec<(ItemId, f32)>,
+    least: Option<(ItemId, f32)>,
+}
+
+impl Best {
+    pub(crate) fn new(k: usize) -> Self {
+        Self { k, list: Vec::new(), least: None }
     }
-    // Most items lose to the k-th best so far at one comparison; the rest are sorted out k at a time.
-    let mut best: Vec<(ItemId, f32)> = Vec::new();
-    let mut least = f32::NEG_INFINITY;
-    for ((item, &score), closed) in (0u32..).map(ItemId).zip(scores).zip(closed) {
-        // An equal score is no reason to enter: it belongs to a later index.
-        if *closed || score.is_nan() || (score <= least && best.len() >= k) {
-            continue;
+
+    /// Takes an item that may be among the k best; NaN never is.
+    pub(crate) fn offer(&mut self, item: ItemId, score: f32) {
+        let loses = self.least.is_some_and(|least| best_first(&least, &(item, score)).is_lt());
+        if loses || score.is_nan() || self.k == 0 {
+            return;
         }
-        best.push((item, score));
-        if best.len() >= k.saturating_mul(2) {
-            best.select_nth_unstable_by(k - 1, best_first);
-            best.truncate(k);
-            least = best[k - 1].1;
+        self.list.push((item, score));
+        if self.list.len() >= self.k.saturating_mul(2) {
+            self.tighten();
         }
     }
-    best.sort_unstable_by(best_first);
-    best.truncate(k);
-    best
+
+    /// Forgets all but the k best, and gives the least score among them once there are k.
+    pub(crate) fn tighten(&mut self) -> Option<f32> {
+        if self.k > 0 && self.list.len() > self.k {
+            self.list.select_nth_unstable_by(self.k - 1, best_first);
+            self.list.truncate(self.k);
+            self.least = self.list.last().copied();
+        }
+        self.least.map(|(_, score)| score)
+    }
+
+    /// Best first, equal scores by lower index.
+    pub(crate) fn into_sorted(mut self) -> Vec<(ItemId, f32)> {
+        self.list.sort_unstable_by(best_first);
+        self.list.truncate(self.k);
+        self.list
+    }
 }
 
 fn best_first(a: &(ItemId, f32), b: &(ItemId, f32)) -> Ordering {

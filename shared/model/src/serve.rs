@@ -3,16 +3,24 @@
 //! Numerically the same scores as [`crate::score::scores`], which measuring uses; here they come from running sums
 //! ([`Profile`]) and may cover items the published model does not know.
 
+use std::ops::Range;
+
 use tacit_types::ItemId;
 
-use crate::linalg::{dot, narrow};
+use crate::filter::shared;
+use crate::linalg::{dot, narrow, norm_squared};
 use crate::profile::Profile;
+use crate::score::Best;
 use crate::spectral::SpectralModel;
 
 /// Row of an item without factors.
 const NO_ROW: u32 = u32::MAX;
 /// Products of a byte and a 16-bit number that surely fit a 32-bit sum.
 const CHUNK: usize = 256;
+/// Rows met between two looks at whether the rest can still matter.
+const ROWS: usize = 256;
+/// What rounding to bytes and to f32 can add to a score, relative to the reach of its row.
+const ROUNDING: f32 = 1.01;
 
 /// How item factors are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -31,8 +39,10 @@ pub struct Ranker {
     counts: Vec<f32>,
     axis: Vec<f32>,
     popularity: Vec<f32>,
-    /// Item of each row.
+    /// Item of each row; rows go by falling reach.
     block: Vec<u32>,
+    /// Most that a row can score for a user vector of norm 1; placed items follow at the end without one.
+    reach: Vec<f32>,
     /// Row of each item, or [`NO_ROW`].
     row_of: Vec<u32>,
     factors: Factors,
@@ -49,15 +59,18 @@ impl Ranker {
     /// Prepares a model for ranking.
     pub fn new(model: &SpectralModel, precision: Precision) -> Self {
         let d = model.factor_count();
+        let (order, reach) = by_reach(model);
+        let row = |row: usize| &model.factor_slice()[row * d..][..d];
         let mut row_of = vec![NO_ROW; model.counts().len()];
-        (0u32..).zip(model.block()).for_each(|(row, &item)| row_of[item as usize] = row);
+        let block: Vec<u32> = order.iter().map(|&row| model.block()[row]).collect();
+        (0u32..).zip(&block).for_each(|(row, &item)| row_of[item as usize] = row);
         let factors = match precision {
-            Precision::Full => Factors::Full(model.factor_slice().to_vec()),
+            Precision::Full => Factors::Full(order.iter().flat_map(|&at| row(at)).copied().collect()),
             Precision::Compact => {
-                let rows = || model.factor_slice().chunks_exact(d.max(1));
-                let scales: Vec<f32> = rows().map(row_scale).collect();
-                let values = rows().zip(&scales).flat_map(|(row, scale)| row.iter().map(move |&v| to_byte(v, *scale)));
-                Factors::Compact { values: values.collect(), scales }
+                let scales: Vec<f32> = order.iter().map(|&at| row_scale(row(at))).collect();
+                let rows = order.iter().map(|&at| row(at)).zip(&scales);
+                let values = rows.flat_map(|(row, scale)| row.iter().map(move |&v| to_byte(v, *scale))).collect();
+                Factors::Compact { values, scales }
             }
         };
         Self {
@@ -65,8 +78,9 @@ impl Ranker {
             counts: model.counts().to_vec(),
             axis: model.axis().to_vec(),
             popularity: model.popularity().to_vec(),
-            block: if d == 0 { Vec::new() } else { model.block().to_vec() },
-            row_of: if d == 0 { vec![NO_ROW; model.counts().len()] } else { row_of },
+            block,
+            reach,
+            row_of,
             factors,
             d,
         }
@@ -157,25 +171,74 @@ impl Ranker {
         }
         let (p, along) = profile.user_factors();
         let mut scores: Vec<f32> = self.axis.iter().map(|axis| axis * along).collect();
-        self.products(&p, |item, product| scores[item as usize] += product);
+        self.products(&p, 0..self.block.len(), |item, product| scores[item as usize] += product);
         scores.iter_mut().zip(&self.popularity).for_each(|(score, popularity)| *score *= popularity);
         scores
     }
 
-    /// Gives `add` the inner product of `p` with the factors of every item that has some.
-    pub(crate) fn products(&self, p: &[f32], mut add: impl FnMut(u32, f32)) {
+    /// The `k` best items, best first, by their scores with `shares` of them left ([`crate::filter::Filter::shares`]).
+    ///
+    /// The same list as from all [`Self::scores`]. Rows are met by falling reach, `sqrt(|Q_j|^2 + q_j^2) (c_j / max c)^b`; once no
+    /// further row can reach the k-th best (Cauchy and Schwarz), the rest is not looked at.
+    pub fn top(&self, profile: &Profile, shares: &[f32], k: usize) -> Vec<(ItemId, f32)> {
+        let mut best = Best::new(k);
+        if profile.is_empty() || self.d == 0 {
+            let scores = self.scores(profile);
+            let scored = (0u32..).zip(&scores).zip(shares);
+            scored.for_each(|((item, &score), &share)| best.offer(ItemId(item), shared(score, share)));
+            return best.into_sorted();
+        }
+        let (p, along) = profile.user_factors();
+        let offer = |best: &mut Best, item: u32, product: f32| {
+            let at = item as usize;
+            let score = (self.axis[at] * along + product) * self.popularity[at];
+            best.offer(ItemId(item), shared(score, shares.get(at).copied().unwrap_or(f32::NAN)));
+        };
+        let without_row = (0u32..).zip(&self.row_of).filter(|(_, row)| **row == NO_ROW);
+        without_row.for_each(|(item, _)| offer(&mut best, item, 0.0));
+        let trained = self.reach.len();
+        self.products(&p, trained..self.block.len(), |item, product| offer(&mut best, item, product));
+        let norm = narrow((norm_squared(&p) + f64::from(along) * f64::from(along)).sqrt()) * ROUNDING;
+        for start in (0..trained).step_by(ROWS) {
+            if best.tighten().is_some_and(|least| self.reach[start] * norm < least) {
+                break;
+            }
+            let rows = start..(start + ROWS).min(trained);
+            self.products(&p, rows, |item, product| offer(&mut best, item, product));
+        }
+        best.into_sorted()
+    }
+
+    /// Gives `add` each item of these rows with the inner product of its factors and `p`.
+    pub(crate) fn products(&self, p: &[f32], rows: Range<usize>, mut add: impl FnMut(u32, f32)) {
+        let (block, cells) = (&self.block[rows.clone()], rows.start * self.d..rows.end * self.d);
         match &self.factors {
             Factors::Full(values) => {
-                values.chunks_exact(self.d).zip(&self.block).for_each(|(row, &item)| add(item, dot(row, p)));
+                values[cells].chunks_exact(self.d).zip(block).for_each(|(row, &item)| add(item, dot(row, p)));
             }
             Factors::Compact { values, scales } => {
                 let (p, scale) = to_16_bits(p);
-                for ((row, row_scale), &item) in values.chunks_exact(self.d).zip(scales).zip(&self.block) {
+                for ((row, row_scale), &item) in values[cells].chunks_exact(self.d).zip(&scales[rows]).zip(block) {
                     add(item, dot_bytes(row, &p) * row_scale * scale);
                 }
             }
         }
     }
+}
+
+/// Rows of a model by falling reach, with their reach; none for a model without factors.
+fn by_reach(model: &SpectralModel) -> (Vec<usize>, Vec<f32>) {
+    let d = model.factor_count();
+    let reach = |(row, &item): (&[f32], &u32)| {
+        let item = item as usize;
+        let axis = f64::from(model.axis()[item]);
+        narrow((norm_squared(row) + axis * axis).sqrt()) * model.popularity()[item]
+    };
+    let reaches: Vec<f32> = model.factor_slice().chunks_exact(d.max(1)).zip(model.block()).map(reach).collect();
+    let mut order: Vec<usize> = (0..reaches.len()).collect();
+    order.sort_by(|&a, &b| reaches[b].total_cmp(&reaches[a]));
+    let sorted = order.iter().map(|&row| reaches[row]).collect();
+    (order, sorted)
 }
 
 fn median_item(counts: &[f32]) -> Option<usize> {
@@ -263,6 +326,27 @@ mod tests {
             listed += by_float.len();
         }
         assert!(shared as f64 > 0.95 * listed as f64, "{shared} of {listed}");
+    }
+
+    #[test]
+    fn the_top_is_that_of_all_scores() {
+        for precision in [Precision::Full, Precision::Compact] {
+            let mut ranker = Ranker::new(&trained(3000, 8), precision);
+            ranker.place(&[0.3; 8]).unwrap();
+            let shares: Vec<f32> = (0..3001).map(|item| [1.0, 0.5, f32::NAN, 1.0, 1.0][item % 5]).collect();
+            for items in [&[][..], &[0], &[2900, 1, 7], &[50, 60, 70, 80]] {
+                let profile = profile(&used(items), &ranker);
+                let scores =
+                    ranker.scores(&profile).into_iter().zip(&shares).map(|(score, share)| shared(score, *share));
+                for k in [0, 1, 20, 5000] {
+                    let (top, all) =
+                        (ranker.top(&profile, &shares, k), top_k(&scores.clone().collect::<Vec<_>>(), &[], k));
+                    assert_eq!(top.len(), all.len());
+                    let same = top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6);
+                    assert!(same, "{precision:?} {items:?} {k}");
+                }
+            }
+        }
     }
 
     #[test]

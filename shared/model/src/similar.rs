@@ -19,7 +19,7 @@ pub fn similarities(item: ItemId, ranker: &Ranker) -> Option<Vec<f32>> {
     let length = |square: f32| (square + median).sqrt();
     let scale = length(dot(&own, &own));
     let mut alike = vec![f32::NAN; squares.len()];
-    ranker.products(&own, |other, product| {
+    ranker.products(&own, 0..ranker.block().len(), |other, product| {
         let other = other as usize;
         alike[other] = if product == 0.0 { 0.0 } else { product / (scale * length(squares[other])) };
     });
