@@ -16,7 +16,7 @@ use anyhow::Context;
 use tacit_data::{LoadOptions, Split};
 use tacit_model::score::HALF_LIFE;
 use tacit_simulate::quality::Figures;
-use tacit_simulate::{Outcome, Population, Setting, Sweep, run};
+use tacit_simulate::{Family, Outcome, Population, Setting, Sweep, run};
 use tacit_types::{Delta, Epsilon};
 
 /// Seeds of noise, rounding and dropouts.
@@ -79,6 +79,7 @@ fn measure(
         rounds: None,
     };
     let sweep = Sweep {
+        family: Family::default(),
         split: split.into(),
         base,
         epsilons,
