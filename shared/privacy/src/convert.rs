@@ -132,6 +132,36 @@ mod tests {
     }
 
     #[test]
+    fn the_slack_follows_the_size_of_every_term() {
+        // Each line lets another term dominate: cost, ln(1/delta), entropy, ln(alpha - 1) below and above zero.
+        for (rho, log_delta, log_excess) in
+            [(50.0, 11.5, 0.3), (0.01, 60.0, 0.2), (1e-3, 1e-3, -8.0), (1e-6, 2.0, 9.0), (0.3, 11.5, -0.7)]
+        {
+            let excess = f64::exp(log_excess);
+            let (cost, entropy) = ((1.0 + excess) * rho, (1.0 + excess) * (1.0 / excess).ln_1p());
+            let exact = cost + (log_delta - entropy - log_excess) / excess;
+            let expected = SLACK * (cost + (log_delta + entropy + log_excess.abs()) / excess);
+            let added = bound(rho, log_delta, log_excess) - exact;
+            // What f64 can tell of so small a difference: a few units in the last place of the largest term.
+            let resolution = 8.0 * f64::EPSILON * expected / SLACK;
+            assert!(
+                (added - expected).abs() < 0.02 * expected + resolution,
+                "{rho} {log_delta} {added:e} {expected:e}"
+            );
+        }
+    }
+
+    #[test]
+    fn sampler_distance_takes_its_factor_out_of_delta() {
+        let (rho, d, tv) = (Rho::saturating_from_units(1 << 60), 1e-5, 1u128 << 106);
+        let ideal = epsilon_ideal(rho.to_f64_up(), d);
+        let left = d - (1.0 + (ideal + 1.0).exp()) * (tv as f64) * 2f64.powi(-128);
+        assert!(left > 0.0 && left < 0.9 * d, "{left}");
+        let expected = epsilon_ideal(rho.to_f64_up(), left);
+        assert!((epsilon(rho, tv, delta(d)) / expected - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn is_tighter_than_the_simple_conversion_and_monotone() {
         let mut last = 0.0;
         for units in (1..60).map(|i| 1u128 << (i + 8)) {

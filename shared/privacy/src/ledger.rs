@@ -343,6 +343,8 @@ pub(crate) mod tests {
         let mut store = Memory::default();
         let (asked, allowed) = (times(1), times(1).minus(Rho::saturating_from_units(1)).unwrap());
         let cheap = DeviceBudget { rho_release_max: allowed, ..DeviceBudget::lifetime(Rho::MAX) };
+        let just = DeviceBudget { rho_release_max: asked, ..cheap };
+        assert!(ask(&mut Memory::default(), just, 1).is_ok(), "exactly the bound is allowed");
         assert_eq!(ask(&mut store, cheap, 1).unwrap_err(), Refusal::ReleaseTooDear { asked, allowed });
         let (task, quiet) = (TaskId::new("films").unwrap(), Mechanism { sigma2: 1, ..example() });
         let rich = DeviceBudget::lifetime(Rho::MAX);
