@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use tacit_data::{LoadOptions, SyntheticSpec};
 use tacit_model::score::HALF_LIFE;
-use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, table};
+use tacit_simulate::rated::FOLDS;
+use tacit_simulate::{Family, Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
 use tacit_types::{Delta, Epsilon};
 
 use crate::failure::Failure;
@@ -13,6 +14,9 @@ use crate::failure::Failure;
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What is trained: the protocol's own model, or one that exists in simulations only.
+    #[arg(long, value_enum, default_value_t = Model::Spectral)]
+    model: Model,
     /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -70,6 +74,17 @@ pub(crate) struct Options {
     html: Option<PathBuf>,
 }
 
+/// What is trained.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Model {
+    /// Unit-vector subspace gradients.
+    Spectral,
+    /// Weighted squares, the loss of implicit ALS.
+    Weighted,
+    /// Explicit ratings; a tenth of them is held out, and the figure is RMSE.
+    Rating,
+}
+
 /// What is held out.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Split {
@@ -84,6 +99,9 @@ enum Split {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let sweep = sweep(options)?;
+    if options.model == Model::Rating {
+        return rating(options, &sweep);
+    }
     new_file("--csv", options.csv.as_deref())?;
     new_file("--html", options.html.as_deref())?;
     let populations = populations(options)?;
@@ -91,6 +109,43 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let outcome = tacit_simulate::run(&populations, &sweep, &|| bar.inc(1)).map_err(failure)?;
     bar.finish_and_clear();
     report(options, &outcome)
+}
+
+/// Ratings: another measurement, another table.
+fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
+    let unused = [
+        ("--split", options.split.is_some()),
+        ("--rounds", !options.rounds.is_empty()),
+        ("--projected-users", !options.projected_users.is_empty()),
+        ("--half-life", options.half_life.is_some()),
+        ("--exact", options.exact),
+        ("--csv", options.csv.is_some()),
+        ("--html", options.html.is_some()),
+        ("--factors with several values", options.factors.len() > 1),
+        ("--users with several values", options.users.len() > 1),
+    ];
+    if let Some((name, _)) = unused.iter().find(|(_, given)| *given) {
+        return Err(Failure::input(format!("{name}: --model rating has no use for it; leave it out")));
+    }
+    let Some(path) = &options.data else {
+        return Err(Failure::input("--model rating needs ratings: give --data with a folder that has them"));
+    };
+    if let Some(seed) = sweep.seeds.iter().find(|seed| **seed >= FOLDS) {
+        return Err(Failure::input(format!("--seed: run {seed} holds out tenth {seed}; there are only 0 to 9")));
+    }
+    let users = options.users.first().copied();
+    let load = LoadOptions { users, split: tacit_data::Split::Nothing, ..LoadOptions::default() };
+    let data = tacit_data::load(path, &load).map_err(Failure::input)?;
+    let base = Setting { factors: options.factors.first().copied(), ..sweep.base.clone() };
+    let bar = progress_bar(sweep.epsilons.len() * sweep.seeds.len());
+    let outcome = rating::run(&data, &base, &sweep.epsilons, &sweep.seeds, &|| bar.inc(1)).map_err(failure)?;
+    bar.finish_and_clear();
+    if options.json {
+        println!("{}", serde_json::to_string(&outcome)?);
+    } else {
+        print!("{}", rating::text(&outcome));
+    }
+    Ok(())
 }
 
 fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
@@ -129,6 +184,7 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
         epsilons.collect::<Result<_, _>>().map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
     let epsilon = *epsilons.first().ok_or_else(|| Failure::input("--epsilon: give at least one"))?;
     Ok(Sweep {
+        family: if options.model == Model::Weighted { Family::Weighted } else { Family::Spectral },
         split: split_name(options.split),
         base: Setting {
             epsilon,

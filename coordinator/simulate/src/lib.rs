@@ -10,7 +10,8 @@
 //!
 //! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and [`noise`] (one release),
 //! [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference) (what it was worth), [`sweep`] (many of them),
-//! [`table`] and [`page`] (how it is shown).
+//! [`table`] and [`page`] (how it is shown). Other models, in simulations only: [`weighted`], [`rated`] and [`rating`];
+//! [`growth`] updates a spectral model.
 //!
 //! # What a simulation can and cannot find
 //! It finds what noise, rounding, dropouts, pruning and the planner's choices do to quality, with all integers a deployment
@@ -37,6 +38,7 @@
 mod clock;
 pub mod error;
 pub mod exact;
+pub mod growth;
 pub mod job;
 pub mod noise;
 pub mod outcome;
@@ -44,6 +46,8 @@ pub mod page;
 mod plot;
 pub mod population;
 pub mod quality;
+pub mod rated;
+pub mod rating;
 pub mod reference;
 mod release;
 mod streams;

@@ -120,7 +120,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(runs: Vec<f64>) -> Self {
+    /// Of the figures of all seeds, at least one.
+    pub fn of(runs: Vec<f64>) -> Self {
         let count = runs.len() as f64;
         let mean = runs.iter().sum::<f64>() / count;
         let squares: f64 = runs.iter().map(|run| (run - mean).powi(2)).sum();

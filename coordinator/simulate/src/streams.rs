@@ -14,6 +14,10 @@ pub(crate) enum Purpose {
     Dropout = 3,
     /// One user's random ranking.
     Ranking = 4,
+    /// Which ratings are held out together.
+    Folds = 5,
+    /// Which items a catalogue grew by.
+    Growth = 6,
 }
 
 /// The stream number `index` of a purpose in a release: a key of its own for (seed, purpose, release).

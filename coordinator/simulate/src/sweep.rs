@@ -41,6 +41,10 @@ impl Family {
     }
 }
 
+/// Whom the guarantee would be for, and against whom.
+pub const STATEMENT: &str =
+    "one device, zero-out adjacency, helper tier: coordinator at most curious, helper does not collude";
+
 /// What to combine.
 #[derive(Clone, Debug)]
 pub struct Sweep {
@@ -115,7 +119,7 @@ pub fn run(populations: &[Population], sweep: &Sweep, done: &dyn Fn()) -> Result
         family: sweep.family.as_str(),
         split: sweep.split.clone(),
         mode: if sweep.exact { exact::MODE } else { train::MODE },
-        statement: "one device, zero-out adjacency, helper tier: coordinator at most curious, helper does not collude",
+        statement: STATEMENT,
         conversion: convert::CONVERSION,
         delta: sweep.base.delta.get(),
         dropout: sweep.base.dropout,

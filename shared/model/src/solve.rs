@@ -14,10 +14,15 @@ impl NormalEquation {
         Self { matrix: vec![0.0; d * d], rhs: vec![0.0; d] }
     }
 
-    /// Starts over with `A = weight * gram`, `b = 0`.
-    pub(crate) fn restart(&mut self, weight: f64, gram: &[f64]) {
+    /// Starts over with `A = 0`, `b = 0`.
+    pub(crate) fn restart(&mut self) {
+        self.matrix.fill(0.0);
         self.rhs.fill(0.0);
-        self.matrix.iter_mut().zip(gram).for_each(|(a, g)| *a = weight * g);
+    }
+
+    /// Adds `weight * gram` to A.
+    pub(crate) fn add_gram(&mut self, weight: f64, gram: &[f64]) {
+        self.matrix.iter_mut().zip(gram).for_each(|(a, g)| *a += weight * g);
     }
 
     /// Adds a penalty on each unknown.
@@ -55,7 +60,8 @@ pub(crate) fn implicit<'a>(
     ridge: f64,
     p: &mut [f32],
 ) {
-    equation.restart(unobserved_weight, gram);
+    equation.restart();
+    equation.add_gram(unobserved_weight, gram);
     equation.penalise(std::iter::repeat(ridge));
     used.for_each(|row| equation.observe(row, 1.0, 1.0));
     p.iter_mut().zip(equation.solve()).for_each(|(p, &solution)| *p = narrow(solution));

@@ -2,12 +2,14 @@
 //!
 //! Data comes from the folder in `TACIT_DATA`, with `ml-1m/` and `ml-100k/` in it. Nothing here tunes anything: presets are
 //! the planner's, chosen on second-last interactions, and what is measured is what was held out. Runs in fast mode, so the
-//! table is the same on every machine up to the last bits of its floating point.
+//! table is the same on every machine up to the last bits of its floating point. A second argument `models` measures the
+//! section of other models only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
 mod control;
 mod markdown;
+mod models;
 mod target;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,9 @@ fn main() -> anyhow::Result<()> {
     let data = std::env::var_os("TACIT_DATA").context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
     let (ml_1m, ml_100k) = (Path::new(&data).join("ml-1m"), Path::new(&data).join("ml-100k"));
 
+    if std::env::args_os().nth(2).is_some_and(|part| part == "models") {
+        return models::replace(&out, &models::measure(&ml_1m, &ml_100k)?);
+    }
     let published = population(&ml_1m, Split::LeaveOneOut)?;
     let control = control::counter(&published);
     let one_out = [10.0, 3.0, 1.0];
@@ -50,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         small: measure("random-20", &population(&ml_100k, Split::Random)?, &FIFTH, &[None], None)?,
         control,
     };
-    let text = markdown::results(&sections);
+    let text = markdown::results(&sections) + &models::measure(&ml_1m, &ml_100k)?;
     std::fs::write(&out, &text).with_context(|| format!("{} cannot be written", out.display()))?;
     print!("{text}");
     Ok(())
@@ -69,19 +74,10 @@ fn measure(
     half_life: Option<f32>,
 ) -> anyhow::Result<Outcome> {
     let epsilons = epsilons.iter().map(|&epsilon| Epsilon::new(epsilon)).collect::<Result<Vec<_>, _>>()?;
-    let base = Setting {
-        epsilon: epsilons[0],
-        delta: Delta::new(1e-5)?,
-        dropout: 0.05,
-        dishonest: 0.05,
-        history_max: 1024,
-        factors: None,
-        rounds: None,
-    };
     let sweep = Sweep {
-        family: Family::default(),
+        family: Family::Spectral,
         split: split.into(),
-        base,
+        base: setting(epsilons[0])?,
         epsilons,
         factors: vec![None],
         rounds: vec![None],
@@ -92,4 +88,17 @@ fn measure(
     };
     eprintln!("{} {split}: {} jobs", population.name, sweep.trainings(1));
     Ok(run(std::slice::from_ref(population), &sweep, &|| eprint!("."))?)
+}
+
+/// What all measurements share.
+fn setting(epsilon: Epsilon) -> anyhow::Result<Setting> {
+    Ok(Setting {
+        epsilon,
+        delta: Delta::new(1e-5)?,
+        dropout: 0.05,
+        dishonest: 0.05,
+        history_max: 1024,
+        factors: None,
+        rounds: None,
+    })
 }

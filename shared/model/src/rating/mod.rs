@@ -7,6 +7,7 @@
 //!
 //! For simulations: the protocol has no such release yet.
 
+pub mod central;
 pub mod device;
 pub mod server;
 
