@@ -28,8 +28,9 @@ const KIND: &str = "rating_bias";
 const BIAS_SHARE: f64 = 0.5;
 /// Share for the head Gram of what the biases leave over.
 const HEAD_SHARE: f64 = 0.35;
-/// Signal below which everything goes to the biases.
-const SIGNAL_MIN: f64 = 15.0;
+/// Signal below which everything goes to the biases. On tenths 5 to 7: at q 25 factors cost ML-1M .006 RMSE, at 31 they cost it
+/// .003 and gain ML-100K .007.
+const SIGNAL_MIN: f64 = 28.0;
 /// Factors unless asked otherwise; users with few ratings cannot be fitted to more.
 const FACTORS: u32 = 16;
 /// Most head items.

@@ -2,8 +2,8 @@
 //!
 //! Data comes from the folder in `TACIT_DATA`, with `ml-1m/` and `ml-100k/` in it. Nothing here tunes anything: presets are
 //! the planner's, chosen on second-last interactions, and what is measured is what was held out. Runs in fast mode, so the
-//! table is the same on every machine up to the last bits of its floating point. A second argument `models` measures the
-//! section of other models only and leaves the rest of the file as it is.
+//! table is the same on every machine up to the last bits of its floating point. A second argument, `weighted`, `growth`
+//! or `ratings`, measures one part only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
@@ -42,8 +42,8 @@ fn main() -> anyhow::Result<()> {
     let data = std::env::var_os("TACIT_DATA").context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
     let (ml_1m, ml_100k) = (Path::new(&data).join("ml-1m"), Path::new(&data).join("ml-100k"));
 
-    if std::env::args_os().nth(2).is_some_and(|part| part == "models") {
-        return models::replace(&out, &models::measure(&ml_1m, &ml_100k)?);
+    if let Some(part) = std::env::args().nth(2) {
+        return models::replace(&out, &part, &ml_1m, &ml_100k);
     }
     let published = population(&ml_1m, Split::LeaveOneOut)?;
     let control = control::counter(&published);

@@ -12,13 +12,14 @@ use tacit_simulate::quality::{Figures, judge};
 use tacit_simulate::rating::{self, RatingOutcome};
 use tacit_simulate::train::train;
 use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
-use tacit_simulate::{Family, Population, Sweep, growth, job, reference, run};
+use tacit_simulate::{Family, Population, Sweep, growth as grow, job, reference, run};
 use tacit_types::Epsilon;
 
 use crate::{PROJECTED, SEEDS, population, setting};
 
-/// Where this part of the file begins.
-const HEADING: &str = "\n# Other models\n";
+/// What holds for models that are simulated only.
+const NOTE: &str =
+    "\nIn simulations only: its release is none of the protocol yet. Crowd, delta, seeds and rules as above.\n";
 /// Factors at which weighted squares must reach central implicit ALS, and its least HR@10 (99).
 const PARITY: [(u32, f64); 2] = [(32, 0.70), (64, 0.72)];
 /// How far from central implicit ALS counts as parity.
@@ -31,31 +32,58 @@ const NEW_ITEMS: u32 = 10;
 const RMSE: [(&str, f64, f64); 2] =
     [("MovieLens-100K", 0.915, 0.955), ("MovieLens-1M, first 2,999 users", 0.872, 0.922)];
 
-/// Replaces this part of the results file, or adds it.
-pub(crate) fn replace(out: &Path, text: &str) -> anyhow::Result<()> {
+/// One of these measurements.
+type Measure = fn(&Path, &Path) -> anyhow::Result<String>;
+
+/// The parts, by the word that asks for them, each with the heading it begins with.
+const PARTS: [(&str, &str, Measure); 3] = [
+    ("weighted", "# Weighted squares", weighted),
+    ("growth", "# Grown catalogue", growth),
+    ("ratings", "# Ratings", ratings),
+];
+
+/// Every part.
+pub(crate) fn measure(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
+    PARTS.iter().map(|(_, heading, part)| Ok(format!("\n{heading}\n{}", part(ml_1m, ml_100k)?))).collect()
+}
+
+/// Measures one part and replaces it in the results file, or adds it at the end.
+pub(crate) fn replace(out: &Path, part: &str, ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<()> {
+    let known = PARTS.iter().find(|(name, ..)| *name == part);
+    let (_, heading, measure) = known.with_context(|| format!("{part}: the parts are weighted, growth and ratings"))?;
     let old = std::fs::read_to_string(out).with_context(|| format!("{} cannot be read", out.display()))?;
-    let kept = old.split(HEADING).next().unwrap_or_default();
-    std::fs::write(out, format!("{kept}{text}")).with_context(|| format!("{} cannot be written", out.display()))?;
+    let heading = format!("\n{heading}\n");
+    let (before, after) = match old.split_once(&heading) {
+        Some((before, rest)) => (before, rest.find("\n# ").map_or("", |next| &rest[next..])),
+        None => (old.as_str(), ""),
+    };
+    let text = format!("{heading}{}", measure(ml_1m, ml_100k)?);
+    std::fs::write(out, format!("{before}{text}{after}"))
+        .with_context(|| format!("{} cannot be written", out.display()))?;
     print!("{text}");
     Ok(())
 }
 
-/// Measures everything here.
-pub(crate) fn measure(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
-    let mut out = format!(
-        "{HEADING}\nIn simulations only: `weighted_gradient` and `rating_bias` are no releases of the protocol yet. Same crowd, delta, \
-         seeds and rules as above.\n"
-    );
+fn weighted(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
     let published = population(ml_1m, Split::LeaveOneOut)?;
+    let mut out = NOTE.to_owned();
     parity(&mut out, &published)?;
     noisy(&mut out, &published)?;
+    Ok(out)
+}
+
+fn growth(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
+    let mut out = String::new();
     grown(&mut out, ml_1m)?;
-    writeln!(
-        out,
-        "\n## Ratings\n\nRMSE of a random tenth of the ratings; run k holds out tenth k and has noise seed k, ± over the five. \
-         Penalties and shares were chosen on tenths 5 to 7 of MovieLens-100K, which are no test here. Genres are public item \
+    Ok(out)
+}
+
+fn ratings(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
+    let mut out = format!(
+        "{NOTE}\nRMSE of a random tenth of the ratings; run k holds out tenth k and has noise seed k, ± over the five. \
+         Penalties and shares were chosen on tenths 5 to 7, which are no test here. Genres are public item \
          features; what an owner thinks of them never leaves the device. Central ALS has 16 factors and no genres.\n"
-    )?;
+    );
     for (path, users, target) in [(ml_100k, None, RMSE[0]), (ml_1m, Some(2_999), RMSE[1])] {
         rated(&mut out, path, users, target)?;
     }
@@ -66,7 +94,7 @@ pub(crate) fn measure(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
 fn parity(out: &mut String, published: &Population) -> anyhow::Result<()> {
     writeln!(
         out,
-        "\n## Weighted squares, MovieLens-1M, published leave-one-out, no recency\n\nWithout noise, {ROUNDS_WITHOUT_NOISE} rounds \
+        "\nMovieLens-1M, published leave-one-out, no recency. Without noise, {ROUNDS_WITHOUT_NOISE} rounds \
          from spectral factors, beside central iALS at the same d.\n\n\
          | d | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|---|"
     )?;
@@ -154,17 +182,17 @@ fn sweep(published: &Population, family: Family, epsilons: &[f64]) -> anyhow::Re
 fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     let epsilon = GROWTH_EPSILON;
     let options = LoadOptions { split: Split::LeaveOneOut, ..LoadOptions::default() };
-    let population = Population::new(growth::renumbered(tacit_data::load(ml_1m, &options)?, 0));
+    let population = Population::new(grow::renumbered(tacit_data::load(ml_1m, &options)?, 0));
     let old = population.items - population.items.div_ceil(NEW_ITEMS);
     let setting = setting(Epsilon::new(epsilon)?)?;
     let (before, whole) =
         (job::plan(population.users(), old, &setting)?, job::plan(population.users(), population.items, &setting)?);
     let histories = population.capped(setting.history_max);
-    let known = growth::earlier(&population.interactions, old, setting.history_max);
+    let known = grow::earlier(&population.interactions, old, setting.history_max);
     let (mut updated, mut anew) = (Vec::new(), Vec::new());
     for seed in SEEDS {
         let previous = train(&known, &before, seed + 100)?.model;
-        let update = growth::update(&previous, &histories, &whole, seed)?;
+        let update = grow::update(&previous, &histories, &whole, seed)?;
         updated.push(reference::ranked_with(&population, &update.model, None));
         anew.push(reference::ranked_with(&population, &train(&histories, &whole, seed)?.model, None));
         eprint!(".");
@@ -176,7 +204,7 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     let verdict = if own >= other - error { "met" } else { "**missed**" };
     writeln!(
         out,
-        "\n## Spectral model, catalogue grown by a random tenth\n\nThe earlier job knew {old} of {} items, at epsilon {epsilon}. The \
+        "\nSpectral model, MovieLens-1M, published leave-one-out; a random tenth of the items is new. The earlier job knew {old} of {} items, at epsilon {epsilon}. The \
          update (counts and one round with carry, no head Gram) and the job from nothing cost epsilon {epsilon} each; the earlier \
          job's own cost is not in either.\n\n\
          | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|\n\
