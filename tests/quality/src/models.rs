@@ -20,6 +20,9 @@ use crate::{PROJECTED, SEEDS, population, setting};
 /// What holds for models that are simulated only.
 const NOTE: &str =
     "\nIn simulations only: its release is none of the protocol yet. Crowd, delta, seeds and rules as above.\n";
+/// How far weighted squares are from untouched data.
+const LOOKED_AT: &str = "\nAbout fifteen settings of clipping norm, damping, rounds and the share of the start were looked at on this \
+    very test, so these figures flatter the model a little; the spectral presets were chosen on second-last interactions.\n";
 /// Factors at which weighted squares must reach central implicit ALS, and its least HR@10 (99).
 const PARITY: [(u32, f64); 2] = [(32, 0.70), (64, 0.72)];
 /// How far from central implicit ALS counts as parity.
@@ -66,7 +69,7 @@ pub(crate) fn replace(out: &Path, part: &str, ml_1m: &Path, ml_100k: &Path) -> a
 
 fn weighted(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
     let published = population(ml_1m, Split::LeaveOneOut)?;
-    let mut out = NOTE.to_owned();
+    let mut out = NOTE.to_owned() + LOOKED_AT;
     parity(&mut out, &published)?;
     noisy(&mut out, &published)?;
     Ok(out)
@@ -81,7 +84,10 @@ fn growth(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
 fn ratings(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
     let mut out = format!(
         "{NOTE}\nRMSE of a random tenth of the ratings; run k holds out tenth k and has noise seed k, ± over the five. \
-         Penalties and shares were chosen on tenths 5 to 7, which are no test here. Genres are public item \
+         Penalties and shares were taken over from \
+         earlier work; only the penalty of genres (12, not 6: .002 better) was compared, on other random tenths of \
+         MovieLens-100K, which share ratings with these. The signal floor of 28 was set on tenths 5 to 7 of MovieLens-1M, after \
+         the test had shown factors to lose at epsilon 2. Genres are public item \
          features; what an owner thinks of them never leaves the device. Central ALS has 16 factors and no genres.\n"
     );
     for (path, users, target) in [(ml_100k, None, RMSE[0]), (ml_1m, Some(2_999), RMSE[1])] {
@@ -198,19 +204,22 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
         eprint!(".");
     }
     let (updated, anew) = (Row::of("updated", &updated), Row::of("anew", &anew));
-    let (own, other) =
-        (updated.mean("hr_at_10_sampled").unwrap_or_default(), anew.mean("hr_at_10_sampled").unwrap_or_default());
-    let error = (other * (1.0 - other) / anew.tested.max(1) as f64).sqrt();
-    let verdict = if own >= other - error { "met" } else { "**missed**" };
+    let verdict = |metric| {
+        let (own, other) = (updated.mean(metric).unwrap_or_default(), anew.mean(metric).unwrap_or_default());
+        let error = (other * (1.0 - other) / anew.tested.max(1) as f64).sqrt();
+        format!("{}: at most one s.e. {error:.4} below", if own >= other - error { "met" } else { "**missed**" })
+    };
     writeln!(
         out,
         "\nSpectral model, MovieLens-1M, published leave-one-out; a random tenth of the items is new. The earlier job knew {old} of {} items, at epsilon {epsilon}. The \
          update (counts and one round with carry, no head Gram) and the job from nothing cost epsilon {epsilon} each; the earlier \
          job's own cost is not in either.\n\n\
          | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|\n\
-         | updated | {} | {verdict}: at most one s.e. {error:.4} below |\n| from nothing | {} | |",
+         | updated | {} | HR@10 (99) {}; HR@10 {} |\n| from nothing | {} | |",
         population.items,
         cells(&updated),
+        verdict("hr_at_10_sampled"),
+        verdict("hr_at_10"),
         cells(&anew),
     )?;
     Ok(())
