@@ -20,9 +20,9 @@ fn model() -> SpectralModel {
 }
 
 fn installation() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    Store::create(folder.path()).unwrap();
-    std::fs::write(folder.path().join("model.bin"), model().to_bytes()).unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
+    Store::create(folder.path()).expect("a new store");
+    std::fs::write(folder.path().join("model.bin"), model().to_bytes()).expect("a model");
     folder
 }
 

@@ -41,16 +41,16 @@ fn lines(path: PathBuf) -> Vec<Vec<u8>> {
     let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let plain: Box<dyn Read> =
         if path.extension().is_some_and(|end| end == "gz") { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    BufReader::new(plain).split(b'\n').map(|line| line.unwrap()).collect()
+    BufReader::new(plain).split(b'\n').map(|line| line.expect("a readable file")).collect()
 }
 
 /// Owners of MovieLens-100K with their ratings in order of time, and the number of items.
 fn movielens(folder: &Path) -> (Vec<Owner>, u32) {
     let mut owners: Vec<Owner> = vec![Vec::new(); 943];
     for line in lines(folder.join("u.data.gz")) {
-        let line = String::from_utf8(line).unwrap();
-        let mut fields = line.split('\t').map(|field| field.parse::<u32>().unwrap());
-        let mut next = || fields.next().unwrap();
+        let line = String::from_utf8(line).expect("plain text");
+        let mut fields = line.split('\t').map(|field| field.parse::<u32>().expect("a number"));
+        let mut next = || fields.next().expect("four fields");
         let (user, item, stars, time) = (next(), next(), next(), next());
         owners[user as usize - 1].push(Interaction {
             item: ItemId(item - 1),
@@ -78,7 +78,8 @@ fn train(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> Spect
         let rho = ((LOG_DELTA + epsilon).sqrt() - LOG_DELTA.sqrt()).powi(2);
         1.0 / (2.0 * rho).sqrt()
     });
-    let recipe = Recipe::for_signal(owners.len() as f64 / (z * f64::from(items).sqrt()), items).unwrap();
+    let recipe =
+        Recipe::for_signal(owners.len() as f64 / (z * f64::from(items).sqrt()), items).expect("a signal to train with");
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut sum = |share: f64, statistic: &dyn Fn(&History) -> ItemGradient| {
         let std = z / share.sqrt();
@@ -247,7 +248,7 @@ fn retailrocket(folder: &Path) -> (Vec<Owner>, u32) {
     ];
     for (name, kind) in files {
         for line in lines(folder.join(format!("{name}_ecommerce.dat"))).into_iter().skip(1) {
-            let line = String::from_utf8(line).unwrap();
+            let line = String::from_utf8(line).expect("plain text");
             let mut fields = line.trim().split('\t').filter_map(|field| field.parse::<u32>().ok());
             let (Some(user), Some(item)) = (fields.next(), fields.next()) else { continue };
             owners.resize(owners.len().max(user as usize), Vec::new());
