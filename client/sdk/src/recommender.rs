@@ -10,6 +10,7 @@ use tacit_model::cold_start;
 use tacit_model::explain::contributions;
 use tacit_model::filter::{Catalogue, Filter, shared};
 use tacit_model::fusion::{Rules, fuse};
+use tacit_model::fusion_choice::choose;
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::profile::{OnlineProfile, Profile};
@@ -19,14 +20,13 @@ use tacit_model::serve::{Precision, Ranker};
 use tacit_model::sessions::{Anomaly, Limits, anomalies, kept};
 use tacit_model::similar::similarities;
 use tacit_model::spectral::SpectralModel;
-use tacit_privacy::ledger::total;
-use tacit_privacy::record::time_bucket;
-use tacit_privacy::{DeviceBudget, LedgerStore, Rho};
+use tacit_privacy::DeviceBudget;
 use tacit_types::{ItemId, Timestamp};
 
 use crate::agent::model_path;
 use crate::error::SdkError;
 use crate::files;
+use crate::recommender_status::PrivacyStatus;
 use crate::store::Store;
 
 /// Candidates per place of a list that is made diverse.
@@ -64,23 +64,6 @@ pub struct Explanation {
     pub reasons: Vec<Recommendation>,
     /// What the categories chosen at the start add.
     pub chosen: f32,
-}
-
-/// What this installation has spent and may spend, for its owner to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrivacyStatus {
-    /// Spent so far, whatever became of the releases; includes `elsewhere`.
-    pub spent: Rho,
-    /// Most that may ever be spent.
-    pub lifetime: Rho,
-    /// Number of releases this installation knows of.
-    pub releases: usize,
-    /// Spent in the current window.
-    pub window_spent: Rho,
-    /// Most that may be spent in one window.
-    pub window: Rho,
-    /// What this identity was counted for beyond those releases: its folder was restored from an old copy, or runs twice.
-    pub elsewhere: Rho,
 }
 
 /// Offline recommendations of one installation.
@@ -259,6 +242,14 @@ impl Recommender {
         self.profile = OnlineProfile::new(&self.counted(), rules, HISTORY_CAP, &self.ranker);
     }
 
+    /// Sets the candidate that would have ranked the owner's latest `held_out` new items best, in the order of recording, and gives
+    /// its place; list the default first, it stays where nothing does better. Costs a full scoring per candidate and item.
+    pub fn choose_rules(&mut self, candidates: &[Rules], held_out: usize) -> Option<usize> {
+        let chosen = choose(&self.counted(), &self.ranker, candidates, held_out)?;
+        self.set_rules(candidates[chosen].clone());
+        Some(chosen)
+    }
+
     /// Sets aside, when ranking, interactions that no person meant; `None`, the default, to count all. What is set aside is
     /// still stored, still left out of lists, and still counts in training.
     pub fn set_limits(&mut self, limits: Option<Limits>) {
@@ -294,18 +285,7 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn privacy_status(&self, budget: DeviceBudget, now: Timestamp) -> Result<PrivacyStatus, SdkError> {
-        let lines = self.store.reservations()?;
-        // As the ledger counts: no window before that of an earlier release opens again.
-        let hour = lines.iter().map(|line| line.hour).fold(time_bucket(now), u64::max);
-        let window = |hour: u64| hour / u64::from(budget.window_hours.max(1));
-        Ok(PrivacyStatus {
-            spent: self.store.spent()?,
-            lifetime: budget.rho_lifetime,
-            releases: lines.len(),
-            window_spent: total(lines.iter().filter(|line| window(line.hour) == window(hour))),
-            window: budget.rho_window,
-            elsewhere: self.store.missing()?,
-        })
+        PrivacyStatus::read(&self.store, budget, now)
     }
 
     fn anomalies(&self) -> Vec<Option<Anomaly>> {

@@ -148,4 +148,6 @@ fn a_burst_is_set_aside_with_its_reason_and_taken_back() {
     assert_ne!(trusted, calm);
     recommender.set_limits(None);
     assert_eq!(recommender.recommend(20, &all), trusted);
+    assert_eq!(recommender.choose_rules(&[Rules::default(), Rules::default()], 3), Some(0), "no better, no change");
+    assert_eq!(recommender.recommend(20, &all), trusted);
 }

@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 pub mod baseline;
+mod bytes;
 pub mod cold_start;
 pub mod explain;
 pub mod filter;

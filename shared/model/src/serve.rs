@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use tacit_types::ItemId;
 
+use crate::bytes::{dot_bytes, row_scale, to_16_bits, to_byte};
 use crate::filter::shared;
 use crate::linalg::{dot, narrow, norm_squared};
 use crate::profile::Profile;
@@ -15,8 +16,6 @@ use crate::spectral::SpectralModel;
 
 /// Row of an item without factors.
 const NO_ROW: u32 = u32::MAX;
-/// Products of a byte and a 16-bit number that surely fit a 32-bit sum.
-const CHUNK: usize = 256;
 /// Rows met between two looks at whether the rest can still matter.
 const ROWS: usize = 256;
 /// What rounding to bytes and to f32 can add to a score, relative to the reach of its row.
@@ -247,35 +246,6 @@ fn median_item(counts: &[f32]) -> Option<usize> {
     (middle < counts.len()).then(|| *order.select_nth_unstable_by(middle, |&a, &b| counts[a].total_cmp(&counts[b])).1)
 }
 
-fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |most, v| most.max(v.abs()))
-}
-
-/// What one step of a byte stands for in this row.
-fn row_scale(row: &[f32]) -> f32 {
-    largest(row) / f32::from(i8::MAX)
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the quotient lies in -127..=127 by the choice of scale")]
-fn to_byte(value: f32, scale: f32) -> i8 {
-    if scale > 0.0 { (value / scale).round() as i8 } else { 0 }
-}
-
-/// `p` in steps of the returned scale.
-#[allow(clippy::cast_possible_truncation, reason = "the quotient lies in -32767..=32767 by the choice of scale")]
-fn to_16_bits(p: &[f32]) -> (Vec<i16>, f32) {
-    let scale = largest(p) / f32::from(i16::MAX);
-    (p.iter().map(|v| if scale > 0.0 { (v / scale).round() as i16 } else { 0 }).collect(), scale)
-}
-
-/// Exact inner product, in the form compilers turn into 16-bit multiply-add instructions.
-fn dot_bytes(row: &[i8], p: &[i16]) -> f32 {
-    let chunks = row.chunks(CHUNK).zip(p.chunks(CHUNK));
-    let sum =
-        |(row, p): (&[i8], &[i16])| -> i32 { row.iter().zip(p).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum() };
-    narrow(chunks.map(|pair| f64::from(sum(pair))).sum())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,14 +316,6 @@ mod tests {
                     assert!(same, "{precision:?} {items:?} {k}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn byte_products_are_exact_at_any_length() {
-        for len in [0, 1, 255, 256, 257, 2000] {
-            let (row, p) = (vec![i8::MIN; len], vec![i16::MAX; len]);
-            assert_eq!(f64::from(dot_bytes(&row, &p)), f64::from(narrow(-128.0 * 32767.0 * len as f64)));
         }
     }
 
