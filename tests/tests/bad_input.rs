@@ -29,7 +29,7 @@ fn a_data_set_that_is_not_as_documented_is_refused_by_file_and_line() {
         ("item.csv", format!("{HEADER}anna,-7,1,5,rating\n"), &["item.csv line 2", "item"]),
         ("user.csv", format!("{HEADER}-1,a,1,5,rating\n"), &["user.csv line 2", "user"]),
         ("time.csv", format!("{HEADER}anna,a,-5,5,rating\n"), &["time.csv line 2", "timestamp"]),
-        ("type.csv", format!("{HEADER}anna,a,1,5,like\n"), &["type.csv line 2", "type"]),
+        ("type.csv", format!("{HEADER}anna,a,1,5,share\n"), &["type.csv line 2", "type"]),
         ("short.csv", format!("{HEADER}anna,a,1,5,rating\nben,a,1\n"), &["short.csv line 3"]),
         ("long.csv", format!("{HEADER}anna,a,1,5,rating,more\n"), &["long.csv line 2"]),
         ("header.csv", "user,item\nanna,a\n".into(), &["header.csv line 1"]),
