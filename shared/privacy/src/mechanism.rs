@@ -235,6 +235,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn each_bound_itself_is_allowed() {
+        assert_eq!(Mechanism { sigma2: 16 * 90, ..example() }.check(), Ok(()));
+        assert_eq!(Mechanism { sigma2: 90 << 26, ..example() }.check(), Ok(()));
+        assert_eq!(Mechanism { sigma2: 1 << 30, helper_noise: true, ..example() }.check(), Ok(()));
+        let many = Mechanism { sigma2: 1 << 48, n_min: 1 << 22, cohort_max: 1 << 22, steps: 100, ..example() };
+        assert_eq!(many.check(), Ok(()));
+        let more = Mechanism { sigma2: (1 << 48) + 1, ..many };
+        assert_eq!(more.check(), Err(MechanismError::OutOfRange("sigma2")));
+    }
+
+    #[test]
+    fn the_largest_coordinate_counts_every_device_and_every_draw() {
+        // 100 devices of 513 steps, and 16 standard deviations of 291,272 = ceil(2^18 * 100 / 90), rounded up.
+        assert_eq!(example().largest_coordinate(), 100 * 513 + 16 * 540);
+        // With helper noise 2^18 more variance.
+        assert_eq!(Mechanism { helper_noise: true, ..example() }.largest_coordinate(), 100 * 513 + 16 * 744);
+    }
+
+    #[test]
     fn squared_sensitivity_matches_the_real_formula_rounded_down() {
         for (steps, nnz) in [(1u32, 1u32), (5, 1), (90, 320), (1386, 76_800), (1 << 20, 4_194_304), (7, 3)] {
             let mechanism = Mechanism { steps, nnz_max: nnz, ..example() };
