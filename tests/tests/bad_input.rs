@@ -75,7 +75,7 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     let coordinator = fs::read_to_string(deployment.path("coordinator.toml")).unwrap();
     let helper = fs::read_to_string(deployment.path("helper.toml")).unwrap();
     let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
-    let cases: [(&str, &str, &str, &str, &[&str]); 20] = [
+    let cases: [(&str, &str, &str, &str, &[&str]); 22] = [
         ("coordinator", &coordinator, "cohort = 4", "cohrt = 4", &["line ", "cohrt", "cohort"]),
         ("coordinator", &coordinator, "cohort = 4", "cohort = 1", &["cohort"]),
         ("coordinator", &coordinator, "cohort = 4", "cohort = 0", &["cohort"]),
@@ -95,6 +95,8 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
         ("helper", &helper, "state =", "stat =", &["line ", "stat"]),
         ("helper", &helper, "state = \"helper\"", "state = \"helper\"\nn_min_min = 1", &["n_min_min"]),
         ("helper", &helper, "listen = \"127", "listen = \"nowhere\" # ", &["listen"]),
+        ("helper", &helper, "[tls]", "[membership]\nissuer_key = \"00\"\n[tls]", &["line ", "64 hexadecimal"]),
+        ("helper", &helper, "[tls]", "[membership]\nrequired = true\n[tls]", &["line ", "issuer_key"]),
         ("device", &device, "policy =", "polic =", &["line ", "polic"]),
     ];
     for (role, good, from, to, names) in cases {
@@ -113,6 +115,28 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     for state in ["coordinator", "helper", "devices"] {
         assert!(!deployment.path(state).exists(), "{state}: state was written");
     }
+}
+
+/// Memberships of a device process: absent, too few, or not what the helper's organisation issues. HOSTILE 84.
+#[test]
+fn a_file_of_memberships_that_is_not_one_is_refused_by_file_and_line() {
+    let deployment = Deployment::new(Settings::default()).unwrap();
+    let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
+    let with_members = device.replacen("policy =", "members = \"members.txt\"\npolicy =", 1);
+    fs::write(deployment.path("members.toml"), with_members).unwrap();
+    let arguments = ["device", "--config", "members.toml", "--devices", "2"];
+    let refused = |names: &[&str]| assert_refused(&deployment.path(""), &arguments, names);
+    refused(&["members.txt", "cannot be read"]);
+    let good = "07".repeat(96);
+    for (content, names) in [
+        (format!("{good}\n{}\n", &good[2..]), ["line 2", "192 hexadecimal digits"]),
+        (format!("{good}\nnot hexadecimal\n"), ["line 2", "192 hexadecimal digits"]),
+        (format!("{good}\n"), ["1 memberships for 2 devices", "tacit pki members"]),
+    ] {
+        fs::write(deployment.path("members.txt"), content).unwrap();
+        refused(&[&["members.txt"][..], &names].concat());
+    }
+    assert!(!deployment.path("devices").exists());
 }
 
 /// Privacy numbers that are sound one by one and not together. HOSTILE 85, 91.

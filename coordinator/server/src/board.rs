@@ -176,3 +176,32 @@ impl Board {
 fn unit_random() -> f64 {
     f64::from(rand::rngs::SysRng.try_next_u32().unwrap_or(0)) / 2f64.powi(32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HOSTILE 10: sizes a device may ask for, whatever the ledger has.
+    #[test]
+    fn a_proof_is_given_for_what_the_ledger_has_and_for_nothing_else() {
+        let board = Board::new(4);
+        assert_eq!(board.consistency(0, 1), None, "before the ledger is known");
+        let leaves: Vec<Digest> = (0..5u8).map(|line| merkle::leaf(&[line])).collect();
+        board.set_ledger(&leaves, BTreeMap::new());
+        let proof = board.consistency(2, 5).unwrap();
+        let head = |size: usize| (size as u64, merkle::root(&leaves[..size]));
+        assert!(merkle::verify_consistency(head(2), head(5), &proof));
+        assert_eq!(board.consistency(0, 5), Some(Vec::new()));
+        for (old, new) in [(5, 2), (2, 6), (6, 6), (0, u64::MAX), (u64::MAX, u64::MAX)] {
+            assert_eq!(board.consistency(old, new), None, "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_told_what_it_was_counted_for() {
+        let board = Board::new(4);
+        let (known, unknown) = (DeviceId([1; 16]), DeviceId([2; 16]));
+        board.set_ledger(&[], BTreeMap::from([(known, Rho::saturating_from_units(7))]));
+        assert_eq!((board.spent(known).units(), board.spent(unknown).units()), (7, 0));
+    }
+}

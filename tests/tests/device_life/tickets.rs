@@ -315,3 +315,23 @@ async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
         assert!(other == "folder" || fixture.kept() == model(&[even, turned_odd]), "{other}");
     }
 }
+
+/// A device that was away for more than 16 lines of the ledger is not kept out by how far the model has moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_is_judged_against_recent_models_only() {
+    let fixture = Fixture::new().await;
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    let (first, gone) = (fixture.round.ticket.model_in_hash, fixture.serve(model(&[turned, turned_odd])));
+    let after = |lines: usize| [vec![first; lines], vec![gone]].concat();
+    let ledger = after(16);
+    fixture.stand_in.script(|script| script.proof = consistency(&ledger, 1).unwrap());
+    let refused = fixture.refused("16 lines later", fixture.next(2, &ledger)).await;
+    assert_eq!(refused, TicketRefusal::Factors(FactorFault::Drift));
+    let ledger = after(17);
+    let ticket = fixture.next(2, &ledger);
+    fixture.stand_in.script(|script| {
+        (script.ticket, script.proof) = (Some(ticket), consistency(&ledger, 1).unwrap());
+    });
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    assert!(fixture.kept() == model(&[turned, turned_odd]));
+}

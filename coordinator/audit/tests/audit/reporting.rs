@@ -145,7 +145,7 @@ fn the_second_verifier_agrees_to_the_last_unit() {
 
 #[test]
 fn the_second_verifier_refuses_what_the_first_refuses() {
-    let spoil: [fn(&Path, &World); 6] = [
+    let spoil: [fn(&Path, &World); 9] = [
         |dir, world| {
             let mut lines = world.bytes();
             lines.swap(1, 2);
@@ -174,6 +174,19 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
             other.helper_lines.truncate(1);
             other.write(dir);
             write_lines(dir, "ledger.jsonl", &world.bytes());
+        },
+        |dir, _| {
+            let mut other = small();
+            other.change(4, |charge| charge.dishonest_milli = 10);
+            other.rechain();
+            other.write(dir);
+        },
+        |dir, world| fs::remove_file(dir.join(format!("tickets/{}.json", world.tickets[1].hash()))).unwrap(),
+        |dir, world| {
+            let mut foreign = tacit_round::ticket::TicketFile::from(&world.tickets[1]);
+            foreign.helper_signature = foreign.coordinator_signature;
+            let path = dir.join(format!("tickets/{}.json", world.tickets[1].hash()));
+            fs::write(path, tacit_privacy::canonical::encode(&foreign).unwrap()).unwrap();
         },
     ];
     for (i, spoil) in spoil.into_iter().enumerate() {

@@ -6,7 +6,7 @@ use tacit_privacy::{Mechanism, MechanismError, Rho, Tier, merkle};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
-use tacit_round::seal::OpeningKey;
+use tacit_round::seal::{OpeningKey, SEALING_KEY_LEN};
 use tacit_round::ticket::{SignedTicket, TICKET_BYTES_MAX, Ticket};
 use tacit_types::{Digest, RoundId};
 
@@ -116,7 +116,7 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     use MechanismError::{GridTooCoarse, RingTooSmall, ShareTooLarge, ShareTooSmall};
     use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Version};
     type Change = fn(&mut Ticket);
-    let cases: [(Change, TicketRefusal); 26] = [
+    let cases: [(Change, TicketRefusal); 27] = [
         (|t| t.schema = 2, Version),
         (|t| t.schema = 0, Version),
         (|t| t.scheme_id = 2, Version),
@@ -137,6 +137,8 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
         (|t| t.dishonest_milli = u32::MAX, OutsidePolicy("dishonest_milli")),
         (|t| t.sealing_key.clear(), OutsidePolicy("sealing_key")),
         (|t| t.sealing_key.truncate(2), OutsidePolicy("sealing_key")),
+        // Of the right length, and no key: its numbers are beyond ML-KEM's modulus.
+        (|t| t.sealing_key = "ff".repeat(SEALING_KEY_LEN), OutsidePolicy("sealing_key")),
         (|t| t.mechanism.sigma2 = 16 * 5, OutsidePolicy("rho")),
         (|t| t.mechanism.sigma2 = 16 * 5 - 1, Unsound(ShareTooSmall)),
         (|t| t.mechanism.sigma2 = 5 << 27, Unsound(ShareTooLarge)),
