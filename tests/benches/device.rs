@@ -88,6 +88,7 @@ fn interactions() -> Vec<Interaction> {
         timestamp: Some(Timestamp(u64::from(i))),
         value: 1.0,
         kind: InteractionKind::View,
+        surface: 0,
     };
     (0..HISTORY).map(one).collect()
 }

@@ -143,7 +143,7 @@ fn interactions(count: u32) -> Vec<Interaction> {
 /// Items all different.
 fn interaction(i: u32) -> Interaction {
     let (item, timestamp) = (ItemId(i * 53 % ITEMS), Some(Timestamp(u64::from(i))));
-    Interaction { item, timestamp, value: 1.0, kind: InteractionKind::View }
+    Interaction { item, timestamp, value: 1.0, kind: InteractionKind::View, surface: 0 }
 }
 
 criterion_group! {

@@ -80,6 +80,7 @@ fn history(user: u32) -> History {
         timestamp: None,
         value: 1.0,
         kind: InteractionKind::View,
+        surface: 0,
     };
     History::new(&(0..HISTORY).map(one).collect::<Vec<_>>(), ITEMS, 1024)
 }

@@ -95,7 +95,13 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
         ("helper", &helper, "state =", "stat =", &["line ", "stat"]),
         ("helper", &helper, "state = \"helper\"", "state = \"helper\"\nn_min_min = 1", &["n_min_min"]),
         ("helper", &helper, "listen = \"127", "listen = \"nowhere\" # ", &["listen"]),
-        ("helper", &helper, "[tls]", "[membership]\nissuer_key = \"00\"\n[tls]", &["line ", "issuer_key", "32 bytes", "hexadecimal"]),
+        (
+            "helper",
+            &helper,
+            "[tls]",
+            "[membership]\nissuer_key = \"00\"\n[tls]",
+            &["line ", "issuer_key", "32 bytes", "hexadecimal"],
+        ),
         ("helper", &helper, "[tls]", "[membership]\nrequired = true\n[tls]", &["line ", "issuer_key"]),
         ("device", &device, "policy =", "polic =", &["line ", "polic"]),
     ];

@@ -24,7 +24,7 @@ const ITEMS: u32 = 20_000;
 const PROFILES: u32 = 200;
 
 fn one(item: u32, value: f32, kind: InteractionKind, at: Option<u64>) -> Interaction {
-    Interaction { item: ItemId(item), timestamp: at.map(Timestamp), value, kind }
+    Interaction { item: ItemId(item), timestamp: at.map(Timestamp), value, kind, surface: 0 }
 }
 
 /// Histories as different as they come; HOSTILE 119, 120.

@@ -1,6 +1,7 @@
 //! What app developers embed: record what happened, get recommendations offline, and train privately when the app allows.
 //!
-//! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`, `privacy_status`; no network.
+//! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`, `privacy_status`, `export_my_data`,
+//!   `forget`; no network.
 //! - [`Agent`] takes part in one round when called; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
 //!
@@ -16,6 +17,7 @@ pub mod error;
 mod files;
 pub mod identity;
 pub mod recommender;
+mod recommender_export;
 mod recommender_status;
 pub mod store;
 pub mod transport;
@@ -25,4 +27,4 @@ pub use error::SdkError;
 pub use identity::Deployment;
 pub use recommender::{Explanation, Feedback, Recommendation, Recommender};
 pub use recommender_status::PrivacyStatus;
-pub use store::Store;
+pub use store::{Forget, Store};

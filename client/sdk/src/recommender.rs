@@ -9,12 +9,13 @@ use std::path::Path;
 use tacit_model::cold_start;
 use tacit_model::explain::contributions;
 use tacit_model::filter::{Catalogue, Filter, shared};
-use tacit_model::fusion::{Rules, fuse};
+use tacit_model::fusion::{Rules, fuse_in};
 use tacit_model::fusion_choice::choose;
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::profile::{OnlineProfile, Profile};
 use tacit_model::rerank::{diversify, explore};
+use tacit_model::scene::Scene;
 use tacit_model::score::top_k;
 use tacit_model::serve::{Precision, Ranker};
 use tacit_model::sessions::{Anomaly, Limits, anomalies, kept};
@@ -26,8 +27,9 @@ use tacit_types::{ItemId, Timestamp};
 use crate::agent::model_path;
 use crate::error::SdkError;
 use crate::files;
+use crate::recommender_export::export;
 use crate::recommender_status::PrivacyStatus;
-use crate::store::Store;
+use crate::store::{Forget, Store};
 
 /// Candidates per place of a list that is made diverse.
 const DIVERSE_POOL: usize = 5;
@@ -85,7 +87,7 @@ pub struct Explanation {
 /// recommender.catalogue_mut().set(ItemId(4), Facts { categories: vec![18], ..Facts::default() });
 ///
 /// let at = Timestamp(1_767_225_600_000);
-/// recommender.record(Interaction { item: ItemId(0), timestamp: Some(at), value: 1.0, kind: InteractionKind::View })?;
+/// recommender.record(Interaction { item: ItemId(0), timestamp: Some(at), value: 1.0, kind: InteractionKind::View, surface: 0 })?;
 /// recommender.feedback(ItemId(2), Feedback::Hide, at)?;
 ///
 /// let filter = Filter { now: Some(at), exclude_categories: vec![18], diversity: 0.2, ..Filter::default() };
@@ -100,8 +102,8 @@ pub struct Recommender {
     interactions: Vec<Interaction>,
     profile: OnlineProfile,
     catalogue: Catalogue,
-    /// Items that stand for the categories chosen at the start, with their weights.
-    chosen: Vec<(ItemId, f64)>,
+    /// Categories the owner chose at the start.
+    categories: Vec<u32>,
     /// From when on interactions are set aside; `None` for never.
     limits: Option<Limits>,
     /// Periods in which nothing is set aside.
@@ -128,16 +130,9 @@ impl Recommender {
         let ranker = Ranker::new(&model, precision);
         let interactions = store.interactions()?;
         let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
-        Ok(Self {
-            store,
-            ranker,
-            interactions,
-            profile,
-            catalogue: Catalogue::default(),
-            chosen: Vec::new(),
-            limits: None,
-            trusted: Vec::new(),
-        })
+        let (categories, trusted) = (store.categories()?, store.trusted()?);
+        let catalogue = Catalogue::default();
+        Ok(Self { store, ranker, interactions, profile, catalogue, categories, limits: None, trusted })
     }
 
     /// Makes an interaction durable; the next [`Self::recommend`] already knows it.
@@ -171,7 +166,8 @@ impl Recommender {
             Feedback::Dislike => InteractionKind::Dislike,
             Feedback::Hide => InteractionKind::Hide,
         };
-        self.record(Interaction { item, timestamp: Some(at), value: 1.0, kind })
+        // What is said of an item holds wherever it is shown, so it needs no surface.
+        self.record(Interaction { item, timestamp: Some(at), value: 1.0, kind, surface: 0 })
     }
 
     /// The best `k` items that the filter lets through, best first; with variety and exploration, in the order to show.
@@ -180,7 +176,7 @@ impl Recommender {
         let diverse = filter.diversity > 0.0;
         let pool = k.saturating_mul(if diverse { DIVERSE_POOL } else { 1 });
         let wanted = if explores { pool.max(k.saturating_mul(1 + EXPLORATION_POOL)) } else { pool };
-        let best = self.ranker.top(&self.taste(), &self.shares(filter), wanted);
+        let best = self.ranker.top(&self.taste(filter), &self.shares(filter), wanted);
         let mut list = if diverse {
             diversify(&best[..pool.min(best.len())], &self.ranker, k, filter.diversity)
         } else {
@@ -201,11 +197,12 @@ impl Recommender {
         top_k(&alike, &[item], k).into_iter().map(|(item, score)| Recommendation { item, score }).collect()
     }
 
-    /// Why an item has its score: what each of the owner's items adds to it. `None` for an item the catalogue does not have.
-    pub fn explain(&self, item: ItemId) -> Option<Explanation> {
-        let score = *self.ranker.scores(&self.taste()).get(item.0 as usize)?;
-        let own = fuse(&self.counted(), self.ranker.catalogue_len(), HISTORY_CAP, self.profile.rules()).weights;
-        let all = [&own[..], &self.chosen].concat();
+    /// Why an item has its score in the scene of this filter: what each of the owner's items adds to it. `None` for an item
+    /// the catalogue does not have.
+    pub fn explain(&self, item: ItemId, filter: &Filter) -> Option<Explanation> {
+        let score = *self.ranker.scores(&self.taste(filter)).get(item.0 as usize)?;
+        let own = self.fused(filter);
+        let all = [&own[..], &self.chosen()].concat();
         let shares = contributions(item, &all, &self.ranker);
         let mut reasons: Vec<Recommendation> =
             own.iter().zip(&shares).map(|(&(item, _), &score)| Recommendation { item, score }).collect();
@@ -263,16 +260,51 @@ impl Recommender {
         self.interactions.iter().zip(found).filter_map(|(one, anomaly)| Some((*one, anomaly?))).collect()
     }
 
-    /// Takes back all that was set aside in a period; it counts again at once, until closed.
-    pub fn trust(&mut self, period: Range<Timestamp>) {
+    /// Takes back all that was set aside in a period, durably; it counts again at once.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn trust(&mut self, period: Range<Timestamp>) -> Result<(), SdkError> {
+        self.store.trust(&period)?;
         self.trusted.push(period);
         self.profile.rebuild(&self.counted(), &self.ranker);
+        Ok(())
     }
 
-    /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back to popularity.
-    pub fn choose_categories(&mut self, categories: &[u32]) {
-        let liked: Vec<ItemId> = self.catalogue.in_categories(categories).collect();
-        self.chosen = cold_start::prior(&liked, &self.ranker);
+    /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back to popularity. Durable.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn choose_categories(&mut self, categories: &[u32]) -> Result<(), SdkError> {
+        self.store.choose_categories(categories)?;
+        self.categories = categories.to_vec();
+        Ok(())
+    }
+
+    /// Forgets at once and for good; gives how many interactions are gone.
+    ///
+    /// What is forgotten no longer ranks anything and is in no later contribution. A contribution already prepared is still
+    /// sent, and what was released stays released: hidden in noise, and charged to the budget, which forgetting does not give
+    /// back.
+    ///
+    /// # Errors
+    /// As [`Store::forget`].
+    pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
+        let gone = self.store.forget(what);
+        // Also after an error: what the file still holds counts, and nothing else.
+        self.interactions = self.store.interactions()?;
+        (self.categories, self.trusted) = (self.store.categories()?, self.store.trusted()?);
+        self.profile.rebuild(&self.counted(), &self.ranker);
+        gone
+    }
+
+    /// All that this installation holds of its owner, as one JSON object for the owner to keep or read: what was done, chosen
+    /// and trusted, the taste made of it, and every release with its price.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub fn export_my_data(&self) -> Result<String, SdkError> {
+        export(&self.store, &self.interactions, self.profile.profile())
     }
 
     /// Items interacted with, newest last.
@@ -308,10 +340,27 @@ impl Recommender {
         filter.shares(&self.interactions, &self.catalogue, self.ranker.catalogue_len() as usize)
     }
 
-    /// The owner's items and the chosen categories together.
-    fn taste(&self) -> Profile {
-        let mut taste = self.profile.profile().clone();
-        self.chosen.iter().for_each(|&(item, weight)| taste.add(item, weight, &self.ranker));
+    /// The owner's items with their weights in the scene of a filter.
+    fn fused(&self, filter: &Filter) -> Vec<(ItemId, f64)> {
+        let scene = Scene { at: filter.now, surface: filter.surface };
+        fuse_in(scene, &self.counted(), self.ranker.catalogue_len(), HISTORY_CAP, self.profile.rules()).weights
+    }
+
+    /// The items that stand for the chosen categories, with their weights.
+    fn chosen(&self) -> Vec<(ItemId, f64)> {
+        if self.categories.is_empty() {
+            return Vec::new();
+        }
+        let liked: Vec<ItemId> = self.catalogue.in_categories(&self.categories).collect();
+        cold_start::prior(&liked, &self.ranker)
+    }
+
+    /// The owner's items and the chosen categories together. The running sums hold for no particular scene.
+    fn taste(&self, filter: &Filter) -> Profile {
+        let scene_counts = self.profile.rules().scene.count();
+        let mut taste =
+            if scene_counts { Profile::of(&self.fused(filter), &self.ranker) } else { self.profile.profile().clone() };
+        self.chosen().into_iter().for_each(|(item, weight)| taste.add(item, weight, &self.ranker));
         taste
     }
 }

@@ -71,7 +71,7 @@ fn read(folder: &Path) -> Files {
 fn snapshots() -> ([Files; 2], Truth) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
-    let one = Interaction { item: ItemId(1), timestamp: None, value: 4.0, kind: InteractionKind::Rating };
+    let one = Interaction { item: ItemId(1), timestamp: None, value: 4.0, kind: InteractionKind::Rating, surface: 0 };
     store.record(&[one; 200]).unwrap();
     release(&mut store, 1, Some(Status::Acknowledged));
     store.raise_spent(Rho::saturating_from_units(5 << 60)).unwrap();

@@ -113,6 +113,7 @@ fn interactions_come_back_in_order() {
         timestamp: at.map(Timestamp),
         value: 4.0,
         kind: InteractionKind::Rating,
+        surface: 0,
     };
     store.record(&[one(3, Some(9)), one(1, None)]).unwrap();
     store.record(&[one(2, Some(1))]).unwrap();

@@ -198,6 +198,7 @@ fn read_row(line: &str) -> Result<(u32, Interaction), String> {
         timestamp,
         value: value.parse().ok().filter(|v: &f32| v.is_finite()).ok_or_else(|| format!("value '{value}'"))?,
         kind: InteractionKind::parse(kind).ok_or_else(|| format!("type '{kind}'"))?,
+        surface: 0,
     };
     Ok((device.parse().map_err(|_| format!("device '{device}' is not an index"))?, interaction))
 }

@@ -64,8 +64,13 @@ impl Assembly {
         if index == self.users.len() {
             self.users.push(Vec::new());
         }
-        let interaction =
-            Interaction { item: self.item(row.item)?, timestamp: row.timestamp, value: row.value, kind: row.kind };
+        let interaction = Interaction {
+            item: self.item(row.item)?,
+            timestamp: row.timestamp,
+            value: row.value,
+            kind: row.kind,
+            surface: 0,
+        };
         if let Some(history) = self.users.get_mut(index) {
             history.push(interaction);
         }

@@ -94,7 +94,7 @@ mod tests {
 
     fn at(item: u32, seconds: Option<u64>) -> Interaction {
         let timestamp = seconds.map(|seconds| Timestamp(seconds * 1000));
-        Interaction { item: ItemId(item), timestamp, value: 1.0, kind: InteractionKind::View }
+        Interaction { item: ItemId(item), timestamp, value: 1.0, kind: InteractionKind::View, surface: 0 }
     }
 
     fn items(history: &[Interaction]) -> Vec<u32> {

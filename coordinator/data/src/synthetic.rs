@@ -121,7 +121,13 @@ fn history(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
         let index = draw(catalogue, &now, &seen, &mut rng)?;
         *seen.get_mut(index)? = true;
         let item = *catalogue.ids.get(index)?;
-        Some(Interaction { item, timestamp: Some(Timestamp(START_MS + time)), value: 1.0, kind: InteractionKind::View })
+        Some(Interaction {
+            item,
+            timestamp: Some(Timestamp(START_MS + time)),
+            value: 1.0,
+            kind: InteractionKind::View,
+            surface: 0,
+        })
     };
     times.into_iter().filter_map(interaction).collect()
 }

@@ -46,8 +46,11 @@ impl Catalogue {
 /// What an app asks of one list. The default: nothing the owner met before, in the order of the scores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// The moment the list is for. Expiry and buying again need it; without it nothing is expired, nothing is bought again.
+    /// The moment the list is for. Expiry, buying again and the scene need it; without it nothing is expired, nothing is
+    /// bought again, and every hour counts alike.
     pub now: Option<Timestamp>,
+    /// Place in the app the list is for, see [`crate::scene`]; 0 for none.
+    pub surface: u8,
     /// Also items the owner met but neither bought nor refused.
     pub show_seen: bool,
     /// Also items the owner bought, their score growing back with this half-life in milliseconds: half of it after one
@@ -145,7 +148,7 @@ mod tests {
     const DAY: u64 = 86_400_000;
 
     fn did(item: u32, kind: InteractionKind) -> Interaction {
-        Interaction { item: ItemId(item), timestamp: Some(Timestamp(DAY)), value: 1.0, kind }
+        Interaction { item: ItemId(item), timestamp: Some(Timestamp(DAY)), value: 1.0, kind, surface: 0 }
     }
 
     fn shown(filter: &Filter, interactions: &[Interaction], catalogue: &Catalogue) -> Vec<usize> {

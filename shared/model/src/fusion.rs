@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use tacit_types::ItemId;
 
 use crate::interaction::{Interaction, InteractionKind};
+use crate::scene::{Scene, SceneRules};
 use crate::score::HALF_LIFE;
 
 /// How one kind of interaction counts.
@@ -37,6 +38,8 @@ pub struct Rules {
     pub poor_below: f32,
     /// Seconds of dwell that count in full.
     pub dwell_full_s: f32,
+    /// How interactions of other scenes than the present one count; what was said explicitly counts in every scene.
+    pub scene: SceneRules,
 }
 
 impl Default for Rules {
@@ -47,7 +50,7 @@ impl Default for Rules {
             InteractionKind::Dislike => Rule { confidence: -0.5, half_life: HALF_LIFE },
             _ => Rule { confidence: 1.0, half_life: HALF_LIFE },
         });
-        Self { rules, poor_below: 0.0, dwell_full_s: 30.0 }
+        Self { rules, poor_below: 0.0, dwell_full_s: 30.0, scene: SceneRules::default() }
     }
 }
 
@@ -113,11 +116,16 @@ pub struct Fused {
     pub timed: bool,
 }
 
+/// [`fuse_in`] no particular scene.
+pub fn fuse(interactions: &[Interaction], catalogue_len: u32, cap: usize, rules: &Rules) -> Fused {
+    fuse_in(Scene::default(), interactions, catalogue_len, cap, rules)
+}
+
 /// Fuses interactions given in any order into one weight per item; the most recent `cap` items are kept.
 ///
 /// # Guarantees
 /// Repeating an interaction changes nothing. With distinct times, neither does the order they are given in.
-pub fn fuse(interactions: &[Interaction], catalogue_len: u32, cap: usize, rules: &Rules) -> Fused {
+pub fn fuse_in(scene: Scene, interactions: &[Interaction], catalogue_len: u32, cap: usize, rules: &Rules) -> Fused {
     let known = interactions.iter().filter(|one| one.item.0 < catalogue_len);
     let mut kept: Vec<(&Interaction, Rule)> = known.filter_map(|one| Some((one, rules.opinion(one)?))).collect();
     let timed = kept.iter().all(|(one, _)| one.timestamp.is_some());
@@ -128,8 +136,10 @@ pub fn fuse(interactions: &[Interaction], catalogue_len: u32, cap: usize, rules:
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (one, rule) in kept.into_iter().rev() {
         let age = *place.entry(one.item).or_insert(verdicts.len());
-        let weight = f64::from(rule.confidence) * if timed { decay(rule.half_life, age) } else { 1.0 };
-        let said = Verdict { item: one.item, weight, explicit: is_explicit(one.kind) };
+        let explicit = is_explicit(one.kind);
+        let fresh = if timed { decay(rule.half_life, age) } else { 1.0 };
+        let alike = if explicit { 1.0 } else { rules.scene.share(Scene::from(one), scene) };
+        let said = Verdict { item: one.item, weight: f64::from(rule.confidence) * fresh * alike, explicit };
         match verdicts.get_mut(age) {
             Some(verdict) => verdict.hear(said),
             None => verdicts.push(said),
@@ -169,7 +179,7 @@ mod tests {
     use crate::preference::{HISTORY_CAP, History};
 
     fn at(item: u32, time: u64, kind: InteractionKind) -> Interaction {
-        Interaction { item: ItemId(item), timestamp: Some(Timestamp(time)), value: 5.0, kind }
+        Interaction { item: ItemId(item), timestamp: Some(Timestamp(time)), value: 5.0, kind, surface: 0 }
     }
 
     fn weight(interactions: &[Interaction], item: u32, rules: &Rules) -> f64 {

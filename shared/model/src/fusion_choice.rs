@@ -4,15 +4,16 @@ use std::collections::HashSet;
 
 use tacit_types::ItemId;
 
-use crate::fusion::{Rules, fuse};
+use crate::fusion::{Rules, fuse_in};
 use crate::interaction::Interaction;
 use crate::metric::full_ranks;
 use crate::preference::HISTORY_CAP;
 use crate::profile::Profile;
+use crate::scene::Scene;
 use crate::serve::Ranker;
 
 /// Chooses the candidate that would have ranked the owner's latest `held_out` new uses best: by the sum of reciprocal ranks,
-/// each item ranked from what came before it among all items not met until then. Equal candidates: the earlier; so list the
+/// each item ranked in the scene it was met in, from what came before it, among all items not met until then. Equal candidates: the earlier; so list the
 /// default first. `None` without candidates.
 ///
 /// Local, so it costs no privacy. Needs an order: interactions are taken as given. One evaluation costs one full scoring.
@@ -29,7 +30,8 @@ pub fn choose(interactions: &[Interaction], ranker: &Ranker, candidates: &[Rules
 
 fn reciprocal_rank(interactions: &[Interaction], at: usize, ranker: &Ranker, rules: &Rules) -> f64 {
     let before = &interactions[..at];
-    let weights = fuse(before, ranker.catalogue_len(), HISTORY_CAP, rules).weights;
+    let scene = Scene::from(&interactions[at]);
+    let weights = fuse_in(scene, before, ranker.catalogue_len(), HISTORY_CAP, rules).weights;
     let scores = ranker.scores(&Profile::of(&weights, ranker));
     let seen: Vec<ItemId> = before.iter().map(|one| one.item).collect();
     let rank = full_ranks(&scores, &seen, &[interactions[at].item])[0];
@@ -54,7 +56,7 @@ mod tests {
         let did = |at: u32| {
             let (item, kind): (u32, InteractionKind) =
                 if at.is_multiple_of(2) { (at / 2 * 8 + 3, Purchase) } else { (at / 2 * 8 + 6, View) };
-            Interaction { item: ItemId(item), timestamp: Some(Timestamp(at.into())), value: 1.0, kind }
+            Interaction { item: ItemId(item), timestamp: Some(Timestamp(at.into())), value: 1.0, kind, surface: 0 }
         };
         let all: Vec<Interaction> = (0..30).map(did).filter(|one| one.item.0 < 400).collect();
         let buys: Vec<Interaction> = all.iter().filter(|one| one.kind == Purchase).copied().collect();

@@ -82,6 +82,8 @@ pub struct Interaction {
     pub value: f32,
     /// What was done.
     pub kind: InteractionKind,
+    /// Place in the app where it was done, by the app's own numbers; 0 where none was given.
+    pub surface: u8,
 }
 
 impl fmt::Debug for Interaction {

@@ -5,8 +5,8 @@
 //! `tacit-privacy`, and deciding whether it may be sent to the ledger.
 //!
 //! Reading order: [`preference`] (a device's cleaned history), [`recipe`] (what is trained for how strong a signal),
-//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking, as measured). On the device: [`sessions`]
-//! and [`fusion`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
+//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking, as measured). On the device: [`sessions`],
+//! [`fusion`] and [`scene`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
 //! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`] and [`rating`] are
 //! two more models, in simulations so far; [`metric`] and [`baseline`] exist for measuring only.
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ pub mod profile;
 pub mod rating;
 pub mod recipe;
 pub mod rerank;
+pub mod scene;
 pub mod score;
 pub mod serve;
 pub mod sessions;

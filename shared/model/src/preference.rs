@@ -86,7 +86,13 @@ mod tests {
     use crate::interaction::InteractionKind;
 
     fn at(item: u32, time: Option<u64>) -> Interaction {
-        Interaction { item: ItemId(item), timestamp: time.map(Timestamp), value: 1.0, kind: InteractionKind::View }
+        Interaction {
+            item: ItemId(item),
+            timestamp: time.map(Timestamp),
+            value: 1.0,
+            kind: InteractionKind::View,
+            surface: 0,
+        }
     }
 
     fn items(history: &History) -> Vec<u32> {

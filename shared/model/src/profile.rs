@@ -192,7 +192,13 @@ mod tests {
         // Times mostly grow with the draw; some are late, few are missing.
         let time = prop_oneof![20 => (0u64..3).prop_map(Some), 1 => Just(None)];
         let record = (0u32..70, kind, time).prop_map(|(item, kind, time)| {
-            Op::Record(Interaction { item: ItemId(item), timestamp: time.map(Timestamp), value: 20.0, kind })
+            Op::Record(Interaction {
+                item: ItemId(item),
+                timestamp: time.map(Timestamp),
+                value: 20.0,
+                kind,
+                surface: 0,
+            })
         });
         prop_oneof![12 => record, 1 => any::<prop::sample::Index>().prop_map(Op::Forget)]
     }

@@ -167,6 +167,7 @@ mod tests {
             timestamp: Some(Timestamp(time)),
             value: 1.0,
             kind: InteractionKind::View,
+            surface: 0,
         };
         History::new(&(0..).zip(items).map(used).collect::<Vec<_>>(), 8, 100)
     }

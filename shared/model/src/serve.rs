@@ -258,8 +258,13 @@ mod tests {
 
     fn used(items: &[u32]) -> Vec<Interaction> {
         let kind = InteractionKind::View;
-        let one =
-            |(time, &item)| Interaction { item: ItemId(item), timestamp: Some(Timestamp(time)), value: 1.0, kind };
+        let one = |(time, &item)| Interaction {
+            item: ItemId(item),
+            timestamp: Some(Timestamp(time)),
+            value: 1.0,
+            kind,
+            surface: 0,
+        };
         (0u64..).zip(items).map(one).collect()
     }
 

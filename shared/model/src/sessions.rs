@@ -125,7 +125,13 @@ mod tests {
     use super::*;
 
     fn view(item: u32, time: u64) -> Interaction {
-        Interaction { item: ItemId(item), timestamp: Some(Timestamp(time)), value: 1.0, kind: InteractionKind::View }
+        Interaction {
+            item: ItemId(item),
+            timestamp: Some(Timestamp(time)),
+            value: 1.0,
+            kind: InteractionKind::View,
+            surface: 0,
+        }
     }
 
     fn count(interactions: &[Interaction], anomaly: Anomaly) -> usize {

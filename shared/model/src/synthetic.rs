@@ -19,8 +19,13 @@ pub(crate) struct Planted {
 
 /// An untimed history of these items, in this order.
 pub(crate) fn history(items: &[u32]) -> History {
-    let used =
-        |&item: &u32| Interaction { item: ItemId(item), timestamp: None, value: 1.0, kind: InteractionKind::View };
+    let used = |&item: &u32| Interaction {
+        item: ItemId(item),
+        timestamp: None,
+        value: 1.0,
+        kind: InteractionKind::View,
+        surface: 0,
+    };
     History::new(&items.iter().map(used).collect::<Vec<_>>(), u32::MAX, usize::MAX)
 }
 

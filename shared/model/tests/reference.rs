@@ -51,6 +51,7 @@ fn load(folder: &Path) -> LeaveOneOut {
             timestamp: record[2].parse().ok().map(Timestamp),
             value: 1.0,
             kind: InteractionKind::Rating,
+            surface: 0,
         });
     }
     let held_out = records(folder.join("ncf_test.csv")).iter().map(|record| catalogue.id(&record[1])).collect();

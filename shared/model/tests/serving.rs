@@ -57,6 +57,7 @@ fn movielens(folder: &Path) -> (Vec<Owner>, u32) {
             timestamp: Some(Timestamp(u64::from(time) * 1000)),
             value: stars as f32,
             kind: InteractionKind::Rating,
+            surface: 0,
         });
     }
     owners.iter_mut().for_each(|owner| owner.sort_by_key(|one| one.timestamp));
@@ -252,7 +253,13 @@ fn retailrocket(folder: &Path) -> (Vec<Owner>, u32) {
             let mut fields = line.trim().split('\t').filter_map(|field| field.parse::<u32>().ok());
             let (Some(user), Some(item)) = (fields.next(), fields.next()) else { continue };
             owners.resize(owners.len().max(user as usize), Vec::new());
-            owners[user as usize - 1].push(Interaction { item: ItemId(item - 1), timestamp: None, value: 1.0, kind });
+            owners[user as usize - 1].push(Interaction {
+                item: ItemId(item - 1),
+                timestamp: None,
+                value: 1.0,
+                kind,
+                surface: 0,
+            });
             items = items.max(item);
         }
     }

@@ -139,13 +139,12 @@ impl Mechanism {
 
     /// Largest squared norm of a rounded vector, B2_int.
     ///
-    /// floor of min{(G + sqrt z)^2, G^2 + z/4 + sqrt(2 ln(1/beta)) (G + sqrt(z)/2)} with G = C/gamma, z = `nnz_max`,
-    /// beta = e^(-1/2), for which sqrt(2 ln(1/beta)) = 1 (Kairouz, Liu & Steinke 2021, theorem 1). Exact.
+    /// floor of G^2 + z/4 + sqrt(2 ln(1/beta)) (G + sqrt(z)/2) with G = C/gamma, z = `nnz_max`, beta = e^(-1/2), for which
+    /// sqrt(2 ln(1/beta)) = 1. Theorem 1 of Kairouz, Liu & Steinke 2021 takes the minimum with (G + sqrt z)^2, which for
+    /// G, z >= 1 is never the smaller: it exceeds this by 3z/4 + G (2 sqrt z - 1) - sqrt(z)/2 > 0. Exact.
     pub fn squared_sensitivity(&self) -> u128 {
         let (grid, nonzero) = (u128::from(self.steps), u128::from(self.nnz_max));
-        let worst = grid * grid + nonzero + (4 * grid * grid * nonzero).isqrt();
-        let likely = (4 * grid * grid + nonzero + 4 * grid + (4 * nonzero).isqrt()) / 4;
-        worst.min(likely)
+        (4 * grid * grid + nonzero + 4 * grid + (4 * nonzero).isqrt()) / 4
     }
 
     /// Price of one such release.
@@ -254,7 +253,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn squared_sensitivity_matches_the_real_formula_rounded_down() {
+    fn squared_sensitivity_matches_the_smaller_of_the_theorems_bounds_rounded_down() {
         for (steps, nnz) in [(1u32, 1u32), (5, 1), (90, 320), (1386, 76_800), (1 << 20, 4_194_304), (7, 3)] {
             let mechanism = Mechanism { steps, nnz_max: nnz, ..example() };
             let (g, z) = (f64::from(steps), f64::from(nnz));
@@ -285,6 +284,8 @@ pub(crate) mod tests {
         assert_eq!((noisy.check(), noisy.rho()), (Ok(()), example().rho()));
         let ratio = noisy.sum_noise_std(95) / example().sum_noise_std(95);
         assert!((ratio - (1.0f64 + 90.0 / 95.0).sqrt()).abs() < 1e-12);
+        // 90 shares of 95 make up sigma^2 = 2^18; one step is 1/512 of the clipping norm.
+        assert!((example().sum_noise_std(95) - (95.0f64 / 90.0).sqrt()).abs() < 1e-12);
     }
 
     #[test]

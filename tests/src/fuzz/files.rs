@@ -19,7 +19,8 @@ pub fn model(bytes: &[u8]) {
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     assert!(finite(model.counts()) && finite(model.weights()) && finite(model.popularity()) && finite(model.axis()));
     assert!(model.factors().iter().all(|value| value.is_finite()));
-    let used = |item| Interaction { item: ItemId(item), timestamp: None, value: 1.0, kind: InteractionKind::View };
+    let used =
+        |item| Interaction { item: ItemId(item), timestamp: None, value: 1.0, kind: InteractionKind::View, surface: 0 };
     let history = [0, model.catalogue_len() / 2, model.catalogue_len() - 1, u32::MAX].map(used);
     for length in [0, 1, history.len()] {
         let history = History::new(&history[..length], u32::MAX, usize::MAX);

@@ -1,8 +1,8 @@
 //! Durable local state of one installation: interactions, the device ledger and the spool. SQLite, full synchronisation.
 //!
 //! Opened for an action and closed after it. The store is created once, at enrolment; a missing store beside an existing
-//! identity is never made anew, because that would reset the budget. [`ledger`] holds what may still be spent and what is
-//! being sent, [`seal`] notices when that was damaged.
+//! identity is never made anew, because that would reset the budget. [`behaviour`] holds what the owner did, [`ledger`] what
+//! may still be spent and what is being sent; [`seal`] notices when the ledger was damaged.
 //!
 //! Everything here fails towards "spent": a store that is missing, damaged or behind its own past is an error, and nothing
 //! can be released without it. What this cannot see is a folder that was restored whole or runs twice (a cloned phone): the
@@ -11,6 +11,7 @@
 //! not against the window's. A coordinator that hides its count could so ask one identity for
 //! two different contributions of one round; only a monotonic counter of the platform would prevent that.
 
+pub mod behaviour;
 pub mod ledger;
 mod seal;
 
@@ -19,10 +20,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
-use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_types::{ItemId, Timestamp};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub use self::behaviour::Forget;
 pub use self::ledger::Spooled;
 use crate::error::SdkError;
 use crate::files;
@@ -30,7 +30,10 @@ use crate::files;
 const FILE: &str = "store.sqlite";
 const VERSION: i32 = 1;
 const SCHEMA: &str = "
-CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL,
+    surface INTEGER NOT NULL);
+CREATE TABLE trusted (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE TABLE chosen (category INTEGER PRIMARY KEY);
 CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT NOT NULL,
     hour INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
 CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
@@ -133,44 +136,6 @@ impl Store {
         self.committing()
     }
 
-    /// Appends interactions durably.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails; nothing is half-written.
-    pub fn record(&mut self, interactions: &[Interaction]) -> Result<(), SdkError> {
-        let transaction = self.db.transaction()?;
-        {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO interactions (item, at, value, kind) VALUES (?1, ?2, ?3, ?4)")?;
-            for one in interactions {
-                let at = one.timestamp.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX));
-                insert.execute(params![one.item.0, at, one.value, one.kind.as_str()])?;
-            }
-        }
-        Ok(transaction.commit()?)
-    }
-
-    /// Every interaction, in the order recorded.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
-    pub fn interactions(&self) -> Result<Vec<Interaction>, SdkError> {
-        let mut query = self.db.prepare_cached("SELECT item, at, value, kind FROM interactions ORDER BY id")?;
-        let rows = query.query_map([], |row| {
-            let kind: String = row.get(3)?;
-            let at: Option<i64> = row.get(1)?;
-            Ok((row.get(0)?, at, row.get(2)?, kind))
-        })?;
-        rows.map(|row| {
-            let (item, at, value, kind) = row?;
-            let kind = InteractionKind::parse(&kind)
-                .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'")))?;
-            let timestamp = at.map(|at| Timestamp(u64::try_from(at).unwrap_or(0)));
-            Ok(Interaction { item: ItemId(item), timestamp, value, kind })
-        })
-        .collect()
-    }
-
     /// Time spent making the steps of releases durable since this store was opened.
     pub fn committing(&self) -> Duration {
         self.committing.get()
@@ -211,6 +176,8 @@ impl Store {
 fn configure(db: &Connection) -> Result<(), SdkError> {
     db.busy_timeout(Duration::from_secs(5))?;
     db.pragma_update(None, "cell_size_check", true)?;
+    // What is deleted is overwritten, so that forgetting is more than not looking.
+    db.pragma_update(None, "secure_delete", true)?;
     // WAL with full synchronisation: one fsync makes a commit durable, and a commit is never torn.
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;

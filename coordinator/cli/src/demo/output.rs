@@ -163,6 +163,7 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
         timestamp: newest.filter(|_| timed).map(|at| Timestamp(at.0 + 1)),
         value: 1.0,
         kind: tacit_model::interaction::InteractionKind::View,
+        surface: 0,
     })?;
     writeln!(out, "the same device after one view of \"{}\":", data.items[chosen.item.0 as usize].title)?;
     list(&mut out, data, &recommender.recommend(8, &Filter::default()))?;

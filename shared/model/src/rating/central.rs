@@ -110,6 +110,7 @@ mod tests {
                 timestamp: None,
                 value: rating(user, item),
                 kind: InteractionKind::Rating,
+                surface: 0,
             };
             Ratings::new(&known.map(rate).collect::<Vec<_>>(), 31, 100, Scale::STARS)
         };

@@ -121,6 +121,7 @@ mod tests {
             timestamp: None,
             value: narrow(value),
             kind: InteractionKind::Rating,
+            surface: 0,
         };
         Ratings::new(&ratings.iter().map(rating).collect::<Vec<_>>(), 50, 30, Scale::STARS)
     }
@@ -145,7 +146,8 @@ mod tests {
 
     #[test]
     fn only_ratings_on_the_scale_are_kept_and_the_last_counts() {
-        let view = Interaction { item: ItemId(7), timestamp: None, value: 1.0, kind: InteractionKind::View };
+        let view =
+            Interaction { item: ItemId(7), timestamp: None, value: 1.0, kind: InteractionKind::View, surface: 0 };
         assert!(Ratings::new(&[view], 50, 30, Scale::STARS).given().is_empty());
         let cleaned = rated(&[(3, 2.0), (1, 9.0), (3, 4.0), (70, 1.0), (2, f64::NAN), (4, -1.0)]);
         assert_eq!(cleaned.given(), &[(ItemId(1), 5.0), (ItemId(3), 4.0), (ItemId(4), 1.0)]);

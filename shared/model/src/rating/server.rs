@@ -183,7 +183,7 @@ mod tests {
                 let (liked, taste) = (f64::from(item % 2) - 0.5, if item % 4 / 2 == user % 2 { 0.7 } else { -0.7 });
                 let wobble: f64 = StandardNormal.sample(&mut rng);
                 let value = narrow((3.5 + liked + taste + 0.4 * wobble).clamp(1.0, 5.0));
-                Interaction { item: ItemId(item), timestamp: None, value, kind: InteractionKind::Rating }
+                Interaction { item: ItemId(item), timestamp: None, value, kind: InteractionKind::Rating, surface: 0 }
             };
             items.into_iter().map(rate).collect()
         };

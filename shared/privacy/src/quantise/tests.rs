@@ -52,6 +52,16 @@ fn zeros_stay_zero_whatever_is_drawn() {
     }
 }
 
+/// Where no draw fits, what is rounded toward zero is sent if it fits, to the last unit, and nothing else.
+#[test]
+fn the_bound_itself_is_kept() {
+    let sent = |bound| within(bound, &[0.65; 4], 10, &mut Stuck(0)).values().to_vec();
+    assert_eq!(sent(4 * 49), [7; 4]);
+    assert_eq!(sent(4 * 49 - 1), [6; 4]);
+    assert_eq!(sent(4 * 36), [6; 4]);
+    assert_eq!(sent(4 * 36 - 1), [0; 4]);
+}
+
 #[test]
 fn a_vector_on_the_grid_is_unchanged() {
     let mechanism = mechanism(4, 128);

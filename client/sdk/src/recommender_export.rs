@@ -1,0 +1,49 @@
+//! What an installation holds of its owner, written out for the owner.
+//!
+//! The types of behaviour have no serialisation on purpose; this is the one place where they are put into words, and only the
+//! owner's own app calls it.
+
+use serde_json::{Value, json};
+use tacit_model::interaction::Interaction;
+use tacit_model::profile::Profile;
+
+use crate::error::SdkError;
+use crate::store::Store;
+
+/// Version of the format: a reader that knows another one should say so.
+const FORMAT: u32 = 1;
+
+/// One JSON object; times are milliseconds, hours are hours, both since 1970; prices are units of 2^-64 rho, as strings.
+pub(crate) fn export(store: &Store, interactions: &[Interaction], taste: &Profile) -> Result<String, SdkError> {
+    let did: Vec<Value> = interactions.iter().map(interaction).collect();
+    let trusted: Vec<Value> =
+        store.trusted()?.into_iter().map(|period| json!({ "since": period.start.0, "until": period.end.0 })).collect();
+    let releases: Vec<Value> = store
+        .ledger()?
+        .iter()
+        .map(|(line, status)| {
+            json!({
+                "task": line.task, "round": line.round, "ticket": line.ticket,
+                "rho": line.rho.to_string(), "hour": line.hour, "status": status,
+            })
+        })
+        .collect();
+    let (factors, popularity) = taste.user_factors();
+    let all = json!({
+        "format": FORMAT,
+        "interactions": did,
+        "trusted_periods": trusted,
+        "chosen_categories": store.categories()?,
+        "taste": { "factors": factors, "popularity": popularity },
+        "releases": releases,
+        "rho_counted_elsewhere": store.missing()?.to_string(),
+    });
+    Ok(all.to_string())
+}
+
+fn interaction(one: &Interaction) -> Value {
+    json!({
+        "item": one.item.0, "at": one.timestamp.map(|at| at.0), "value": one.value, "kind": one.kind.as_str(),
+        "surface": one.surface,
+    })
+}
