@@ -2,6 +2,7 @@
 //!
 //! Everything lives in a temporary folder. When a test fails, the ends of the processes' logs are printed.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -146,13 +147,24 @@ impl Deployment {
     /// # Errors
     /// When it cannot be started or runs already.
     pub fn start(&mut self, role: Role) -> Result<()> {
+        self.start_under(&[], role)
+    }
+
+    /// As [`Self::start`], as the argument of another command that keeps its process.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_under(&mut self, wrapper: &[String], role: Role) -> Result<()> {
         ensure!(self.running[role as usize].is_none(), "the {} runs already", role.command());
         let log = |suffix: &str| {
             let path = self.path(&format!("{}.{suffix}", role.command()));
             File::options().create(true).append(true).open(path)
         };
-        let mut command = Command::new(binary());
-        command.arg(role.command()).arg("--config").arg(self.path(&format!("{}.toml", role.command())));
+        let mut words: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
+        words.push(binary().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(role.command());
+        command.arg("--config").arg(self.path(&format!("{}.toml", role.command())));
         if role == Role::Devices {
             command.args(["--json", "--devices", &self.settings.cohort.to_string()]);
         }

@@ -9,6 +9,7 @@
 
 pub mod bare;
 pub mod deployment;
+pub mod faults;
 pub mod fuzz;
 pub mod installation;
 pub mod stand_in;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [mode, folder, order] = &arguments[..] else { bail!("usage: installation MODE FOLDER ORDER") };
-    tacit_tests::installation::obey(mode, Path::new(folder), Path::new(order)).await
+    // One thread does all that blocks, so that its steps on the disk can be counted.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build()?;
+    runtime.block_on(tacit_tests::installation::obey(mode, Path::new(folder), Path::new(order)))
 }

@@ -1,6 +1,6 @@
 //! SIGKILL and aborts of a real process at each kill point c1 to c4, and what a fresh process makes of it: HOSTILE 105, 124.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,38 +15,58 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::rollback::copy;
 use crate::{carries, contributions, enrolled, heard};
 
 /// An installation that lives in processes of its own.
-struct Victim {
+pub(crate) struct Victim {
     folder: TempDir,
+    device: PathBuf,
     round: Round,
-    stand_in: StandIn,
+    pub(crate) stand_in: StandIn,
 }
 
 impl Victim {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let round = Round::counts(300).unwrap();
         let stand_in = StandIn::start(&round).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        enrolled(&stand_in, &folder.path().join("device")).await;
+        let device = folder.path().join("device");
+        enrolled(&stand_in, &device).await;
         installation::order(&folder.path().join("order"), &stand_in.deployment, &round).unwrap();
-        Self { folder, round, stand_in }
+        Self { folder, device, round, stand_in }
     }
 
-    fn device(&self) -> PathBuf {
-        self.folder.path().join("device")
+    pub(crate) fn device(&self) -> PathBuf {
+        self.device.clone()
+    }
+
+    /// Goes on with a copy of `original`, number `n`.
+    pub(crate) fn use_copy(&mut self, original: &Path, n: u32) {
+        self.device = self.folder.path().join(format!("copy{n}"));
+        copy(original, &self.device);
     }
 
     fn spawn(&self, mode: &str) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_installation"));
-        command.arg(mode).arg(self.device()).arg(self.folder.path().join("order"));
+        self.spawn_under(&[], mode)
+    }
+
+    fn spawn_under(&self, wrapper: &[String], mode: &str) -> Child {
+        let words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_installation"), mode]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(self.device()).arg(self.folder.path().join("order"));
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Lets a fresh process run to its end; what it printed.
-    async fn run(&self, mode: &str) -> (bool, String) {
-        let child = self.spawn(mode);
+    pub(crate) async fn run(&self, mode: &str) -> (bool, String) {
+        self.run_under(&[], mode).await
+    }
+
+    /// As [`Self::run`], as the argument of another command.
+    pub(crate) async fn run_under(&self, wrapper: &[String], mode: &str) -> (bool, String) {
+        let child = self.spawn_under(wrapper, mode);
         let output = spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }
@@ -66,13 +86,13 @@ impl Victim {
     }
 
     /// Status and price in the ledger, which must be this round's alone.
-    fn ledger(&self) -> (Option<Status>, Rho) {
+    pub(crate) fn ledger(&self) -> (Option<Status>, Rho) {
         let store = self.store();
         assert!(store.ledger().unwrap().len() <= 1);
         (store.status(&self.round.ticket.task, self.round.ticket.round).unwrap(), store.spent().unwrap())
     }
 
-    fn price(&self) -> Rho {
+    pub(crate) fn price(&self) -> Rho {
         self.round.ticket.mechanism.rho()
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod again;
+mod disk;
 mod enrolment;
 mod kills;
 mod rollback;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{DEADLINE, contributions, enrolled, outcome, step};
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
