@@ -50,7 +50,7 @@ const OUTCOMES: [&str; 4] = ["CaughtMutant", "MissedMutant", "Timeout", "Unviabl
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only write the table, from these outcomes.json of runs that were made in pieces; the last word on a mutant counts.
+    /// Only write the table, from these outcomes.json of runs that were made in pieces; the last run of a file counts.
     #[arg(long, num_args = 1..)]
     from: Vec<PathBuf>,
 }
@@ -64,66 +64,70 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut ran = Ok(());
     let mut outcomes = options.from.clone();
     if outcomes.is_empty() {
         for Part { package, files, tests } in PARTS {
             let files: String = files.iter().map(|file| format!(" --file {file}")).collect();
             let folder = format!("target/mutants/{package}");
             fs::create_dir_all(root().join(&folder))?;
-            // It fails when a mutant survives, which the table says better; without outcomes it did not run.
-            ran = ran.and(cargo(&format!("mutants --package {package}{files} --output {folder} -- {tests}")));
-            outcomes.push(root().join(folder).join("mutants.out/outcomes.json"));
+            let written = root().join(&folder).join("mutants.out/outcomes.json");
+            let _ = fs::remove_file(&written);
+            // It also fails when a mutant survives, which the table says better; without outcomes it did not run.
+            let ran = cargo(&format!("mutants --package {package}{files} --output {folder} -- {tests}"));
+            ensure!(written.exists(), "{package}: {ran:?}");
+            outcomes.push(written);
         }
     }
-    let mut found = BTreeMap::new();
+    let mut rows = BTreeMap::new();
     for path in outcomes {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        collect(&serde_json::from_str(&text)?, &mut found)?;
+        rows.extend(read(&serde_json::from_str(&text)?)?);
     }
-    fs::write(root().join("tests/mutants.md"), table(&rows(found)?)).context("tests/mutants.md")?;
-    ran
-}
-
-/// What became of each mutant, by file and name.
-type Found = BTreeMap<(String, String), String>;
-
-fn collect(outcomes: &Value, found: &mut Found) -> anyhow::Result<()> {
-    let text = |value: &Value| value.as_str().map(str::to_owned).context("outcomes.json is of another version");
-    for outcome in outcomes["outcomes"].as_array().context("outcomes.json has no outcomes")? {
-        let Some(mutant) = outcome["scenario"].get("Mutant") else { continue };
-        found.insert((text(&mutant["file"])?, text(&mutant["name"])?), text(&outcome["summary"])?);
-    }
+    ensure!(!rows.is_empty(), "no mutant was tested");
+    fs::write(root().join("tests/mutants.md"), table(&rows)).context("tests/mutants.md")?;
+    let [caught, missed, timeout, _] = total(&rows);
+    ensure!(
+        10 * (caught + timeout) >= 9 * (caught + missed + timeout),
+        "fewer than nine tenths of the mutants were noticed, see tests/mutants.md"
+    );
     Ok(())
 }
 
-fn rows(found: Found) -> anyhow::Result<BTreeMap<String, Row>> {
+/// The rows of one run, by file.
+fn read(outcomes: &Value) -> anyhow::Result<BTreeMap<String, Row>> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    for ((file, name), summary) in found {
-        let row = rows.entry(file).or_default();
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("outcomes.json is of another version");
+    for outcome in outcomes["outcomes"].as_array().context("outcomes.json has no outcomes")? {
+        let Some(mutant) = outcome["scenario"].get("Mutant") else { continue };
+        let (name, summary) = (text(&mutant["name"])?, text(&outcome["summary"])?);
+        let row = rows.entry(text(&mutant["file"])?).or_default();
         let column = OUTCOMES.iter().position(|known| *known == summary).context(summary.clone())?;
         row.counts[column] += 1;
         if matches!(summary.as_str(), "MissedMutant" | "Timeout") {
             row.survivors.push(name);
         }
     }
-    ensure!(!rows.is_empty(), "no mutant was tested");
     Ok(rows)
+}
+
+fn total(rows: &BTreeMap<String, Row>) -> [usize; OUTCOMES.len()] {
+    let mut total = [0; OUTCOMES.len()];
+    for row in rows.values() {
+        total.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
+    }
+    total
 }
 
 fn table(rows: &BTreeMap<String, Row>) -> String {
     let mut text = format!(
         "# Mutation tests\n\nMade by `cargo xtask mutants` with cargo-mutants {CARGO_MUTANTS}: each mutant is one small change of \
          the code, tested with the tests of its own crate. Caught: a test failed. Missed: none did. \
-         Timeout: a test did not end. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out and why.\n\n\
+         Timeout: a test did not end, which is \
+         noticed too. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out and why.\n\n\
          | file | mutants | caught | missed | timeout | unviable |\n|---|---:|---:|---:|---:|---:|\n"
     );
-    let mut total = [0; OUTCOMES.len()];
-    for (file, row) in rows {
-        write_row(&mut text, file, &row.counts);
-        total.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
-    }
-    write_row(&mut text, "all", &total);
+    rows.iter().for_each(|(file, row)| write_row(&mut text, file, &row.counts));
+    write_row(&mut text, "all", &total(rows));
     let survivors: Vec<_> = rows.values().flat_map(|row| &row.survivors).collect();
     if !survivors.is_empty() {
         text.push_str("\n## Missed or timed out\n\n");

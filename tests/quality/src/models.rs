@@ -15,7 +15,7 @@ use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
 use tacit_simulate::{Family, Population, Sweep, growth as grow, job, reference, run};
 use tacit_types::Epsilon;
 
-use crate::{PROJECTED, SEEDS, population, setting};
+use crate::{PROJECTED, SEEDS, population, server_side, setting};
 
 /// What holds for models that are simulated only.
 const NOTE: &str =
@@ -39,10 +39,11 @@ const RMSE: [(&str, f64, f64); 2] =
 type Measure = fn(&Path, &Path) -> anyhow::Result<String>;
 
 /// The parts, by the word that asks for them, each with the heading it begins with.
-const PARTS: [(&str, &str, Measure); 3] = [
+const PARTS: [(&str, &str, Measure); 4] = [
     ("weighted", "# Weighted squares", weighted),
     ("growth", "# Grown catalogue", growth),
     ("ratings", "# Ratings", ratings),
+    ("free", "# Free after the noise", server_side::measure),
 ];
 
 /// Every part.
@@ -53,7 +54,8 @@ pub(crate) fn measure(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
 /// Measures one part and replaces it in the results file, or adds it at the end.
 pub(crate) fn replace(out: &Path, part: &str, ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<()> {
     let known = PARTS.iter().find(|(name, ..)| *name == part);
-    let (_, heading, measure) = known.with_context(|| format!("{part}: the parts are weighted, growth and ratings"))?;
+    let (_, heading, measure) =
+        known.with_context(|| format!("{part}: the parts are weighted, growth, ratings and free"))?;
     let old = std::fs::read_to_string(out).with_context(|| format!("{} cannot be read", out.display()))?;
     let heading = format!("\n{heading}\n");
     let (before, after) = match old.split_once(&heading) {
@@ -159,7 +161,7 @@ fn noisy(out: &mut String, published: &Population) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cells(row: &Row) -> String {
+pub(crate) fn cells(row: &Row) -> String {
     let spread = |metric| match row.figures.get(metric) {
         Some(figure) => format!("{:.4} ± {:.4}", figure.mean, figure.std),
         None => "-".into(),
