@@ -204,6 +204,8 @@ pub struct Script {
     pub model: Digest,
     /// Whether the task has ended.
     pub finished: bool,
+    /// Where the newest model stands in the ledger, said once the task has ended.
+    pub logged: Bytes,
     /// What it says the device was counted for.
     pub counted: Rho,
     /// Consistency proof it gives.
@@ -237,6 +239,7 @@ impl Script {
             ticket: Some(to_proto(&round.signed)),
             model,
             finished: false,
+            logged: Bytes::new(),
             counted: Rho::ZERO,
             proof: Vec::new(),
             certificate: None,
@@ -369,6 +372,7 @@ impl Coordinator for Service {
             catalogue_hash: Bytes::copy_from_slice(&[6; 32]),
             finished: script.finished,
             rho_counted: Bytes::copy_from_slice(&script.counted.units().to_be_bytes()),
+            model_logged: script.logged,
         }))
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tacit_model::spectral::{ModelError, SpectralModel};
 use tacit_privacy::record::{Event, Line};
-use tacit_privacy::{SpendPermit, ledger};
+use tacit_privacy::{SpendPermit, canonical, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
+use tacit_round::head::LoggedLine;
 use tacit_round::member::Member;
 use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
@@ -117,7 +118,7 @@ impl Action<'_> {
         self.with_store(move |store| store.raise_spent(counted)).await?;
         let Some(signed) = answer.ticket else {
             if answer.finished {
-                self.keep_model(answer.model).await?;
+                self.keep_model(answer.model, &answer.logged).await?;
             }
             return Ok(self.step(None, answer.finished));
         };
@@ -134,9 +135,7 @@ impl Action<'_> {
             if self.with_store(move |store| store.status(&task, round)).await?.is_some() {
                 return Ok(self.step(None, false));
             }
-            if seen.size > 0 && size > seen.size {
-                consistency = self.connection.consistency(seen.size, size).await?;
-            }
+            consistency = self.consistency(seen, size).await?;
         }
         let offered = Input::Offered(Box::new(Offer { signed, seen, consistency }));
         let (device, effects) = Device::Idle.handle(offered, &self.agent.deployment.policy, now);
@@ -182,7 +181,7 @@ impl Action<'_> {
             return Ok(Input::Implausible(fault));
         }
         let (task, round, mechanism) = (ticket.task.clone(), ticket.round, ticket.mechanism.clone());
-        let hash = ticket.to_bytes().map(|bytes| tacit_privacy::canonical::digest(&bytes));
+        let hash = ticket.to_bytes().map(|bytes| canonical::digest(&bytes));
         let hash = hash.map_err(|error| SdkError::Bug(error.to_string()))?;
         let budget = self.agent.deployment.policy.budget();
         let spent = self
@@ -273,25 +272,41 @@ impl Action<'_> {
         Ok(())
     }
 
-    /// Stores the final model for offline use, unless it is there.
-    async fn keep_model(&mut self, hash: Digest) -> Result<(), SdkError> {
+    /// Proof that a ledger of `size` lines continues the one seen; empty when nothing needs one.
+    async fn consistency(&mut self, seen: LogMark, size: u64) -> Result<Vec<Digest>, SdkError> {
+        let longer = seen.size > 0 && size > seen.size;
+        if longer { self.connection.consistency(seen.size, size).await } else { Ok(Vec::new()) }
+    }
+
+    /// Stores the final model for offline use, unless it is there. It must stand in the ledger as a ticket's model must, and
+    /// look like one; otherwise the old one stays.
+    async fn keep_model(&mut self, hash: Digest, logged: &[u8]) -> Result<(), SdkError> {
         let path = model_path(&self.agent.folder);
         let known = {
             let path = path.clone();
-            blocking(move || Ok(files::read(&path).is_ok_and(|old| tacit_privacy::canonical::digest(&old) == hash)))
+            blocking(move || Ok(files::read(&path).is_ok_and(|old| canonical::digest(&old) == hash)))
         };
         if known.await? {
             return Ok(());
         }
+        let refused = |reason: &dyn std::fmt::Display| SdkError::Stop(format!("the published model: {reason}"));
+        let logged: LoggedLine = canonical::decode(logged).map_err(|_| refused(&TicketRefusal::Unlogged))?;
+        let seen = self.with_store(|store| store.mark()).await?;
+        let consistency = self.consistency(seen, logged.head.head.size).await?;
+        let policy = &self.agent.deployment.policy;
+        let mark = policy.check_model(&logged, hash, seen, &consistency).map_err(|refusal| refused(&refusal))?;
+        let bounds = policy.factors;
         let bytes = self.connection.fetch(hash).await?;
         let bytes = bytes.ok_or_else(|| SdkError::retry("the coordinator sent another object than the last model"))?;
         self.bytes_down += bytes.len() as u64;
         blocking(move || {
-            SpectralModel::from_bytes(&bytes)
-                .map_err(|error| SdkError::Stop(format!("the published model: {error}")))?;
+            let model = SpectralModel::from_bytes(&bytes).map_err(|error| refused(&error))?;
+            let figures = model.plausibility();
+            bounds.check(figures.norm, figures.concentration, None).map_err(|fault| refused(&fault))?;
             files::write(&path, &bytes)
         })
-        .await
+        .await?;
+        self.with_store(move |store| store.set_mark(mark)).await
     }
 
     /// Runs storage work off the runtime's threads.

@@ -41,6 +41,8 @@ pub(crate) struct CheckIn {
     pub(crate) retry_after: Duration,
     pub(crate) model: Digest,
     pub(crate) finished: bool,
+    /// Once finished: where that model stands in the ledger; not believed yet.
+    pub(crate) logged: Bytes,
     /// What this device was counted for, by the coordinator's book.
     pub(crate) counted: Rho,
 }
@@ -67,6 +69,7 @@ impl Connection {
             retry_after: Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
             finished: answer.finished,
+            logged: answer.model_logged,
             counted: read_rho(&answer.rho_counted)?,
         })
     }

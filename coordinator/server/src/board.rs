@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use rand::TryRng;
 use tacit_privacy::{Rho, merkle};
 use tacit_round::coordinator::Contribution;
@@ -40,10 +41,12 @@ impl OpenRound {
 }
 
 /// What is published.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Published {
     /// Newest model.
     pub model: Digest,
+    /// Once finished: its line in the release ledger with place, proof and signed head, canonical JSON.
+    pub logged: Bytes,
     /// Catalogue.
     pub catalogue: Digest,
     /// Number of the newest round that ended.
@@ -125,7 +128,7 @@ impl Board {
 
     /// What is published; `None` until recovery is done.
     pub fn published(&self) -> Option<Published> {
-        *self.published.read().unwrap_or_else(PoisonError::into_inner)
+        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Announces what is published.

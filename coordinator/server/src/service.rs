@@ -214,6 +214,7 @@ impl Coordinator for CoordinatorService {
             catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),
             finished: published.finished,
             rho_counted: Bytes::copy_from_slice(&self.board.spent(device).units().to_be_bytes()),
+            model_logged: published.logged,
         }))
     }
 

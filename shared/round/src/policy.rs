@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::{self, NotCanonical};
-use tacit_privacy::record::{Event, Line};
+use tacit_privacy::record::{Event, Keeper, Line};
 use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
 use tacit_types::{Digest, Timestamp};
 
+use crate::head::LoggedLine;
 use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
 use crate::seal::{SCHEME_ID, is_sealing_key};
 use crate::ticket::{SCHEMA, SignedTicket, Ticket};
@@ -242,9 +243,25 @@ impl Policy {
             return Err(TicketRefusal::Expired);
         }
         self.check_numbers(&ticket)?;
-        let mark = self.check_logged(&ticket)?;
-        mark.check_follows(seen, consistency)?;
+        let mark = self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
         Ok((ticket, mark))
+    }
+
+    /// Checks that both parties signed for this model, in the ledger this device knows and not before what it has seen of it;
+    /// gives the ledger mark to remember.
+    ///
+    /// # Errors
+    /// [`TicketRefusal::Unlogged`], [`TicketRefusal::RolledBack`] or [`TicketRefusal::Forked`].
+    pub fn check_model(
+        &self,
+        logged: &LoggedLine,
+        model: Digest,
+        seen: LogMark,
+        consistency: &[Digest],
+    ) -> Result<LogMark, TicketRefusal> {
+        let mark = self.check_logged(logged, model)?;
+        mark.check_follows(seen, consistency)?;
+        Ok(mark)
     }
 
     fn check_numbers(&self, ticket: &Ticket) -> Result<(), TicketRefusal> {
@@ -270,16 +287,16 @@ impl Policy {
         }
     }
 
-    fn check_logged(&self, ticket: &Ticket) -> Result<LogMark, TicketRefusal> {
-        let logged = &ticket.logged;
+    fn check_logged(&self, logged: &LoggedLine, model: Digest) -> Result<LogMark, TicketRefusal> {
         if !logged.verifies(&self.coordinator_key, &self.helper_key) {
             return Err(TicketRefusal::Unlogged);
         }
         let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| TicketRefusal::Unlogged)?;
-        if line.seq != logged.seq || published(&line) != Some(ticket.model_in_hash) {
+        let head = &logged.head.head;
+        let known = line.keeper == Keeper::Coordinator && line.ledger_id == head.ledger_id && line.seq == logged.seq;
+        if !known || published(&line) != Some(model) {
             return Err(TicketRefusal::Unlogged);
         }
-        let head = &logged.head.head;
         Ok(LogMark { generation: head.generation, size: head.size, root: head.root, model_seq: line.seq })
     }
 }

@@ -226,6 +226,7 @@ fn messages() -> Named {
         catalogue_hash: hash.clone(),
         finished: true,
         rho_counted: Bytes::from_static(&[0; 16]),
+        model_logged: Bytes::from_static(b"{}"),
     };
     let contribute = |part| v1::ContributeRequest { part: Some(part) }.encode_to_vec();
     vec![

@@ -3,7 +3,7 @@
 
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::Tier;
-use tacit_privacy::canonical::digest;
+use tacit_privacy::canonical::{self, digest};
 use tacit_proto::v1;
 use tacit_round::device::Outcome;
 use tacit_round::keys::Context;
@@ -15,7 +15,7 @@ use tacit_types::{Digest, RoundId, Timestamp};
 use tacit_wire::clock;
 use tempfile::TempDir;
 
-use crate::{contributions, enrolled, outcome};
+use crate::{contributions, enrolled, outcome, step};
 
 const ITEMS: u32 = 40;
 
@@ -334,4 +334,53 @@ async fn drift_is_judged_against_recent_models_only() {
     });
     assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
     assert!(fixture.kept() == model(&[turned, turned_odd]));
+}
+
+/// The last model of a task is offered without a ticket; it must stand in the signed ledger all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_model_that_nobody_signed_for_is_not_kept() {
+    let fixture = Fixture::new().await;
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    let first = fixture.round.ticket.model_in_hash;
+    let last = fixture.serve(model(&[turned, turned_odd]));
+    let end = |model, logged: &str, proof: Vec<Digest>| {
+        let logged = logged.to_owned().into();
+        fixture.stand_in.script(|script| {
+            (script.ticket, script.finished) = (None, true);
+            (script.model, script.logged, script.proof) = (model, logged, proof);
+        });
+    };
+    let place = |models: &[Digest]| String::from_utf8(canonical::encode(&logged(models).unwrap()).unwrap()).unwrap();
+    let proven = consistency(&[first, last], 1).unwrap();
+    let good = place(&[first, last]);
+    let forked = [Digest([4; 32]), last];
+    for (name, logged, proof, reason) in [
+        ("nothing", String::new(), vec![], TicketRefusal::Unlogged),
+        ("no place", "{}".into(), vec![], TicketRefusal::Unlogged),
+        ("another model's place", place(&[first]), vec![], TicketRefusal::Unlogged),
+        ("altered", good.replace("\"seq\":1", "\"seq\":0"), proven.clone(), TicketRefusal::Unlogged),
+        ("another keeper", good.replace("coordinator\\\"", "helper\\\""), proven.clone(), TicketRefusal::Unlogged),
+        ("other past", place(&forked), consistency(&forked, 1).unwrap(), TicketRefusal::Forked),
+        ("no proof", good.clone(), vec![], TicketRefusal::Forked),
+        ("another past of one line", place(&[last]), vec![], TicketRefusal::Forked),
+    ] {
+        end(last, &logged, proof);
+        let refused = step(&fixture.agent).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("stopped: the published model: {reason}"), "{name}");
+        assert!(fixture.kept() == model(&[even, odd]), "{name}: it was kept");
+    }
+    let one_hot = fixture.serve(model(&[|item| f32::from(u8::from(item == 8)), odd]));
+    end(one_hot, &place(&[first, one_hot]), consistency(&[first, one_hot], 1).unwrap());
+    let refused = step(&fixture.agent).await.unwrap_err().to_string();
+    assert!(refused.ends_with(&FactorFault::OneHot.to_string()), "{refused}");
+
+    end(last, &good, proven);
+    assert!(step(&fixture.agent).await.unwrap().finished);
+    assert!(fixture.kept() == model(&[turned, turned_odd]));
+    // It is there already: nothing needs to be proven again.
+    end(last, "", vec![]);
+    assert!(step(&fixture.agent).await.unwrap().finished);
+    end(first, &place(&[first]), vec![]);
+    let refused = step(&fixture.agent).await.unwrap_err().to_string();
+    assert_eq!(refused, format!("stopped: the published model: {}", TicketRefusal::RolledBack));
 }

@@ -3,7 +3,7 @@
 use tacit_accounting::TOTAL_VARIATION_MAX;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_round::coordinator::Input;
-use tacit_round::head::SignedHead;
+use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::{self, SignedTicket, Ticket};
 use tacit_types::RoundId;
@@ -46,11 +46,7 @@ impl Driver {
             ));
         }
         let drafted = self.store.meta::<RoundId>(DRAFTED)?.unwrap_or(RoundId(0));
-        let heads = self.store.heads()?;
-        let newest = heads.last().ok_or_else(|| ServerError::Internal("no signed head".into()))?;
-        let head: SignedHead =
-            serde_json::from_str(&newest.1).map_err(|error| ServerError::StorageUnavailable(error.to_string()))?;
-        let logged = self.ledger.logged(seq, head).ok_or_else(|| ServerError::Internal("no proof".into()))?;
+        let logged = self.logged(seq)?;
         Ok(Some(Ticket {
             schema: ticket::SCHEMA,
             scheme_id: SCHEME_ID,
@@ -67,6 +63,15 @@ impl Driver {
             deadline: (self.now)().plus_millis(self.deadline_ms),
             sealing_key: String::new(),
         }))
+    }
+
+    /// The line at `seq` under the newest signed head.
+    pub(super) fn logged(&self, seq: u64) -> Result<LoggedLine, ServerError> {
+        let heads = self.store.heads()?;
+        let newest = heads.last().ok_or_else(|| ServerError::Internal("no signed head".into()))?;
+        let head: SignedHead =
+            serde_json::from_str(&newest.1).map_err(|error| ServerError::StorageUnavailable(error.to_string()))?;
+        self.ledger.logged(seq, head).ok_or_else(|| ServerError::Internal("no proof".into()))
     }
 
     pub(super) fn ask_countersign(&mut self, runtime: &Handle, draft: &Ticket) -> Result<Performed, ServerError> {

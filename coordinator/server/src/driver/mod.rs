@@ -15,7 +15,9 @@ mod report;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tacit_model::spectral::SpectralModel;
+use tacit_privacy::canonical;
 use tacit_round::coordinator::{Coordinator, Effect, Input};
 use tacit_round::keys::SigningKey;
 use tacit_round::mask::PartialSum;
@@ -225,8 +227,11 @@ impl Driver {
     }
 
     fn announce(&self, finished: bool) -> Result<(), ServerError> {
+        let (model, seq) = self.current()?;
+        let logged = if finished { canonical::encode(&self.logged(seq)?)?.into() } else { Bytes::new() };
         self.board.set_published(Published {
-            model: self.current()?.0,
+            model,
+            logged,
             catalogue: self.catalogue,
             round: self.ledger.last_round(),
             rounds_planned: u32::try_from(self.job.releases.len()).unwrap_or(u32::MAX),
