@@ -74,7 +74,8 @@ fn latest_share(history: &[Interaction]) -> Vec<ItemId> {
 fn random_share(mut distinct: Vec<ItemId>, seed: u64, stream: u64) -> Vec<ItemId> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     rng.set_stream(stream);
-    let count = (distinct.len() / SHARE).max(1);
+    // To the nearest: rounding down would hold out less than the share on average.
+    let count = ((distinct.len() + SHARE / 2) / SHARE).max(1);
     let (chosen, _) = distinct.partial_shuffle(&mut rng, count);
     chosen.to_vec()
 }

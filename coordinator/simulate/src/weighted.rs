@@ -23,7 +23,7 @@ const KIND: &str = "weighted_gradient";
 /// Share of the budget for the spectral job that gives the first factors.
 const START_SHARE: f64 = 0.5;
 /// Rounds without noise, enough to reach central implicit ALS.
-pub const ROUNDS_WITHOUT_NOISE: u32 = 10;
+pub const ROUNDS_WITHOUT_NOISE: u32 = 6;
 /// Signals from which on more rounds are affordable, and how many; else one.
 const ROUNDS: [(f64, u32); 2] = [(1000.0, 5), (300.0, 3)];
 

@@ -3,10 +3,11 @@
 //! Data comes from the folder in `TACIT_DATA`, with `ml-1m/` and `ml-100k/` in it. Nothing here tunes anything: presets are
 //! the planner's, chosen on second-last interactions, and what is measured is what was held out. Runs in fast mode, so the
 //! table is the same on every machine up to the last bits of its floating point. A second argument, `weighted`, `growth`,
-//! `ratings` or `free`, measures one part only and leaves the rest of the file as it is.
+//! `ratings`, `cold` or `free`, measures one part only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
+mod cold;
 mod control;
 mod markdown;
 mod models;

@@ -16,7 +16,8 @@ pub fn scores(history: &History, model: &WeightedModel) -> Vec<f32> {
 
 /// How the item factors should move for this owner: length (M + d) d, row-major, L2 norm at most 1.
 ///
-/// With `p` the exact user factors and `r_j = 1 - p . v_j`, row j is `r_j p` for each item used, and the last d rows are
+/// With `p` the exact user factors and `r_j = 1 - p . v_j`, row j is `r_j p - lambda v_j` for each item used: the owner's
+/// part of the regulariser is sent by the owner, so the server need not know how many owners an item has. The last d rows are
 /// `gamma p p^T`. The whole is divided by `max(C, its norm)`.
 ///
 /// # Guarantees
@@ -30,21 +31,25 @@ pub fn gradient(history: &History, model: &WeightedModel) -> ItemGradient {
 pub fn sparse_gradient(history: &History, model: &WeightedModel) -> SparseGradient {
     let used = rows(history, model);
     let p = user_factors(&used, model);
-    let residuals: Vec<f64> = used.iter().map(|&row| 1.0 - f64::from(dot(model.row(row), &p))).collect();
-    let p_squared: f64 = p.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-    let gram_weight = model.terms.gram_weight;
-    let residuals_squared: f64 = residuals.iter().map(|r| r * r).sum();
-    let norm = (p_squared * residuals_squared + (gram_weight * p_squared).powi(2)).sqrt();
-    let mut gradient = SparseGradient::empty(model.factor_count());
+    let (terms, d) = (&model.terms, p.len());
+    let mut rows_of_used = Vec::with_capacity(used.len() * d);
+    for &row in &used {
+        let residual = 1.0 - f64::from(dot(model.row(row), &p));
+        let pulled = |(&p, &v): (&f32, &f32)| residual * f64::from(p) - terms.regularisation * f64::from(v);
+        rows_of_used.extend(p.iter().zip(model.row(row)).map(pulled));
+    }
+    let gram = p.iter().flat_map(|&a| p.iter().map(move |&b| f64::from(a) * f64::from(b)));
+    let all: Vec<f64> = rows_of_used.into_iter().chain(gram.map(|product| terms.gram_weight * product)).collect();
+    let norm = all.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let mut gradient = SparseGradient::empty(d);
     if !(norm > 0.0 && norm.is_finite()) {
         return gradient;
     }
-    let scale = norm.max(model.terms.clip_norm).recip();
-    let times_p = |by: f64| p.iter().map(move |&v| narrow(by * scale * f64::from(v)));
-    used.iter().zip(&residuals).for_each(|(&row, &r)| gradient.push(row, times_p(r)));
-    for (row, &v) in (model.catalogue_len()..).zip(&p) {
-        gradient.push(row, times_p(gram_weight * f64::from(v)));
-    }
+    let scale = norm.max(terms.clip_norm).recip();
+    let places = used.iter().copied().chain(model.catalogue_len()..);
+    places.zip(all.chunks_exact(d)).for_each(|(row, values)| {
+        gradient.push(row, values.iter().map(|&v| narrow(v * scale)));
+    });
     gradient
 }
 
@@ -124,7 +129,9 @@ mod tests {
         let loss = |factors: &Array2<f32>| -> f64 {
             let score = |item: usize| -> f64 { (0..3).map(|k| f64::from(factors[(item, k)]) * f64::from(p[k])).sum() };
             let met: f64 = used.iter().map(|&item| (1.0 - score(item)).powi(2)).sum();
-            (met + alpha * (0..20).map(|item| score(item).powi(2)).sum::<f64>()) / 2.0
+            let size = |item: &usize| -> f64 { (0..3).map(|k| f64::from(factors[(*item, k)]).powi(2)).sum() };
+            let owned = model.terms().regularisation * used.iter().map(size).sum::<f64>();
+            (met + owned + alpha * (0..20).map(|item| score(item).powi(2)).sum::<f64>()) / 2.0
         };
         for (item, k) in [(2, 0), (5, 1), (11, 2), (0, 0), (19, 1)] {
             let step = 1e-2f32;

@@ -39,13 +39,13 @@ impl Default for WeightedTerms {
 }
 
 impl WeightedTerms {
-    /// The same loss with a clipping norm that no device reaches: `|r|^2 <= |I_u|` and `|p|^2 < 1/lambda` bound every
-    /// gradient.
+    /// The same loss with a clipping norm that no device reaches while no item factor is longer than `lambda^(-3/2)`:
+    /// `|r|^2 <= |I_u|` and `|p|^2 < 1/lambda` bound every gradient.
     #[must_use]
     pub fn unclipped(self, history_max: u32) -> Self {
         let p_squared = self.regularisation.recip();
         let gram = self.gram_weight * p_squared;
-        Self { clip_norm: (p_squared * f64::from(history_max) + gram * gram).sqrt(), ..self }
+        Self { clip_norm: (4.0 * p_squared * f64::from(history_max) + gram * gram).sqrt(), ..self }
     }
 }
 

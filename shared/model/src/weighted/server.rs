@@ -49,10 +49,12 @@ pub fn apply_gradient(model: &WeightedModel, sum: &[f64], contributors: u32, noi
     let trust = factors.map_axis(Axis(0), |column| TRUST * (column.dot(&column) / items as f64).sqrt());
     let devices = f64::from(contributors.max(1));
     for ((mut step, old), share) in next.rows_mut().into_iter().zip(factors.rows()).zip(owner_shares(model, devices)) {
-        let ridge = terms.regularisation * devices * (share + terms.unobserved_weight);
+        // Owners have sent their own part of the regulariser.
+        let ridge = terms.regularisation * devices * terms.unobserved_weight;
         for k in 0..d {
             let gradient = step[k] - (terms.unobserved_weight * values[k] + ridge) * old[k];
-            let curvature = (terms.unobserved_weight + share) * values[k] + ridge;
+            let curvature =
+                (terms.unobserved_weight + share) * values[k] + ridge + terms.regularisation * devices * share;
             let noise = noise_std * terms.clip_norm / (curvature * trust[k]);
             let damping = if noise_std > 0.0 { (1.0 + noise * noise).recip() } else { 1.0 };
             step[k] = old[k] + damping * gradient / curvature;

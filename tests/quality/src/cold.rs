@@ -1,0 +1,100 @@
+//! New owners: devices that were not there when the model was trained, after their first few interactions.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use tacit_data::{Dataset, LoadOptions, Split};
+use tacit_model::History;
+use tacit_model::interaction::Interaction;
+use tacit_model::metric::Ranking;
+use tacit_model::score::{HALF_LIFE, popularity_scores, scores};
+use tacit_model::spectral::SpectralModel;
+use tacit_simulate::train::train;
+use tacit_simulate::{Population, job};
+use tacit_types::Epsilon;
+
+use crate::{SEEDS, setting};
+
+/// Budget of the devices that trained.
+const EPSILON: f64 = 8.0;
+/// Interactions a new owner has.
+const KNOWN: [usize; 5] = [0, 1, 3, 5, 10];
+/// From so many interactions on, the owner's own list must beat popularity.
+const MUST_WIN_FROM: usize = 3;
+
+/// The table, on the half of the users who did not train.
+pub(crate) fn measure(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
+    let options = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
+    let data = tacit_data::load(ml_1m, &options)?;
+    let (trained, new) = halves(data);
+    let setting = setting(Epsilon::new(EPSILON)?)?;
+    let job = job::plan(trained.users(), trained.items, &setting)?;
+    let histories = trained.capped(setting.history_max);
+    let mut figures = Vec::new();
+    for seed in SEEDS {
+        let model = train(&histories, &job, seed)?.model;
+        figures.push(KNOWN.map(|known| judged(&new, known, &model)));
+        eprint!(".");
+    }
+    write_table(&trained, new.len(), &figures)
+}
+
+/// Users with even numbers, to train; the timed interactions of the others in order, each item once, where there are enough.
+fn halves(mut data: Dataset) -> (Population, Vec<Vec<Interaction>>) {
+    let most = KNOWN[KNOWN.len() - 1];
+    let users = std::mem::take(&mut data.users);
+    let (even, odd): (Vec<_>, Vec<_>) = users.into_iter().enumerate().partition(|(number, _)| number % 2 == 0);
+    data.users = even.into_iter().map(|(_, user)| user).collect();
+    data.test = vec![Vec::new(); data.users.len()];
+    data.negatives = None;
+    let in_order = |(_, mut user): (usize, Vec<Interaction>)| {
+        user.retain(|one| one.timestamp.is_some());
+        user.sort_by_key(|one| one.timestamp);
+        user
+    };
+    let new = odd.into_iter().map(in_order).filter(|user| user.len() > most).collect();
+    (Population::new(data), new)
+}
+
+/// HR@10 over the whole catalogue for the next interaction: by the owner's own list, and by popularity.
+fn judged(new: &[Vec<Interaction>], known: usize, model: &SpectralModel) -> [f64; 2] {
+    let popular = popularity_scores(model);
+    let judge = |user: &Vec<Interaction>| {
+        let used = History::new(&user[..known], model.catalogue_len(), known);
+        let next = [user[known].item];
+        let own = scores(&used, model, Some(HALF_LIFE));
+        [&own, &popular].map(|scores| Ranking::full(scores, used.items(), &next))
+    };
+    let judged: Vec<[Ranking; 2]> = new.iter().map(judge).collect();
+    [0, 1].map(|which| {
+        let rankings: Vec<Ranking> = judged.iter().map(|both| both[which].clone()).collect();
+        Ranking::mean(&rankings).hr_at_10
+    })
+}
+
+fn write_table(trained: &Population, new: usize, figures: &[[[f64; 2]; KNOWN.len()]]) -> anyhow::Result<String> {
+    let mut out = format!(
+        "\nMovieLens-1M, times known. Every second user trains ({} devices, epsilon {EPSILON}); the {new} others with times are \
+         new owners. HR@10 over the whole catalogue for the interaction after the first few, s.e. at most {:.4}.\n\n\
+         | known interactions | private popularity | own list | |\n|---|---|---|---|\n",
+        trained.users(),
+        (0.25 / new.max(1) as f64).sqrt() / 2.0,
+    );
+    for (place, known) in KNOWN.into_iter().enumerate() {
+        let [own, popular] = [0, 1].map(|which| spread(figures.iter().map(|run| run[place][which])));
+        let verdict = match (known >= MUST_WIN_FROM, own.0 > popular.0) {
+            (false, _) => "",
+            (true, true) => "met: beats popularity",
+            (true, false) => "**missed**: beats popularity",
+        };
+        writeln!(out, "| {known} | {:.4} ± {:.4} | {:.4} ± {:.4} | {verdict} |", popular.0, popular.1, own.0, own.1)?;
+    }
+    Ok(out)
+}
+
+/// Mean and standard deviation.
+fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let count = values.clone().count().max(1) as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    (mean, (values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0)).sqrt())
+}
