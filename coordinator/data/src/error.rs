@@ -9,8 +9,8 @@ use std::path::Path;
 pub enum DataError {
     /// The path leads to nothing that is known as a data set.
     #[error(
-        "{path}: {problem}; give a .csv or .csv.gz file, or a folder with interactions.csv, u.data, ratings.dat or \
-         ratings.csv (each also as .gz)"
+        "{path}: {problem}; give a .csv or .csv.gz file, or a folder with interactions.csv, u.data, ratings.dat, \
+         ratings.csv or view_ecommerce.dat (each also as .gz)"
     )]
     NotADataset {
         /// The path as given.

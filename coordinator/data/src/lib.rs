@@ -14,6 +14,8 @@
 //! | `u.data` | MovieLens 100K | `u.item`, `u.genre` |
 //! | `ratings.dat` | MovieLens 1M | `movies.dat` |
 //! | `ratings.csv` | MovieLens latest | `movies.csv` |
+//! | `view_ecommerce.dat` | RetailRocket | `add_to_cart_ecommerce.dat`, `purchase_ecommerce.dat` |
+//! | `Retailrocket_Ecommerce.zip` | the same, packed | |
 //!
 //! A path to one `.csv` or `.csv.gz` file is read as `interactions.csv`, without its neighbours.
 //!
@@ -76,6 +78,7 @@ mod holdout;
 mod interactions;
 mod lines;
 mod movielens;
+mod retailrocket;
 mod synthetic;
 mod table;
 mod title;
@@ -175,6 +178,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
         Format::UData => movielens::read_u_data(&source.file, &mut assembly)?,
         Format::RatingsDat => movielens::read_ratings_dat(&source.file, &mut assembly)?,
         Format::RatingsCsv => movielens::read_ratings_csv(&source.file, &mut assembly)?,
+        Format::Shop => retailrocket::read_folder(&source.file, &mut assembly)?,
+        Format::ShopArchive => retailrocket::read_archive(&source.file, &mut assembly)?,
     }
     assembly.forget_partial_times();
 
@@ -213,6 +218,8 @@ enum Format {
     UData,
     RatingsDat,
     RatingsCsv,
+    Shop,
+    ShopArchive,
 }
 
 /// Where a data set is and what it is.
@@ -226,11 +233,13 @@ struct Source {
 }
 
 impl Source {
-    const KNOWN: [(&'static str, Format); 4] = [
+    const KNOWN: [(&'static str, Format); 6] = [
         ("interactions.csv", Format::Interactions),
         ("u.data", Format::UData),
         ("ratings.dat", Format::RatingsDat),
         ("ratings.csv", Format::RatingsCsv),
+        (retailrocket::VIEWS, Format::Shop),
+        (retailrocket::ARCHIVE, Format::ShopArchive),
     ];
 
     fn recognise(path: &Path) -> Result<Self, DataError> {

@@ -46,7 +46,12 @@ impl Lines {
         } else {
             Box::new(plain)
         };
-        Ok(Self { file, reader, line: Vec::new(), number: 0, bytes_left: FILE_MAX })
+        Ok(Self::from_reader(file, reader))
+    }
+
+    /// Reads what is no file of its own; `file` is what messages call it.
+    pub(crate) fn from_reader(file: String, reader: Box<dyn BufRead>) -> Self {
+        Self { file, reader, line: Vec::new(), number: 0, bytes_left: FILE_MAX }
     }
 
     /// Goes to the next line that is not blank; false at the end of the file.

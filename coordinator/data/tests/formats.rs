@@ -8,7 +8,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tacit_data::{Dataset, LoadOptions, load};
+use tacit_data::{Dataset, LoadOptions, Split, load};
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 use tempfile::TempDir;
@@ -180,4 +180,33 @@ fn one_item_and_one_user_are_a_data_set_too() {
     let data = load_all(folder.path());
     assert_eq!((data.items.len(), data.interaction_count()), (1, 3));
     assert!(data.test.iter().all(Vec::is_empty));
+}
+
+/// The three files of a shop, and the same in an archive with a folder in it.
+fn shop() -> [(&'static str, &'static [u8]); 3] {
+    [
+        ("view_ecommerce.dat", b"visitorid\titemid\tevent\n1\t5\t1\n1\t6\t1\n2\t5\t1\n"),
+        ("add_to_cart_ecommerce.dat", b"visitorid\titemid\tevent\n1\t6\t1\n"),
+        ("purchase_ecommerce.dat", b"visitorid\titemid\tevent\n1\t6\t1\n3\t7\t1\n"),
+    ]
+}
+
+#[test]
+fn a_shop_is_read_from_its_files_and_from_the_archive_alike() {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in shop() {
+        archive.start_file(format!("../Shop/{name}"), zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(content).unwrap();
+    }
+    let packed = archive.finish().unwrap().into_inner();
+    let (plain, packed) = (folder(&shop()), folder(&[("Retailrocket_Ecommerce.zip", &packed)]));
+    let everything = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
+    let [plain, packed] = [&plain, &packed].map(|folder| load(folder.path(), &everything).unwrap());
+    assert_eq!(plain, Dataset { name: plain.name.clone(), ..packed });
+    assert_eq!(keys(&plain), ["5", "6", "7"]);
+    use InteractionKind::{Cart, Purchase, View};
+    let did: Vec<Vec<_>> =
+        plain.users.iter().map(|user| user.iter().map(|one| (one.item.0, one.kind)).collect()).collect();
+    assert_eq!(did, [vec![(0, View), (1, View), (1, Cart), (1, Purchase)], vec![(0, View)], vec![(2, Purchase)]]);
+    assert!(plain.users.iter().flatten().all(|one| one.timestamp.is_none()));
 }

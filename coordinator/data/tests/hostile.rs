@@ -208,13 +208,40 @@ fn bad_movielens_files() -> Vec<Case> {
     ]
 }
 
+/// An archive of these files.
+fn zip(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in files {
+        archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(content.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+fn bad_shops() -> Vec<Case> {
+    const ARCHIVE: &str = "Retailrocket_Ecommerce.zip";
+    let header = "visitorid\titemid\tevent\n";
+    let (views, good) = ("view_ecommerce.dat", format!("{header}1\t2\t1\n"));
+    let whole = zip(&[(views, &good), ("add_to_cart_ecommerce.dat", &good), ("purchase_ecommerce.dat", &good)]);
+    let damaged = whole.iter().copied().take(whole.len() - 30).collect::<Vec<u8>>();
+    vec![
+        file("no archive", ARCHIVE, "MZ", &["cannot be read", "cannot be unpacked"]),
+        file("archive cut off", ARCHIVE, damaged, &["cannot be unpacked"]),
+        file("archive of nothing", ARCHIVE, zip(&[("../../etc/passwd", "x")]), &[views, "has no such file"]),
+        file("carts missing", views, good.clone(), &["add_to_cart_ecommerce.dat: cannot be read"]),
+        file("no header", views, "1\t2\t1\n", &["line 1", "visitorid, itemid, event"]),
+        file("two columns", views, format!("{header}1\t2\n"), &["line 2", "2 columns"]),
+        file("item as text", views, format!("{header}1\tx\t1\n"), &["line 2", "itemid 'x'"]),
+    ]
+}
+
 fn message(path: &Path, options: &LoadOptions) -> String {
     load(path, options).err().map(|error| error.to_string()).unwrap_or_else(|| "loaded".into())
 }
 
 #[test]
 fn bad_data_sets_are_refused_in_one_clear_line() {
-    for case in [bad_rows(), bad_csv_files(), bad_movielens_files()].into_iter().flatten() {
+    for case in [bad_rows(), bad_csv_files(), bad_movielens_files(), bad_shops()].into_iter().flatten() {
         let folder = TempDir::new().unwrap();
         for (name, content) in &case.files {
             fs::write(folder.path().join(name), content).unwrap();

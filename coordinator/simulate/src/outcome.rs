@@ -1,6 +1,7 @@
 //! What a sweep found, as it is printed and written. Holds nothing that depends on the machine.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -127,6 +128,14 @@ impl Spread {
         let squares: f64 = runs.iter().map(|run| (run - mean).powi(2)).sum();
         let std = if runs.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
         Self { mean, std, runs }
+    }
+}
+
+impl fmt::Display for Spread {
+    /// Mean, and the deviation where there is more than one run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.4}", self.mean)?;
+        if self.runs.len() > 1 { write!(f, " ± {:.4}", self.std) } else { Ok(()) }
     }
 }
 

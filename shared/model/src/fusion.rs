@@ -55,15 +55,19 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// A start for shops, where most of what is recorded is looking: what costs the owner more counts more and longer.
+    /// A start for shops, where most of what is recorded is looking. A cart says what is bought next, so it counts most; what
+    /// was bought says what the owner likes, for longest, but no longer what is missing.
+    ///
+    /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners of RetailRocket, to predict
+    /// purchases; the others and all half-lives are guesses in proportion.
     pub fn shop() -> Self {
         [
-            (InteractionKind::View, 0.3, 10.0),
-            (InteractionKind::Click, 0.4, 10.0),
-            (InteractionKind::Search, 0.5, 10.0),
-            (InteractionKind::Dwell, 0.4, 10.0),
-            (InteractionKind::Cart, 0.8, 20.0),
-            (InteractionKind::Purchase, 1.0, 40.0),
+            (InteractionKind::View, 0.2, 10.0),
+            (InteractionKind::Click, 0.3, 10.0),
+            (InteractionKind::Search, 0.4, 10.0),
+            (InteractionKind::Dwell, 0.3, 10.0),
+            (InteractionKind::Cart, 1.0, 20.0),
+            (InteractionKind::Purchase, 0.6, 40.0),
         ]
         .into_iter()
         .fold(Self::default(), |rules, (kind, confidence, half_life)| rules.with(kind, Rule { confidence, half_life }))
@@ -196,8 +200,10 @@ mod tests {
         use InteractionKind::{Purchase, View};
         let used = [at(1, 1, Purchase), at(1, 2, View), at(2, 3, View)];
         let rules = Rules::shop();
-        assert!(close(weight(&used, 2, &rules), 0.3));
-        assert!(close(weight(&used, 1, &rules), (-1.0 / 40.0f64).exp2()));
+        let rule = |kind| rules.rule(kind);
+        assert!(close(weight(&used, 2, &rules), f64::from(rule(View).confidence)));
+        let faded = f64::from(rule(Purchase).confidence) * (-1.0 / f64::from(rule(Purchase).half_life)).exp2();
+        assert!(close(weight(&used, 1, &rules), faded));
     }
 
     #[test]

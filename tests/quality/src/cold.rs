@@ -9,11 +9,13 @@ use tacit_model::interaction::Interaction;
 use tacit_model::metric::Ranking;
 use tacit_model::score::{HALF_LIFE, popularity_scores, scores};
 use tacit_model::spectral::SpectralModel;
+use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::train;
 use tacit_simulate::{Population, job};
 use tacit_types::Epsilon;
 
-use crate::{SEEDS, setting};
+use crate::target::verdict;
+use crate::{ML_1M, SEEDS, setting};
 
 /// Budget of the devices that trained.
 const EPSILON: f64 = 8.0;
@@ -23,9 +25,9 @@ const KNOWN: [usize; 5] = [0, 1, 3, 5, 10];
 const MUST_WIN_FROM: usize = 3;
 
 /// The table, on the half of the users who did not train.
-pub(crate) fn measure(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
+pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let options = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
-    let data = tacit_data::load(ml_1m, &options)?;
+    let data = tacit_data::load(&data.join(ML_1M), &options)?;
     let (trained, new) = halves(data);
     let setting = setting(Epsilon::new(EPSILON)?)?;
     let job = job::plan(trained.users(), trained.items, &setting)?;
@@ -81,20 +83,13 @@ fn write_table(trained: &Population, new: usize, figures: &[[[f64; 2]; KNOWN.len
         (0.25 / new.max(1) as f64).sqrt() / 2.0,
     );
     for (place, known) in KNOWN.into_iter().enumerate() {
-        let [own, popular] = [0, 1].map(|which| spread(figures.iter().map(|run| run[place][which])));
-        let verdict = match (known >= MUST_WIN_FROM, own.0 > popular.0) {
-            (false, _) => "",
-            (true, true) => "met: beats popularity",
-            (true, false) => "**missed**: beats popularity",
+        let [own, popular] = [0, 1].map(|which| Spread::of(figures.iter().map(|run| run[place][which]).collect()));
+        let judged = if known >= MUST_WIN_FROM {
+            verdict(own.mean > popular.mean, "more than popularity")
+        } else {
+            String::new()
         };
-        writeln!(out, "| {known} | {:.4} ± {:.4} | {:.4} ± {:.4} | {verdict} |", popular.0, popular.1, own.0, own.1)?;
+        writeln!(out, "| {known} | {popular} | {own} | {judged} |")?;
     }
     Ok(out)
-}
-
-/// Mean and standard deviation.
-fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
-    let count = values.clone().count().max(1) as f64;
-    let mean = values.clone().sum::<f64>() / count;
-    (mean, (values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0)).sqrt())
 }

@@ -1,16 +1,18 @@
 //! Measures recommendation quality on public data and writes the results table: `cargo xtask quality`.
 //!
-//! Data comes from the folder in `TACIT_DATA`, with `ml-1m/` and `ml-100k/` in it. Nothing here tunes anything: presets are
+//! Data comes from the folder in `TACIT_DATA`, with `ml-1m/`, `ml-100k/` and `retailrocket/` in it. Nothing here tunes anything: presets are
 //! the planner's, chosen on second-last interactions, and what is measured is what was held out. Runs in fast mode, so the
 //! table is the same on every machine up to the last bits of its floating point. A second argument, `weighted`, `growth`,
-//! `ratings`, `cold` or `free`, measures one part only and leaves the rest of the file as it is.
+//! `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
 mod cold;
 mod control;
+mod kinds;
 mod markdown;
 mod models;
+mod replay;
 mod server_side;
 mod target;
 
@@ -23,6 +25,10 @@ use tacit_simulate::quality::Figures;
 use tacit_simulate::{Family, Outcome, Population, Setting, Sweep, run};
 use tacit_types::{Delta, Epsilon};
 
+/// Folders within `TACIT_DATA`.
+const ML_1M: &str = "ml-1m";
+const ML_100K: &str = "ml-100k";
+const RETAIL: &str = "retailrocket";
 /// Seeds of noise, rounding and dropouts.
 const SEEDS: [u64; 5] = [0, 1, 2, 3, 4];
 /// Budgets of the random splits.
@@ -42,11 +48,11 @@ struct Sections {
 fn main() -> anyhow::Result<()> {
     let out = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("tests/quality/RESULTS.md"), PathBuf::from);
     let data = std::env::var_os("TACIT_DATA").context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
-    let (ml_1m, ml_100k) = (Path::new(&data).join("ml-1m"), Path::new(&data).join("ml-100k"));
-
+    let data = Path::new(&data);
     if let Some(part) = std::env::args().nth(2) {
-        return models::replace(&out, &part, &ml_1m, &ml_100k);
+        return models::replace(&out, &part, data);
     }
+    let (ml_1m, ml_100k) = (data.join(ML_1M), data.join(ML_100K));
     let published = population(&ml_1m, Split::LeaveOneOut)?;
     let control = control::counter(&published);
     let one_out = [10.0, 3.0, 1.0];
@@ -57,7 +63,7 @@ fn main() -> anyhow::Result<()> {
         small: measure("random-20", &population(&ml_100k, Split::Random)?, &FIFTH, &[None], None)?,
         control,
     };
-    let text = markdown::results(&sections) + &models::measure(&ml_1m, &ml_100k)?;
+    let text = markdown::results(&sections) + &models::measure(data)?;
     std::fs::write(&out, &text).with_context(|| format!("{} cannot be written", out.display()))?;
     print!("{text}");
     Ok(())
@@ -103,4 +109,14 @@ fn setting(epsilon: Epsilon) -> anyhow::Result<Setting> {
         factors: None,
         rounds: None,
     })
+}
+
+/// `TACIT_DATA`, if this folder is in it.
+#[cfg(test)]
+fn data_or_skip(folder: &str) -> Option<PathBuf> {
+    let data = std::env::var_os("TACIT_DATA").map(PathBuf::from).filter(|data| data.join(folder).is_dir());
+    if data.is_none() {
+        println!("SKIPPED: TACIT_DATA is not set or has no {folder}/");
+    }
+    data
 }

@@ -15,7 +15,7 @@ use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
 use tacit_simulate::{Family, Population, Sweep, growth as grow, job, reference, run};
 use tacit_types::Epsilon;
 
-use crate::{PROJECTED, SEEDS, cold, population, server_side, setting};
+use crate::{ML_1M, ML_100K, PROJECTED, SEEDS, cold, kinds, population, replay, server_side, setting};
 
 /// What holds for models that are simulated only.
 const NOTE: &str =
@@ -36,55 +36,57 @@ const RMSE: [(&str, f64, f64); 2] =
     [("MovieLens-100K", 0.915, 0.955), ("MovieLens-1M, first 2,999 users", 0.872, 0.922)];
 
 /// One of these measurements.
-type Measure = fn(&Path, &Path) -> anyhow::Result<String>;
+type Measure = fn(&Path) -> anyhow::Result<String>;
 
 /// The parts, by the word that asks for them, each with the heading it begins with.
-const PARTS: [(&str, &str, Measure); 5] = [
+const PARTS: [(&str, &str, Measure); 7] = [
     ("weighted", "# Weighted squares", weighted),
     ("growth", "# Grown catalogue", growth),
     ("ratings", "# Ratings", ratings),
     ("cold", "# New owners", cold::measure),
+    ("replay", "# A profile that follows", replay::measure),
+    ("kinds", "# Several kinds of interaction", kinds::measure),
     ("free", "# Free after the noise", server_side::measure),
 ];
 
 /// Every part.
-pub(crate) fn measure(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
-    PARTS.iter().map(|(_, heading, part)| Ok(format!("\n{heading}\n{}", part(ml_1m, ml_100k)?))).collect()
+pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
+    PARTS.iter().map(|(_, heading, part)| Ok(format!("\n{heading}\n{}", part(data)?))).collect()
 }
 
 /// Measures one part and replaces it in the results file, or adds it at the end.
-pub(crate) fn replace(out: &Path, part: &str, ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<()> {
+pub(crate) fn replace(out: &Path, part: &str, data: &Path) -> anyhow::Result<()> {
     let known = PARTS.iter().find(|(name, ..)| *name == part);
-    let (_, heading, measure) =
-        known.with_context(|| format!("{part}: the parts are weighted, growth, ratings, cold and free"))?;
+    let (_, heading, measure) = known
+        .with_context(|| format!("{part}: the parts are weighted, growth, ratings, cold, replay, kinds and free"))?;
     let old = std::fs::read_to_string(out).with_context(|| format!("{} cannot be read", out.display()))?;
     let heading = format!("\n{heading}\n");
     let (before, after) = match old.split_once(&heading) {
         Some((before, rest)) => (before, rest.find("\n# ").map_or("", |next| &rest[next..])),
         None => (old.as_str(), ""),
     };
-    let text = format!("{heading}{}", measure(ml_1m, ml_100k)?);
+    let text = format!("{heading}{}", measure(data)?);
     std::fs::write(out, format!("{before}{text}{after}"))
         .with_context(|| format!("{} cannot be written", out.display()))?;
     print!("{text}");
     Ok(())
 }
 
-fn weighted(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
-    let published = population(ml_1m, Split::LeaveOneOut)?;
+fn weighted(data: &Path) -> anyhow::Result<String> {
+    let published = population(&data.join(ML_1M), Split::LeaveOneOut)?;
     let mut out = NOTE.to_owned() + LOOKED_AT;
     parity(&mut out, &published)?;
     noisy(&mut out, &published)?;
     Ok(out)
 }
 
-fn growth(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
+fn growth(data: &Path) -> anyhow::Result<String> {
     let mut out = String::new();
-    grown(&mut out, ml_1m)?;
+    grown(&mut out, &data.join(ML_1M))?;
     Ok(out)
 }
 
-fn ratings(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
+fn ratings(data: &Path) -> anyhow::Result<String> {
     let mut out = format!(
         "{NOTE}\nRMSE of a random tenth of the ratings; run k holds out tenth k and has noise seed k, ± over the five. \
          Penalties and shares were taken over from \
@@ -93,8 +95,8 @@ fn ratings(ml_1m: &Path, ml_100k: &Path) -> anyhow::Result<String> {
          the test had shown factors to lose at epsilon 2. Genres are public item \
          features; what an owner thinks of them never leaves the device. Central ALS has 16 factors and no genres.\n"
     );
-    for (path, users, target) in [(ml_100k, None, RMSE[0]), (ml_1m, Some(2_999), RMSE[1])] {
-        rated(&mut out, path, users, target)?;
+    for (name, users, target) in [(ML_100K, None, RMSE[0]), (ML_1M, Some(2_999), RMSE[1])] {
+        rated(&mut out, &data.join(name), users, target)?;
     }
     Ok(out)
 }

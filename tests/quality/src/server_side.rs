@@ -12,7 +12,7 @@ use tacit_simulate::{Population, job, reference};
 use tacit_types::Epsilon;
 
 use crate::models::cells;
-use crate::{SEEDS, population, setting};
+use crate::{ML_1M, SEEDS, population, setting};
 
 /// Budget of the measurement.
 const EPSILON: f64 = 8.0;
@@ -52,8 +52,8 @@ fn variants() -> [Variant; 8] {
 }
 
 /// The table, on the published leave-one-out.
-pub(crate) fn measure(ml_1m: &Path, _: &Path) -> anyhow::Result<String> {
-    let population = population(ml_1m, Split::LeaveOneOut)?;
+pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
+    let population = population(&data.join(ML_1M), Split::LeaveOneOut)?;
     let mut out = format!(
         "\nMovieLens-1M, published leave-one-out, epsilon {EPSILON}, no recency but in the last line. Each line changes one thing \
          that costs no privacy, at the same releases or, with two rounds, at the same epsilon.\n\n\

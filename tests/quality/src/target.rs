@@ -76,3 +76,8 @@ pub(crate) fn parity(outcome: &Outcome) -> Option<(f64, f64)> {
     let ndcg = |model| outcome.points.first()?.row(model)?.mean("ndcg_at_10");
     Some((PARITY * ndcg("central_ials")?, ndcg("noise_free")?))
 }
+
+/// The last cell of a line that has a target.
+pub(crate) fn verdict(met: bool, target: &str) -> String {
+    format!("{}: {target}", if met { "met" } else { "**missed**" })
+}
