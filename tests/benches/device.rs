@@ -11,7 +11,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_model::spectral::{SpectralModel, server};
-use tacit_model::{Interaction, InteractionKind, Recipe};
+use tacit_model::{Interaction, InteractionKind, Model, Recipe};
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::noise::{NoiseTable, rejection};
 use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Rho, SpendPermit, clip, privatise};
@@ -51,6 +51,7 @@ fn release(c: &mut Criterion) {
     let key = OpeningKey::draw(&mut ChaCha20Rng::seed_from_u64(2));
     let ticket = ticket(mechanism(16), &key);
     let (model, interactions) = (model(), interactions());
+    let model = Model::from(model);
     assert!(fits(&ticket, &model), "the ticket asks for this model's gradient");
     let tables = TableCache::default();
     let table = NoiseTable::new(&ticket.mechanism);

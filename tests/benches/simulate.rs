@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tacit_model::spectral::{SpectralModel, device, server};
-use tacit_model::{History, Interaction, InteractionKind, Recipe};
+use tacit_model::{History, Interaction, InteractionKind, Model, Recipe};
 use tacit_privacy::{Mechanism, Tier, clip, quantise};
 use tacit_round::ticket::Kind;
 use tacit_simulate::sum::{Ask, device_sum, rounding};
@@ -26,6 +26,7 @@ fn simulate(c: &mut Criterion) {
     let (model, mechanism) = (model(), mechanism());
     let histories: Vec<History> = (0..DEVICES).map(history).collect();
     let present: Vec<u32> = (0..DEVICES).collect();
+    let model = Model::from(model);
     let ask = Ask { kind: Kind::FactorGradient, model: &model, mechanism: &mechanism, seed: 1, release: 0 };
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
 
@@ -42,7 +43,7 @@ fn simulate(c: &mut Criterion) {
 fn dense_sum(histories: &[History], ask: &Ask<'_>) -> Vec<i32> {
     let mut sum = vec![0i32; ask.mechanism.length as usize];
     for (user, history) in (0u32..).zip(histories) {
-        let clipped = clip(device::gradient(history, ask.model), ask.mechanism);
+        let clipped = clip(device::gradient(history, ask.model.spectral()), ask.mechanism);
         let rounded = quantise(clipped, ask.mechanism, &mut rounding(ask, user));
         sum.iter_mut().zip(rounded.values()).for_each(|(total, value)| *total += value);
     }

@@ -53,7 +53,7 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     let (budget, now) = (deployment.policy.budget(), clock::now());
     let permit = ledger::spend(&mut store, budget, &ticket.task, ticket.round, hash, &ticket.mechanism, now)??;
     if mode == "spool" {
-        let model = SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?);
+        let model = SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?).into();
         let vector = gradient(&ticket, &model, &store.interactions()?);
         store.spool(&contribute(&ticket, permit, vector, &TableCache::default(), None)?)?;
     } else {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use tacit_model::Model;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::{Event, Genesis, Keeper, Line, SCHEMA, TreeHead};
@@ -68,7 +69,7 @@ pub struct Round {
     /// Its signed bytes.
     pub signed: SignedTicket,
     /// The model devices start from.
-    pub model: SpectralModel,
+    pub model: Model,
     /// A policy that allows it.
     pub policy: Policy,
 }
@@ -79,14 +80,14 @@ impl Round {
     /// # Errors
     /// When the numbers make no sound mechanism.
     pub fn counts(items: u32) -> Result<Self> {
-        Self::of(Kind::Counts, SpectralModel::genesis(items))
+        Self::of(Kind::Counts, SpectralModel::genesis(items).into())
     }
 
     /// A round of this kind that starts from `model`.
     ///
     /// # Errors
     /// When the numbers make no sound mechanism.
-    pub fn of(kind: Kind, model: SpectralModel) -> Result<Self> {
+    pub fn of(kind: Kind, model: Model) -> Result<Self> {
         let task = Task {
             name: TaskId::new("test")?,
             catalogue: "catalogue.txt".into(),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tacit_model::spectral::{ModelError, SpectralModel};
+use tacit_model::Model;
+use tacit_model::spectral::ModelError;
 use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{SpendPermit, canonical, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
@@ -97,7 +98,7 @@ struct Action<'a> {
     permit: Option<SpendPermit>,
     spooled: Option<Spooled>,
     /// The model of the round, with its bytes as they are kept.
-    model: Option<(Vec<u8>, Arc<SpectralModel>)>,
+    model: Option<(Vec<u8>, Arc<Model>)>,
     retry_after: Duration,
     bytes_up: u64,
     bytes_down: u64,
@@ -300,7 +301,7 @@ impl Action<'_> {
         let bytes = bytes.ok_or_else(|| SdkError::retry("the coordinator sent another object than the last model"))?;
         self.bytes_down += bytes.len() as u64;
         blocking(move || {
-            let model = SpectralModel::from_bytes(&bytes).map_err(|error| refused(&error))?;
+            let model = Model::from_bytes(&bytes).map_err(|error| refused(&error))?;
             let figures = model.plausibility();
             bounds.check(figures.norm, figures.concentration, None).map_err(|fault| refused(&fault))?;
             files::write(&path, &bytes)
@@ -326,18 +327,13 @@ impl Action<'_> {
 }
 
 /// Reads a model and compares it with the policy and with the model kept last, if that is recent.
-fn judge(
-    bytes: &[u8],
-    ticket: &Ticket,
-    bounds: FactorBounds,
-    kept: Option<&Path>,
-) -> Result<SpectralModel, FactorFault> {
-    let model = SpectralModel::from_bytes(bytes).map_err(|error| match error {
+fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: Option<&Path>) -> Result<Model, FactorFault> {
+    let model = Model::from_bytes(bytes).map_err(|error| match error {
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
     let previous = kept.and_then(|path| files::read(path).ok());
-    let previous = previous.and_then(|bytes| SpectralModel::from_bytes(&bytes).ok());
+    let previous = previous.and_then(|bytes| Model::from_bytes(&bytes).ok());
     let figures = model.plausibility();
     let drift = previous.and_then(|previous| model.drift(&previous));
     bounds.check(figures.norm, figures.concentration, drift)?;

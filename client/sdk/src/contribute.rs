@@ -5,38 +5,30 @@ use std::sync::{Arc, Mutex};
 use rand::TryRng;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use tacit_model::Model;
 use tacit_model::interaction::Interaction;
-use tacit_model::preference::History;
-use tacit_model::spectral::{self, SpectralModel};
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{Mechanism, NoiseSeed, SpendPermit, clip, privatise};
 use tacit_round::mask::mask;
 use tacit_round::member::Member;
 use tacit_round::seal::{Binding, MaskSeed, seal};
-use tacit_round::ticket::{Kind, Ticket};
+use tacit_round::ticket::Ticket;
 use tacit_types::{ContributionId, ItemGradient};
 
 use crate::error::SdkError;
 use crate::store::Spooled;
 
 /// Whether the ticket asks for exactly the vector this model gives: length, row width and support.
-pub fn fits(ticket: &Ticket, model: &SpectralModel) -> bool {
-    let (length, row_width) = match ticket.kind {
-        Kind::Counts => (model.catalogue_len() as usize, 1),
-        Kind::HeadGram => (model.head_gram_len(), 1),
-        Kind::FactorGradient => (model.gradient_len(), model.factor_count()),
-    };
-    length == ticket.mechanism.length as usize && row_width == ticket.mechanism.row_width as usize
+pub fn fits(ticket: &Ticket, model: &Model) -> bool {
+    let (length, row_width) = (ticket.mechanism.length as usize, ticket.mechanism.row_width as usize);
+    model.extent(ticket.kind).is_some_and(|extent| extent.length() == length && extent.row_width == row_width)
 }
 
-/// This device's unprotected vector for a ticket.
-pub fn gradient(ticket: &Ticket, model: &SpectralModel, interactions: &[Interaction]) -> ItemGradient {
-    let history = History::new(interactions, model.catalogue_len(), ticket.mechanism.history_max as usize);
-    match ticket.kind {
-        Kind::Counts => spectral::device::counts(&history, model.catalogue_len()),
-        Kind::HeadGram => spectral::device::head_gram(&history, model),
-        Kind::FactorGradient => spectral::device::gradient(&history, model),
-    }
+/// This device's unprotected vector for a ticket that [`fits`]; zeros for any other, because what was spent for is sent.
+pub fn gradient(ticket: &Ticket, model: &Model, interactions: &[Interaction]) -> ItemGradient {
+    let mechanism = &ticket.mechanism;
+    let vector = model.vector(ticket.kind, interactions, mechanism.history_max as usize);
+    vector.unwrap_or_else(|| ItemGradient::new(vec![0.0; mechanism.length as usize]))
 }
 
 /// Makes the final bytes of one release, using the permit up. `member` is shown to the helper only, and only when the ticket

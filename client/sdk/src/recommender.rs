@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use tacit_model::Model;
 use tacit_model::cold_start;
 use tacit_model::explain::contributions;
 use tacit_model::filter::{Catalogue, Filter, shared};
@@ -20,7 +21,6 @@ use tacit_model::score::top_k;
 use tacit_model::serve::{Precision, Ranker};
 use tacit_model::sessions::{Anomaly, Limits, anomalies, kept};
 use tacit_model::similar::similarities;
-use tacit_model::spectral::SpectralModel;
 use tacit_privacy::DeviceBudget;
 use tacit_types::{ItemId, Timestamp};
 
@@ -126,8 +126,8 @@ impl Recommender {
     pub fn open_with(folder: &Path, precision: Precision) -> Result<Self, SdkError> {
         let store = Store::open(folder)?;
         let path = model_path(folder);
-        let model = SpectralModel::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
-        let ranker = Ranker::new(&model, precision);
+        let model = Model::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
+        let ranker = Ranker::of(&model, precision);
         let interactions = store.interactions()?;
         let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
         let (categories, trusted) = (store.categories()?, store.trusted()?);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_accounting::{Crowd, Shape, mechanism_for, plan};
+use tacit_model::Model;
+use tacit_model::model::Step;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::{Mechanism, Rho};
@@ -82,19 +84,26 @@ impl Job {
         *self == Self { releases, recipe, signal, fallback, ..other.clone() }
     }
 
+    /// The model a task starts from.
+    pub fn genesis(&self) -> Model {
+        SpectralModel::genesis(self.items).into()
+    }
+
+    /// How the release at this place in [`Self::releases`] is applied; `seed` is public.
+    pub fn step(&self, release: usize, seed: u64) -> Step<'_> {
+        let before = self.releases.iter().take(release);
+        let first = before.filter(|(kind, _)| *kind == Kind::FactorGradient).count() == 0;
+        Step { recipe: &self.recipe, first, seed }
+    }
+
     /// Mechanism of one release against the model it starts from: the planned one, for the rows and factors that are left.
     ///
     /// # Errors
-    /// [`ServerError::OperatorConfig`] when the numbers make no sound mechanism, in words.
-    pub fn mechanism(&self, kind: Kind, rho: Rho, model: &SpectralModel) -> Result<Mechanism, ServerError> {
-        let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let shape = match kind {
-            Kind::Counts => Shape::counts(model.catalogue_len(), self.history_max),
-            Kind::HeadGram => Shape::head_gram(count(model.head_items().len()), self.history_max),
-            Kind::FactorGradient => {
-                Shape::factor_gradient(count(model.block().len()), count(model.factor_count()), self.history_max)
-            }
-        };
+    /// [`ServerError::OperatorConfig`] when the numbers make no sound mechanism, in words; [`ServerError::Internal`] for a kind
+    /// the model does not give.
+    pub fn mechanism(&self, kind: Kind, rho: Rho, model: &Model) -> Result<Mechanism, ServerError> {
+        let shape = Shape::of(kind, model, self.history_max);
+        let shape = shape.ok_or_else(|| ServerError::Internal(format!("no {kind} of this model")))?;
         let crowd = Crowd { cohort: self.cohort, n_min: self.n_min, helper_noise: self.helper_noise };
         mechanism_for(rho, &shape, &crowd).map_err(|error| ServerError::of_plan(&error))
     }
@@ -127,14 +136,14 @@ mod tests {
     }
 
     /// A model with nothing pruned: its releases are exactly the planned ones.
-    fn unpruned(job: &Job, kind: Kind) -> SpectralModel {
+    fn unpruned(job: &Job, kind: Kind) -> Model {
         let recipe = Recipe { coverage: 1.0, ..job.recipe.clone() };
         let counts: Vec<f64> = (0..job.items).map(|rank| f64::from(10_000 - rank)).collect();
         let counted = server::apply_counts(&counts, 0.0, &recipe);
         match kind {
-            Kind::Counts => SpectralModel::genesis(job.items),
-            Kind::HeadGram => counted,
-            Kind::FactorGradient => server::random_init(&counted, &recipe, 1),
+            Kind::Counts => job.genesis(),
+            Kind::HeadGram => counted.into(),
+            Kind::FactorGradient => server::random_init(&counted, &recipe, 1).into(),
         }
     }
 

@@ -14,8 +14,8 @@
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rayon::prelude::*;
+use tacit_model::Model;
 use tacit_model::interaction::Interaction;
-use tacit_model::spectral::SpectralModel;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::record::TreeHead;
@@ -26,7 +26,7 @@ use tacit_round::mask::PartialSum;
 use tacit_round::seal::{Binding, OpeningKey, SCHEME_ID};
 use tacit_round::ticket::{Kind, SCHEMA, Ticket};
 use tacit_sdk::contribute::{TableCache, contribute, gradient};
-use tacit_server::apply::{OpenedSum, Settings, apply};
+use tacit_server::apply::{OpenedSum, apply};
 use tacit_server::job::Job;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
@@ -54,12 +54,11 @@ pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<
         let round = Round::open(kind, &mechanism, &run.model, job, release)?;
         let values = round.sum(interactions, &present, &mut ledgers)?;
         let contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
-        let settings = Settings { recipe: &job.recipe, first: run.before_gradients(), seed };
-        let next = |values: &[i32]| {
-            apply(&run.model, &OpenedSum { kind, mechanism: &mechanism, contributors, values }, &settings)
-        };
-        let model = next(&values.opened);
-        if model.to_bytes() != next(&values.plain).to_bytes() {
+        let step = job.step(release as usize, seed);
+        let next =
+            |values: &[i32]| apply(&run.model, &OpenedSum { kind, mechanism: &mechanism, contributors, values }, &step);
+        let model = next(&values.opened)?;
+        if model.to_bytes() != next(&values.plain)?.to_bytes() {
             return Err(broken("the server's step does not replay"));
         }
         run.model = model;
@@ -77,7 +76,7 @@ struct Round<'a> {
     ticket: Ticket,
     ticket_hash: Digest,
     key: OpeningKey,
-    model: &'a SpectralModel,
+    model: &'a Model,
     budget: DeviceBudget,
     tables: TableCache,
 }
@@ -99,7 +98,7 @@ impl<'a> Round<'a> {
     fn open(
         kind: Kind,
         mechanism: &Mechanism,
-        model: &'a SpectralModel,
+        model: &'a Model,
         job: &Job,
         release: u32,
     ) -> Result<Self, SimulateError> {

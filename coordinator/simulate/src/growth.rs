@@ -2,10 +2,11 @@
 
 use rand::seq::SliceRandom;
 use tacit_data::Dataset;
+use tacit_model::Model;
 use tacit_model::interaction::Interaction;
+use tacit_model::model::Step;
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
-use tacit_model::spectral::SpectralModel;
 use tacit_model::spectral::growth::carried_over;
 use tacit_round::ticket::Kind;
 use tacit_server::job::Job;
@@ -43,17 +44,19 @@ pub fn earlier(interactions: &[Vec<Interaction>], items: u32, history_max: u32) 
 ///
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism.
-pub fn update(previous: &SpectralModel, histories: &[History], whole: &Job, seed: u64) -> Result<Run, SimulateError> {
+pub fn update(previous: &Model, histories: &[History], whole: &Job, seed: u64) -> Result<Run, SimulateError> {
     let fallback = whole.fallback || previous.factor_count() == 0;
     let counts_share = if fallback { 1.0 } else { COUNTS_SHARE };
     let recipe = Recipe { head: 0, rounds: 0, ..whole.recipe.clone() };
     let job = Job { recipe, ..whole.clone() };
+    // Every round carries on from the previous basis.
+    let step = Step { recipe: &job.recipe, first: false, seed };
     let mut run = Run::start(&job);
-    run.release(histories, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), true, seed)?;
+    run.release(histories, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), &step)?;
     if !fallback {
-        run.model = carried_over(previous, &run.model);
+        run.model = carried_over(previous.spectral(), run.model.spectral()).into();
         let round = (Kind::FactorGradient, whole.rho_budget.share(1.0 - COUNTS_SHARE));
-        run.release(histories, &job, round, false, seed)?;
+        run.release(histories, &job, round, &step)?;
     }
     Ok(run)
 }

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use tacit_accounting::{Crowd, Shape, mechanism_for};
+use tacit_model::model::Step;
 use tacit_model::rating::central::rating_als;
 use tacit_model::rating::device::{predictions, sparse_biases};
 use tacit_model::rating::server::{Opened, assemble, open_biases};
@@ -99,24 +100,27 @@ pub fn train_rating(
     } else {
         opened.counted
     };
-    let mut run = Run { model: start, releases: Vec::new(), throughput: Throughput::default() };
+    let mut run = Run { model: start.into(), releases: Vec::new(), throughput: Throughput::default() };
     run.record(KIND, mechanism, contributors, Throughput::default());
     for &release in &job.releases {
-        run.release(&population.histories, job, release, true, seed)?;
+        run.release(&population.histories, job, release, &Step { recipe: &job.recipe, first: true, seed })?;
     }
-    Ok(run.map(|trained| assembled(population, opened.biases, &trained)))
+    Ok(run.map(|trained| assembled(population, opened.biases, trained.spectral())))
 }
 
 /// The same without noise, on the finest grid.
-pub fn without_noise(population: &RatedPopulation, factors: u32) -> RatingModel {
+///
+/// # Errors
+/// As [`train_without_noise`].
+pub fn without_noise(population: &RatedPopulation, factors: u32) -> Result<RatingModel, SimulateError> {
     let planned = Recipe::for_signal(f64::INFINITY, population.items).expect("an unlimited signal trains factors");
     let recipe = recipe(&planned, factors.min(population.items));
     let users = population.ratings.len();
     let mechanism = noiseless(&shape(population.items, u32::MAX), users);
     let opening = Opening { users, cohort: 0, mechanism: &mechanism, seed: 0, release: 0 };
     let (opened, _) = open(population, &opening, &everybody(users), &recipe);
-    let trained = train_without_noise(&population.histories, population.items, &recipe, 0);
-    assembled(population, opened.biases, &trained)
+    let trained = train_without_noise(&population.histories, population.items, &recipe, 0)?;
+    Ok(assembled(population, opened.biases, trained.spectral()))
 }
 
 fn assembled(population: &RatedPopulation, biases: Vec<f32>, trained: &SpectralModel) -> RatingModel {
@@ -238,8 +242,10 @@ pub fn run(
         let whole = job::plan(users, items, &setting)?;
         points.push(point(&folds, seeds, &whole, &setting, done)?);
     }
-    let of = |model: &dyn Fn(&RatedPopulation) -> f64| Spread::of(folds.iter().map(model).collect());
     let factors = base.factors.unwrap_or(FACTORS);
+    let exact = folds.iter().map(|fold| Ok(rmse(fold, &without_noise(fold, factors)?)));
+    let exact: Vec<f64> = exact.collect::<Result<_, SimulateError>>()?;
+    let of = |model: &dyn Fn(&RatedPopulation) -> f64| Spread::of(folds.iter().map(model).collect());
     Ok(RatingOutcome {
         data: data.name.clone(),
         users: data.users.len(),
@@ -251,7 +257,7 @@ pub fn run(
         seeds: seeds.to_vec(),
         references: vec![
             RatingRow { model: "own_mean", rmse: of(&own_mean) },
-            RatingRow { model: "noise_free", rmse: of(&|fold| rmse(fold, &without_noise(fold, factors))) },
+            RatingRow { model: "noise_free", rmse: Spread::of(exact) },
             RatingRow { model: "central_als", rmse: of(&central) },
         ],
         points,

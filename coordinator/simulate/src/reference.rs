@@ -3,10 +3,10 @@
 
 use rand::Rng;
 use tacit_model::baseline::{IalsConfig, ials};
+use tacit_model::model::{Model, Owner};
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
-use tacit_model::score::{popularity_scores, scores};
-use tacit_model::spectral::SpectralModel;
+use tacit_model::score::popularity_scores;
 use tacit_model::weighted::{self, WeightedModel};
 use tacit_round::ticket::Kind;
 use tacit_server::job::Job;
@@ -17,9 +17,9 @@ use crate::quality::{Figures, judge};
 use crate::streams::{Purpose, stream};
 use crate::train::{train, train_without_noise};
 
-/// Quality of devices that rank with `model`; `half_life` as in [`scores`].
-pub fn ranked_with(population: &Population, model: &SpectralModel, half_life: Option<f32>) -> Figures {
-    judge(population, |user| scores(&population.histories[user], model, half_life))
+/// Quality of devices that rank with `model`; `half_life` as in [`Model::scores`].
+pub fn ranked_with(population: &Population, model: &Model, half_life: Option<f32>) -> Figures {
+    judge(population, |user| model.scores(&Owner { history: &population.histories[user] }, half_life))
 }
 
 /// Quality of devices that rank with weighted squares: all of their history counts alike.
@@ -48,12 +48,20 @@ pub fn private_popularity(
     // A signal below the planner's floor is what makes a job of counts alone.
     let counts_only =
         Job { releases: vec![(Kind::Counts, job.rho_budget)], signal: 0.0, fallback: true, ..job.clone() };
-    let list = popularity_scores(&train(histories, &counts_only, seed)?.model);
+    let list = popularity_scores(train(histories, &counts_only, seed)?.model.spectral());
     Ok(judge(population, |_| list.clone()))
 }
 
 /// The same family without noise: the recipe the planner picks for an unlimited budget, with the job's own choices put in.
-pub fn without_noise(histories: &[History], items: u32, factors: Option<u32>, rounds: Option<u32>) -> SpectralModel {
+///
+/// # Errors
+/// As [`train_without_noise`].
+pub fn without_noise(
+    histories: &[History],
+    items: u32,
+    factors: Option<u32>,
+    rounds: Option<u32>,
+) -> Result<Model, SimulateError> {
     let mut recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
     recipe.rounds = rounds.unwrap_or(recipe.rounds);
     recipe.factors = factors.unwrap_or(recipe.factors).min(items);

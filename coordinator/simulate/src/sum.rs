@@ -6,9 +6,9 @@
 
 use rand::Rng;
 use rayon::prelude::*;
+use tacit_model::model::{Model, Owner};
 use tacit_model::preference::History;
-use tacit_model::spectral::SpectralModel;
-use tacit_model::spectral::device::{SparseGradient, sparse_counts, sparse_gradient, sparse_head_gram};
+use tacit_model::spectral::device::SparseGradient;
 use tacit_privacy::{Mechanism, clip, quantise};
 use tacit_round::ticket::Kind;
 
@@ -19,7 +19,7 @@ pub struct Ask<'a> {
     /// What the vector means.
     pub kind: Kind,
     /// The model the devices hold.
-    pub model: &'a SpectralModel,
+    pub model: &'a Model,
     /// Public numbers; only the grid and its norm bound matter here.
     pub mechanism: &'a Mechanism,
     /// Seed of the simulation.
@@ -76,9 +76,5 @@ fn add_device(sum: &mut [i32], sparse: SparseGradient, mechanism: &Mechanism, ro
 
 /// What a device of the protocol sends.
 pub(crate) fn sparse(history: &History, ask: &Ask<'_>) -> SparseGradient {
-    match ask.kind {
-        Kind::Counts => sparse_counts(history, ask.model.catalogue_len()),
-        Kind::HeadGram => sparse_head_gram(history, ask.model),
-        Kind::FactorGradient => sparse_gradient(history, ask.model),
-    }
+    ask.model.sparse_vector(ask.kind, &Owner { history }).unwrap_or_default()
 }

@@ -193,7 +193,7 @@ impl<'a> Bench<'a> {
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
             Row::of("federated", &federated),
-            Row::of("noise_free", std::slice::from_ref(self.noise_free(&plan.setting, factors))),
+            Row::of("noise_free", &[self.noise_free(&plan.setting, factors)?]),
             Row::of("central_ials", std::slice::from_ref(self.central(factors))),
         ];
         Ok((self.describe(plan, job, first.as_ref(), rows), throughput))
@@ -219,21 +219,28 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn noise_free(&mut self, setting: &Setting, factors: u32) -> &Figures {
-        let (population, half_life, family) = (self.population, self.sweep.half_life, self.sweep.family);
+    fn noise_free(&mut self, setting: &Setting, factors: u32) -> Result<Figures, SimulateError> {
+        let family = self.sweep.family;
         let asked = if family == Family::Weighted { Some(factors) } else { setting.factors };
-        self.noise_free.entry((asked, setting.rounds)).or_insert_with(|| match family {
+        let key = (asked, setting.rounds);
+        if let Some(known) = self.noise_free.get(&key) {
+            return Ok(known.clone());
+        }
+        let (population, half_life) = (self.population, self.sweep.half_life);
+        let figures = match family {
             Family::Weighted => {
                 let rounds = setting.rounds.unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
                 let terms = WeightedTerms::default().unclipped(self.sweep.base.history_max);
-                let model = weighted::without_noise(&self.histories, population.items, factors.max(2), rounds, terms);
+                let model = weighted::without_noise(&self.histories, population.items, factors.max(2), rounds, terms)?;
                 reference::scored_with(population, &model)
             }
             Family::Spectral => {
-                let model = reference::without_noise(&self.histories, population.items, asked, setting.rounds);
+                let model = reference::without_noise(&self.histories, population.items, asked, setting.rounds)?;
                 reference::ranked_with(population, &model, half_life)
             }
-        })
+        };
+        self.noise_free.insert(key, figures.clone());
+        Ok(figures)
     }
 
     fn central(&mut self, factors: u32) -> &Figures {

@@ -3,13 +3,15 @@
 //! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model, for measuring.
 
 use tacit_accounting::Shape;
+use tacit_model::Model;
+use tacit_model::model::Step;
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;
-use tacit_server::apply::{OpenedSum, Settings, apply};
+use tacit_server::apply::{OpenedSum, apply};
 use tacit_server::job::Job;
 
 use crate::error::SimulateError;
@@ -20,7 +22,7 @@ use crate::sum::{Ask, sparse};
 pub const MODE: &str = "fast: every device rounded, noise drawn once on each sum from a seeded public sampler";
 
 /// One simulated job.
-pub struct Run<M = SpectralModel> {
+pub struct Run<M = Model> {
     /// What devices would rank with.
     pub model: M,
     /// What was released, in order.
@@ -65,31 +67,25 @@ impl Throughput {
 impl Run {
     /// Before the first release.
     pub(crate) fn start(job: &Job) -> Self {
-        Self { model: SpectralModel::genesis(job.items), releases: Vec::new(), throughput: Throughput::default() }
-    }
-
-    /// Whether no factor gradient was released yet.
-    pub(crate) fn before_gradients(&self) -> bool {
-        self.releases.iter().all(|release| release.kind != Kind::FactorGradient.as_str())
+        Self { model: job.genesis(), releases: Vec::new(), throughput: Throughput::default() }
     }
 }
 
 impl Run {
-    /// Makes one release of the protocol and applies it. `first`: whether a factor gradient replaces the factors.
+    /// Makes one release of the protocol and applies it as `step` says.
     pub(crate) fn release(
         &mut self,
         histories: &[History],
         job: &Job,
         (kind, rho): (Kind, Rho),
-        first: bool,
-        seed: u64,
+        step: &Step<'_>,
     ) -> Result<(), SimulateError> {
-        let release = self.next_release();
+        let (release, seed) = (self.next_release(), step.seed);
         let mechanism = job.mechanism(kind, rho, &self.model)?;
         let present = present(histories.len(), job, seed, release);
-        let step = Step { kind, mechanism: &mechanism, cohort: job.cohort, seed, release };
-        let opened = open(histories, &self.model, &step, &present);
-        self.model = next(&self.model, kind, &mechanism, &opened, &Settings { recipe: &job.recipe, first, seed });
+        let asked = Asked { kind, mechanism: &mechanism, cohort: job.cohort, seed, release };
+        let opened = open(histories, &self.model, &asked, &present);
+        self.model = next(&self.model, kind, &mechanism, &opened, step)?;
         let counted = if kind == Kind::FactorGradient { opened.spent } else { Throughput::default() };
         self.record(kind.as_str(), mechanism, opened.contributors, counted);
         Ok(())
@@ -134,31 +130,39 @@ impl<M> Run<M> {
 /// [`SimulateError::Job`] when a release has no sound mechanism.
 pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, SimulateError> {
     let mut run = Run::start(job);
-    for &release in &job.releases {
-        let first = run.before_gradients();
-        run.release(histories, job, release, first, seed)?;
+    for (place, &release) in job.releases.iter().enumerate() {
+        run.release(histories, job, release, &job.step(place, seed))?;
     }
     Ok(run)
 }
 
 /// Trains `recipe` on everybody without noise, on the finest grid that keeps the sum in 32 bits.
-pub fn train_without_noise(histories: &[History], items: u32, recipe: &Recipe, seed: u64) -> SpectralModel {
-    let mut model = SpectralModel::genesis(items);
+///
+/// # Errors
+/// [`SimulateError::Job`] never, as long as devices give what their model asks for.
+pub fn train_without_noise(
+    histories: &[History],
+    items: u32,
+    recipe: &Recipe,
+    seed: u64,
+) -> Result<Model, SimulateError> {
+    let mut model = Model::from(SpectralModel::genesis(items));
     let head = (recipe.head > 0).then_some(Kind::HeadGram);
     let gradients = (0..recipe.rounds).map(|_| Kind::FactorGradient);
     let (mut first, everybody) = (true, everybody(histories.len()));
     for (release, kind) in (0u32..).zip([Kind::Counts].into_iter().chain(head).chain(gradients)) {
-        let mechanism = noiseless(&shape(kind, &model), histories.len());
-        let opened =
-            open(histories, &model, &Step { kind, mechanism: &mechanism, cohort: 0, seed, release }, &everybody);
-        model = next(&model, kind, &mechanism, &opened, &Settings { recipe, first, seed });
+        let shape = Shape::of(kind, &model, u32::MAX).ok_or_else(|| SimulateError::Broken(format!("no {kind}")))?;
+        let mechanism = noiseless(&shape, histories.len());
+        let asked = Asked { kind, mechanism: &mechanism, cohort: 0, seed, release };
+        let opened = open(histories, &model, &asked, &everybody);
+        model = next(&model, kind, &mechanism, &opened, &Step { recipe, first, seed })?;
         first &= kind != Kind::FactorGradient;
     }
-    model
+    Ok(model)
 }
 
 /// One release of the protocol.
-struct Step<'a> {
+struct Asked<'a> {
     kind: Kind,
     mechanism: &'a Mechanism,
     cohort: u32,
@@ -167,30 +171,20 @@ struct Step<'a> {
 }
 
 /// Its opened sum over those present.
-fn open(histories: &[History], model: &SpectralModel, step: &Step<'_>, present: &[u32]) -> Opened {
-    let Step { kind, mechanism, cohort, seed, release } = *step;
+fn open(histories: &[History], model: &Model, asked: &Asked<'_>, present: &[u32]) -> Opened {
+    let Asked { kind, mechanism, cohort, seed, release } = *asked;
     let ask = Ask { kind, model, mechanism, seed, release };
     let opening = Opening { users: histories.len(), cohort, mechanism, seed, release };
     opening.open(present, |user| sparse(&histories[user as usize], &ask))
 }
 
 fn next(
-    model: &SpectralModel,
+    model: &Model,
     kind: Kind,
     mechanism: &Mechanism,
     opened: &Opened,
-    settings: &Settings<'_>,
-) -> SpectralModel {
-    apply(model, &OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values }, settings)
-}
-
-fn shape(kind: Kind, model: &SpectralModel) -> Shape {
-    let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    match kind {
-        Kind::Counts => Shape::counts(model.catalogue_len(), u32::MAX),
-        Kind::HeadGram => Shape::head_gram(count(model.head_items().len()), u32::MAX),
-        Kind::FactorGradient => {
-            Shape::factor_gradient(count(model.block().len()), count(model.factor_count()), u32::MAX)
-        }
-    }
+    step: &Step<'_>,
+) -> Result<Model, SimulateError> {
+    let sum = OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values };
+    Ok(apply(model, &sum, step)?)
 }

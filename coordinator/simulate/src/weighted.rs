@@ -68,7 +68,7 @@ pub fn train_weighted(
     job: &WeightedJob,
     seed: u64,
 ) -> Result<Run<WeightedModel>, SimulateError> {
-    let mut run = train(histories, &job.start, seed)?.map(|model| warm_start(&model, job.terms.clone()));
+    let mut run = train(histories, &job.start, seed)?.map(|model| warm_start(model.spectral(), job.terms.clone()));
     let crowd = Crowd { cohort: job.start.cohort, n_min: job.start.n_min, helper_noise: job.start.helper_noise };
     for _ in 0..job.rounds {
         let release = run.next_release();
@@ -87,6 +87,9 @@ pub fn train_weighted(
 
 /// The same without noise, on the finest grid, from the spectral recipe for an unlimited signal: (items, `factors`).
 ///
+/// # Errors
+/// As [`train_without_noise`].
+///
 /// # Panics
 /// When `factors` is below 2.
 pub fn without_noise(
@@ -95,11 +98,11 @@ pub fn without_noise(
     factors: u32,
     rounds: u32,
     terms: WeightedTerms,
-) -> WeightedModel {
+) -> Result<WeightedModel, SimulateError> {
     assert!(factors > 1, "one factor is popularity");
     let recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
     let recipe = Recipe { factors: (factors - 1).min(items), ..recipe };
-    let mut model = warm_start(&train_without_noise(histories, items, &recipe, 0), terms);
+    let mut model = warm_start(train_without_noise(histories, items, &recipe, 0)?.spectral(), terms);
     for release in 0..rounds {
         let mechanism = noiseless(&shape(&model, u32::MAX), histories.len());
         let opening = Opening { users: histories.len(), cohort: 0, mechanism: &mechanism, seed: 0, release };
@@ -107,7 +110,7 @@ pub fn without_noise(
             opening.open(&everybody(histories.len()), |user| sparse_gradient(&histories[user as usize], &model));
         model = apply_gradient(&model, &opened.sum(&mechanism), opened.contributors, 0.0);
     }
-    model
+    Ok(model)
 }
 
 /// Item rows a device used, and the d rows of its (d, d) matrix.

@@ -4,8 +4,8 @@
 
 use rand::{Rng, TryRng};
 use tacit_data::{SyntheticSpec, synthetic};
-use tacit_model::History;
 use tacit_model::spectral::SpectralModel;
+use tacit_model::{History, Model};
 use tacit_privacy::{clip, quantise};
 use tacit_sdk::contribute::gradient;
 use tacit_server::job::Job;
@@ -124,7 +124,7 @@ fn the_noise_on_the_sum_is_that_of_the_contributors_shares() {
     let population = Population::new(synthetic(&SyntheticSpec { users: 400, items: 5_000, seed: 4 }));
     let job = job::plan(400, population.items, &setting(8.0)).unwrap();
     let (kind, rho) = job.releases[0];
-    let genesis = SpectralModel::genesis(population.items);
+    let genesis = Model::from(SpectralModel::genesis(population.items));
     let mechanism = job.mechanism(kind, rho, &genesis).unwrap();
     let ask = Ask { kind, model: &genesis, mechanism: &mechanism, seed: 2, release: 0 };
     let present: Vec<u32> = (0..380).collect();
@@ -148,7 +148,7 @@ fn a_projection_keeps_the_signal_and_divides_the_noise() {
     assert!(many == few * 100 && large.n_min > 99 * small.n_min);
     // Counts of the model stand for all projected devices: each contributes its sqrt of history length.
     let expected: f64 = histories.iter().map(|history| (history.len() as f64).sqrt()).sum::<f64>() * 90.0;
-    let counted: f64 = model.counts().iter().map(|&count| f64::from(count)).sum();
+    let counted: f64 = model.spectral().counts().iter().map(|&count| f64::from(count)).sum();
     assert!((counted / expected - 1.0).abs() < 0.1, "{counted} {expected}");
 }
 

@@ -4,8 +4,10 @@
 //! that rounding costs about a percent and that one noise share keeps at least 4 grid steps, and no finer, because every
 //! step uses room in the 32-bit sum.
 
+use tacit_model::Model;
 use tacit_privacy::mechanism::MechanismError;
 use tacit_privacy::{Mechanism, Rho, Tier};
+use tacit_types::Kind;
 
 use crate::error::PlanError;
 
@@ -30,6 +32,18 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The vector devices that hold this model send for a kind; `None` for a kind the model does not give.
+    pub fn of(kind: Kind, model: &Model, history_max: u32) -> Option<Self> {
+        let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let extent = model.extent(kind)?;
+        let (rows, width) = (count(extent.rows), count(extent.row_width));
+        Some(match kind {
+            Kind::Counts => Self::counts(rows, history_max),
+            Kind::HeadGram => Self::head_gram(count(model.spectral().head_items().len()), history_max),
+            Kind::FactorGradient => Self::factor_gradient(rows, width, history_max),
+        })
+    }
+
     /// Item counts over a catalogue.
     pub fn counts(items: u32, history_max: u32) -> Self {
         Self { length: items, row_width: 1, nnz_max: history_max.min(items), history_max }

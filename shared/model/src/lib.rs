@@ -5,7 +5,8 @@
 //! `tacit-privacy`, and deciding whether it may be sent to the ledger.
 //!
 //! Reading order: [`preference`] (a device's cleaned history), [`recipe`] (what is trained for how strong a signal),
-//! [`spectral`] (the model, the device half and the server half), [`score`] (ranking, as measured). On the device: [`sessions`],
+//! [`mod@model`] (the seam: what any model
+//! asks of a device and makes of a sum), [`spectral`] (the default, its device half and its server half), [`score`] (ranking, as measured). On the device: [`sessions`],
 //! [`fusion`] and [`scene`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
 //! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`] and [`rating`] are
 //! two more models, in simulations so far; [`metric`] and [`baseline`] exist for measuring only.
@@ -22,6 +23,7 @@ pub mod fusion_choice;
 pub mod interaction;
 mod linalg;
 pub mod metric;
+pub mod model;
 pub mod preference;
 pub mod profile;
 pub mod rating;
@@ -39,6 +41,7 @@ mod synthetic;
 pub mod weighted;
 
 pub use interaction::{Interaction, InteractionKind};
+pub use model::Model;
 pub use preference::History;
 pub use recipe::Recipe;
 pub use spectral::{ModelError, SpectralModel};

@@ -10,6 +10,7 @@ use tacit_types::ItemId;
 use crate::bytes::{dot_bytes, row_scale, to_16_bits, to_byte};
 use crate::filter::shared;
 use crate::linalg::{dot, narrow, norm_squared};
+use crate::model::Model;
 use crate::profile::Profile;
 use crate::score::Best;
 use crate::spectral::SpectralModel;
@@ -55,7 +56,14 @@ enum Factors {
 }
 
 impl Ranker {
-    /// Prepares a model for ranking.
+    /// Prepares a model of any family for ranking.
+    pub fn of(model: &Model, precision: Precision) -> Self {
+        match model {
+            Model::Spectral(model) => Self::new(model, precision),
+        }
+    }
+
+    /// Prepares a spectral model for ranking.
     pub fn new(model: &SpectralModel, precision: Precision) -> Self {
         let d = model.factor_count();
         let (order, reach) = by_reach(model);

@@ -37,7 +37,7 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let mut figures = Vec::new();
     for seed in SEEDS {
         let model = train(&histories, &job, seed)?.model;
-        figures.push(KNOWN.map(|known| judged(&new, known, &model)));
+        figures.push(KNOWN.map(|known| judged(&new, known, model.spectral())));
         eprint!(".");
     }
     write_table(&trained, new.len(), &figures)

@@ -115,7 +115,7 @@ fn parity(out: &mut String, published: &Population) -> anyhow::Result<()> {
         line(out, d, "central iALS", &central, "")?;
         let terms = WeightedTerms::default();
         for (name, terms) in [("never clipped", terms.clone().unclipped(1024)), ("clipped at 8", terms)] {
-            let model = without_noise(&published.histories, published.items, d, ROUNDS_WITHOUT_NOISE, terms);
+            let model = without_noise(&published.histories, published.items, d, ROUNDS_WITHOUT_NOISE, terms)?;
             let own = reference::scored_with(published, &model);
             let gap = sampled(&central) - sampled(&own);
             let met = if gap <= PARITY_GAP && sampled(&own) >= least { "met" } else { "**missed**" };

@@ -4,7 +4,7 @@ use std::fs;
 
 use tacit_data::{Dataset, LoadOptions, load};
 use tacit_model::score::{HALF_LIFE, scores};
-use tacit_model::{History, Interaction, InteractionKind, SpectralModel};
+use tacit_model::{History, Interaction, InteractionKind, Model};
 use tacit_types::ItemId;
 use tacit_wire::config::read;
 use tempfile::TempDir;
@@ -14,8 +14,9 @@ use tempfile::TempDir;
 /// # Panics
 /// When a model does not write back to its bytes, or holds or leads to a number that is not finite.
 pub fn model(bytes: &[u8]) {
-    let Ok(model) = SpectralModel::from_bytes(bytes) else { return };
+    let Ok(model) = Model::from_bytes(bytes) else { return };
     assert_eq!(model.to_bytes(), bytes, "accepted in another spelling");
+    let model = model.spectral();
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     assert!(finite(model.counts()) && finite(model.weights()) && finite(model.popularity()) && finite(model.axis()));
     assert!(model.factors().iter().all(|value| value.is_finite()));
@@ -24,7 +25,7 @@ pub fn model(bytes: &[u8]) {
     let history = [0, model.catalogue_len() / 2, model.catalogue_len() - 1, u32::MAX].map(used);
     for length in [0, 1, history.len()] {
         let history = History::new(&history[..length], u32::MAX, usize::MAX);
-        assert!(finite(&scores(&history, &model, Some(HALF_LIFE))), "a score that is not finite");
+        assert!(finite(&scores(&history, model, Some(HALF_LIFE))), "a score that is not finite");
     }
 }
 

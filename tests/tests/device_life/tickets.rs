@@ -1,6 +1,7 @@
 //! Crafted tickets and models, served by the coordinator with both signatures where they matter: the installation refuses
 //! each with its reason, reserves nothing and sends nothing. HOSTILE 126 for the model kept on the device.
 
+use tacit_model::Model;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::Tier;
 use tacit_privacy::canonical::{self, digest};
@@ -63,7 +64,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let first = SpectralModel::from_bytes(&model(&[even, odd])).unwrap();
+        let first = Model::from_bytes(&model(&[even, odd])).unwrap();
         let mut round = Round::of(Kind::FactorGradient, first).unwrap();
         round.policy.n_min_max = round.ticket.mechanism.n_min;
         round.policy.history_max = round.ticket.mechanism.history_max;

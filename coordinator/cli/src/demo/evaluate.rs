@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 use tacit_data::Dataset;
+use tacit_model::Model;
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::score::HALF_LIFE;
-use tacit_model::spectral::SpectralModel;
 use tacit_server::job::Job;
 use tacit_simulate::quality::Figures;
 use tacit_simulate::{Population, reference};
@@ -36,13 +36,13 @@ impl Row {
 }
 
 /// One row per model.
-pub(super) fn rows(data: &Dataset, job: &Job, federated: &SpectralModel, seed: u64) -> Result<Vec<Row>, Failure> {
+pub(super) fn rows(data: &Dataset, job: &Job, federated: &Model, seed: u64) -> Result<Vec<Row>, Failure> {
     let population = Population::new(data.clone());
     let histories = population.capped(u32::try_from(HISTORY_CAP)?);
     // Every device of the demo answered, so the list beside it is bought by all of them too.
     let all_answered = Job { dropout_milli: 0, ..job.clone() };
     let popularity = reference::private_popularity(&population, &histories, &all_answered, seed)?;
-    let noise_free = reference::without_noise(&histories, population.items, job.factors, job.rounds);
+    let noise_free = reference::without_noise(&histories, population.items, job.factors, job.rounds)?;
     let factors = u32::try_from(federated.factor_count())?;
     Ok(vec![
         Row::new("random", &reference::random(&population, seed)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use tacit_data::Dataset;
-use tacit_model::spectral::SpectralModel;
+use tacit_model::Model;
 use tacit_round::policy::published;
 use tacit_server::job::Job;
 use tacit_types::{Delta, Epsilon};
@@ -78,14 +78,14 @@ impl World {
     }
 
     /// The last published model, from the coordinator's export.
-    pub(super) fn final_model(&self) -> Result<SpectralModel, Failure> {
+    pub(super) fn final_model(&self) -> Result<Model, Failure> {
         let lines = fs::read_to_string(self.ledger().join("ledger.jsonl"))?;
         let newest = lines
             .lines()
             .rev()
             .find_map(|line| published(&tacit_privacy::record::Line::from_bytes(line.as_bytes()).ok()?));
         let hash = newest.ok_or_else(|| anyhow::anyhow!("the ledger has no model"))?;
-        Ok(SpectralModel::from_bytes(&fs::read(self.ledger().join("models").join(format!("{hash}.bin")))?)?)
+        Ok(Model::from_bytes(&fs::read(self.ledger().join("models").join(format!("{hash}.bin")))?)?)
     }
 
     fn write_configs(&self, options: &Options) -> Result<(), Failure> {

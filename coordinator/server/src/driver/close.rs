@@ -6,13 +6,12 @@ use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Abandoned, Charge, Event, Release};
 use tacit_round::coordinator::{Answer, Input};
 use tacit_round::mask::PartialSum;
-use tacit_round::ticket::Kind;
 use tacit_types::ContributionId;
 use tokio::runtime::Handle;
 
 use super::ask::Asked;
 use super::{Driver, Performed, RoundInHand, no_round};
-use crate::apply::{OpenedSum, Settings, apply};
+use crate::apply::{OpenedSum, apply};
 use crate::error::ServerError;
 
 impl Driver {
@@ -45,14 +44,10 @@ impl Driver {
         let sum = mask.ok_or_else(|| ServerError::HelperRefused("a mask sum of the wrong length".into()))?;
         let ticket = &round.ticket;
         let model = self.model(ticket.model_in_hash)?;
-        let first = !self.ledger.lines().iter().any(|line| {
-            matches!(&line.event, Event::Release(release)
-            if release.charge.kind == Kind::FactorGradient.as_str())
-        });
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
         let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
-        let next = apply(&model, &opened, &Settings { recipe: &self.job.recipe, first, seed });
+        let next = apply(&model, &opened, &self.job.step(self.ledger.releases(), seed))?;
         let release = Event::Release(Box::new(Release {
             charge: self.charge(&round),
             contributors,

@@ -16,7 +16,7 @@ mod report;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tacit_model::spectral::SpectralModel;
+use tacit_model::Model;
 use tacit_privacy::canonical;
 use tacit_round::coordinator::{Coordinator, Effect, Input};
 use tacit_round::keys::SigningKey;
@@ -244,9 +244,9 @@ impl Driver {
         self.ledger.current_model().ok_or_else(|| ServerError::Internal("no model was ever published".into()))
     }
 
-    fn model(&self, hash: Digest) -> Result<SpectralModel, ServerError> {
+    fn model(&self, hash: Digest) -> Result<Model, ServerError> {
         let missing = || ServerError::StorageUnavailable(format!("model {hash} is missing or damaged"));
-        SpectralModel::from_bytes(&self.objects.get(hash).ok_or_else(missing)?).map_err(|_| missing())
+        Model::from_bytes(&self.objects.get(hash).ok_or_else(missing)?).map_err(|_| missing())
     }
 
     fn in_hand(&self) -> Result<&RoundInHand, ServerError> {

@@ -1,6 +1,5 @@
 //! Where a task stands when the process starts.
 
-use tacit_model::spectral::SpectralModel;
 use tacit_privacy::record::{Event, Genesis};
 use tacit_round::coordinator::{Closing, Contribution, Coordinator, Effect, Reporting};
 use tacit_round::mask::PartialSum;
@@ -15,7 +14,7 @@ impl Driver {
     /// First start: the genesis line. Later starts: a line that says so.
     pub(super) fn recover(&mut self) -> Result<(), ServerError> {
         let event = if self.ledger.is_empty() {
-            let genesis = SpectralModel::genesis(self.job.items).to_bytes();
+            let genesis = self.job.genesis().to_bytes();
             Event::Genesis(Genesis {
                 task: self.task.clone(),
                 model_out_hash: self.objects.put(&genesis)?,

@@ -84,6 +84,7 @@ pub fn sparse_gradient(history: &History, model: &SpectralModel) -> SparseGradie
 /// The rows of a device's vector that are not all zero, for a simulation that adds up many devices in one process.
 ///
 /// As raw as [`ItemGradient`]: no `Serialize`, and it prints as its size only.
+#[derive(Default)]
 pub struct SparseGradient {
     rows: Vec<usize>,
     /// One row after the other, each of `width` numbers.
