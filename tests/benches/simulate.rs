@@ -43,7 +43,7 @@ fn simulate(c: &mut Criterion) {
 fn dense_sum(histories: &[History], ask: &Ask<'_>) -> Vec<i32> {
     let mut sum = vec![0i32; ask.mechanism.length as usize];
     for (user, history) in (0u32..).zip(histories) {
-        let clipped = clip(device::gradient(history, ask.model.spectral()), ask.mechanism);
+        let clipped = clip(device::gradient(history, ask.model.spectral().expect("a spectral model")), ask.mechanism);
         let rounded = quantise(clipped, ask.mechanism, &mut rounding(ask, user));
         sum.iter_mut().zip(rounded.values()).for_each(|(total, value)| *total += value);
     }

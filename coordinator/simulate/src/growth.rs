@@ -14,7 +14,7 @@ use tacit_types::ItemId;
 
 use crate::error::SimulateError;
 use crate::streams::{Purpose, stream};
-use crate::train::Run;
+use crate::train::{Run, spectral};
 
 /// Share of the update's budget for the counts of the grown catalogue; the round gets the rest.
 const COUNTS_SHARE: f64 = 0.05;
@@ -54,7 +54,7 @@ pub fn update(previous: &Model, histories: &[History], whole: &Job, seed: u64) -
     let mut run = Run::start(&job);
     run.release(histories, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), &step)?;
     if !fallback {
-        run.model = carried_over(previous.spectral(), run.model.spectral()).into();
+        run.model = carried_over(spectral(previous)?, spectral(&run.model)?).into();
         let round = (Kind::FactorGradient, whole.rho_budget.share(1.0 - COUNTS_SHARE));
         run.release(histories, &job, round, &step)?;
     }

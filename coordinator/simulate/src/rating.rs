@@ -21,7 +21,7 @@ use crate::job::{self, Setting};
 use crate::outcome::Spread;
 use crate::rated::RatedPopulation;
 use crate::release::{Opening, everybody, noiseless, present};
-use crate::train::{Run, Throughput, train_without_noise};
+use crate::train::{Run, Throughput, spectral, train_without_noise};
 
 /// Name of the release in records.
 const KIND: &str = "rating_bias";
@@ -105,7 +105,8 @@ pub fn train_rating(
     for &release in &job.releases {
         run.release(&population.histories, job, release, &Step { recipe: &job.recipe, first: true, seed })?;
     }
-    Ok(run.map(|trained| assembled(population, opened.biases, trained.spectral())))
+    let model = assembled(population, opened.biases, spectral(&run.model)?);
+    Ok(run.map(|_| model))
 }
 
 /// The same without noise, on the finest grid.
@@ -120,7 +121,7 @@ pub fn without_noise(population: &RatedPopulation, factors: u32) -> Result<Ratin
     let opening = Opening { users, cohort: 0, mechanism: &mechanism, seed: 0, release: 0 };
     let (opened, _) = open(population, &opening, &everybody(users), &recipe);
     let trained = train_without_noise(&population.histories, population.items, &recipe, 0)?;
-    Ok(assembled(population, opened.biases, trained.spectral()))
+    Ok(assembled(population, opened.biases, spectral(&trained)?))
 }
 
 fn assembled(population: &RatedPopulation, biases: Vec<f32>, trained: &SpectralModel) -> RatingModel {

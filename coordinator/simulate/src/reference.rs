@@ -48,7 +48,7 @@ pub fn private_popularity(
     // A signal below the planner's floor is what makes a job of counts alone.
     let counts_only =
         Job { releases: vec![(Kind::Counts, job.rho_budget)], signal: 0.0, fallback: true, ..job.clone() };
-    let list = popularity_scores(train(histories, &counts_only, seed)?.model.spectral());
+    let list = popularity_scores(train(histories, &counts_only, seed)?.model.counts());
     Ok(judge(population, |_| list.clone()))
 }
 

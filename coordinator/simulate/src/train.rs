@@ -188,3 +188,8 @@ fn next(
     let sum = OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values };
     Ok(apply(model, &sum, step)?)
 }
+
+/// The spectral model of a job that trains one.
+pub(crate) fn spectral(model: &Model) -> Result<&SpectralModel, SimulateError> {
+    model.spectral().ok_or_else(|| SimulateError::Broken("not a spectral model".into()))
+}

@@ -16,7 +16,7 @@ use tacit_types::Epsilon;
 use crate::error::SimulateError;
 use crate::job::{self, Setting};
 use crate::release::{Opening, everybody, noiseless, present};
-use crate::train::{Run, train, train_without_noise};
+use crate::train::{Run, spectral, train, train_without_noise};
 
 /// Name of the release in records.
 const KIND: &str = "weighted_gradient";
@@ -68,7 +68,9 @@ pub fn train_weighted(
     job: &WeightedJob,
     seed: u64,
 ) -> Result<Run<WeightedModel>, SimulateError> {
-    let mut run = train(histories, &job.start, seed)?.map(|model| warm_start(model.spectral(), job.terms.clone()));
+    let start = train(histories, &job.start, seed)?;
+    let model = warm_start(spectral(&start.model)?, job.terms.clone());
+    let mut run = start.map(|_| model);
     let crowd = Crowd { cohort: job.start.cohort, n_min: job.start.n_min, helper_noise: job.start.helper_noise };
     for _ in 0..job.rounds {
         let release = run.next_release();
@@ -102,7 +104,7 @@ pub fn without_noise(
     assert!(factors > 1, "one factor is popularity");
     let recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
     let recipe = Recipe { factors: (factors - 1).min(items), ..recipe };
-    let mut model = warm_start(train_without_noise(histories, items, &recipe, 0)?.spectral(), terms);
+    let mut model = warm_start(spectral(&train_without_noise(histories, items, &recipe, 0)?)?, terms);
     for release in 0..rounds {
         let mechanism = noiseless(&shape(&model, u32::MAX), histories.len());
         let opening = Opening { users: histories.len(), cohort: 0, mechanism: &mechanism, seed: 0, release };

@@ -148,7 +148,7 @@ fn a_projection_keeps_the_signal_and_divides_the_noise() {
     assert!(many == few * 100 && large.n_min > 99 * small.n_min);
     // Counts of the model stand for all projected devices: each contributes its sqrt of history length.
     let expected: f64 = histories.iter().map(|history| (history.len() as f64).sqrt()).sum::<f64>() * 90.0;
-    let counted: f64 = model.spectral().counts().iter().map(|&count| f64::from(count)).sum();
+    let counted: f64 = model.counts().iter().map(|&count| f64::from(count)).sum();
     assert!((counted / expected - 1.0).abs() < 0.1, "{counted} {expected}");
 }
 

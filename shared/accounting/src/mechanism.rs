@@ -39,7 +39,7 @@ impl Shape {
         let (rows, width) = (count(extent.rows), count(extent.row_width));
         Some(match kind {
             Kind::Counts => Self::counts(rows, history_max),
-            Kind::HeadGram => Self::head_gram(count(model.spectral().head_items().len()), history_max),
+            Kind::HeadGram => Self::head_gram(count(model.spectral()?.head_items().len()), history_max),
             Kind::FactorGradient => Self::factor_gradient(rows, width, history_max),
         })
     }

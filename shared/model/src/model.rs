@@ -69,13 +69,20 @@ pub struct Step<'a> {
 impl Model {
     /// M, the number of items in the catalogue.
     pub fn catalogue_len(&self) -> u32 {
-        self.spectral().catalogue_len()
+        u32::try_from(self.counts().len()).unwrap_or(u32::MAX)
     }
 
-    /// The spectral state every family starts from or carries: counts, block and factors.
-    pub fn spectral(&self) -> &SpectralModel {
+    /// The spectral model, where this is one or carries one.
+    pub fn spectral(&self) -> Option<&SpectralModel> {
         match self {
-            Self::Spectral(model) => model,
+            Self::Spectral(model) => Some(model),
+        }
+    }
+
+    /// Noisy item counts, floored, all above 0: (M).
+    pub fn counts(&self) -> &[f32] {
+        match self {
+            Self::Spectral(model) => model.counts(),
         }
     }
 

@@ -29,7 +29,7 @@ pub const HALF_LIFE: f32 = 10.0;
 pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<f32> {
     let profile = profile(history, model, half_life);
     if profile.is_empty() || model.factor_count() == 0 {
-        return popularity_scores(model);
+        return popularity_scores(model.counts());
     }
     let along: f32 = profile.iter().map(|&(item, x)| x * model.axis()[item.0 as usize]).sum();
     let mut scores: Vec<f32> = model.axis().iter().map(|q| q * along).collect();
@@ -43,13 +43,13 @@ pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) 
     scores
 }
 
-/// Scores every item by its private popularity, `c / max c`: length M, in (0, 1].
+/// Scores every item by its private popularity, `c / max c` of a model's counts: length M, in (0, 1].
 ///
 /// The whole answer where no factors were trained. Recency cannot help here: without factors nothing says which items are
 /// alike, so what an owner did last changes only which items are left to show.
-pub fn popularity_scores(model: &SpectralModel) -> Vec<f32> {
-    let largest = model.counts().iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-    model.counts().iter().map(|count| count / largest).collect()
+pub fn popularity_scores(counts: &[f32]) -> Vec<f32> {
+    let largest = counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    counts.iter().map(|count| count / largest).collect()
 }
 
 /// The `k` best items that are not in `exclude`, best first, equal scores by lower index; NaN is never chosen.
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn without_a_history_or_factors_popularity_decides() {
-        let (model, popular) = (two_tastes(), popularity_scores(&two_tastes()));
+        let (model, popular) = (two_tastes(), popularity_scores(two_tastes().counts()));
         assert_eq!(scores(&history(&[]), &model, None), popular);
         assert_eq!(scores(&history(&[99]), &model, None), popular);
         assert_eq!(scores(&history(&[1]), &SpectralModel::genesis(3), None), vec![1.0; 3]);

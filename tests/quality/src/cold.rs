@@ -7,8 +7,8 @@ use tacit_data::{Dataset, LoadOptions, Split};
 use tacit_model::History;
 use tacit_model::interaction::Interaction;
 use tacit_model::metric::Ranking;
-use tacit_model::score::{HALF_LIFE, popularity_scores, scores};
-use tacit_model::spectral::SpectralModel;
+use tacit_model::model::{Model, Owner};
+use tacit_model::score::{HALF_LIFE, popularity_scores};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::train;
 use tacit_simulate::{Population, job};
@@ -37,7 +37,7 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let mut figures = Vec::new();
     for seed in SEEDS {
         let model = train(&histories, &job, seed)?.model;
-        figures.push(KNOWN.map(|known| judged(&new, known, model.spectral())));
+        figures.push(KNOWN.map(|known| judged(&new, known, &model)));
         eprint!(".");
     }
     write_table(&trained, new.len(), &figures)
@@ -61,12 +61,12 @@ fn halves(mut data: Dataset) -> (Population, Vec<Vec<Interaction>>) {
 
 /// NDCG@10 over the whole catalogue for everything from the eleventh interaction on, the same whatever is known: by the
 /// owner's own list, and by popularity.
-fn judged(new: &[Vec<Interaction>], known: usize, model: &SpectralModel) -> [f64; 2] {
-    let popular = popularity_scores(model);
+fn judged(new: &[Vec<Interaction>], known: usize, model: &Model) -> [f64; 2] {
+    let popular = popularity_scores(model.counts());
     let judge = |user: &Vec<Interaction>| {
         let used = History::new(&user[..known], model.catalogue_len(), known);
         let later: Vec<ItemId> = user[MOST..].iter().map(|one| one.item).collect();
-        let own = scores(&used, model, Some(HALF_LIFE));
+        let own = model.scores(&Owner { history: &used }, Some(HALF_LIFE));
         [&own, &popular].map(|scores| Ranking::full(scores, used.items(), &later))
     };
     let judged: Vec<[Ranking; 2]> = new.iter().map(judge).collect();

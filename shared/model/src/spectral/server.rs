@@ -233,7 +233,8 @@ mod tests {
         };
         for head in [0, 100] {
             let model = federated(&data, &recipe(head));
-            let (personal, popular) = (quality(&|u| scores(u, &model, None)), quality(&|_| popularity_scores(&model)));
+            let (personal, popular) =
+                (quality(&|u| scores(u, &model, None)), quality(&|_| popularity_scores(model.counts())));
             assert!(personal > 2.0 * popular, "head {head}: {personal} against {popular}");
         }
     }
