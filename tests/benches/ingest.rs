@@ -232,6 +232,8 @@ impl Servers {
                 tokens: path("tokens"),
             },
             task: tacit_server::config::Task {
+                model: tacit_model::model::Family::Spectral,
+                scale: [1.0, 5.0],
                 name: TaskId::new("bench")?,
                 catalogue: path("catalogue"),
                 epsilon: Epsilon::new(1.0)?,

@@ -89,6 +89,8 @@ impl Round {
     /// When the numbers make no sound mechanism.
     pub fn of(kind: Kind, model: Model) -> Result<Self> {
         let task = Task {
+            model: model.family(),
+            scale: [1.0, 5.0],
             name: TaskId::new("test")?,
             catalogue: "catalogue.txt".into(),
             epsilon: Epsilon::new(50.0)?,

@@ -344,8 +344,10 @@ fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: Option<&Path
 /// the first gradient replaces them wholly, so the next model's drift from them would mean nothing.
 fn is_first_guess(ticket: &Ticket) -> bool {
     let line = Line::from_bytes(ticket.logged.line.as_bytes());
-    let kind = Kind::FactorGradient.as_str();
-    line.is_ok_and(|line| matches!(line.event, Event::Release(release) if release.charge.kind != kind))
+    let trained = [Kind::FactorGradient, Kind::WeightedGradient].map(Kind::as_str);
+    line.is_ok_and(
+        |line| matches!(line.event, Event::Release(release) if !trained.contains(&release.charge.kind.as_str())),
+    )
 }
 
 /// Where the newest model is kept for offline use.

@@ -10,7 +10,7 @@ use tacit_model::Model;
 use tacit_model::cold_start;
 use tacit_model::explain::contributions;
 use tacit_model::filter::{Catalogue, Filter, shared};
-use tacit_model::fusion::{Rules, fuse_in};
+use tacit_model::fusion::Rules;
 use tacit_model::fusion_choice::choose;
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_model::preference::HISTORY_CAP;
@@ -41,7 +41,7 @@ const EXPLORATION_POOL: usize = 10;
 pub struct Recommendation {
     /// The item.
     pub item: ItemId,
-    /// Ranking score; comparable within one list only.
+    /// Ranking score; comparable within one list only, but for predicted ratings before they are cut to their scale.
     pub score: f32,
 }
 
@@ -66,6 +66,9 @@ pub struct Explanation {
     pub reasons: Vec<Recommendation>,
     /// What the categories chosen at the start add.
     pub chosen: f32,
+    /// What everybody would be told: private popularity where that alone decides, or where a rating is predicted the middle of
+    /// the scale and the item's bias.
+    pub general: f32,
 }
 
 /// Offline recommendations of one installation.
@@ -207,7 +210,14 @@ impl Recommender {
         let mut reasons: Vec<Recommendation> =
             own.iter().zip(&shares).map(|(&(item, _), &score)| Recommendation { item, score }).collect();
         reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
-        Some(Explanation { score, reasons, chosen: shares.iter().skip(own.len()).sum() })
+        let general = if shares.is_empty() { score } else { self.ranker.general(item) };
+        Some(Explanation { score, reasons, chosen: shares.iter().skip(own.len()).sum(), general })
+    }
+
+    /// What the owner would rate an item, on the scale of the task; `None` unless the model predicts ratings and knows the item.
+    pub fn predicted_rating(&self, item: ItemId) -> Option<f32> {
+        let (scale, scores) = (self.ranker.scale()?, self.ranker.scores(self.profile.profile()));
+        scores.get(item.0 as usize).map(|&score| scale.clamp(score))
     }
 
     /// What the app knows about its items: hide, expire or retire an item here, without training.
@@ -343,12 +353,13 @@ impl Recommender {
     /// The owner's items with their weights in the scene of a filter.
     fn fused(&self, filter: &Filter) -> Vec<(ItemId, f64)> {
         let scene = Scene { at: filter.now, surface: filter.surface };
-        fuse_in(scene, &self.counted(), self.ranker.catalogue_len(), HISTORY_CAP, self.profile.rules()).weights
+        self.ranker.weights(scene, &self.counted(), HISTORY_CAP, self.profile.rules()).weights
     }
 
-    /// The items that stand for the chosen categories, with their weights.
+    /// The items that stand for the chosen categories, with their weights; none where ratings are predicted, because liking a
+    /// category is no rating.
     fn chosen(&self) -> Vec<(ItemId, f64)> {
-        if self.categories.is_empty() {
+        if self.categories.is_empty() || self.ranker.scale().is_some() {
             return Vec::new();
         }
         let liked: Vec<ItemId> = self.catalogue.in_categories(&self.categories).collect();

@@ -8,13 +8,14 @@ use tacit_privacy::{Rho, canonical};
 use tacit_round::keys::PublicKey;
 use tacit_types::Digest;
 
+use tacit_types::Kind;
+
 use crate::error::VerifyError;
 use crate::helper::HelperLedger;
 use crate::ledger::{Entry, Ledger};
 use crate::{files, heads, models, tickets};
 
 const KEYS: &str = "keys.json";
-const KINDS: [&str; 3] = ["counts", "head_gram", "factor_gradient"];
 
 /// The public keys an export is checked against: `keys.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +139,7 @@ fn warn(ledger: &Ledger, helper: &HelperLedger, keys: &Keys, warnings: &mut Vec<
         warnings.push("both ledgers carry the same ledger_id".into());
     }
     for entry in &ledger.entries {
-        if !KINDS.contains(&entry.charge.kind.as_str()) {
+        if Kind::ALL.iter().all(|kind| kind.as_str() != entry.charge.kind) {
             warnings
                 .push(format!("ledger.jsonl line {}: kind is {:.60}, which is unknown", entry.seq, entry.charge.kind));
         }

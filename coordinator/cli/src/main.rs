@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod device;
 mod failure;
+mod family;
 mod pki;
 mod plan;
 mod simulate;

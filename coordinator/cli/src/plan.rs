@@ -4,10 +4,12 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use tacit_accounting::{Plan, PlanRequest, PlannedRelease, default_delta, thousands};
+use tacit_model::model::Family;
 use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_MIN, SIGNAL_UNSURE, gain_share};
-use tacit_types::{Delta, Epsilon};
+use tacit_types::{Delta, Epsilon, Kind};
 
 use crate::failure::Failure;
+use crate::family::ModelOption;
 
 /// Clip, round, noise and mask of one coordinate: 14 ms for 118,592 of them, measured on a busy server core by the device
 /// benchmark. Disk, network and sealing come on top.
@@ -18,6 +20,9 @@ const WIDTH: usize = 100;
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What is trained.
+    #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
+    model: ModelOption,
     /// Devices a round takes.
     #[arg(long, value_name = "N")]
     users: u32,
@@ -76,6 +81,7 @@ fn request(options: &Options) -> Result<PlanRequest, Failure> {
     let delta = options.delta.map(Delta::new).transpose();
     let delta = delta.map_err(|error| Failure::input(format!("--delta: {error}")))?;
     Ok(PlanRequest {
+        model: options.model.into(),
         cohort: options.users,
         items: options.items,
         epsilon,
@@ -157,7 +163,7 @@ impl Outcome {
 /// What people read.
 fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Result {
     let outcome = Outcome::new(plan);
-    writeln!(out, "{}\n", verdict(plan))?;
+    writeln!(out, "{}\n", verdict(request.model, plan))?;
     let count = |value: u32| thousands(value.into());
     let mut line = |label: &str, text: String| writeln!(out, "  {label:<12}{text}");
     line(
@@ -170,7 +176,7 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
             request.dishonest
         ),
     )?;
-    line("items", format!("{}; {}", count(request.items), trained(plan)))?;
+    line("items", format!("{}; {}", count(request.items), trained(request.model, plan)))?;
     line(
         "privacy",
         format!(
@@ -202,7 +208,7 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
 fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Result {
     let head = ["rho", "sigma", "gamma", "coordinates", "bytes", "headroom"];
     let row = |out: &mut String, name: &str, [rho, sigma, gamma, length, bytes, room]: [String; 6]| {
-        writeln!(out, "  {name:<18}{rho:>10}{sigma:>11}{gamma:>11}{length:>13}{bytes:>11}{room:>11}")
+        writeln!(out, "  {name:<19}{rho:>10}{sigma:>11}{gamma:>11}{length:>13}{bytes:>11}{room:>11}")
     };
     writeln!(out)?;
     row(out, "release", head.map(str::to_owned))?;
@@ -223,7 +229,17 @@ fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Resul
 }
 
 /// The one line to read.
-fn verdict(plan: &Plan) -> String {
+fn verdict(model: Family, plan: &Plan) -> String {
+    if model == Family::Rating {
+        return match plan.fallback {
+            true => {
+                "Item biases only: ratings are predicted from them, public features and each owner's own mean.".into()
+            }
+            false => {
+                "Within reach: biases and factors of what was rated; how much they gain depends on the data.".into()
+            }
+        };
+    }
     let percent = |q: f64| 100.0 * gain_share(q);
     // Sparse populations need about twice the signal.
     let band = format!(
@@ -241,13 +257,20 @@ fn verdict(plan: &Plan) -> String {
     }
 }
 
-fn trained(plan: &Plan) -> String {
+fn trained(model: Family, plan: &Plan) -> String {
     let recipe = &plan.recipe;
+    let weighted = plan.releases.iter().filter(|release| release.kind == Kind::WeightedGradient).count();
     let rounds = if recipe.rounds == 1 { "1 round".into() } else { format!("{} rounds", recipe.rounds) };
-    match (plan.fallback, recipe.head) {
+    let spectral = match (plan.fallback, recipe.head) {
+        (true, _) if model == Family::Rating => "item biases and counts only".into(),
         (true, _) => "item counts only".into(),
         (false, 0) => format!("{} factors in {rounds}", recipe.factors),
         (false, head) => format!("{} factors in {rounds} after the pairs of {head} popular items", recipe.factors),
+    };
+    match weighted {
+        0 => spectral,
+        1 => format!("{spectral}, then 1 round of weighted squares"),
+        rounds => format!("{spectral}, then {rounds} rounds of weighted squares"),
     }
 }
 

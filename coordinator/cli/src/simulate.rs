@@ -6,17 +6,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tacit_data::{LoadOptions, SyntheticSpec};
 use tacit_model::score::HALF_LIFE;
 use tacit_simulate::rated::FOLDS;
-use tacit_simulate::{Family, Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
+use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
 use tacit_types::{Delta, Epsilon};
 
 use crate::failure::Failure;
+use crate::family::ModelOption;
 
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What is trained: the protocol's own model, or one that exists in simulations only.
-    #[arg(long, value_enum, default_value_t = Model::Spectral)]
-    model: Model,
+    /// What is trained. Of ratings a tenth is held out, and the figure is RMSE.
+    #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
+    model: ModelOption,
     /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -74,17 +75,6 @@ pub(crate) struct Options {
     html: Option<PathBuf>,
 }
 
-/// What is trained.
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Model {
-    /// Unit-vector subspace gradients.
-    Spectral,
-    /// Weighted squares, the loss of implicit ALS.
-    Weighted,
-    /// Explicit ratings; a tenth of them is held out, and the figure is RMSE.
-    Rating,
-}
-
 /// What is held out.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Split {
@@ -99,7 +89,7 @@ enum Split {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let sweep = sweep(options)?;
-    if options.model == Model::Rating {
+    if options.model == ModelOption::Rating {
         return rating(options, &sweep);
     }
     new_file("--csv", options.csv.as_deref())?;
@@ -184,7 +174,7 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
         epsilons.collect::<Result<_, _>>().map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
     let epsilon = *epsilons.first().ok_or_else(|| Failure::input("--epsilon: give at least one"))?;
     Ok(Sweep {
-        family: if options.model == Model::Weighted { Family::Weighted } else { Family::Spectral },
+        family: options.model.into(),
         split: split_name(options.split),
         base: Setting {
             epsilon,

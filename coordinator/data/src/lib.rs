@@ -93,7 +93,7 @@ use tacit_types::ItemId;
 use crate::assemble::Assembly;
 
 pub use crate::error::DataError;
-pub use crate::synthetic::{SyntheticSpec, synthetic};
+pub use crate::synthetic::{SyntheticSpec, synthetic, synthetic_ratings};
 
 /// One item of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]

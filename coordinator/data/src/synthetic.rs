@@ -31,6 +31,11 @@ const SECOND: f64 = 0.5;
 const NOISE: f64 = 0.15;
 /// How far a taste turns in a year, as an angle.
 const TURN: f64 = FRAC_PI_3;
+/// Ratings: the usual one, how far items differ for everybody, how much liking counts, and chance.
+const MIDDLE: f64 = 3.5;
+const LEVEL: f64 = 0.6;
+const LIKING: f64 = 2.5;
+const CHANCE: f64 = 0.4;
 /// Median number of interactions per user, and the spread of its logarithm.
 const MEDIAN: f64 = 27.0;
 const SPREAD: f64 = 0.6;
@@ -67,6 +72,42 @@ pub fn synthetic(spec: &SyntheticSpec) -> Dataset {
     let test = users.iter_mut().map(hold_out_last).collect();
     let name = format!("synthetic-{}x{}-seed{}", spec.users, spec.items, spec.seed);
     Dataset { name, items: catalogue.items, users, test, negatives: None }
+}
+
+/// Generates ratings from one to five stars of the same invented films, nothing held out.
+///
+/// An item is better or worse than the middle for everybody, by at most [`LEVEL`], and each owner likes a film the more it
+/// resembles what else they chose to watch; the rest is chance. Rounded to half stars.
+pub fn synthetic_ratings(spec: &SyntheticSpec) -> Dataset {
+    let catalogue = Catalogue::generate(spec);
+    let users = (0..spec.users).map(|user| rated(&catalogue, spec.seed, user as u64)).collect();
+    let name = format!("synthetic-ratings-{}x{}-seed{}", spec.users, spec.items, spec.seed);
+    Dataset { name, items: catalogue.items, users, test: vec![Vec::new(); spec.users], negatives: None }
+}
+
+/// One user's history with a rating in place of each view.
+fn rated(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
+    let views = history(catalogue, seed, user);
+    let factors = |one: &Interaction| catalogue.factors.get(one.item.0 as usize).copied().unwrap_or_default();
+    let whole = views.iter().map(factors).fold(Vector::default(), |sum, one| std::array::from_fn(|i| sum[i] + one[i]));
+    let taste = normalised(whole);
+    let likings: Vec<f64> = views.iter().map(|view| dot(&taste, &normalised(factors(view)))).collect();
+    let usual = likings.iter().sum::<f64>() / likings.len().max(1) as f64;
+    // Streams of users' ratings begin where those of their histories cannot reach.
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    rng.set_stream(u64::MAX - user);
+    let rate = |(view, liking): (Interaction, f64)| {
+        let level = LEVEL * (f64::from(view.item.0 % 7) / 3.0 - 1.0);
+        let chance: f64 = StandardNormal.sample(&mut rng);
+        let rating = MIDDLE + level + LIKING * (liking - usual) + CHANCE * chance;
+        Interaction { value: half_stars(rating), kind: InteractionKind::Rating, ..view }
+    };
+    views.into_iter().zip(likings).map(rate).collect()
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a few half stars")]
+fn half_stars(rating: f64) -> f32 {
+    ((2.0 * rating).round() / 2.0).clamp(1.0, 5.0) as f32
 }
 
 /// Items never repeat within a history, so taking the last entry leaves no trace of it.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tacit_accounting::PlanRequest;
+use tacit_model::model::Family;
+use tacit_model::rating::Scale;
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
 
@@ -79,6 +81,12 @@ pub struct Enrolment {
 pub struct Task {
     /// Name.
     pub name: TaskId,
+    /// What is trained: `spectral`, `weighted` or `rating`.
+    #[serde(default)]
+    pub model: Family,
+    /// Least and largest rating, in thousandths at most; used where ratings are trained.
+    #[serde(default = "stars")]
+    pub scale: [f64; 2],
     /// Catalogue file, one item a line; its line count is the catalogue length.
     pub catalogue: PathBuf,
     /// Epsilon of the whole task for one device, at `delta`.
@@ -112,9 +120,16 @@ pub struct Task {
 }
 
 impl Task {
+    /// The scale of ratings, in thousandths; `None` when it is none.
+    pub fn scale(&self) -> Option<Scale> {
+        let [low, high] = self.scale.map(|end| (end * 1000.0).round() / 1000.0);
+        Scale::new(low, high)
+    }
+
     /// What the planner is asked, for a catalogue of `items`.
     pub fn request(&self, items: u32) -> PlanRequest {
         PlanRequest {
+            model: self.model,
             cohort: self.cohort,
             items,
             epsilon: self.epsilon,
@@ -130,6 +145,9 @@ impl Task {
     }
 }
 
+fn stars() -> [f64; 2] {
+    [Scale::STARS.low, Scale::STARS.high]
+}
 fn five_percent() -> f64 {
     0.05
 }
@@ -151,6 +169,7 @@ impl Config {
         task.request(1).check().map_err(|error| ServerError::of_plan(&error))?;
         let rules = [
             ("task.deadline_seconds must be from 1 to 604800", (1..=604_800).contains(&task.deadline_seconds)),
+            ("task.scale must be the least and the largest rating, at least 0.01 apart", task.scale().is_some()),
             ("helper.address must start with https://", self.helper.address.starts_with("https://")),
         ];
         match rules.iter().find(|(_, holds)| !holds) {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tacit_accounting::{Crowd, Shape, mechanism_for, plan};
 use tacit_model::Model;
-use tacit_model::model::Step;
+use tacit_model::model::{Family, Step};
+use tacit_model::rating::{RatingModel, Scale};
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::{Mechanism, Rho};
@@ -18,6 +19,12 @@ use crate::error::ServerError;
 /// them (`releases`, `recipe`, `signal`, `fallback`) is kept too: a newer planner never changes a running task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
+    /// What is trained.
+    #[serde(default)]
+    pub model: Family,
+    /// Ends of the scale of ratings, thousandths.
+    #[serde(default = "stars_milli")]
+    pub scale_milli: [i64; 2],
     /// Items in the catalogue.
     pub items: u32,
     /// Budget of one device over the task.
@@ -55,11 +62,18 @@ impl Job {
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] naming the key, when there is no sound plan.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a delta is from 0 to 0.1")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a delta is from 0 to 0.1, a scale bounded"
+    )]
     pub fn plan(task: &Task, items: u32) -> Result<Self, ServerError> {
         let request = task.request(items);
         let plan = plan(&request).map_err(|error| ServerError::of_plan(&error))?;
+        let scale = task.scale().ok_or_else(|| ServerError::OperatorConfig("task.scale: not a scale".into()))?;
         Ok(Self {
+            model: task.model,
+            scale_milli: [scale.low, scale.high].map(|end| (end * 1000.0).round() as i64),
             items,
             rho_budget: plan.rho_budget,
             cohort: plan.crowd.cohort,
@@ -86,14 +100,24 @@ impl Job {
 
     /// The model a task starts from.
     pub fn genesis(&self) -> Model {
-        SpectralModel::genesis(self.items).into()
+        match self.model {
+            Family::Spectral | Family::Weighted => SpectralModel::genesis(self.items).into(),
+            Family::Rating => Model::Rating(RatingModel::genesis(self.items, self.scale())),
+        }
+    }
+
+    /// The scale of ratings.
+    pub fn scale(&self) -> Scale {
+        let [low, high] = self.scale_milli.map(|end| end as f64 / 1000.0);
+        Scale::new(low, high).unwrap_or(Scale::STARS)
     }
 
     /// How the release at this place in [`Self::releases`] is applied; `seed` is public.
     pub fn step(&self, release: usize, seed: u64) -> Step<'_> {
         let before = self.releases.iter().take(release);
         let first = before.filter(|(kind, _)| *kind == Kind::FactorGradient).count() == 0;
-        Step { recipe: &self.recipe, first, seed }
+        let next = self.releases.get(release + 1).map(|(kind, _)| *kind);
+        Step { recipe: &self.recipe, first, next, seed }
     }
 
     /// Mechanism of one release against the model it starts from: the planned one, for the rows and factors that are left.
@@ -109,9 +133,15 @@ impl Job {
     }
 }
 
+/// What tasks had before they could name a scale.
+fn stars_milli() -> [i64; 2] {
+    [1_000, 5_000]
+}
+
 #[cfg(test)]
 mod tests {
     use tacit_model::spectral::server;
+    use tacit_model::weighted::WeightedTerms;
     use tacit_types::{Delta, Epsilon, TaskId};
 
     use super::*;
@@ -120,6 +150,8 @@ mod tests {
     fn demo() -> Task {
         Task {
             name: TaskId::new("demo").unwrap(),
+            model: Family::Spectral,
+            scale: [1.0, 5.0],
             catalogue: "catalogue.txt".into(),
             epsilon: Epsilon::new(8.0).unwrap(),
             delta: Delta::new(1e-5).unwrap(),
@@ -144,13 +176,19 @@ mod tests {
             Kind::Counts => job.genesis(),
             Kind::HeadGram => counted.into(),
             Kind::FactorGradient => server::random_init(&counted, &recipe, 1).into(),
+            Kind::WeightedGradient => {
+                Model::weighted_start(&server::random_init(&counted, &recipe, 1), WeightedTerms::default())
+            }
+            Kind::RatingBias => Model::Rating(RatingModel::genesis(job.items, job.scale())),
         }
     }
 
     #[test]
     fn the_coordinator_runs_what_the_planner_prints() {
-        for helper_noise in [false, true] {
-            let task = Task { helper_noise, ..demo() };
+        for (model, helper_noise) in
+            [(Family::Spectral, false), (Family::Spectral, true), (Family::Weighted, false), (Family::Rating, false)]
+        {
+            let task = Task { model, helper_noise, ..demo() };
             let (job, plan) = (Job::plan(&task, 400).unwrap(), plan(&task.request(400)).unwrap());
             assert!(plan.epsilon <= 8.0 && plan.epsilon > 7.99, "{}", plan.epsilon);
             assert_eq!(job.releases.len(), plan.releases.len());
@@ -170,7 +208,9 @@ mod tests {
         assert!(kept.same_terms(&planned));
         let newer = Job { signal: 1.0, fallback: true, recipe: Recipe::counts_only(), ..planned.clone() };
         assert!(kept.same_terms(&newer));
-        let changes: [fn(&mut Task); 5] = [
+        let changes: [fn(&mut Task); 7] = [
+            |task| task.model = Family::Weighted,
+            |task| task.scale = [0.5, 5.0],
             |task| task.epsilon = Epsilon::new(8.1).unwrap(),
             |task| task.cohort = 1_501,
             |task| task.helper_noise = true,

@@ -46,7 +46,20 @@ const SHARE: usize = 64;
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism; [`SimulateError::Broken`] when a check fails.
 pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<Run, SimulateError> {
-    let mut run = Run::start(job);
+    train_from(job.genesis(), interactions, job, seed)
+}
+
+/// [`train`] from a given model.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_from(
+    genesis: Model,
+    interactions: &[Vec<Interaction>],
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
+    let mut run = Run::start(genesis);
     let mut ledgers: Vec<Ledger> = interactions.iter().map(|_| Ledger::default()).collect();
     for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
         let mechanism = job.mechanism(kind, rho, &run.model)?;

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use tacit_data::Dataset;
 use tacit_model::Model;
 use tacit_model::interaction::Interaction;
-use tacit_model::model::Step;
+use tacit_model::model::{Owner, Step};
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::growth::carried_over;
@@ -50,13 +50,14 @@ pub fn update(previous: &Model, histories: &[History], whole: &Job, seed: u64) -
     let recipe = Recipe { head: 0, rounds: 0, ..whole.recipe.clone() };
     let job = Job { recipe, ..whole.clone() };
     // Every round carries on from the previous basis.
-    let step = Step { recipe: &job.recipe, first: false, seed };
-    let mut run = Run::start(&job);
-    run.release(histories, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), &step)?;
+    let step = Step { recipe: &job.recipe, first: false, next: None, seed };
+    let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
+    let mut run = Run::start(job.genesis());
+    run.release(&owners, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), &step)?;
     if !fallback {
         run.model = carried_over(spectral(previous)?, spectral(&run.model)?).into();
         let round = (Kind::FactorGradient, whole.rho_budget.share(1.0 - COUNTS_SHARE));
-        run.release(histories, &job, round, &step)?;
+        run.release(&owners, &job, round, &step)?;
     }
     Ok(run)
 }

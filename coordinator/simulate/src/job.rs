@@ -1,5 +1,7 @@
 //! What is planned: the coordinator's own planner, from the options of a simulation. Nothing else here plans or prices.
 
+use tacit_model::model::Family;
+use tacit_model::rating::Scale;
 use tacit_server::ServerError;
 use tacit_server::config::Task;
 use tacit_server::job::Job;
@@ -24,14 +26,24 @@ pub struct Setting {
     pub rounds: Option<u32>,
 }
 
+/// [`plan_for`] the default model.
+///
+/// # Errors
+/// As [`plan_for`].
+pub fn plan(devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerError> {
+    plan_for(Family::Spectral, devices, items, setting)
+}
+
 /// Plans the job as a coordinator with these numbers in its configuration would.
 ///
 /// # Errors
 /// [`ServerError::OperatorConfig`] when the numbers make no job.
-pub fn plan(devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerError> {
+pub fn plan_for(model: Family, devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerError> {
     let name = TaskId::new("simulation").map_err(|error| ServerError::OperatorConfig(error.to_string()))?;
     let task = Task {
         name,
+        model,
+        scale: [Scale::STARS.low, Scale::STARS.high],
         catalogue: "catalogue.txt".into(),
         epsilon: setting.epsilon,
         delta: setting.delta,

@@ -10,7 +10,7 @@
 //!
 //! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and [`noise`] (one release),
 //! [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference) (what it was worth), [`sweep`] (many of them),
-//! [`table`] and [`page`] (how it is shown). Other models, in simulations only: [`weighted`], [`rated`] and [`rating`];
+//! [`table`] and [`page`] (how it is shown). [`weighted`] has its own run without noise, [`rated`] and [`rating`] their own measure;
 //! [`growth`] updates a spectral model.
 //!
 //! # What a simulation can and cannot find
@@ -61,4 +61,5 @@ pub use error::SimulateError;
 pub use job::Setting;
 pub use outcome::Outcome;
 pub use population::Population;
-pub use sweep::{Family, Sweep, run};
+pub use sweep::{Sweep, run};
+pub use tacit_model::model::Family;

@@ -6,8 +6,9 @@ use ndarray::Array2;
 use rand::RngExt;
 use tacit_data::Dataset;
 use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::model::{Model, Owner};
 use tacit_model::preference::History;
-use tacit_model::rating::{Ratings, Scale};
+use tacit_model::rating::{RatingModel, Ratings, Scale};
 use tacit_types::ItemId;
 
 use crate::streams::{Purpose, stream};
@@ -21,6 +22,8 @@ pub struct RatedPopulation {
     pub name: String,
     /// Items in the catalogue.
     pub items: u32,
+    /// Everything each device knows, in input order.
+    pub interactions: Vec<Vec<Interaction>>,
     /// The ratings each device knows.
     pub ratings: Vec<Ratings>,
     /// The items each device knows: what its other vectors are made of.
@@ -45,10 +48,27 @@ impl RatedPopulation {
             items,
             ratings: kept().map(|kept| Ratings::new(kept, items, cap, scale)).collect(),
             histories: kept().map(|kept| History::new(kept, items, cap)).collect(),
+            interactions: kept().cloned().collect(),
             test: split.iter().map(|(_, held_out)| held_out.clone()).collect(),
             features: features(data),
             scale,
         }
+    }
+
+    /// The same population where no categories are published.
+    #[must_use]
+    pub fn without_features(self) -> Self {
+        Self { features: Array2::zeros((self.items as usize, 0)), ..self }
+    }
+
+    /// What each device's vectors are made of.
+    pub fn owners(&self) -> Vec<Owner<'_>> {
+        self.histories.iter().zip(&self.ratings).map(|(history, ratings)| Owner { history, ratings }).collect()
+    }
+
+    /// The model a job starts from.
+    pub fn genesis(&self) -> Model {
+        Model::Rating(RatingModel::genesis(self.items, self.scale).with_features(self.features.clone()))
     }
 
     /// Root mean squared error of what `predict` says about each user's items, over all held-out ratings.

@@ -1,37 +1,21 @@
-//! Jobs that predict ratings: one release for biases and counts, then the spectral subspace of what was rated.
-//!
-//! The rating release is no kind of the protocol; it goes through the same rounding, accounting and noise.
+//! Jobs that predict ratings, measured: one release for biases and counts, then the spectral subspace of what was rated.
 
 use serde::Serialize;
-use tacit_accounting::{Crowd, Shape, mechanism_for};
-use tacit_model::model::Step;
+use tacit_model::Model;
+use tacit_model::model::Family;
+use tacit_model::rating::Scale;
 use tacit_model::rating::central::rating_als;
-use tacit_model::rating::device::{predictions, sparse_biases};
-use tacit_model::rating::server::{Opened, assemble, open_biases};
-use tacit_model::rating::{RatingModel, Scale};
 use tacit_model::recipe::Recipe;
-use tacit_model::spectral::{SpectralModel, server};
-use tacit_privacy::{Mechanism, Rho, convert};
+use tacit_privacy::convert;
 use tacit_round::ticket::Kind;
-use tacit_server::ServerError;
 use tacit_server::job::Job;
 
 use crate::error::SimulateError;
 use crate::job::{self, Setting};
 use crate::outcome::Spread;
 use crate::rated::RatedPopulation;
-use crate::release::{Opening, everybody, noiseless, present};
-use crate::train::{Run, Throughput, spectral, train_without_noise};
+use crate::train::{Free, Run, train_owners};
 
-/// Name of the release in records.
-const KIND: &str = "rating_bias";
-/// Share of the budget for biases where factors are trained too.
-const BIAS_SHARE: f64 = 0.5;
-/// Share for the head Gram of what the biases leave over.
-const HEAD_SHARE: f64 = 0.35;
-/// Signal below which everything goes to the biases: on MovieLens-1M's first 2,999 users (tenths 5 to 7) factors cost .006 RMSE
-/// at q 25 and .003 at 31; on MovieLens-100K they gain .006 at 31.
-const SIGNAL_MIN: f64 = 28.0;
 /// Factors unless asked otherwise; users with few ratings cannot be fitted to more.
 const FACTORS: u32 = 16;
 /// Most head items.
@@ -39,110 +23,36 @@ const HEAD_MAX: u32 = 500;
 /// Factors of the central reference.
 const CENTRAL_FACTORS: usize = 16;
 
-/// A planned rating job.
-pub struct RatingJob {
-    /// Public numbers, with the releases after the first.
-    job: Job,
-    /// Price of the first.
-    bias_rho: Rho,
-}
-
-/// Splits the budget of a planned job.
-pub fn plan(whole: Job, factors: Option<u32>) -> RatingJob {
-    if whole.fallback || whole.signal < SIGNAL_MIN {
-        return biases_alone(whole);
-    }
-    let recipe = recipe(&whole.recipe, factors.unwrap_or(FACTORS).min(whole.items));
-    let rest = 1.0 - BIAS_SHARE;
-    let head_share = if recipe.head > 0 { HEAD_SHARE } else { 0.0 };
-    let head = (recipe.head > 0).then(|| (Kind::HeadGram, whole.rho_budget.share(rest * head_share)));
-    let round = (Kind::FactorGradient, whole.rho_budget.share(rest * (1.0 - head_share)));
-    let releases = head.into_iter().chain([round]).collect();
-    RatingJob { bias_rho: whole.rho_budget.share(BIAS_SHARE), job: Job { recipe, releases, ..whole } }
-}
-
-/// Everything for the biases.
-fn biases_alone(whole: Job) -> RatingJob {
-    let bias_rho = whole.rho_budget;
-    RatingJob { bias_rho, job: Job { recipe: Recipe::counts_only(), releases: Vec::new(), ..whole } }
-}
-
-/// One round after a head Gram, every item in it: ratings of rare items are predicted too.
-fn recipe(planned: &Recipe, factors: u32) -> Recipe {
-    Recipe {
-        factors,
-        rounds: 1,
-        coverage: 1.0,
-        weight_exponent: 0.1,
-        head: planned.head.min(HEAD_MAX),
-        ..planned.clone()
-    }
+/// Plans the job of a setting, or the one of biases alone at the same price.
+fn plan(users: u32, items: u32, setting: &Setting, biases_alone: bool) -> Result<Job, SimulateError> {
+    let job = job::plan_for(Family::Rating, users, items, setting)?;
+    Ok(if biases_alone {
+        Job { releases: vec![(Kind::RatingBias, job.rho_budget)], recipe: Recipe::counts_only(), ..job }
+    } else {
+        job
+    })
 }
 
 /// Runs a planned job.
 ///
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism.
-pub fn train_rating(
-    population: &RatedPopulation,
-    planned: &RatingJob,
-    seed: u64,
-) -> Result<Run<RatingModel>, SimulateError> {
-    let job = &planned.job;
-    let crowd = Crowd { cohort: job.cohort, n_min: job.n_min, helper_noise: job.helper_noise };
-    let mechanism = mechanism_for(planned.bias_rho, &shape(job.items, job.history_max), &crowd)
-        .map_err(|error| ServerError::of_plan(&error))?;
-    let users = population.ratings.len();
-    let opening = Opening { users, cohort: job.cohort, mechanism: &mechanism, seed, release: 0 };
-    let (opened, contributors) = open(population, &opening, &present(users, job, seed, 0), &job.recipe);
-    let start = if job.recipe.head == 0 && job.recipe.rounds > 0 {
-        server::random_init(&opened.counted, &job.recipe, seed)
-    } else {
-        opened.counted
-    };
-    let mut run = Run { model: start.into(), releases: Vec::new(), throughput: Throughput::default() };
-    run.record(KIND, mechanism, contributors, Throughput::default());
-    for &release in &job.releases {
-        run.release(&population.histories, job, release, &Step { recipe: &job.recipe, first: true, seed })?;
-    }
-    let model = assembled(population, opened.biases, spectral(&run.model)?);
-    Ok(run.map(|_| model))
+pub fn train_rating(population: &RatedPopulation, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+    train_owners(&population.owners(), population.genesis(), job, seed)
 }
 
 /// The same without noise, on the finest grid.
 ///
 /// # Errors
-/// As [`train_without_noise`].
-pub fn without_noise(population: &RatedPopulation, factors: u32) -> Result<RatingModel, SimulateError> {
+/// As [`train_rating`].
+pub fn without_noise(population: &RatedPopulation, factors: u32) -> Result<Model, SimulateError> {
     let planned = Recipe::for_signal(f64::INFINITY, population.items).expect("an unlimited signal trains factors");
-    let recipe = recipe(&planned, factors.min(population.items));
-    let users = population.ratings.len();
-    let mechanism = noiseless(&shape(population.items, u32::MAX), users);
-    let opening = Opening { users, cohort: 0, mechanism: &mechanism, seed: 0, release: 0 };
-    let (opened, _) = open(population, &opening, &everybody(users), &recipe);
-    let trained = train_without_noise(&population.histories, population.items, &recipe, 0)?;
-    Ok(assembled(population, opened.biases, spectral(&trained)?))
-}
-
-fn assembled(population: &RatedPopulation, biases: Vec<f32>, trained: &SpectralModel) -> RatingModel {
-    assemble(biases, trained, population.features.view(), population.scale)
-}
-
-/// Biases and counts, and who was in them.
-fn open(population: &RatedPopulation, opening: &Opening<'_>, present: &[u32], recipe: &Recipe) -> (Opened, u32) {
-    let scale = population.scale;
-    let opened = opening.open(present, |user| sparse_biases(&population.ratings[user as usize], scale));
-    let mechanism: &Mechanism = opening.mechanism;
-    let noise_std = mechanism.sum_noise_std(opened.contributors);
-    let features = population.features.view();
-    let sum = opened.sum(mechanism);
-    (open_biases(&sum, noise_std, opened.contributors, features, recipe, scale), opened.contributors)
-}
-
-/// Two numbers per item.
-fn shape(items: u32, history_max: u32) -> Shape {
-    let rated = history_max.min(items).saturating_mul(2);
-    Shape { length: items.saturating_mul(2), row_width: 2, nnz_max: rated, history_max }
+    let head = planned.head.min(HEAD_MAX);
+    let factors = factors.min(population.items);
+    let recipe = Recipe { factors, rounds: 1, coverage: 1.0, weight_exponent: 0.1, head, ..planned };
+    let kinds =
+        [Kind::RatingBias].into_iter().chain((head > 0).then_some(Kind::HeadGram)).chain([Kind::FactorGradient]);
+    Free { owners: &population.owners(), recipe: &recipe, seed: 0 }.train(population.genesis(), kinds)
 }
 
 /// RMSE of each model at each budget; run `k` holds out fold `k` and has seed `k`.
@@ -218,7 +128,7 @@ pub fn text(outcome: &RatingOutcome) -> String {
     for point in &outcome.points {
         out.extend(point.rows.iter().map(|row| line(Some(point.epsilon), row)));
     }
-    let note = "Seeded noise: a simulation protects nobody. The rating release is no part of the protocol yet.";
+    let note = "Seeded noise: a simulation protects nobody.";
     out + &format!("Epsilon: {}; {}.\n{note}\n", outcome.statement, convert::CONVERSION)
 }
 
@@ -240,8 +150,8 @@ pub fn run(
     let mut points = Vec::new();
     for &epsilon in epsilons {
         let setting = Setting { epsilon, ..base.clone() };
-        let whole = job::plan(users, items, &setting)?;
-        points.push(point(&folds, seeds, &whole, &setting, done)?);
+        let [alone, whole] = [true, false].map(|biases_alone| plan(users, items, &setting, biases_alone));
+        points.push(point(&folds, seeds, (&alone?, &whole?), &setting, done)?);
     }
     let factors = base.factors.unwrap_or(FACTORS);
     let exact = folds.iter().map(|fold| Ok(rmse(fold, &without_noise(fold, factors)?)));
@@ -268,14 +178,14 @@ pub fn run(
 fn point(
     folds: &[RatedPopulation],
     seeds: &[u64],
-    whole: &Job,
+    (biases_alone, whole): (&Job, &Job),
     setting: &Setting,
     done: &dyn Fn(),
 ) -> Result<RatingPoint, SimulateError> {
     let (mut alone, mut personal, mut epsilon) = (Vec::new(), Vec::new(), 0.0f64);
     for (fold, &seed) in folds.iter().zip(seeds) {
-        alone.push(rmse(fold, &train_rating(fold, &biases_alone(whole.clone()), seed)?.model));
-        let run = train_rating(fold, &plan(whole.clone(), setting.factors), seed)?;
+        alone.push(rmse(fold, &train_rating(fold, biases_alone, seed)?.model));
+        let run = train_rating(fold, whole, seed)?;
         epsilon = epsilon.max(convert::epsilon(run.rho(), run.total_variation(), setting.delta));
         personal.push(rmse(fold, &run.model));
         done();
@@ -289,12 +199,14 @@ fn point(
     })
 }
 
-fn rmse(fold: &RatedPopulation, model: &RatingModel) -> f64 {
-    fold.rmse(|user| predictions(&fold.ratings[user], model))
+/// Root mean squared error of a model on what is held out.
+pub fn rmse(fold: &RatedPopulation, model: &Model) -> f64 {
+    let owners = fold.owners();
+    fold.rmse(|user| model.scores(&owners[user], None))
 }
 
-/// Each user's own mean, shrunk to the middle of the scale: nothing is sent.
-fn own_mean(fold: &RatedPopulation) -> f64 {
+/// RMSE of each user's own mean, shrunk to the middle of the scale: nothing is sent.
+pub fn own_mean(fold: &RatedPopulation) -> f64 {
     let middle = fold.scale.midpoint();
     fold.rmse(|user| {
         let given = fold.ratings[user].given();
@@ -305,8 +217,8 @@ fn own_mean(fold: &RatedPopulation) -> f64 {
     })
 }
 
-/// Alternating least squares on all ratings in one place.
-fn central(fold: &RatedPopulation) -> f64 {
+/// RMSE of alternating least squares on all ratings in one place.
+pub fn central(fold: &RatedPopulation) -> f64 {
     let model = rating_als(&fold.ratings, fold.items, fold.scale, CENTRAL_FACTORS, 1);
     fold.rmse(|user| model.predictions(user))
 }

@@ -3,11 +3,10 @@
 
 use rand::Rng;
 use tacit_model::baseline::{IalsConfig, ials};
-use tacit_model::model::{Model, Owner};
+use tacit_model::model::{Family, Model, Owner};
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::score::popularity_scores;
-use tacit_model::weighted::{self, WeightedModel};
 use tacit_round::ticket::Kind;
 use tacit_server::job::Job;
 
@@ -19,12 +18,7 @@ use crate::train::{train, train_without_noise};
 
 /// Quality of devices that rank with `model`; `half_life` as in [`Model::scores`].
 pub fn ranked_with(population: &Population, model: &Model, half_life: Option<f32>) -> Figures {
-    judge(population, |user| model.scores(&Owner { history: &population.histories[user] }, half_life))
-}
-
-/// Quality of devices that rank with weighted squares: all of their history counts alike.
-pub fn scored_with(population: &Population, model: &WeightedModel) -> Figures {
-    judge(population, |user| weighted::device::scores(&population.histories[user], model))
+    judge(population, |user| model.scores(&Owner::from(&population.histories[user]), half_life))
 }
 
 /// A random order for each user.
@@ -46,8 +40,13 @@ pub fn private_popularity(
     seed: u64,
 ) -> Result<Figures, SimulateError> {
     // A signal below the planner's floor is what makes a job of counts alone.
-    let counts_only =
-        Job { releases: vec![(Kind::Counts, job.rho_budget)], signal: 0.0, fallback: true, ..job.clone() };
+    let counts_only = Job {
+        model: Family::Spectral,
+        releases: vec![(Kind::Counts, job.rho_budget)],
+        signal: 0.0,
+        fallback: true,
+        ..job.clone()
+    };
     let list = popularity_scores(train(histories, &counts_only, seed)?.model.counts());
     Ok(judge(population, |_| list.clone()))
 }

@@ -33,13 +33,6 @@ pub(crate) struct Opened {
     pub(crate) spent: Throughput,
 }
 
-impl Opened {
-    /// The sum in clipping norms.
-    pub(crate) fn sum(&self, mechanism: &Mechanism) -> Vec<f64> {
-        self.values.iter().map(|&value| f64::from(value) / f64::from(mechanism.steps)).collect()
-    }
-}
-
 impl Opening<'_> {
     /// Rounds and adds up the vectors of those `present`, and adds the noise of the devices they stand for.
     pub(crate) fn open(&self, present: &[u32], vector: impl Fn(u32) -> SparseGradient + Sync) -> Opened {

@@ -33,7 +33,12 @@ pub struct Ask<'a> {
 /// Integers in any order, so the number of threads does not show. A sum cannot leave 32 bits: the mechanism's own check
 /// proves it for all of its cohort.
 pub fn device_sum(histories: &[History], present: &[u32], ask: &Ask<'_>) -> Vec<i32> {
-    vector_sum(present, ask.mechanism, |user| rounding(ask, user), |user| sparse(&histories[user as usize], ask))
+    vector_sum(
+        present,
+        ask.mechanism,
+        |user| rounding(ask, user),
+        |user| sparse(&Owner::from(&histories[user as usize]), ask),
+    )
 }
 
 /// The stream one device rounds with.
@@ -75,6 +80,6 @@ fn add_device(sum: &mut [i32], sparse: SparseGradient, mechanism: &Mechanism, ro
 }
 
 /// What a device of the protocol sends.
-pub(crate) fn sparse(history: &History, ask: &Ask<'_>) -> SparseGradient {
-    ask.model.sparse_vector(ask.kind, &Owner { history }).unwrap_or_default()
+pub(crate) fn sparse(owner: &Owner<'_>, ask: &Ask<'_>) -> SparseGradient {
+    ask.model.sparse_vector(ask.kind, owner).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tacit_model::model::Family;
 use tacit_model::preference::History;
 use tacit_model::weighted::WeightedTerms;
 use tacit_privacy::convert;
@@ -20,26 +21,6 @@ use crate::weighted;
 
 /// Factors of central iALS beside a job that trains none.
 const FACTORS_BESIDE_FALLBACK: u32 = 8;
-
-/// Which of the models that rank is simulated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Family {
-    /// The protocol's default.
-    #[default]
-    Spectral,
-    /// Weighted squares, see [`crate::weighted`]; in simulations only.
-    Weighted,
-}
-
-impl Family {
-    /// Its name in options and records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Spectral => "spectral",
-            Self::Weighted => "weighted",
-        }
-    }
-}
 
 /// Whom the guarantee would be for, and against whom.
 pub const STATEMENT: &str =
@@ -145,15 +126,14 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
             let problem = format!("{few} is fewer than the {users} users there are: give fewer users instead");
             return Err(SimulateError::Input(format!("--projected-users: {problem}")));
         }
-        if sweep.exact && sweep.family != Family::Spectral {
-            let problem = "only the spectral model has devices that make real bytes: leave it out, or --exact";
-            return Err(SimulateError::Input(format!("--model {}: {problem}", sweep.family.as_str())));
+        if sweep.family == Family::Rating {
+            return Err(SimulateError::Input("ratings are predicted, not ranked: see `rating`".into()));
         }
         if projected.is_some() && sweep.exact {
             let problem = "only devices that exist make real bytes: leave it out, or --exact";
             return Err(SimulateError::Input(format!("--projected-users: {problem}")));
         }
-        let job = job::plan(projected.unwrap_or(users), population.items, &setting)?;
+        let job = job::plan_for(sweep.family, projected.unwrap_or(users), population.items, &setting)?;
         Ok((Plan { projected, setting }, job))
     };
     sweep.settings().into_iter().map(plan).collect()
@@ -181,14 +161,15 @@ impl<'a> Bench<'a> {
         let (mut federated, mut popular, mut throughput) = (Vec::new(), Vec::new(), Throughput::default());
         let mut first: Option<Run<Figures>> = None;
         for &seed in &self.sweep.seeds {
-            let run = self.train(plan, job, seed)?;
+            let run = self.train(job, seed)?;
             federated.push(run.model.clone());
             popular.push(reference::private_popularity(self.population, &self.histories, job, seed)?);
             throughput = throughput.and(run.throughput);
             first.get_or_insert(run);
             done();
         }
-        let factors = if job.fallback { FACTORS_BESIDE_FALLBACK } else { job.recipe.factors };
+        let popularity = u32::from(job.model == Family::Weighted);
+        let factors = if job.fallback { FACTORS_BESIDE_FALLBACK } else { job.recipe.factors + popularity };
         let rows = vec![
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
@@ -200,23 +181,14 @@ impl<'a> Bench<'a> {
     }
 
     /// One training under noise, and what its model is worth.
-    fn train(&self, plan: &Plan, job: &Job, seed: u64) -> Result<Run<Figures>, SimulateError> {
+    fn train(&self, job: &Job, seed: u64) -> Result<Run<Figures>, SimulateError> {
         let (population, half_life) = (self.population, self.sweep.half_life);
-        match self.sweep.family {
-            Family::Weighted => {
-                let job = weighted::plan(job, &plan.setting)?;
-                let run = weighted::train_weighted(&self.histories, &job, seed)?;
-                Ok(run.map(|model| reference::scored_with(population, &model)))
-            }
-            Family::Spectral => {
-                let run = if self.sweep.exact {
-                    exact::train(&population.interactions, job, seed)?
-                } else {
-                    train::train(&self.histories, job, seed)?
-                };
-                Ok(run.map(|model| reference::ranked_with(population, &model, half_life)))
-            }
-        }
+        let run = if self.sweep.exact {
+            exact::train(&population.interactions, job, seed)?
+        } else {
+            train::train(&self.histories, job, seed)?
+        };
+        Ok(run.map(|model| reference::ranked_with(population, &model, half_life)))
     }
 
     fn noise_free(&mut self, setting: &Setting, factors: u32) -> Result<Figures, SimulateError> {
@@ -232,9 +204,9 @@ impl<'a> Bench<'a> {
                 let rounds = setting.rounds.unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
                 let terms = WeightedTerms::default().unclipped(self.sweep.base.history_max);
                 let model = weighted::without_noise(&self.histories, population.items, factors.max(2), rounds, terms)?;
-                reference::scored_with(population, &model)
+                reference::ranked_with(population, &model, half_life)
             }
-            Family::Spectral => {
+            Family::Spectral | Family::Rating => {
                 let model = reference::without_noise(&self.histories, population.items, asked, setting.rounds)?;
                 reference::ranked_with(population, &model, half_life)
             }

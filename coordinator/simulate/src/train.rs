@@ -4,7 +4,7 @@
 
 use tacit_accounting::Shape;
 use tacit_model::Model;
-use tacit_model::model::Step;
+use tacit_model::model::{Owner, Step};
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
@@ -34,7 +34,7 @@ pub struct Run<M = Model> {
 /// One simulated release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
-    /// What was summed: a kind of the protocol, or `weighted_gradient` or `rating_bias`, which exist in simulations only.
+    /// What was summed.
     pub kind: &'static str,
     /// Its public numbers.
     pub mechanism: Mechanism,
@@ -66,8 +66,8 @@ impl Throughput {
 
 impl Run {
     /// Before the first release.
-    pub(crate) fn start(job: &Job) -> Self {
-        Self { model: job.genesis(), releases: Vec::new(), throughput: Throughput::default() }
+    pub(crate) fn start(model: Model) -> Self {
+        Self { model, releases: Vec::new(), throughput: Throughput::default() }
     }
 }
 
@@ -75,18 +75,19 @@ impl Run {
     /// Makes one release of the protocol and applies it as `step` says.
     pub(crate) fn release(
         &mut self,
-        histories: &[History],
+        owners: &[Owner<'_>],
         job: &Job,
         (kind, rho): (Kind, Rho),
         step: &Step<'_>,
     ) -> Result<(), SimulateError> {
         let (release, seed) = (self.next_release(), step.seed);
         let mechanism = job.mechanism(kind, rho, &self.model)?;
-        let present = present(histories.len(), job, seed, release);
+        let present = present(owners.len(), job, seed, release);
         let asked = Asked { kind, mechanism: &mechanism, cohort: job.cohort, seed, release };
-        let opened = open(histories, &self.model, &asked, &present);
+        let opened = open(owners, &self.model, &asked, &present);
         self.model = next(&self.model, kind, &mechanism, &opened, step)?;
-        let counted = if kind == Kind::FactorGradient { opened.spent } else { Throughput::default() };
+        let gradient = matches!(kind, Kind::FactorGradient | Kind::WeightedGradient);
+        let counted = if gradient { opened.spent } else { Throughput::default() };
         self.record(kind.as_str(), mechanism, opened.contributors, counted);
         Ok(())
     }
@@ -129,9 +130,18 @@ impl<M> Run<M> {
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism.
 pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, SimulateError> {
-    let mut run = Run::start(job);
+    let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
+    train_owners(&owners, job.genesis(), job, seed)
+}
+
+/// [`train`] from a given model, with devices that may also know ratings.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_owners(owners: &[Owner<'_>], genesis: Model, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+    let mut run = Run::start(genesis);
     for (place, &release) in job.releases.iter().enumerate() {
-        run.release(histories, job, release, &job.step(place, seed))?;
+        run.release(owners, job, release, &job.step(place, seed))?;
     }
     Ok(run)
 }
@@ -146,19 +156,36 @@ pub fn train_without_noise(
     recipe: &Recipe,
     seed: u64,
 ) -> Result<Model, SimulateError> {
-    let mut model = Model::from(SpectralModel::genesis(items));
+    let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
     let head = (recipe.head > 0).then_some(Kind::HeadGram);
     let gradients = (0..recipe.rounds).map(|_| Kind::FactorGradient);
-    let (mut first, everybody) = (true, everybody(histories.len()));
-    for (release, kind) in (0u32..).zip([Kind::Counts].into_iter().chain(head).chain(gradients)) {
-        let shape = Shape::of(kind, &model, u32::MAX).ok_or_else(|| SimulateError::Broken(format!("no {kind}")))?;
-        let mechanism = noiseless(&shape, histories.len());
-        let asked = Asked { kind, mechanism: &mechanism, cohort: 0, seed, release };
-        let opened = open(histories, &model, &asked, &everybody);
-        model = next(&model, kind, &mechanism, &opened, &Step { recipe, first, seed })?;
-        first &= kind != Kind::FactorGradient;
+    let kinds = [Kind::Counts].into_iter().chain(head).chain(gradients);
+    Free { owners: &owners, recipe, seed }.train(SpectralModel::genesis(items).into(), kinds)
+}
+
+/// A training without noise.
+pub(crate) struct Free<'a> {
+    pub(crate) owners: &'a [Owner<'a>],
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) seed: u64,
+}
+
+impl Free<'_> {
+    /// Releases these kinds one after the other.
+    pub(crate) fn train(&self, genesis: Model, kinds: impl Iterator<Item = Kind>) -> Result<Model, SimulateError> {
+        let Self { owners, recipe, seed } = *self;
+        let (mut model, mut first, everybody) = (genesis, true, everybody(owners.len()));
+        for (release, kind) in (0u32..).zip(kinds) {
+            let shape = Shape::of(kind, &model, u32::MAX);
+            let shape = shape.ok_or_else(|| SimulateError::Broken(format!("no {kind} of this model")))?;
+            let mechanism = noiseless(&shape, owners.len());
+            let asked = Asked { kind, mechanism: &mechanism, cohort: 0, seed, release };
+            let opened = open(owners, &model, &asked, &everybody);
+            model = next(&model, kind, &mechanism, &opened, &Step { recipe, first, next: None, seed })?;
+            first &= kind != Kind::FactorGradient;
+        }
+        Ok(model)
     }
-    Ok(model)
 }
 
 /// One release of the protocol.
@@ -171,11 +198,11 @@ struct Asked<'a> {
 }
 
 /// Its opened sum over those present.
-fn open(histories: &[History], model: &Model, asked: &Asked<'_>, present: &[u32]) -> Opened {
+fn open(owners: &[Owner<'_>], model: &Model, asked: &Asked<'_>, present: &[u32]) -> Opened {
     let Asked { kind, mechanism, cohort, seed, release } = *asked;
     let ask = Ask { kind, model, mechanism, seed, release };
-    let opening = Opening { users: histories.len(), cohort, mechanism, seed, release };
-    opening.open(present, |user| sparse(&histories[user as usize], &ask))
+    let opening = Opening { users: owners.len(), cohort, mechanism, seed, release };
+    opening.open(present, |user| sparse(&owners[user as usize], &ask))
 }
 
 fn next(

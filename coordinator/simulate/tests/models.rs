@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use tacit_data::{Dataset, SyntheticSpec, synthetic};
+use tacit_data::{Dataset, SyntheticSpec, synthetic, synthetic_ratings};
 use tacit_model::interaction::InteractionKind;
+use tacit_model::rating::Scale;
 use tacit_privacy::convert;
-use tacit_simulate::train::train;
-use tacit_simulate::{Family, Population, Setting, Sweep, growth, job, rating, reference};
+use tacit_simulate::rated::RatedPopulation;
+use tacit_simulate::train::{Run, train, train_owners};
+use tacit_simulate::{Family, Population, Setting, Sweep, exact, growth, job, rating, reference};
 use tacit_types::{Delta, Epsilon};
 
 fn data(users: usize) -> Dataset {
@@ -55,10 +57,20 @@ fn weighted_squares_cost_what_was_asked_and_learn_without_noise() {
 }
 
 #[test]
-fn weighted_squares_have_no_exact_mode() {
-    let exact = Sweep { exact: true, ..sweep(&[20.0]) };
-    let refused = tacit_simulate::run(&[Population::new(data(40))], &exact, &|| ()).unwrap_err();
-    assert!(refused.to_string().starts_with("--model weighted: "), "{refused}");
+fn every_family_runs_in_exact_mode_and_costs_what_fast_mode_does() {
+    let data = synthetic_ratings(&SyntheticSpec { users: 40, items: 60, seed: 4 });
+    let population = RatedPopulation::new(&data, 0, 40, Scale::STARS).without_features();
+    for (family, last) in [(Family::Weighted, "weighted_gradient"), (Family::Rating, "factor_gradient")] {
+        let job = job::plan_for(family, 40, population.items, &setting(700.0)).unwrap();
+        assert!(!job.fallback, "{}", job.signal);
+        // Opens every sum and checks it against the plain sum of what devices made.
+        let exact = exact::train(&population.interactions, &job, 3).unwrap();
+        let fast = train_owners(&population.owners(), job.genesis(), &job, 3).unwrap();
+        let public = |run: &Run| run.releases.iter().map(|one| (one.kind, one.contributors)).collect::<Vec<_>>();
+        assert_eq!((public(&exact), &exact.releases[0]), (public(&fast), &fast.releases[0]));
+        assert_eq!((exact.releases.last().unwrap().kind, exact.model.family()), (last, family));
+        assert!(exact.model.factor_count() > 0 && exact.model != fast.model);
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What the operator should know about a plan, in sentences with numbers.
 
-use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_MIN, SIGNAL_UNSURE};
+use tacit_model::model::Family;
+use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE};
 use tacit_privacy::{Rho, convert};
 
+use crate::outline::signal_min;
 use crate::plan::{Plan, TOTAL_VARIATION_MAX};
 use crate::request::{PlanRequest, default_delta};
 
@@ -14,12 +16,12 @@ const ITEMS_ADVISED_MIN: f64 = 50.0;
 /// Everything worth saying, most important first.
 pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     let mut advice = Vec::new();
-    let q = plan.q;
-    if q < SIGNAL_MIN {
+    let (q, least) = (plan.q, signal_min(request.model));
+    if q < least {
         advice.push(format!(
-            "The signal q = {q:.1} is below {SIGNAL_MIN}: trained factors would lose to private popularity, so only item \
-             counts are released. {}.",
-            ways_to(SIGNAL_MIN, "To train factors", request, plan)
+            "The signal q = {q:.1} is below {least:.0}: {}. {}.",
+            alone(request.model),
+            ways_to(least, "To train factors", request, plan)
         ));
     } else if q < SIGNAL_UNSURE {
         advice.push(format!(
@@ -27,7 +29,7 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
             ways_to(SIGNAL_UNSURE, "To be clear of it", request, plan)
         ));
     }
-    if (SIGNAL_MIN..SIGNAL_GOOD).contains(&q) {
+    if (least..SIGNAL_GOOD).contains(&q) {
         advice.push(format!("{}.", ways_to(SIGNAL_GOOD, "For nine tenths of the gain", request, plan)));
     }
     let usual = default_delta(request.cohort);
@@ -55,6 +57,16 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
             .push(format!("The participation limit leaves {rounds} of the rounds: set rounds = {rounds} in the task."));
     }
     advice
+}
+
+/// Why the first statistic is all there is.
+fn alone(model: Family) -> &'static str {
+    match model {
+        Family::Spectral | Family::Weighted => {
+            "trained factors would lose to private popularity, so only item counts are released"
+        }
+        Family::Rating => "trained factors would cost more than they tell, so only item biases are released",
+    }
 }
 
 /// The separate ways to raise the signal to `target`, of those that make sense.
@@ -123,6 +135,7 @@ pub fn thousands(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tacit_model::recipe::SIGNAL_MIN;
     use tacit_types::{Delta, Epsilon};
 
     use super::*;

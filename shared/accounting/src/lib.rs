@@ -2,7 +2,8 @@
 //!
 //! - [`plan()`] says before a job what it will release, at what price, and how much of the gain to expect; the coordinator
 //!   runs exactly that, so there is one planner;
-//! - [`request`] what it needs to know, with every bound; [`error`] why there is no plan; `advice` what would help;
+//! - [`request`] what it needs to know, with every bound; [`error`] why there is no plan; `outline` what each
+//!   family releases; `advice` what would help;
 //! - [`mechanism_for()`] turns a price into the public numbers of one release;
 //! - [`opendp_epsilon`] is opendp's conversion, for tests and for anybody who wants a second opinion.
 //!
@@ -16,6 +17,7 @@ mod advice;
 pub mod error;
 pub mod mechanism;
 pub mod oracle;
+mod outline;
 pub mod plan;
 pub mod request;
 

@@ -41,6 +41,8 @@ impl Shape {
             Kind::Counts => Self::counts(rows, history_max),
             Kind::HeadGram => Self::head_gram(count(model.spectral()?.head_items().len()), history_max),
             Kind::FactorGradient => Self::factor_gradient(rows, width, history_max),
+            Kind::WeightedGradient => Self::weighted_gradient(model.catalogue_len(), width, history_max),
+            Kind::RatingBias => Self::rating_bias(rows, history_max),
         })
     }
 
@@ -58,6 +60,18 @@ impl Shape {
     pub fn factor_gradient(rows: u32, factors: u32, history_max: u32) -> Self {
         let (length, nnz_max) = (rows.saturating_mul(factors), history_max.min(rows).saturating_mul(factors));
         Self { length, row_width: factors, nnz_max, history_max }
+    }
+
+    /// A gradient of weighted squares: `items` rows of `factors` factors, then a square matrix of so many.
+    pub fn weighted_gradient(items: u32, factors: u32, history_max: u32) -> Self {
+        let rows = |items: u32| items.saturating_add(factors).saturating_mul(factors);
+        Self { length: rows(items), row_width: factors, nnz_max: rows(history_max.min(items)), history_max }
+    }
+
+    /// Counts and centred ratings over a catalogue: two numbers an item.
+    pub fn rating_bias(items: u32, history_max: u32) -> Self {
+        let twice = |items: u32| items.saturating_mul(2);
+        Self { length: twice(items), row_width: 2, nnz_max: twice(history_max.min(items)), history_max }
     }
 }
 
@@ -151,7 +165,30 @@ fn cohort_that_fits(mechanism: &Mechanism) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use tacit_model::rating::{RatingModel, Scale};
+    use tacit_model::spectral::SpectralModel;
+    use tacit_model::weighted::WeightedTerms;
+
     use super::*;
+
+    #[test]
+    fn a_shape_is_that_of_the_vector_the_model_gives() {
+        let spectral = SpectralModel::genesis(50);
+        let weighted = Model::weighted_start(&spectral, WeightedTerms::default());
+        for model in [weighted, spectral.into(), Model::Rating(RatingModel::genesis(50, Scale::STARS))] {
+            for kind in Kind::ALL {
+                let (shape, extent) = (Shape::of(kind, &model, 10), model.extent(kind));
+                let length = extent.map(|extent| extent.length());
+                assert_eq!(shape.map(|shape| shape.length as usize), length, "{kind}");
+                assert_eq!(
+                    shape.map(|shape| shape.row_width as usize),
+                    extent.map(|extent| extent.row_width),
+                    "{kind}"
+                );
+                assert!(shape.is_none_or(|shape| shape.nnz_max <= shape.length), "{kind}");
+            }
+        }
+    }
 
     fn rho(value: f64) -> Rho {
         Rho::saturating_from_units(1 << 64).share(value)
@@ -212,6 +249,12 @@ mod tests {
         assert_eq!((head.length, head.nnz_max), (79_800, 20_100));
         let gradient = Shape::factor_gradient(1_682, 32, 200);
         assert_eq!((gradient.length, gradient.row_width, gradient.nnz_max), (53_824, 32, 6_400));
+        let weighted = Shape::weighted_gradient(1_682, 32, 200);
+        assert_eq!((weighted.length, weighted.nnz_max), (1_714 * 32, 232 * 32));
+        assert_eq!(
+            Shape::rating_bias(1_682, 200),
+            Shape { length: 3_364, row_width: 2, nnz_max: 400, history_max: 200 }
+        );
         // Hostile numbers saturate and are refused by the mechanism's own bounds.
         assert_eq!(Shape::head_gram(u32::MAX, u32::MAX).length, u32::MAX);
     }

@@ -5,7 +5,7 @@
 //! included.
 
 use tacit_model::Recipe;
-use tacit_model::recipe::{SIGNAL_MIN, gain_share, signal_to_noise};
+use tacit_model::recipe::{gain_share, signal_to_noise};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho, convert};
 use tacit_types::{Delta, Epsilon, Kind};
@@ -13,16 +13,13 @@ use tacit_types::{Delta, Epsilon, Kind};
 use crate::advice::advice;
 use crate::error::PlanError;
 use crate::mechanism::{Crowd, Shape, mechanism_for};
+use crate::outline::{Outline, outline};
 use crate::request::PlanRequest;
 
 /// Room for the samplers' total variation over a whole task, in units of 2^-128: 2^70 of them are 3.5e-18, against a delta
 /// of 1e-5 or 1e-8. Fixed, so that publisher, coordinator and planner turn one epsilon into the same budget; every release
 /// is checked against it.
 pub const TOTAL_VARIATION_MAX: u128 = 1 << 70;
-
-/// The presets of [`Recipe::for_signal`] were tuned with every device answering and noise 5 % above the ideal, and are
-/// labelled with the q of the ideal: this much above the q those runs had.
-const PRESET_LABEL: f64 = 1.05;
 
 /// One release of a plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,13 +87,14 @@ pub fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
     let rho_budget = budget(request.epsilon, request.delta)?;
     let crowd = crowd(request)?;
     let q = signal(request, &crowd, rho_budget);
-    let recipe = recipe(request, q)?;
-    let releases = releases(request, &recipe, rho_budget, &crowd)?;
+    let outline = outline(request, q)?;
+    let releases = releases(&outline, rho_budget, &crowd)?;
     let rho_total = releases.iter().fold(Rho::ZERO, |sum, release| sum.compose(release.mechanism.rho()));
     let total_variation = releases.iter().map(|release| release_total_variation(&release.mechanism)).sum();
     if total_variation > TOTAL_VARIATION_MAX {
         return Err(PlanError::TooManyDraws);
     }
+    let recipe = outline.recipe;
     let fallback = recipe.rounds == 0;
     let mut plan = Plan {
         rho_budget,
@@ -134,42 +132,19 @@ fn signal(request: &PlanRequest, crowd: &Crowd, rho: Rho) -> f64 {
     signal_to_noise(answers / variance.sqrt(), rho.to_f64_up(), request.items.into())
 }
 
-/// The preset for this signal with the request's own choices, cut to the participation limit.
-fn recipe(request: &PlanRequest, q: f64) -> Result<Recipe, PlanError> {
-    let preset = (q >= SIGNAL_MIN).then(|| Recipe::for_signal(PRESET_LABEL * q, request.items)).flatten();
-    let Some(preset) = preset else { return Ok(Recipe::counts_only()) };
-    let rounds = request.rounds.unwrap_or(preset.rounds);
-    let before_rounds = if preset.head > 0 { 2 } else { 1 };
-    let limit = request.participation.unwrap_or(u32::MAX);
-    if limit <= before_rounds {
-        return Err(PlanError::TooFewParticipations { needed: before_rounds + 1 });
-    }
-    let factors = request.factors.unwrap_or(preset.factors).min(request.items);
-    Ok(Recipe { factors, rounds: rounds.min(limit - before_rounds), ..preset })
-}
-
-fn releases(
-    request: &PlanRequest,
-    recipe: &Recipe,
-    budget: Rho,
-    crowd: &Crowd,
-) -> Result<Vec<PlannedRelease>, PlanError> {
-    let release = |kind, share, shape: &Shape| {
+fn releases(outline: &Outline, budget: Rho, crowd: &Crowd) -> Result<Vec<PlannedRelease>, PlanError> {
+    let release = |&(kind, share, ref shape): &(Kind, f64, Shape)| {
         let rho = budget.share(share);
         Ok(PlannedRelease { kind, rho, mechanism: mechanism_for(rho, shape, crowd)? })
     };
-    let (items, history) = (request.items, request.history_max);
-    let mut planned = vec![release(Kind::Counts, recipe.counts_share, &Shape::counts(items, history))];
-    if recipe.head > 0 {
-        planned.push(release(Kind::HeadGram, recipe.head_share, &Shape::head_gram(recipe.head, history)));
-    }
-    let gradient = Shape::factor_gradient(items, recipe.factors, history);
-    planned.extend((0..recipe.rounds).map(|_| release(Kind::FactorGradient, recipe.round_share(), &gradient)));
-    planned.into_iter().collect()
+    outline.releases.iter().map(release).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use tacit_model::model::Family;
+    use tacit_model::recipe::SIGNAL_MIN;
+
     use super::*;
     use crate::request::tests::request;
 
@@ -206,6 +181,43 @@ mod tests {
         let plan = plan(&PlanRequest { rounds: Some(3), ..request(100, 4_000, 1.0) }).unwrap();
         assert!(plan.fallback && plan.q < SIGNAL_MIN && plan.gain_share == 0.0);
         assert_eq!(plan.releases.iter().map(|release| release.kind).collect::<Vec<_>>(), [Kind::Counts]);
+    }
+
+    fn kinds(plan: &Plan) -> Vec<Kind> {
+        plan.releases.iter().map(|release| release.kind).collect()
+    }
+
+    #[test]
+    fn weighted_squares_follow_a_spectral_job_at_half_the_price() {
+        let of = |model, cohort| plan(&PlanRequest { model, ..request(cohort, 3_706, 8.0) }).unwrap();
+        let weighted = of(Family::Weighted, 6_040);
+        assert!(weighted.epsilon <= 8.0 && weighted.epsilon > 0.999 * 8.0, "{}", weighted.epsilon);
+        assert_eq!(kinds(&weighted), [Kind::Counts, Kind::HeadGram, Kind::FactorGradient, Kind::WeightedGradient]);
+        let last = weighted.releases.last().unwrap();
+        assert!((last.rho.to_f64_up() / weighted.rho_budget.to_f64_up() - 0.5).abs() < 1e-9);
+        let d = weighted.recipe.factors + 1;
+        assert_eq!(last.mechanism.length, (3_706 + d) * d);
+        assert_eq!(
+            kinds(&of(Family::Weighted, 70_000)).iter().filter(|kind| **kind == Kind::WeightedGradient).count(),
+            5
+        );
+        // A spectral half below its floor would start from nothing.
+        let few = of(Family::Weighted, 210);
+        assert!(few.fallback && few.q > SIGNAL_MIN && kinds(&few) == [Kind::Counts], "{}", few.q);
+        let long = plan(&PlanRequest { model: Family::Weighted, ..request(300_000, 400_000, 8.0) }).unwrap();
+        assert!(long.recipe.factors < 10, "what fits a vector");
+    }
+
+    #[test]
+    fn ratings_begin_with_biases_and_below_the_floor_end_with_them() {
+        let of = |cohort| plan(&PlanRequest { model: Family::Rating, ..request(cohort, 1_682, 8.0) }).unwrap();
+        let rating = of(943);
+        assert!(rating.epsilon <= 8.0 && rating.epsilon > 0.999 * 8.0, "{}", rating.epsilon);
+        assert_eq!(kinds(&rating), [Kind::RatingBias, Kind::HeadGram, Kind::FactorGradient]);
+        assert_eq!((rating.recipe.factors, rating.recipe.coverage), (16, 1.0));
+        let few = of(300);
+        assert!(few.fallback && few.q > SIGNAL_MIN && kinds(&few) == [Kind::RatingBias], "{}", few.q);
+        assert!(few.epsilon > 0.999 * 8.0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the operator knows and decides before a job, and its bounds: the only place that has them.
 
+use tacit_model::model::Family;
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_types::{Delta, Epsilon};
 
@@ -8,6 +9,8 @@ use crate::error::PlanError;
 /// What the operator knows before a job. The fields are named like the keys of the coordinator's configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanRequest {
+    /// What is trained.
+    pub model: Family,
     /// Devices a round takes.
     pub cohort: u32,
     /// Items in the catalogue.
@@ -97,6 +100,7 @@ pub(crate) mod tests {
 
     pub(crate) fn request(cohort: u32, items: u32, epsilon: f64) -> PlanRequest {
         PlanRequest {
+            model: Family::Spectral,
             cohort,
             items,
             epsilon: Epsilon::new(epsilon).unwrap(),

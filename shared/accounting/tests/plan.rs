@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 use tacit_accounting::{PlanRequest, plan};
+use tacit_model::model::Family::{Rating, Spectral, Weighted};
 use tacit_privacy::Rho;
 use tacit_types::{Delta, Epsilon};
 
@@ -11,9 +12,10 @@ use tacit_types::{Delta, Epsilon};
 fn requests() -> impl Strategy<Value = PlanRequest> {
     let crowd = (log_uniform(1.0, 2e6), 0.0..1.1f64, 0.0..1.1f64, any::<bool>());
     let privacy = (-3.0..3.0f64, -18.0..-1.0f64);
-    let own = (option(600), option(70), option(12));
+    let own = (option(600), option(70), option(12), prop_oneof![Just(Spectral), Just(Weighted), Just(Rating)]);
     (crowd, log_uniform(1.0, 5e6), privacy, log_uniform(1.0, 2e6), own).prop_map(
         |((cohort, dropout, dishonest, helper_noise), items, (epsilon, delta), history_max, own)| PlanRequest {
+            model: own.3,
             cohort,
             items,
             epsilon: Epsilon::new(10f64.powf(epsilon)).unwrap(),
@@ -67,6 +69,7 @@ proptest! {
         cohort in 1_000u32..20_000, items in 100u32..5_000, epsilon in 0.5..10.0f64, helper_noise in any::<bool>(),
     ) {
         let request = PlanRequest {
+            model: Spectral,
             cohort,
             items,
             epsilon: Epsilon::new(epsilon).unwrap(),

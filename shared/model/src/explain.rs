@@ -3,6 +3,7 @@
 use tacit_types::ItemId;
 
 use crate::linalg::narrow;
+use crate::profile::Profile;
 use crate::serve::Ranker;
 
 /// Splits the score of `item` over the weighted items of its owner: one number per entry of `weights`, in the same order.
@@ -10,7 +11,13 @@ use crate::serve::Ranker;
 /// The score is linear in the unit vector x of the weighted items, so item i adds exactly
 /// `x_i [Q_j . Q_i + q_j q_i] (c_j / max c)^b`, and these add up to the score. Empty where popularity alone decides: no items
 /// with weight, a model without factors, or an item outside the catalogue.
+///
+/// Fitted user factors are linear in the weights too, given what the items count: item i adds `w_i h_i^T A^-1 h_j`, A the owner's
+/// whole matrix. Predicted ratings have [`Ranker::general`] besides.
 pub fn contributions(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -> Vec<f32> {
+    if ranker.fit().is_some() {
+        return fitted(item, weights, ranker).unwrap_or_default();
+    }
     let x = |&(used, weight): &(ItemId, f64)| weight * ranker.weight(used).map_or(0.0, f64::from);
     let norm = weights.iter().map(|one| x(one).powi(2)).sum::<f64>().sqrt();
     if norm == 0.0 || ranker.factor_count() == 0 || ranker.weight(item).is_none() {
@@ -26,12 +33,30 @@ pub fn contributions(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -
     weights.iter().map(|one| narrow(x(one) * alike(one.0) * scale)).collect()
 }
 
+/// Parts of a score whose user factors are fitted; `None` for an item outside the catalogue or without anything met.
+fn fitted(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -> Option<Vec<f32>> {
+    let profile = Profile::of(weights, ranker);
+    if profile.is_empty() {
+        return None;
+    }
+    let h = |item: ItemId| -> Option<Vec<f64>> {
+        ranker.weight(item)?;
+        let row = ranker.factors(item).unwrap_or_else(|| vec![0.0; ranker.factor_count()]);
+        Some(row.into_iter().chain([ranker.axis(item)]).map(f64::from).collect())
+    };
+    let pull = profile.pull(h(item)?)?;
+    let part = |&(used, weight): &(ItemId, f64)| {
+        let along = h(used).map_or(0.0, |h| h.iter().zip(&pull).map(|(a, b)| a * b).sum::<f64>());
+        narrow(weight * along)
+    };
+    Some(weights.iter().map(part).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::profile::Profile;
     use crate::serve::Precision;
     use crate::spectral::SpectralModel;
     use crate::synthetic::trained;

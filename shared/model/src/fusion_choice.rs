@@ -14,10 +14,13 @@ use crate::serve::Ranker;
 
 /// Chooses the candidate that would have ranked the owner's latest `held_out` new uses best: by the sum of reciprocal ranks,
 /// each item ranked in the scene it was met in, from what came before it, among all items not met until then. Equal candidates: the earlier; so list the
-/// default first. `None` without candidates.
+/// default first. `None` without candidates, and where ratings are predicted, which no rule weighs.
 ///
 /// Local, so it costs no privacy. Needs an order: interactions are taken as given. One evaluation costs one full scoring.
 pub fn choose(interactions: &[Interaction], ranker: &Ranker, candidates: &[Rules], held_out: usize) -> Option<usize> {
+    if ranker.scale().is_some() {
+        return None;
+    }
     let mut met = HashSet::new();
     let is_new = |at: &usize| interactions[*at].kind.is_use() && met.insert(interactions[*at].item);
     let new: Vec<usize> = (0..interactions.len()).filter(is_new).collect();

@@ -9,7 +9,7 @@
 //! asks of a device and makes of a sum), [`spectral`] (the default, its device half and its server half), [`score`] (ranking, as measured). On the device: [`sessions`],
 //! [`fusion`] and [`scene`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
 //! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`] and [`rating`] are
-//! two more models, in simulations so far; [`metric`] and [`baseline`] exist for measuring only.
+//! two more models behind the seam; [`metric`] and [`baseline`] exist for measuring only.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -18,6 +18,7 @@ mod bytes;
 pub mod cold_start;
 pub mod explain;
 pub mod filter;
+mod fit;
 pub mod fusion;
 pub mod fusion_choice;
 pub mod interaction;
@@ -39,6 +40,7 @@ pub mod spectral;
 #[cfg(test)]
 mod synthetic;
 pub mod weighted;
+mod words;
 
 pub use interaction::{Interaction, InteractionKind};
 pub use model::Model;

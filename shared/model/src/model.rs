@@ -3,21 +3,52 @@
 //!
 //! Protocol, server and SDK know [`Model`] only. What differs between families is in their own modules; here is who answers.
 
+use serde::{Deserialize, Serialize};
 use tacit_types::{ItemGradient, Kind};
 
 use crate::interaction::Interaction;
 use crate::preference::History;
+use crate::rating::{self, RatingModel, Ratings};
 use crate::recipe::Recipe;
-use crate::score;
+use crate::score::{self, popularity_scores};
 use crate::spectral::device::{SparseGradient, sparse_counts, sparse_gradient, sparse_head_gram};
 use crate::spectral::plausibility::Plausibility;
 use crate::spectral::{ModelError, SpectralModel, server};
+use crate::weighted::{self, WeightedModel, WeightedTerms};
+
+/// What a job trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Unit-vector subspace gradients: the default.
+    #[default]
+    Spectral,
+    /// Weighted squares, the loss of implicit ALS, started from a spectral model.
+    Weighted,
+    /// Explicit ratings: biases, and the subspace of what was rated.
+    Rating,
+}
+
+impl Family {
+    /// The word used in options, configuration and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spectral => "spectral",
+            Self::Weighted => "weighted",
+            Self::Rating => "rating",
+        }
+    }
+}
 
 /// A published model of any family. It never changes; [`Model::step`] makes the next one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Model {
     /// Counts and item factors that span the subspace of what people use together.
     Spectral(SpectralModel),
+    /// Item factors of weighted squares.
+    Weighted(WeightedModel),
+    /// Item biases and the subspace of what people rate together.
+    Rating(RatingModel),
 }
 
 /// What one owner did, cleaned: all that a device's vectors are made of.
@@ -25,6 +56,16 @@ pub enum Model {
 pub struct Owner<'a> {
     /// Items used.
     pub history: &'a History,
+    /// What they were rated, where ratings are asked for.
+    pub ratings: &'a Ratings,
+}
+
+impl<'a> From<&'a History> for Owner<'a> {
+    /// An owner who rated nothing.
+    fn from(history: &'a History) -> Self {
+        static NOTHING: Ratings = Ratings::NONE;
+        Self { history, ratings: &NOTHING }
+    }
 }
 
 /// What a vector looks like: it follows from the model and the kind alone, never from anybody's data.
@@ -62,6 +103,8 @@ pub struct Step<'a> {
     pub recipe: &'a Recipe,
     /// Whether this is the job's first round of factor gradients.
     pub first: bool,
+    /// What the job releases after this; weighted squares start from the spectral model that is there before them.
+    pub next: Option<Kind>,
     /// Public seed, used only where no head Gram starts the factors.
     pub seed: u64,
 }
@@ -72,10 +115,21 @@ impl Model {
         u32::try_from(self.counts().len()).unwrap_or(u32::MAX)
     }
 
+    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one where the signal is too weak.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Spectral(_) => Family::Spectral,
+            Self::Weighted(_) => Family::Weighted,
+            Self::Rating(_) => Family::Rating,
+        }
+    }
+
     /// The spectral model, where this is one or carries one.
     pub fn spectral(&self) -> Option<&SpectralModel> {
         match self {
             Self::Spectral(model) => Some(model),
+            Self::Weighted(_) => None,
+            Self::Rating(model) => Some(model.spectral()),
         }
     }
 
@@ -83,22 +137,31 @@ impl Model {
     pub fn counts(&self) -> &[f32] {
         match self {
             Self::Spectral(model) => model.counts(),
+            Self::Weighted(model) => model.counts(),
+            Self::Rating(model) => model.spectral().counts(),
         }
     }
 
-    /// d, the number of factors; 0 before training.
+    /// d, the number of trained factors; 0 before training.
     pub fn factor_count(&self) -> usize {
         match self {
             Self::Spectral(model) => model.factor_count(),
+            Self::Weighted(model) => model.factor_count(),
+            Self::Rating(model) => model.spectral().factor_count(),
         }
     }
 
     /// What a device's vector of this kind looks like; `None` for a kind this model does not give.
     pub fn extent(&self, kind: Kind) -> Option<Extent> {
         let (rows, row_width) = match (self, kind) {
+            (Self::Weighted(model), Kind::WeightedGradient) => {
+                (model.catalogue_len() + model.factor_count(), model.factor_count())
+            }
+            (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
             (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
-            (Self::Spectral(model), Kind::HeadGram) => (model.head_gram_len(), 1),
-            (Self::Spectral(model), Kind::FactorGradient) => (model.block().len(), model.factor_count()),
+            (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
+            (_, Kind::FactorGradient) => (self.spectral()?.block().len(), self.factor_count()),
+            _ => return None,
         };
         Some(Extent { rows, row_width })
     }
@@ -110,35 +173,69 @@ impl Model {
     pub fn sparse_vector(&self, kind: Kind, owner: &Owner<'_>) -> Option<SparseGradient> {
         let history = owner.history;
         Some(match (self, kind) {
+            (Self::Weighted(model), Kind::WeightedGradient) => weighted::device::sparse_gradient(history, model),
+            (Self::Rating(model), Kind::RatingBias) => rating::device::sparse_biases(owner.ratings, model.scale()),
             (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
-            (Self::Spectral(model), Kind::HeadGram) => sparse_head_gram(history, model),
-            (Self::Spectral(model), Kind::FactorGradient) => sparse_gradient(history, model),
+            (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
+            (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
+            _ => return None,
         })
     }
 
-    /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's interactions; `None` for a kind this model
-    /// does not give.
+    /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's items; `None` for a kind
+    /// this model does not give.
     pub fn vector(&self, kind: Kind, interactions: &[Interaction], history_max: usize) -> Option<ItemGradient> {
         let length = self.extent(kind)?.length();
         let history = History::new(interactions, self.catalogue_len(), history_max);
-        Some(self.sparse_vector(kind, &Owner { history: &history })?.dense(length))
+        let ratings = self.ratings(interactions, history_max);
+        Some(self.sparse_vector(kind, &Owner { history: &history, ratings: &ratings })?.dense(length))
+    }
+
+    /// What an owner rated, where this model asks for ratings: the last `cap` items.
+    pub fn ratings(&self, interactions: &[Interaction], cap: usize) -> Ratings {
+        match self {
+            Self::Rating(model) => Ratings::new(interactions, self.catalogue_len(), cap, model.scale()),
+            _ => Ratings::NONE,
+        }
     }
 
     /// The next model, from the sum of what devices that hold this one sent; `None` for a sum this model's devices did not send.
     /// Post-processing of released numbers: sequential and order-fixed, so a replay gives the same bits.
     pub fn step(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<Self> {
-        if self.extent(opened.kind)?.length() != opened.sum.len() {
+        let OpenedSum { kind, sum, noise_std, contributors } = *opened;
+        if self.extent(kind)?.length() != sum.len() {
             return None;
         }
         Some(match self {
-            Self::Spectral(model) => Self::Spectral(spectral_step(model, opened, step)?),
+            Self::Spectral(model) => {
+                let next = spectral_step(model, opened, step)?;
+                let starts = step.next == Some(Kind::WeightedGradient);
+                if starts { Self::weighted_start(&next, WeightedTerms::default()) } else { Self::Spectral(next) }
+            }
+            Self::Weighted(model) => {
+                Self::Weighted(weighted::server::apply_gradient(model, sum, contributors, noise_std))
+            }
+            Self::Rating(model) if kind == Kind::RatingBias => {
+                let (features, recipe) = (model.features(), step.recipe);
+                let opened = rating::server::open_biases(sum, noise_std, contributors, features, recipe, model.scale());
+                let start = started(opened.counted, step);
+                Self::Rating(rating::server::assemble(opened.biases, start, features.to_owned(), model.scale()))
+            }
+            Self::Rating(model) => Self::Rating(model.with_spectral(spectral_step(model.spectral(), opened, step)?)),
         })
+    }
+
+    /// Weighted squares before their first round: post-processing of a spectral model.
+    pub fn weighted_start(model: &SpectralModel, terms: WeightedTerms) -> Self {
+        Self::Weighted(weighted::server::warm_start(model, terms))
     }
 
     /// Writes the model; equal models give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Spectral(model) => model.to_bytes(),
+            Self::Weighted(model) => model.to_bytes(),
+            Self::Rating(model) => model.to_bytes(),
         }
     }
 
@@ -148,6 +245,12 @@ impl Model {
     /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more than a
     /// small multiple of `bytes.len()`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        if bytes.starts_with(weighted::MAGIC) {
+            return WeightedModel::from_bytes(bytes).map(Self::Weighted);
+        }
+        if bytes.starts_with(rating::MAGIC) {
+            return RatingModel::from_bytes(bytes).map(Self::Rating);
+        }
         SpectralModel::from_bytes(bytes).map(Self::Spectral)
     }
 
@@ -155,6 +258,8 @@ impl Model {
     pub fn plausibility(&self) -> Plausibility {
         match self {
             Self::Spectral(model) => model.plausibility(),
+            Self::Weighted(model) => model.plausibility(),
+            Self::Rating(model) => model.spectral().plausibility(),
         }
     }
 
@@ -162,13 +267,20 @@ impl Model {
     pub fn drift(&self, previous: &Self) -> Option<f64> {
         match (self, previous) {
             (Self::Spectral(model), Self::Spectral(previous)) => model.drift(previous),
+            (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
+            (Self::Rating(model), Self::Rating(previous)) => model.spectral().drift(previous.spectral()),
+            _ => None,
         }
     }
 
-    /// Scores every item for an owner, larger is better: length M. `half_life` as in [`score::scores`].
+    /// Scores every item for an owner, larger is better: length M. `half_life` as in [`score::scores`], for a spectral model;
+    /// ratings are predicted on their scale.
     pub fn scores(&self, owner: &Owner<'_>, half_life: Option<f32>) -> Vec<f32> {
         match self {
             Self::Spectral(model) => score::scores(owner.history, model, half_life),
+            Self::Weighted(model) if owner.history.is_empty() => popularity_scores(model.counts()),
+            Self::Weighted(model) => weighted::device::scores(owner.history, model),
+            Self::Rating(model) => rating::device::predictions(owner.ratings, model),
         }
     }
 }
@@ -183,45 +295,103 @@ impl From<SpectralModel> for Model {
 fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<SpectralModel> {
     let (sum, noise_std, recipe) = (opened.sum, opened.noise_std, step.recipe);
     Some(match opened.kind {
-        Kind::Counts => {
-            let counted = server::apply_counts(sum, noise_std, recipe);
-            let starts_from_noise = recipe.head == 0 && recipe.rounds > 0;
-            if starts_from_noise { server::random_init(&counted, recipe, step.seed) } else { counted }
-        }
+        Kind::Counts => started(server::apply_counts(sum, noise_std, recipe), step),
         Kind::HeadGram if model.head_items().is_empty() => return None,
         Kind::HeadGram => server::apply_head_gram(model, sum, noise_std, recipe),
         Kind::FactorGradient => server::apply_gradient(model, sum, recipe, step.first),
+        Kind::WeightedGradient | Kind::RatingBias => return None,
     })
+}
+
+/// First factors where no head Gram is released to start them.
+fn started(counted: SpectralModel, step: &Step<'_>) -> SpectralModel {
+    let starts_from_noise = step.recipe.head == 0 && step.recipe.rounds > 0;
+    if starts_from_noise { server::random_init(&counted, step.recipe, step.seed) } else { counted }
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
+    use crate::rating::Scale;
     use crate::synthetic::{history, trained};
 
-    const KINDS: [Kind; 3] = [Kind::Counts, Kind::HeadGram, Kind::FactorGradient];
+    fn models() -> [Model; 3] {
+        let rating =
+            RatingModel::genesis(60, Scale::STARS).with_features(Array2::ones((60, 2))).with_spectral(trained_whole());
+        let weighted = Model::weighted_start(&trained(60, 4), WeightedTerms::default());
+        [trained(60, 4).into(), weighted, Model::Rating(rating)]
+    }
+
+    /// Every item in the block.
+    fn trained_whole() -> SpectralModel {
+        let recipe = Recipe { factors: 3, head: 9, ..Recipe::counts_only() };
+        let counts: Vec<f64> = (1..61).map(f64::from).collect();
+        server::random_init(&server::apply_counts(&counts, 1.0, &recipe), &recipe, 1)
+    }
+
+    #[test]
+    fn every_family_gives_its_own_kinds_and_no_other() {
+        let given =
+            |model: &Model| Kind::ALL.into_iter().filter(|kind| model.extent(*kind).is_some()).collect::<Vec<_>>();
+        let [spectral, weighted, rating] = models();
+        assert_eq!(given(&spectral), [Kind::Counts, Kind::HeadGram, Kind::FactorGradient]);
+        assert_eq!(given(&weighted), [Kind::WeightedGradient]);
+        assert_eq!(given(&rating), [Kind::HeadGram, Kind::FactorGradient, Kind::RatingBias]);
+    }
 
     #[test]
     fn a_vector_has_the_extent_its_model_says_whatever_was_used() {
-        let model = Model::from(trained(60, 4));
-        for kind in KINDS {
-            let extent = model.extent(kind).unwrap();
-            for used in [&[][..], &[3], &[1, 2, 59, 99]] {
-                let history = history(used);
-                let sparse = model.sparse_vector(kind, &Owner { history: &history }).unwrap();
-                assert!(sparse.width() == extent.row_width && sparse.rows().iter().all(|row| *row < extent.rows));
+        for model in models() {
+            for kind in Kind::ALL {
+                let Some(extent) = model.extent(kind) else {
+                    assert!(model.vector(kind, &[], 10).is_none());
+                    continue;
+                };
+                for used in [&[][..], &[3], &[1, 2, 59, 99]] {
+                    let history = history(used);
+                    let sparse = model.sparse_vector(kind, &Owner::from(&history)).unwrap();
+                    assert!(sparse.width() == extent.row_width && sparse.rows().iter().all(|row| *row < extent.rows));
+                }
+                assert_eq!(model.vector(kind, &[], 10).unwrap().len(), extent.length(), "{kind}");
             }
-            assert_eq!(model.vector(kind, &[], 10).unwrap().len(), extent.length());
         }
     }
 
     #[test]
-    fn a_sum_of_another_length_makes_no_model() {
-        let (model, recipe) = (Model::from(trained(60, 4)), Recipe::counts_only());
-        let step = Step { recipe: &recipe, first: true, seed: 1 };
-        for kind in KINDS {
-            let opened = OpenedSum { kind, sum: &[0.0; 7], noise_std: 1.0, contributors: 3 };
-            assert!(model.step(&opened, &step).is_none(), "{kind}");
+    fn a_sum_of_another_length_or_kind_makes_no_model() {
+        let recipe = Recipe::counts_only();
+        let step = Step { recipe: &recipe, first: true, next: None, seed: 1 };
+        for model in models() {
+            for kind in Kind::ALL {
+                let opened = OpenedSum { kind, sum: &[0.0; 7], noise_std: 1.0, contributors: 3 };
+                assert!(model.step(&opened, &step).is_none(), "{kind}");
+            }
         }
+    }
+
+    #[test]
+    fn bytes_say_which_family_they_are_of() {
+        for model in models() {
+            assert!(Model::from_bytes(&model.to_bytes()) == Ok(model));
+        }
+    }
+
+    #[test]
+    fn a_step_keeps_the_family_and_weighted_squares_follow_the_spectral_model() {
+        let recipe = Recipe { factors: 4, rounds: 1, ..Recipe::counts_only() };
+        let stepped = |model: &Model, kind: Kind, next: Option<Kind>| {
+            let sum = vec![0.01; model.extent(kind).unwrap().length()];
+            let opened = OpenedSum { kind, sum: &sum, noise_std: 0.0, contributors: 5 };
+            model.step(&opened, &Step { recipe: &recipe, first: true, next, seed: 1 }).unwrap()
+        };
+        let [spectral, weighted, rating] = models();
+        let next = stepped(&spectral, Kind::FactorGradient, Some(Kind::WeightedGradient));
+        assert_eq!((next.family(), next.factor_count()), (Family::Weighted, 5));
+        assert_eq!(stepped(&weighted, Kind::WeightedGradient, None).family(), Family::Weighted);
+        let biased = stepped(&rating, Kind::RatingBias, Some(Kind::FactorGradient));
+        assert_eq!((biased.family(), biased.factor_count()), (Family::Rating, 4));
+        assert_eq!(stepped(&rating, Kind::FactorGradient, None).family(), Family::Rating);
     }
 }

@@ -4,12 +4,17 @@ use std::fmt;
 
 use tacit_types::ItemId;
 
-use crate::fusion::{Rules, decay, fuse};
+use crate::fit::Fitted;
+use crate::fusion::{Rules, decay};
 use crate::interaction::Interaction;
 use crate::linalg::narrow;
+use crate::scene::Scene;
 use crate::serve::Ranker;
 
 /// Sums over an owner's items i with signed weights x_i: `Q^T x` (d), `q0 . x`, and `|x|^2`. Never leaves the device.
+///
+/// Where user factors are fitted (weighted squares, ratings), the sums are the equation they solve, and what the items count
+/// takes the place of `|x|^2`.
 ///
 /// The sums are not yet divided by `|x|`; [`Self::user_factors`] does that. In f64, so that what is added and taken out again
 /// leaves no trace above 1e-12.
@@ -18,17 +23,19 @@ pub struct Profile {
     taste: Vec<f64>,
     along: f64,
     squares: f64,
+    fitted: Option<Fitted>,
 }
 
 impl Profile {
-    /// The profile of an owner who did nothing yet, for `d` factors.
-    pub fn new(d: usize) -> Self {
-        Self { taste: vec![0.0; d], along: 0.0, squares: 0.0 }
+    /// The profile of an owner who did nothing yet.
+    pub fn new(ranker: &Ranker) -> Self {
+        let taste = vec![0.0; ranker.factor_count()];
+        Self { taste, along: 0.0, squares: 0.0, fitted: ranker.fit().map(Fitted::new) }
     }
 
     /// Sums items that are all different. O(n d).
     pub fn of(weights: &[(ItemId, f64)], ranker: &Ranker) -> Self {
-        let mut profile = Self::new(ranker.factor_count());
+        let mut profile = Self::new(ranker);
         weights.iter().for_each(|&(item, weight)| profile.add(item, weight, ranker));
         profile
     }
@@ -42,7 +49,13 @@ impl Profile {
     pub fn fade(&mut self, share: f64) {
         self.taste.iter_mut().for_each(|sum| *sum *= share);
         self.along *= share;
-        self.squares *= share * share;
+        match &mut self.fitted {
+            Some(fitted) => {
+                fitted.fade(share);
+                self.squares *= share;
+            }
+            None => self.squares *= share * share,
+        }
     }
 
     /// Adds an item as if it were not in it; items the model does not know are left out. O(d).
@@ -59,10 +72,23 @@ impl Profile {
         let Some(item_weight) = ranker.weight(item) else { return };
         let x = weight * f64::from(item_weight);
         self.along += sign * x * f64::from(ranker.axis(item));
-        self.squares += sign * x * x;
-        if let Some(row) = ranker.factors(item) {
-            self.taste.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * x * f64::from(v));
+        let row = ranker.factors(item);
+        if let Some(row) = &row {
+            self.taste.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * x * f64::from(*v));
         }
+        self.squares += match &mut self.fitted {
+            Some(fitted) => {
+                let mut h = row.unwrap_or_else(|| vec![0.0; self.taste.len()]);
+                h.push(ranker.axis(item));
+                fitted.shift(&h, x, sign)
+            }
+            None => sign * x * x,
+        };
+    }
+
+    /// What each unit of the owner's weights adds to the score of an item with factors and axis `h` (d + 1), for a fitted profile.
+    pub(crate) fn pull(&self, h: Vec<f64>) -> Option<Vec<f64>> {
+        Some(self.fitted.as_ref()?.solve(h, self.squares))
     }
 
     /// `|x|`.
@@ -70,8 +96,12 @@ impl Profile {
         self.squares.max(0.0).sqrt()
     }
 
-    /// `Q^T x` (d) and `q0 . x` of the unit vector x; zeros for an empty profile.
+    /// `Q^T x` (d) and `q0 . x` of the unit vector x, or what was fitted; zeros for an empty profile.
     pub fn user_factors(&self) -> (Vec<f32>, f32) {
+        if let Some(fitted) = &self.fitted {
+            let rhs = self.taste.iter().copied().chain([self.along]).collect();
+            return fitted.user_factors(rhs, self.squares);
+        }
         let scale = if self.is_empty() { 0.0 } else { self.norm().recip() };
         (self.taste.iter().map(|sum| narrow(sum * scale)).collect(), narrow(self.along * scale))
     }
@@ -88,7 +118,9 @@ impl fmt::Debug for Profile {
 /// | the new interaction | cost |
 /// |---|---|
 /// | an item not met before, not earlier than the latest, all rules sharing one half-life | O(d) and one look through the list |
-/// | anything else: a repeat, a late arrival, several half-lives | a rebuild, O(n d) |
+/// | anything else: a repeat, a late arrival, several half-lives, ratings | a rebuild, O(n d) |
+///
+/// Where user factors are fitted, d^2 stands in place of d, and asking for them costs O(d^3).
 ///
 /// # Guarantees
 /// Always equal to a rebuild from all interactions, up to f64 rounding.
@@ -105,7 +137,7 @@ pub struct OnlineProfile {
 impl OnlineProfile {
     /// Sums all interactions; the most recent `cap` items count.
     pub fn new(interactions: &[Interaction], rules: Rules, cap: usize, ranker: &Ranker) -> Self {
-        let profile = Profile::new(ranker.factor_count());
+        let profile = Profile::new(ranker);
         let mut online = Self { profile, rules, cap, items: Vec::new(), timed: true };
         online.rebuild(interactions, ranker);
         online
@@ -123,7 +155,7 @@ impl OnlineProfile {
 
     /// Starts over from all interactions: after some were removed, or the model or the rules changed.
     pub fn rebuild(&mut self, interactions: &[Interaction], ranker: &Ranker) {
-        let fused = fuse(interactions, ranker.catalogue_len(), self.cap, &self.rules);
+        let fused = ranker.weights(Scene::default(), interactions, self.cap, &self.rules);
         self.profile = Profile::of(&fused.weights, ranker);
         self.timed = fused.timed;
         let half_life = self.half_life().unwrap_or(0.0);
@@ -137,6 +169,9 @@ impl OnlineProfile {
         let Some((last, before)) = interactions.split_last() else { return };
         if last.item.0 >= ranker.catalogue_len() {
             return;
+        }
+        if ranker.scale().is_some() {
+            return self.rebuild(interactions, ranker);
         }
         let Some(opinion) = self.rules.opinion(last) else { return };
         let in_order = last.timestamp.is_some() && before.iter().all(|one| one.timestamp <= last.timestamp);
@@ -232,6 +267,7 @@ mod tests {
 
     #[test]
     fn printing_shows_no_taste() {
-        assert_eq!(format!("{:?}", Profile::new(8)), "Profile(d=8)");
+        let ranker = Ranker::new(&trained(60, 8), Precision::Full);
+        assert_eq!(format!("{:?}", Profile::new(&ranker)), "Profile(d=8)");
     }
 }

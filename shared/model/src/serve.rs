@@ -1,19 +1,27 @@
 //! The model as a device keeps it for ranking: item factors in f32 or in one byte a number, and items placed since.
 //!
 //! Numerically the same scores as [`crate::score::scores`], which measuring uses; here they come from running sums
-//! ([`Profile`]) and may cover items the published model does not know.
+//! ([`Profile`]) and may cover items the published model does not know. Where user factors are fitted instead (weighted squares,
+//! ratings), the profile holds the equation, and a predicted rating starts from what everybody would be told.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use tacit_types::ItemId;
 
 use crate::bytes::{dot_bytes, row_scale, to_16_bits, to_byte};
 use crate::filter::shared;
+use crate::fit::Fit;
+use crate::fusion::{Fused, Rules, fuse_in};
+use crate::interaction::Interaction;
 use crate::linalg::{dot, narrow, norm_squared};
 use crate::model::Model;
 use crate::profile::Profile;
-use crate::score::Best;
+use crate::rating::{RatingModel, Ratings, Scale};
+use crate::scene::Scene;
+use crate::score::{Best, popularity_scores};
 use crate::spectral::SpectralModel;
+use crate::weighted::WeightedModel;
 
 /// Row of an item without factors.
 const NO_ROW: u32 = u32::MAX;
@@ -45,6 +53,9 @@ pub struct Ranker {
     reach: Vec<f32>,
     /// Row of each item, or [`NO_ROW`].
     row_of: Vec<u32>,
+    /// What a predicted rating starts from; empty for models that rank.
+    base: Vec<f32>,
+    fit: Option<Arc<Fit>>,
     factors: Factors,
     d: usize,
 }
@@ -55,21 +66,61 @@ enum Factors {
     Compact { values: Vec<i8>, scales: Vec<f32> },
 }
 
+/// A model's columns, one number per item: (M) each.
+struct Columns {
+    weights: Vec<f32>,
+    counts: Vec<f32>,
+    axis: Vec<f32>,
+    popularity: Vec<f32>,
+}
+
 impl Ranker {
     /// Prepares a model of any family for ranking.
     pub fn of(model: &Model, precision: Precision) -> Self {
         match model {
             Model::Spectral(model) => Self::new(model, precision),
+            Model::Weighted(model) => Self::weighted(model, precision),
+            Model::Rating(model) => Self::rated(model, precision),
         }
     }
 
     /// Prepares a spectral model for ranking.
     pub fn new(model: &SpectralModel, precision: Precision) -> Self {
+        let columns = Columns {
+            weights: model.weights().to_vec(),
+            counts: model.counts().to_vec(),
+            axis: model.axis().to_vec(),
+            popularity: model.popularity().to_vec(),
+        };
         let d = model.factor_count();
-        let (order, reach) = by_reach(model);
-        let row = |row: usize| &model.factor_slice()[row * d..][..d];
-        let mut row_of = vec![NO_ROW; model.counts().len()];
-        let block: Vec<u32> = order.iter().map(|&row| model.block()[row]).collect();
+        Self::prepare(model.factor_slice(), d, model.block(), columns, precision)
+    }
+
+    /// Weighted squares: no axis, because popularity is one of the factors.
+    fn weighted(model: &WeightedModel, precision: Precision) -> Self {
+        let columns = Columns::plain(model.counts(), 0.0);
+        let all: Vec<u32> = (0u32..).take(columns.counts.len()).collect();
+        let ranker = Self::prepare(model.factor_slice(), model.factor_count(), &all, columns, precision);
+        Self { fit: Some(Arc::new(Fit::weighted(model))), ..ranker }
+    }
+
+    /// Ratings: the owner's own bias lies along an axis on which all items are alike.
+    fn rated(model: &RatingModel, precision: Precision) -> Self {
+        let columns = Columns::plain(model.spectral().counts(), 1.0);
+        let (items, width) = (columns.counts.len(), model.factors().ncols() - 1);
+        let rows: Vec<f32> = (0..items).flat_map(|item| model.row(item)[..width].iter().copied()).collect();
+        let all: Vec<u32> = (0u32..).take(if width > 0 { items } else { 0 }).collect();
+        let ranker = Self::prepare(&rows, width, &all, columns, precision);
+        let base = (0..items).map(|item| narrow(model.start(item))).collect();
+        Self { base, fit: Some(Arc::new(Fit::rated(model))), ..ranker }
+    }
+
+    /// Rows of `d` factors for the items of `block`, sorted by what they can reach.
+    fn prepare(rows: &[f32], d: usize, block: &[u32], columns: Columns, precision: Precision) -> Self {
+        let (order, reach) = by_reach(rows, d, block, &columns);
+        let row = |row: usize| &rows[row * d..][..d];
+        let mut row_of = vec![NO_ROW; columns.counts.len()];
+        let block: Vec<u32> = order.iter().map(|&row| block[row]).collect();
         (0u32..).zip(&block).for_each(|(row, &item)| row_of[item as usize] = row);
         let factors = match precision {
             Precision::Full => Factors::Full(order.iter().flat_map(|&at| row(at)).copied().collect()),
@@ -80,17 +131,34 @@ impl Ranker {
                 Factors::Compact { values, scales }
             }
         };
-        Self {
-            weights: model.weights().to_vec(),
-            counts: model.counts().to_vec(),
-            axis: model.axis().to_vec(),
-            popularity: model.popularity().to_vec(),
-            block,
-            reach,
-            row_of,
-            factors,
-            d,
-        }
+        let Columns { weights, counts, axis, popularity } = columns;
+        Self { weights, counts, axis, popularity, base: Vec::new(), fit: None, block, reach, row_of, factors, d }
+    }
+
+    /// How an owner is fitted, where user factors are no plain sums.
+    pub(crate) fn fit(&self) -> Option<&Arc<Fit>> {
+        self.fit.as_ref()
+    }
+
+    /// The scale of ratings, where scores are predicted ratings.
+    pub fn scale(&self) -> Option<Scale> {
+        self.fit.as_ref()?.scale
+    }
+
+    /// What a score has whoever asks: the middle of the scale and the item's bias where ratings are predicted, else 0.
+    pub fn general(&self, item: ItemId) -> f32 {
+        self.base.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    /// An owner's items with what each counts in a scene: fused interactions or, where ratings are predicted, how far each of
+    /// the last `cap` ratings is from [`Self::general`], in every scene alike.
+    pub fn weights(&self, scene: Scene, interactions: &[Interaction], cap: usize, rules: &Rules) -> Fused {
+        let Some(scale) = self.scale() else {
+            return fuse_in(scene, interactions, self.catalogue_len(), cap, rules);
+        };
+        let ratings = Ratings::new(interactions, self.catalogue_len(), cap, scale);
+        let above = |&(item, rating): &(ItemId, f64)| (item, rating - f64::from(self.general(item)));
+        Fused { weights: ratings.given().iter().map(above).collect(), timed: false }
     }
 
     /// Places an item the model does not know, by factors (d) that [`crate::cold_start::FeatureMap`] predicts for it. It
@@ -105,6 +173,9 @@ impl Ranker {
         let like = median_item(&self.counts)?;
         for column in [&mut self.weights, &mut self.counts, &mut self.axis, &mut self.popularity] {
             column.push(column[like]);
+        }
+        if let Some(&base) = self.base.get(like) {
+            self.base.push(base);
         }
         match &mut self.factors {
             Factors::Full(all) => all.extend_from_slice(factors),
@@ -172,24 +243,25 @@ impl Ranker {
     /// Scores every item for a profile: length [`Self::catalogue_len`], finite, larger is better. By private popularity where
     /// the profile is empty or the model has no factors.
     pub fn scores(&self, profile: &Profile) -> Vec<f32> {
-        if profile.is_empty() || self.d == 0 {
-            let largest = self.counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-            return self.counts.iter().map(|count| count / largest).collect();
+        let bare = self.d == 0 && self.fit.is_none();
+        if bare || profile.is_empty() {
+            return if self.base.is_empty() { popularity_scores(&self.counts) } else { self.base.clone() };
         }
         let (p, along) = profile.user_factors();
         let mut scores: Vec<f32> = self.axis.iter().map(|axis| axis * along).collect();
         self.products(&p, 0..self.block.len(), |item, product| scores[item as usize] += product);
         scores.iter_mut().zip(&self.popularity).for_each(|(score, popularity)| *score *= popularity);
+        scores.iter_mut().zip(&self.base).for_each(|(score, base)| *score += base);
         scores
     }
 
     /// The `k` best items, best first, by their scores with `shares` of them left ([`crate::filter::Filter::shares`]).
     ///
     /// The same list as from all [`Self::scores`]. Rows are met by falling reach, `sqrt(|Q_j|^2 + q_j^2) (c_j / max c)^b`; once no
-    /// further row can reach the k-th best (Cauchy and Schwarz), the rest is not looked at.
+    /// further row can reach the k-th best (Cauchy and Schwarz), the rest is not looked at. Predicted ratings are all computed.
     pub fn top(&self, profile: &Profile, shares: &[f32], k: usize) -> Vec<(ItemId, f32)> {
         let mut best = Best::new(k);
-        if profile.is_empty() || self.d == 0 {
+        if profile.is_empty() || self.d == 0 || !self.base.is_empty() {
             let scores = self.scores(profile);
             let scored = (0u32..).zip(&scores).zip(shares);
             scored.for_each(|((item, &score), &share)| best.offer(ItemId(item), shared(score, share)));
@@ -218,6 +290,9 @@ impl Ranker {
 
     /// Gives `add` each item of these rows with the inner product of its factors and `p`.
     pub(crate) fn products(&self, p: &[f32], rows: Range<usize>, mut add: impl FnMut(u32, f32)) {
+        if self.d == 0 {
+            return;
+        }
         let (block, cells) = (&self.block[rows.clone()], rows.start * self.d..rows.end * self.d);
         match &self.factors {
             Factors::Full(values) => {
@@ -233,15 +308,22 @@ impl Ranker {
     }
 }
 
-/// Rows of a model by falling reach, with their reach; none for a model without factors.
-fn by_reach(model: &SpectralModel) -> (Vec<usize>, Vec<f32>) {
-    let d = model.factor_count();
+impl Columns {
+    /// Every item weighs the same and lies at the same place on the axis.
+    fn plain(counts: &[f32], axis: f32) -> Self {
+        let same = |value: f32| vec![value; counts.len()];
+        Self { weights: same(1.0), counts: counts.to_vec(), axis: same(axis), popularity: same(1.0) }
+    }
+}
+
+/// Rows by falling reach, with their reach; none for a model without factors.
+fn by_reach(rows: &[f32], d: usize, block: &[u32], columns: &Columns) -> (Vec<usize>, Vec<f32>) {
     let reach = |(row, &item): (&[f32], &u32)| {
         let item = item as usize;
-        let axis = f64::from(model.axis()[item]);
-        narrow((norm_squared(row) + axis * axis).sqrt()) * model.popularity()[item]
+        let axis = f64::from(columns.axis[item]);
+        narrow((norm_squared(row) + axis * axis).sqrt()) * columns.popularity[item]
     };
-    let reaches: Vec<f32> = model.factor_slice().chunks_exact(d.max(1)).zip(model.block()).map(reach).collect();
+    let reaches: Vec<f32> = rows.chunks_exact(d.max(1)).zip(block).map(reach).collect();
     let mut order: Vec<usize> = (0..reaches.len()).collect();
     order.sort_by(|&a, &b| reaches[b].total_cmp(&reaches[a]));
     let sorted = order.iter().map(|&row| reaches[row]).collect();

@@ -68,7 +68,7 @@ pub(crate) fn implicit<'a>(
 }
 
 /// Adds `weight row row^T` to the lower triangle of a (d, d) matrix.
-fn add_outer(matrix: &mut [f64], row: &[f32], weight: f64) {
+pub(crate) fn add_outer(matrix: &mut [f64], row: &[f32], weight: f64) {
     let d = row.len();
     for (i, &left) in row.iter().enumerate() {
         let left = weight * f64::from(left);
@@ -77,7 +77,7 @@ fn add_outer(matrix: &mut [f64], row: &[f32], weight: f64) {
 }
 
 /// Solves `A x = b` in place for a positive definite A given by its lower triangle: (d, d).
-fn solve_cholesky(a: &mut [f64], b: &mut [f64]) {
+pub(crate) fn solve_cholesky(a: &mut [f64], b: &mut [f64]) {
     let d = b.len();
     for i in 0..d {
         let (above, row) = a.split_at_mut(i * d);

@@ -82,7 +82,7 @@ pub struct Charge {
     pub task: TaskId,
     /// Round.
     pub round: RoundId,
-    /// What the vector means: `counts`, `head_gram` or `factor_gradient`.
+    /// What the vector means: the word of a [`tacit_types::Kind`].
     pub kind: String,
     /// SHA-256 of the ticket every device saw.
     pub ticket_hash: Digest,

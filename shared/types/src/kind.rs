@@ -14,15 +14,25 @@ pub enum Kind {
     HeadGram,
     /// The item-factor gradient over the block; length M' d.
     FactorGradient,
+    /// The gradient of weighted squares: item rows over the catalogue, then a (d, d) matrix; length (M + d) d.
+    WeightedGradient,
+    /// Counts and centred ratings of the items rated; length 2M.
+    RatingBias,
 }
 
 impl Kind {
+    /// Every kind, in the order of their declaration.
+    pub const ALL: [Self; 5] =
+        [Self::Counts, Self::HeadGram, Self::FactorGradient, Self::WeightedGradient, Self::RatingBias];
+
     /// The word used in tickets and ledgers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counts => "counts",
             Self::HeadGram => "head_gram",
             Self::FactorGradient => "factor_gradient",
+            Self::WeightedGradient => "weighted_gradient",
+            Self::RatingBias => "rating_bias",
         }
     }
 }

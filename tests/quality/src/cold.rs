@@ -66,7 +66,7 @@ fn judged(new: &[Vec<Interaction>], known: usize, model: &Model) -> [f64; 2] {
     let judge = |user: &Vec<Interaction>| {
         let used = History::new(&user[..known], model.catalogue_len(), known);
         let later: Vec<ItemId> = user[MOST..].iter().map(|one| one.item).collect();
-        let own = model.scores(&Owner { history: &used }, Some(HALF_LIFE));
+        let own = model.scores(&Owner::from(&used), Some(HALF_LIFE));
         [&own, &popular].map(|scores| Ranking::full(scores, used.items(), &later))
     };
     let judged: Vec<[Ranking; 2]> = new.iter().map(judge).collect();

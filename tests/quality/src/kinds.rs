@@ -12,8 +12,7 @@ use tacit_model::metric::Ranking;
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::profile::Profile;
 use tacit_model::serve::{Precision, Ranker};
-use tacit_model::spectral::SpectralModel;
-use tacit_model::{History, Interaction, InteractionKind};
+use tacit_model::{History, Interaction, InteractionKind, Model};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::train;
 use tacit_simulate::{job, reference};
@@ -134,8 +133,8 @@ fn figures(
         let left =
             |(did, held): (&Owner, &Vec<ItemId>)| did.iter().filter(|one| is_known(one, held)).copied().collect();
         let before: Vec<Owner> = owners.iter().zip(held_out).map(left).collect();
-        let all = Ranker::new(&trained(&before, items, epsilon, seed)?, Precision::Full);
-        let bought = Ranker::new(&trained(&purchases(&before), items, epsilon, seed)?, Precision::Full);
+        let all = Ranker::of(&trained(&before, items, epsilon, seed)?, Precision::Full);
+        let bought = Ranker::of(&trained(&purchases(&before), items, epsilon, seed)?, Precision::Full);
         for (way, figures) in ways().iter().zip(&mut figures) {
             let ranker = if way.trained_on_purchases { &bought } else { &all };
             let mean = judged(&before, held_out, known, ranker, &way.rules);
@@ -151,9 +150,9 @@ fn purchases(owners: &[Owner]) -> Vec<Owner> {
     owners.iter().map(bought).collect()
 }
 
-fn trained(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> anyhow::Result<SpectralModel> {
+fn trained(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> anyhow::Result<Model> {
     let histories: Vec<History> = owners.iter().map(|did| History::new(did, items, HISTORY_CAP)).collect();
-    let Some(epsilon) = epsilon else { return Ok(reference::without_noise(&histories, items, None, None)) };
+    let Some(epsilon) = epsilon else { return Ok(reference::without_noise(&histories, items, None, None)?) };
     let job = job::plan(u32::try_from(owners.len())?, items, &setting(Epsilon::new(epsilon)?)?)?;
     Ok(train(&histories, &job, seed)?.model)
 }

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use tacit_data::{LoadOptions, Split};
+use tacit_model::Model;
 use tacit_model::fusion::{Rule, Rules};
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_model::metric::Ranking;
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::profile::OnlineProfile;
 use tacit_model::serve::{Precision, Ranker};
-use tacit_model::spectral::SpectralModel;
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::reference;
 use tacit_simulate::train::train;
@@ -85,17 +85,17 @@ fn start(owner: &[Interaction]) -> usize {
     owner.len() - owner.len() / REPLAYED
 }
 
-fn without_noise(owners: &Population) -> anyhow::Result<SpectralModel> {
-    Ok(reference::without_noise(&before(owners), owners.items, None, None))
+fn without_noise(owners: &Population) -> anyhow::Result<Model> {
+    Ok(reference::without_noise(&before(owners), owners.items, None, None)?)
 }
 
-fn noisy_model(owners: &Population, seed: u64) -> anyhow::Result<SpectralModel> {
+fn noisy_model(owners: &Population, seed: u64) -> anyhow::Result<Model> {
     let job = job::plan(owners.users(), owners.items, &setting(Epsilon::new(EPSILON)?)?)?;
     Ok(train(&before(owners), &job, seed)?.model)
 }
 
-fn replayed(owners: &Population, model: &SpectralModel) -> Hits {
-    let ranker = Ranker::new(model, Precision::Full);
+fn replayed(owners: &Population, model: &Model) -> Hits {
+    let ranker = Ranker::of(model, Precision::Full);
     HALF_LIVES.map(|half_life| {
         let rules = Rules::default().with(InteractionKind::Rating, Rule { confidence: 1.0, half_life });
         let (mut stays, mut follows) = (Vec::new(), Vec::new());

@@ -77,6 +77,8 @@ pub(crate) fn kind(kind: &str) -> String {
         "counts" => "Item counts".into(),
         "head_gram" => "Pairs of popular items".into(),
         "factor_gradient" => "Item-factor gradient".into(),
+        "weighted_gradient" => "Weighted-squares gradient".into(),
+        "rating_bias" => "Item biases and counts".into(),
         other => format!("Unknown kind: {}", shortened(other, 40)),
     }
 }

@@ -105,6 +105,8 @@ impl Narrator {
             let what = match charge.kind.as_str() {
                 "counts" => "item counts",
                 "head_gram" => "pairs of popular items",
+                "weighted_gradient" => "weighted squares",
+                "rating_bias" => "item biases and counts",
                 _ => "item-factor gradient",
             };
             let spent = Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));

@@ -13,6 +13,7 @@ use tacit_types::{Delta, Epsilon};
 use tacit_wire::clock;
 
 use crate::failure::Failure;
+use crate::family::ModelOption;
 
 /// Delta every figure of the demo is stated at.
 const DELTA: f64 = 1e-5;
@@ -20,6 +21,9 @@ const DELTA: f64 = 1e-5;
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What is trained; generated data come with ratings where they are needed.
+    #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
+    model: ModelOption,
     /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
     #[arg(long)]
     data: Option<PathBuf>,

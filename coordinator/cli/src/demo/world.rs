@@ -110,10 +110,11 @@ impl World {
                  identity_key = \"{helper_key}\"\n\n[signing]\nkey = \"pki/coordinator.sign\"\n\n\
                  [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\
                  tokens = \"pki/tokens.sha256\"\n\n\
-                 [task]\nname = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = {}\ndelta = {}\ncohort = {}\n\
+                 [task]\nname = \"{}\"\nmodel = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = {}\ndelta = {}\ncohort = {}\n\
                  dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\n{own}",
                 tls("coordinator"),
                 self.task.name,
+                self.task.model.as_str(),
                 self.task.epsilon,
                 self.task.delta,
                 self.task.cohort,
@@ -161,6 +162,8 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
     };
     Ok(tacit_server::config::Task {
         name: tacit_types::TaskId::new("demo")?,
+        model: options.model.into(),
+        scale: [1.0, 5.0],
         catalogue: "catalogue.txt".into(),
         epsilon,
         delta,

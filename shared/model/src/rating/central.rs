@@ -49,7 +49,7 @@ impl RatingAls {
         let (p, user_bias) = self.users.row(user);
         let predict = |item| {
             let (v, item_bias) = self.items.row(item);
-            narrow(self.scale.clamp(self.scale.midpoint() + f64::from(user_bias + item_bias + dot(p, v))))
+            narrow(self.scale.nearest(self.scale.midpoint() + f64::from(user_bias + item_bias + dot(p, v))))
         };
         (0..self.items.values.len() / self.items.width).map(predict).collect()
     }

@@ -21,29 +21,39 @@ pub(super) const TYPICAL_DEVIATION: f64 = 1.1;
 const MEAN_PRIOR: f64 = 3.0;
 
 /// What one owner rated, each item once. Never leaves the device: no `Serialize`, and it prints its length only.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Ratings {
     /// Ascending by item.
     given: Vec<(ItemId, f64)>,
 }
 
 impl Ratings {
+    /// Nothing rated.
+    pub const NONE: Self = Self { given: Vec::new() };
+
     /// Cleans interactions given in any order.
     ///
     /// | case | what happens |
     /// |---|---|
-    /// | not a rating, not finite, or an item outside `0..catalogue_len` | ignored |
+    /// | neither a rating nor a like or dislike, not finite, or an item outside `0..catalogue_len` | ignored |
+    /// | a like or a dislike | the highest or the lowest rating |
     /// | outside the scale | moved to its nearest end |
     /// | an item more than once | its last occurrence in input order counts |
     /// | more than `cap` distinct items | those given last are kept |
     pub fn new(interactions: &[Interaction], catalogue_len: u32, cap: usize, scale: Scale) -> Self {
-        let is_rating = |one: &&Interaction| {
-            one.kind == InteractionKind::Rating && one.value.is_finite() && one.item.0 < catalogue_len
+        let rating = |one: &Interaction| {
+            let rating = match one.kind {
+                InteractionKind::Rating => f64::from(one.value),
+                InteractionKind::Like => scale.high,
+                InteractionKind::Dislike => scale.low,
+                _ => return None,
+            };
+            (rating.is_finite() && one.item.0 < catalogue_len).then(|| (one.item, scale.nearest(rating)))
         };
         let mut given = BTreeMap::new();
-        for one in interactions.iter().rev().filter(is_rating) {
+        for (item, rating) in interactions.iter().rev().filter_map(rating) {
             if given.len() < cap {
-                given.entry(one.item).or_insert(scale.clamp(f64::from(one.value)));
+                given.entry(item).or_insert(rating);
             }
         }
         Self { given: given.into_iter().collect() }
@@ -95,27 +105,28 @@ pub fn sparse_biases(ratings: &Ratings, scale: Scale) -> SparseGradient {
 pub fn predictions(ratings: &Ratings, model: &RatingModel) -> Vec<f32> {
     let mut equation = NormalEquation::new(model.ridge.len());
     equation.penalise(model.ridge.iter().copied());
-    let start = |item: usize| model.scale.midpoint() + f64::from(model.biases[item]);
     for &(item, rating) in &ratings.given {
         let item = item.0 as usize;
         if item < model.catalogue_len() {
-            equation.observe(model.row(item), rating - start(item), 1.0);
+            equation.observe(model.row(item), rating - model.start(item), 1.0);
         }
     }
     let p: Vec<f32> = equation.solve().iter().copied().map(narrow).collect();
-    let predict = |item| narrow(model.scale.clamp(start(item) + f64::from(dot(model.row(item), &p))));
+    let predict = |item| narrow(model.scale.nearest(model.start(item) + f64::from(dot(model.row(item), &p))));
     (0..model.catalogue_len()).map(predict).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use ndarray::Array2;
     use proptest::prelude::*;
 
     use super::*;
     use crate::linalg::norm_squared;
+    use crate::rating::server::assemble;
+    use crate::spectral::SpectralModel;
 
-    fn rated(ratings: &[(u32, f64)]) -> Ratings {
+    pub(in crate::rating) fn rated(ratings: &[(u32, f64)]) -> Ratings {
         let rating = |&(item, value): &(u32, f64)| Interaction {
             item: ItemId(item),
             timestamp: None,
@@ -158,8 +169,8 @@ mod tests {
 
     #[test]
     fn an_owner_is_fitted_from_their_own_ratings() {
-        let ones = Array2::from_elem((3, 1), 1.0);
-        let model = RatingModel { scale: Scale::STARS, biases: vec![0.5, -0.5, 0.0], factors: ones, ridge: vec![1.0] };
+        let (spectral, nothing_public) = (SpectralModel::genesis(3), Array2::zeros((3, 0)));
+        let model = assemble(vec![0.5, -0.5, 0.0], spectral, nothing_public, Scale::STARS);
         assert_eq!(predictions(&rated(&[]), &model), vec![3.5, 2.5, 3.0]);
         // Residuals of 1.5 and 1.5 against a penalty of 1: a bias of 1, cut at the end of the scale.
         let strict = predictions(&rated(&[(0, 5.0), (1, 4.0), (40, 1.0)]), &model);

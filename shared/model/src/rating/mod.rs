@@ -4,10 +4,9 @@
 //! spectral subspace of what was rated, trained from there by the devices' usual unit vectors. Public item features (genres)
 //! are the prior mean of the biases and further columns of `v_j`: what an owner thinks of a genre costs no privacy, because it
 //! is fitted on the device and stays there.
-//!
-//! For simulations: the protocol has no such release yet.
 
 pub mod central;
+mod codec;
 pub mod device;
 pub mod server;
 
@@ -15,7 +14,11 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
 
+pub(crate) use codec::MAGIC;
 pub use device::Ratings;
+
+use crate::spectral::SpectralModel;
+use server::assemble;
 
 /// The public scale of the ratings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +30,12 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// A scale between finite ends at least a hundredth apart and at most a million from 0; `None` for any other.
+    pub fn new(low: f64, high: f64) -> Option<Self> {
+        let bounded = low.abs() <= 1e6 && high.abs() <= 1e6;
+        (bounded && high - low >= 0.01).then_some(Self { low, high })
+    }
+
     /// One to five stars.
     pub const STARS: Self = Self { low: 1.0, high: 5.0 };
 
@@ -40,17 +49,27 @@ impl Scale {
         (self.high - self.low) / 4.0
     }
 
-    fn clamp(self, rating: f64) -> f64 {
+    /// The nearest rating on the scale.
+    #[allow(clippy::cast_possible_truncation, reason = "rounded to storage precision")]
+    pub fn clamp(self, rating: f32) -> f32 {
+        rating.clamp(self.low as f32, self.high as f32)
+    }
+
+    pub(crate) fn nearest(self, rating: f64) -> f64 {
         rating.clamp(self.low, self.high)
     }
 }
 
-/// Published item biases and factors.
+/// Published item biases, public features and spectral state; what ratings are fitted with follows from them.
 #[derive(Clone, PartialEq)]
 pub struct RatingModel {
     scale: Scale,
     /// b_j: (M).
     biases: Vec<f32>,
+    /// Counts and the subspace of what was rated, every item in its block.
+    spectral: SpectralModel,
+    /// Public item features as given: (M, F).
+    features: Array2<f32>,
     /// v_j, learned columns first, then public features, then a column of ones for the owner's own bias: (M, d + F + 1).
     factors: Array2<f32>,
     /// Penalty on the owner's factor of each column.
@@ -58,6 +77,54 @@ pub struct RatingModel {
 }
 
 impl RatingModel {
+    /// The model before anything was released.
+    ///
+    /// # Panics
+    /// When `catalogue_len` is not that of a catalogue.
+    pub fn genesis(catalogue_len: u32, scale: Scale) -> Self {
+        let items = catalogue_len as usize;
+        assemble(vec![0.0; items], SpectralModel::genesis(catalogue_len), Array2::zeros((items, 0)), scale)
+    }
+
+    /// The same model with public item features: (M, F), F from 0.
+    ///
+    /// # Panics
+    /// When there is not one row per item.
+    #[must_use]
+    pub fn with_features(self, features: Array2<f32>) -> Self {
+        assemble(self.biases, self.spectral, features, self.scale)
+    }
+
+    /// The same biases with another subspace.
+    pub(crate) fn with_spectral(&self, spectral: SpectralModel) -> Self {
+        assemble(self.biases.clone(), spectral, self.features.clone(), self.scale)
+    }
+
+    /// Ends of the scale.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// Counts and the subspace of what was rated.
+    pub fn spectral(&self) -> &SpectralModel {
+        &self.spectral
+    }
+
+    /// Public item features as given: (M, F).
+    pub fn features(&self) -> ArrayView2<'_, f32> {
+        self.features.view()
+    }
+
+    /// Penalty on the owner's factor of each column: (d + F + 1).
+    pub(crate) fn ridge(&self) -> &[f64] {
+        &self.ridge
+    }
+
+    /// mu + b_j, what an owner nothing is known of would give: (M).
+    pub(crate) fn start(&self, item: usize) -> f64 {
+        self.scale.midpoint() + f64::from(self.biases[item])
+    }
+
     /// Item biases: (M).
     pub fn biases(&self) -> &[f32] {
         &self.biases
@@ -73,7 +140,7 @@ impl RatingModel {
         self.biases.len()
     }
 
-    fn row(&self, item: usize) -> &[f32] {
+    pub(crate) fn row(&self, item: usize) -> &[f32] {
         let d = self.factors.ncols();
         &self.factors.as_slice().expect("stored row-major")[item * d..][..d]
     }

@@ -26,7 +26,7 @@ const RIDGE: [f64; 3] = [6.0, 12.0, 1.0];
 pub struct Opened {
     /// Item counts, and no factors yet: what the subspace of what was rated is trained from.
     pub counted: SpectralModel,
-    /// Item biases, shrunk: (M).
+    /// Item biases, shrunk, no larger than the scale is wide: (M).
     pub biases: Vec<f32>,
 }
 
@@ -62,24 +62,26 @@ pub fn open_biases(
         })
         .collect();
     let shrunk = shrink(&raw, &centred(features, &floored));
-    Opened { counted, biases: shrunk.into_iter().map(|bias| narrow(bias * scale.unit())).collect() }
+    let reach = scale.high - scale.low;
+    let bias = |bias: f64| narrow((bias * scale.unit()).clamp(-reach, reach));
+    Opened { counted, biases: shrunk.into_iter().map(bias).collect() }
 }
 
-/// The model: biases, the trained subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public features.
+/// The model: biases, the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public features.
 ///
 /// The division makes items of all popularities alike in size while those without a direction stay small.
 ///
 /// # Panics
 /// When biases, model and features do not have one row per item.
-pub fn assemble(biases: Vec<f32>, trained: &SpectralModel, features: ArrayView2<'_, f32>, scale: Scale) -> RatingModel {
-    let (items, d, public) = (biases.len(), trained.factor_count(), features.ncols());
-    assert!(trained.counts().len() == items && features.nrows() == items, "one row per item");
-    let counts: Vec<f64> = trained.counts().iter().map(|&count| f64::from(count)).collect();
+pub fn assemble(biases: Vec<f32>, spectral: SpectralModel, features: Array2<f32>, scale: Scale) -> RatingModel {
+    let (items, d, public) = (biases.len(), spectral.factor_count(), features.ncols());
+    assert!(spectral.counts().len() == items && features.nrows() == items, "one row per item");
+    let counts: Vec<f64> = spectral.counts().iter().map(|&count| f64::from(count)).collect();
     let mut factors = Array2::<f64>::ones((items, d + public + 1));
     let (mut learned, rest) = factors.view_mut().split_at(Axis(1), d);
     let (mut known, _ones) = rest.split_at(Axis(1), public);
-    learned.assign(&levelled(trained));
-    known.assign(&centred(features, &counts));
+    learned.assign(&levelled(&spectral));
+    known.assign(&centred(features.view(), &counts));
     for mut row in known.rows_mut() {
         let norm = row.dot(&row).sqrt().max(f64::MIN_POSITIVE);
         row.mapv_inplace(|v| v / norm);
@@ -87,7 +89,7 @@ pub fn assemble(biases: Vec<f32>, trained: &SpectralModel, features: ArrayView2<
     let [on_learned, on_features, on_bias] = RIDGE;
     let ridge = [(on_learned, d), (on_features, public), (on_bias, 1)];
     let ridge = ridge.into_iter().flat_map(|(ridge, columns)| std::iter::repeat_n(ridge, columns)).collect();
-    RatingModel { scale, biases, factors: narrow_all(&factors), ridge }
+    RatingModel { scale, biases, spectral, features, factors: narrow_all(&factors), ridge }
 }
 
 /// An item's bias as it was measured, in units of the scale.
@@ -249,8 +251,8 @@ mod tests {
             });
             (squares.sum::<f64>() / users.len() as f64).sqrt()
         };
-        let plain = rmse(&assemble(first.biases.clone(), &first.counted, none.view(), Scale::STARS));
-        let personal = rmse(&assemble(first.biases, &trained, none.view(), Scale::STARS));
+        let plain = rmse(&assemble(first.biases.clone(), first.counted.clone(), none.clone(), Scale::STARS));
+        let personal = rmse(&assemble(first.biases, trained, none, Scale::STARS));
         assert!(personal < 0.75 * plain, "{personal} against {plain}");
     }
 }

@@ -40,9 +40,15 @@ pub enum ModelError {
     /// The block is not an ascending list of catalogue items.
     #[error("the model's block is not an ascending list of catalogue items")]
     Block,
-    /// A factor is not finite, or a row is longer than orthonormal columns allow.
+    /// A factor is not finite, or a row is longer than its family allows.
     #[error("the model's factors are not finite or not bounded")]
     Factors,
+    /// A public constant of the loss or of the rating scale is outside its range.
+    #[error("the model's constants are outside their range")]
+    Terms,
+    /// An item bias or a public feature is not finite or not bounded.
+    #[error("the model's item biases or features are not finite or not bounded")]
+    Biases,
 }
 
 struct Header {

@@ -6,17 +6,25 @@
 //! `alpha_0 V sum_u p_u p_u^T`, needs only a (d, d) matrix from the devices: nobody touches the catalogue row by row, and a
 //! device's vector is zero outside the items its owner used and that matrix.
 //!
-//! Start from a trained [`crate::SpectralModel`] with [`server::warm_start`]. For simulations: the protocol has no such
-//! release yet.
+//! Start from a trained [`crate::SpectralModel`] with [`server::warm_start`].
 
+mod codec;
 pub mod device;
+mod plausibility;
 pub mod server;
 
 use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
 
+pub(crate) use codec::MAGIC;
+
 use crate::solve::gram;
+
+/// Most factors, popularity among them.
+pub(crate) const FACTORS_EACH_MAX: usize = 513;
+/// Longest row of item factors; the server shortens what is longer. The loss is about inner products from 0 to 1.
+pub(crate) const ROW_NORM_MAX: f64 = 1e3;
 
 /// Public constants of the loss and of the devices' vectors.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +47,14 @@ impl Default for WeightedTerms {
 }
 
 impl WeightedTerms {
+    /// Whether every constant is one that some loss could have.
+    fn in_range(&self) -> bool {
+        (1e-6..=1.0).contains(&self.unobserved_weight)
+            && (1e-6..=1e3).contains(&self.regularisation)
+            && (1e-3..=1e3).contains(&self.gram_weight)
+            && (1e-3..=1e8).contains(&self.clip_norm)
+    }
+
     /// The same loss with a clipping norm that no device reaches while no item factor is longer than `lambda^(-3/2)`:
     /// `|r|^2 <= |I_u|` and `|p|^2 < 1/lambda` bound every gradient.
     #[must_use]
@@ -96,9 +112,23 @@ impl WeightedModel {
         (self.catalogue_len() + self.factor_count()) * self.factor_count()
     }
 
-    fn row(&self, item: usize) -> &[f32] {
+    /// Noisy item counts of the spectral model it started from: (M).
+    pub fn counts(&self) -> &[f32] {
+        &self.counts
+    }
+
+    /// `V^T V`: (d, d), lower triangle.
+    pub(crate) fn gram(&self) -> &[f64] {
+        &self.gram
+    }
+
+    pub(crate) fn factor_slice(&self) -> &[f32] {
+        self.factors.as_slice().expect("in standard layout")
+    }
+
+    pub(crate) fn row(&self, item: usize) -> &[f32] {
         let d = self.factor_count();
-        &self.factors.as_slice().expect("in standard layout")[item * d..][..d]
+        &self.factor_slice()[item * d..][..d]
     }
 }
 

@@ -4,7 +4,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::{WeightedModel, WeightedTerms};
+use super::{ROW_NORM_MAX, WeightedModel, WeightedTerms};
 use crate::linalg::{eigen_descending, narrow, narrow_all};
 use crate::spectral::SpectralModel;
 
@@ -60,7 +60,14 @@ pub fn apply_gradient(model: &WeightedModel, sum: &[f64], contributors: u32, noi
             step[k] = old[k] + damping * gradient / curvature;
         }
     }
-    WeightedModel::new(narrow_all(&next.dot(&basis.t())), model.counts.clone(), terms.clone())
+    let mut next = next.dot(&basis.t());
+    for mut row in next.rows_mut() {
+        let too_long = row.dot(&row).sqrt() / ROW_NORM_MAX;
+        if too_long > 1.0 {
+            row.mapv_inplace(|v| v / too_long);
+        }
+    }
+    WeightedModel::new(narrow_all(&next), model.counts.clone(), terms.clone())
 }
 
 /// Eigenvalues and eigenvectors of the symmetric part of `sum_u p_u p_u^T`, floored.

@@ -1,0 +1,24 @@
+//! `--model`: what is trained, in the words of the command line.
+
+use tacit_model::model::Family;
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ModelOption {
+    /// Unit-vector subspace gradients.
+    Spectral,
+    /// Weighted squares, the loss of implicit ALS, started from a spectral model.
+    Weighted,
+    /// Explicit ratings: biases, and the subspace of what was rated.
+    Rating,
+}
+
+impl From<ModelOption> for Family {
+    fn from(option: ModelOption) -> Self {
+        match option {
+            ModelOption::Spectral => Self::Spectral,
+            ModelOption::Weighted => Self::Weighted,
+            ModelOption::Rating => Self::Rating,
+        }
+    }
+}
