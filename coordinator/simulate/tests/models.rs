@@ -58,10 +58,10 @@ fn weighted_squares_cost_what_was_asked_and_learn_without_noise() {
 
 #[test]
 fn every_family_runs_in_exact_mode_and_costs_what_fast_mode_does() {
-    let data = synthetic_ratings(&SyntheticSpec { users: 40, items: 60, seed: 4 });
+    let data = synthetic_ratings(&SyntheticSpec { users: 80, items: 60, seed: 4 });
     let population = RatedPopulation::new(&data, 0, 40, Scale::STARS).without_features();
     for (family, last) in [(Family::Weighted, "weighted_gradient"), (Family::Rating, "factor_gradient")] {
-        let job = job::plan_for(family, 40, population.items, &setting(700.0)).unwrap();
+        let job = job::plan_for(family, 80, population.items, &setting(200.0)).unwrap();
         assert!(!job.fallback, "{}", job.signal);
         // Opens every sum and checks it against the plain sum of what devices made.
         let exact = exact::train(&population.interactions, &job, 3).unwrap();

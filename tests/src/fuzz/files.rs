@@ -3,29 +3,49 @@
 use std::fs;
 
 use tacit_data::{Dataset, LoadOptions, load};
-use tacit_model::score::{HALF_LIFE, scores};
+use tacit_model::fusion::Rules;
+use tacit_model::model::{Family, Owner};
+use tacit_model::preference::HISTORY_CAP;
+use tacit_model::profile::OnlineProfile;
+use tacit_model::score::HALF_LIFE;
+use tacit_model::serve::{Precision, Ranker};
 use tacit_model::{History, Interaction, InteractionKind, Model};
-use tacit_types::ItemId;
+use tacit_types::{ItemId, Kind};
 use tacit_wire::config::read;
 use tempfile::TempDir;
 
 /// Bytes offered as a model.
 ///
 /// # Panics
-/// When a model does not write back to its bytes, or holds or leads to a number that is not finite.
+/// When a model does not write back to its bytes, holds or leads to a number that is not finite, or makes a device's vector longer
+/// than 1.
 pub fn model(bytes: &[u8]) {
     let Ok(model) = Model::from_bytes(bytes) else { return };
     assert_eq!(model.to_bytes(), bytes, "accepted in another spelling");
-    let Some(model) = model.spectral() else { return };
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-    assert!(finite(model.counts()) && finite(model.weights()) && finite(model.popularity()) && finite(model.axis()));
-    assert!(model.factors().iter().all(|value| value.is_finite()));
-    let used =
-        |item| Interaction { item: ItemId(item), timestamp: None, value: 1.0, kind: InteractionKind::View, surface: 0 };
-    let history = [0, model.catalogue_len() / 2, model.catalogue_len() - 1, u32::MAX].map(used);
-    for length in [0, 1, history.len()] {
-        let history = History::new(&history[..length], u32::MAX, usize::MAX);
-        assert!(finite(&scores(&history, model, Some(HALF_LIFE))), "a score that is not finite");
+    assert!(finite(model.counts()));
+    if let Some(model) = model.spectral() {
+        assert!(finite(model.weights()) && finite(model.popularity()) && finite(model.axis()));
+        assert!(model.factors().iter().all(|value| value.is_finite()));
+    }
+    let last = model.catalogue_len() - 1;
+    let kind = if model.family() == Family::Rating { InteractionKind::Rating } else { InteractionKind::View };
+    let used = |item| Interaction { item: ItemId(item), timestamp: None, value: 1.0, kind, surface: 0 };
+    let interactions = [0, model.catalogue_len() / 2, last, u32::MAX].map(used);
+    let ranker = Ranker::of(&model, Precision::Full);
+    for length in [0, 1, interactions.len()] {
+        let known = &interactions[..length];
+        let (history, ratings) = (History::new(known, u32::MAX, usize::MAX), model.ratings(known, usize::MAX));
+        let owner = Owner { history: &history, ratings: &ratings };
+        assert!(finite(&model.scores(&owner, Some(HALF_LIFE))), "a score that is not finite");
+        let profile = OnlineProfile::new(known, Rules::default(), HISTORY_CAP, &ranker);
+        assert!(finite(&ranker.scores(profile.profile())), "a served score that is not finite");
+        for kind in Kind::ALL {
+            let Some(vector) = model.vector(kind, known, usize::MAX) else { continue };
+            assert_eq!(Some(vector.len()), model.extent(kind).map(|extent| extent.length()));
+            let squares = vector.into_coordinates().into_iter().map(|v| f64::from(v).powi(2)).sum::<f64>();
+            assert!(squares.sqrt() <= 1.0 + 1e-4, "a vector longer than 1");
+        }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 use prost::Message;
-use tacit_model::SpectralModel;
+use tacit_model::model::{OpenedSum, Step};
+use tacit_model::rating::{RatingModel, Scale};
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::server::{apply_counts, random_init};
+use tacit_model::weighted::WeightedTerms;
+use tacit_model::{Model, SpectralModel};
 use tacit_privacy::canonical;
 use tacit_proto::v1;
 use tacit_proto::v1::contribute_request::Part;
 use tacit_round::ticket::Ticket;
-use tacit_types::RoundId;
+use tacit_types::{Kind, RoundId};
 
 use super::parties;
 
@@ -139,11 +142,24 @@ fn models() -> Named {
     let recipe = Recipe { head: 5, factors: 3, coverage: 0.8, ..recipe };
     let sum: Vec<f64> = (0..30).map(|item| f64::from(item * 7 % 30)).collect();
     let counted = apply_counts(&sum, 1.0, &recipe);
+    let weighted = Model::weighted_start(&random_init(&counted, &recipe, 11), WeightedTerms::default());
+    let step = Step { recipe: &Recipe { head: 0, coverage: 1.0, ..recipe.clone() }, first: true, next: None, seed: 11 };
+    let opened = OpenedSum {
+        kind: Kind::RatingBias,
+        sum: &[sum.clone(), sum.clone()].concat(),
+        noise_std: 1.0,
+        contributors: 40,
+    };
+    let rating = Model::Rating(RatingModel::genesis(30, Scale::STARS)).step(&opened, &step);
+    let rating = rating.expect("two numbers an item are a sum of rating vectors");
     vec![
         ("genesis", SpectralModel::genesis(3).to_bytes()),
         ("one_item", SpectralModel::genesis(1).to_bytes()),
         ("trained", random_init(&counted, &recipe, 11).to_bytes()),
         ("counted", counted.to_bytes()),
+        ("weighted", weighted.to_bytes()),
+        ("rating", rating.to_bytes()),
+        ("rating_genesis", Model::Rating(RatingModel::genesis(2, Scale::STARS)).to_bytes()),
     ]
 }
 

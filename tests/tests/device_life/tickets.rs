@@ -3,6 +3,7 @@
 
 use tacit_model::Model;
 use tacit_model::spectral::SpectralModel;
+use tacit_model::weighted::WeightedTerms;
 use tacit_privacy::Tier;
 use tacit_privacy::canonical::{self, digest};
 use tacit_proto::v1;
@@ -212,6 +213,7 @@ async fn implausible_models_are_refused_and_cost_nothing() {
     use FactorFault::{Norm, NotFinite, OneHot, Shape, Unreadable};
     let fixture = Fixture::new().await;
     let good = fixture.round.model.to_bytes();
+    let weighted = Model::weighted_start(&SpectralModel::genesis(ITEMS), WeightedTerms::default());
     for (name, bytes, fault) in [
         ("NaN", model(&[even, |_| f32::NAN]), NotFinite),
         ("infinite", model(&[|_| f32::NEG_INFINITY, odd]), NotFinite),
@@ -222,6 +224,7 @@ async fn implausible_models_are_refused_and_cost_nothing() {
         ("three factors", model(&[even, odd, turned]), Shape),
         ("no factors", SpectralModel::genesis(ITEMS).to_bytes(), Shape),
         ("another catalogue", SpectralModel::genesis(ITEMS + 1).to_bytes(), Shape),
+        ("another family", weighted.to_bytes(), Shape),
         ("nothing", vec![], Unreadable),
         ("garbage", vec![b'T'; 5000], Unreadable),
         ("cut", good[..good.len() - 1].to_vec(), Unreadable),
@@ -240,9 +243,11 @@ async fn implausible_models_are_refused_and_cost_nothing() {
         let refused = fixture.refused("another object", fixture.next(1, &[hash])).await;
         assert_eq!(refused, TicketRefusal::Factors(Unreadable));
     }
-    let counts = fixture.ticket(|ticket| ticket.kind = Kind::Counts);
     fixture.stand_in.script(|script| *script = Script::offer(&fixture.round));
-    assert_eq!(fixture.refused("another kind", counts).await, TicketRefusal::Factors(Shape));
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != fixture.round.ticket.kind) {
+        let other = fixture.ticket(|ticket| ticket.kind = kind);
+        assert_eq!(fixture.refused("another kind", other).await, TicketRefusal::Factors(Shape), "{kind}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

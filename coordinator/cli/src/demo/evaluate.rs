@@ -2,12 +2,15 @@
 
 use serde::Serialize;
 use tacit_data::Dataset;
-use tacit_model::Model;
+use tacit_model::model::Family;
 use tacit_model::preference::HISTORY_CAP;
 use tacit_model::score::HALF_LIFE;
+use tacit_model::weighted::WeightedTerms;
+use tacit_model::{History, Model};
 use tacit_server::job::Job;
 use tacit_simulate::quality::Figures;
-use tacit_simulate::{Population, reference};
+use tacit_simulate::rated::RatedPopulation;
+use tacit_simulate::{Population, rating, reference, weighted};
 
 use crate::failure::Failure;
 
@@ -20,6 +23,7 @@ pub(super) struct Row {
     pub(super) recall_at_20: Option<f64>,
     pub(super) hr_at_10_sampled: Option<f64>,
     pub(super) ndcg_at_10_sampled: Option<f64>,
+    pub(super) rmse: Option<f64>,
 }
 
 impl Row {
@@ -31,18 +35,44 @@ impl Row {
             recall_at_20: figures.recall_at_20,
             hr_at_10_sampled: figures.hr_at_10_sampled,
             ndcg_at_10_sampled: figures.ndcg_at_10_sampled,
+            rmse: None,
         }
+    }
+
+    fn rated(model: &'static str, rmse: f64) -> Self {
+        Self { rmse: Some(rmse), ..Self::new(model, &Figures::default()) }
     }
 }
 
-/// One row per model.
+/// One row per model that predicts ratings.
+pub(super) fn rated(population: &RatedPopulation, federated: &Model) -> Result<Vec<Row>, Failure> {
+    let factors = u32::try_from(federated.factor_count())?.max(1);
+    Ok(vec![
+        Row::rated("own_mean", rating::own_mean(population)),
+        Row::rated("federated", rating::rmse(population, federated)),
+        Row::rated("noise_free", rating::rmse(population, &rating::without_noise(population, factors)?)),
+        Row::rated("central_als", rating::central(population)),
+    ])
+}
+
+/// The model of this family without noise.
+fn noise_free(histories: &[History], job: &Job, federated: &Model) -> Result<Model, Failure> {
+    if job.model != Family::Weighted {
+        return Ok(reference::without_noise(histories, job.items, job.factors, job.rounds)?);
+    }
+    let factors = u32::try_from(federated.factor_count())?.max(2);
+    let terms = WeightedTerms::default().unclipped(job.history_max);
+    Ok(weighted::without_noise(histories, job.items, factors, weighted::ROUNDS_WITHOUT_NOISE, terms)?)
+}
+
+/// One row per model that ranks.
 pub(super) fn rows(data: &Dataset, job: &Job, federated: &Model, seed: u64) -> Result<Vec<Row>, Failure> {
     let population = Population::new(data.clone());
     let histories = population.capped(u32::try_from(HISTORY_CAP)?);
     // Every device of the demo answered, so the list beside it is bought by all of them too.
     let all_answered = Job { dropout_milli: 0, ..job.clone() };
     let popularity = reference::private_popularity(&population, &histories, &all_answered, seed)?;
-    let noise_free = reference::without_noise(&histories, population.items, job.factors, job.rounds)?;
+    let noise_free = noise_free(&histories, job, federated)?;
     let factors = u32::try_from(federated.factor_count())?;
     Ok(vec![
         Row::new("random", &reference::random(&population, seed)),

@@ -7,8 +7,10 @@ mod world;
 
 use std::path::PathBuf;
 
-use tacit_data::{Dataset, LoadOptions, SyntheticSpec};
+use tacit_data::{Dataset, LoadOptions, Split, SyntheticSpec};
+use tacit_model::rating::Scale;
 use tacit_server::job::Job;
+use tacit_simulate::rated::{FOLDS, RatedPopulation};
 use tacit_types::{Delta, Epsilon};
 use tacit_wire::clock;
 
@@ -17,6 +19,8 @@ use crate::family::ModelOption;
 
 /// Delta every figure of the demo is stated at.
 const DELTA: f64 = 1e-5;
+/// Interactions of one device that may enter a vector.
+const HISTORY_MAX: u32 = 1024;
 
 /// Options.
 #[derive(clap::Args)]
@@ -56,7 +60,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let epsilon = Epsilon::new(options.epsilon).map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
     let delta = Delta::new(DELTA)?;
-    let data = load(&options)?;
+    let (data, rated) = load(&options)?;
     let devices = u32::try_from(data.users.len())?;
     if devices < 4 {
         return Err(Failure::input(format!("{devices} users are too few: a round needs a cohort of at least 4")));
@@ -77,7 +81,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let job: Job = world.job()?;
     let model = world.final_model()?;
     eprintln!("comparing with models trained beside it, never on the wire ...");
-    let rows = evaluate::rows(&data, &job, &model, options.seed)?;
+    let rows = match &rated {
+        Some(population) => evaluate::rated(population, &model)?,
+        None => evaluate::rows(&data, &job, &model, options.seed)?,
+    };
     let (report, _) = crate::audit::write_report(&world.ledger(), &world.report())?;
     let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
     let showcase = output::showcase(&world, &data)?;
@@ -89,20 +96,37 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     world.clean_up()
 }
 
-fn load(options: &Options) -> Result<Dataset, Failure> {
+/// What the devices know, and where ratings are predicted also what is held out of it.
+fn load(options: &Options) -> Result<(Dataset, Option<RatedPopulation>), Failure> {
+    let data = read(options)?;
+    if options.model != ModelOption::Rating {
+        return Ok((data, None));
+    }
+    let population = RatedPopulation::new(&data, options.seed % FOLDS, HISTORY_MAX, Scale::STARS);
+    if population.tested() == 0 {
+        return Err(Failure::input("--model rating needs ratings: give --data with a folder that has them"));
+    }
+    // A device never sees what is held out, and the task publishes no categories.
+    let population = population.without_features();
+    Ok((Dataset { users: population.interactions.clone(), ..data }, Some(population)))
+}
+
+fn read(options: &Options) -> Result<Dataset, Failure> {
+    let rated = options.model == ModelOption::Rating;
     match &options.data {
         Some(path) => {
             let load = LoadOptions {
                 test: options.test.clone(),
                 users: options.users,
                 seed: options.seed,
+                split: if rated { Split::Nothing } else { Split::default() },
                 ..LoadOptions::default()
             };
             tacit_data::load(path, &load).map_err(Failure::input)
         }
         None => {
             let spec = SyntheticSpec { users: options.users.unwrap_or(1500), seed: options.seed, ..Default::default() };
-            Ok(tacit_data::synthetic(&spec))
+            Ok(if rated { tacit_data::synthetic_ratings(&spec) } else { tacit_data::synthetic(&spec) })
         }
     }
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tacit_data::Dataset;
 use tacit_model::filter::Filter;
-use tacit_model::interaction::Interaction;
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::model::Family;
 use tacit_privacy::convert::{CONVERSION, epsilon};
 use tacit_sdk::{Recommendation, Recommender};
 use tacit_server::job::Job;
@@ -24,6 +25,7 @@ const DELTAS: [(&str, f64); 3] = [("1e-5", 1e-5), ("1e-6", 1e-6), ("1e-8", 1e-8)
 /// Everything the demo found out.
 #[derive(Serialize)]
 pub(super) struct Outcome {
+    model: Family,
     rows: Vec<Row>,
     epsilon: BTreeMap<&'static str, f64>,
     conversion: &'static str,
@@ -61,6 +63,7 @@ impl Outcome {
         }
         let summary = &ran.summary;
         Ok(Self {
+            model: job.model,
             rows,
             epsilon: stated,
             conversion: CONVERSION,
@@ -93,7 +96,13 @@ impl Outcome {
             "\n{} devices, {} items, {} private releases in {:.0} s",
             self.devices, self.items, self.releases, self.wall_seconds
         )?;
-        if self.fallback {
+        if self.fallback && self.model == Family::Rating {
+            writeln!(
+                out,
+                "The signal q = {:.1} is too weak for factors of ratings: item biases were released, and nothing else.",
+                self.signal
+            )?;
+        } else if self.fallback {
             writeln!(
                 out,
                 "The signal q = {:.1} is below the planner's floor of {}: item factors were not trained.\n\
@@ -106,6 +115,23 @@ impl Outcome {
         let stated: Vec<String> =
             DELTAS.iter().map(|(delta, _)| format!("epsilon {:.3} at delta {delta}", self.epsilon[delta])).collect();
         writeln!(out, "  {}\n  {}\n", stated.join(", "), self.conversion)?;
+        if self.rows.iter().any(|row| row.rmse.is_some()) {
+            self.write_rated(out)?;
+        } else {
+            self.write_ranked(out)?;
+        }
+        writeln!(
+            out,
+            "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device time; peak memory {} MB",
+            self.bytes_up_per_device / 1000,
+            self.bytes_down_per_device / 1000,
+            100.0 * self.durable_commit_share,
+            self.peak_rss_bytes / 1_000_000
+        )?;
+        writeln!(out, "report  {}\nledger  {}", self.report.display(), self.ledger.display())
+    }
+
+    fn write_ranked(&self, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "{:<34}{:>8}{:>9}{:>11}{:>12}{:>13}",
@@ -124,16 +150,15 @@ impl Outcome {
                 figure(row.ndcg_at_10_sampled)
             )?;
         }
-        writeln!(out, "full ranking of everything not seen; (99): against 99 published negatives\n")?;
-        writeln!(
-            out,
-            "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device time; peak memory {} MB",
-            self.bytes_up_per_device / 1000,
-            self.bytes_down_per_device / 1000,
-            100.0 * self.durable_commit_share,
-            self.peak_rss_bytes / 1_000_000
-        )?;
-        writeln!(out, "report  {}\nledger  {}", self.report.display(), self.ledger.display())
+        writeln!(out, "full ranking of everything not seen; (99): against 99 published negatives\n")
+    }
+
+    fn write_rated(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "{:<34}{:>8}", "", "RMSE")?;
+        for row in &self.rows {
+            writeln!(out, "{:<34}{:>8.4}", label(row.model), row.rmse.unwrap_or(f64::NAN))?;
+        }
+        writeln!(out, "a random tenth of the ratings, held out\n")
     }
 }
 
@@ -143,6 +168,8 @@ fn label(model: &str) -> &str {
         "federated" => "private federated (this run)",
         "noise_free" => "same model, no noise",
         "central_ials" => "central iALS, no privacy",
+        "own_mean" => "own mean, nothing sent",
+        "central_als" => "central ALS, no privacy",
         other => other,
     }
 }
@@ -156,16 +183,21 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
     list(&mut out, data, &before)?;
     // Something further down, so that the change shows.
     let Some(chosen) = before.last().copied() else { return Ok(out) };
+    let rates = recommender.predicted_rating(chosen.item).is_some();
+    let (kind, value, did) = match rates {
+        true => (InteractionKind::Rating, 5.0, "giving five stars to"),
+        false => (InteractionKind::View, 1.0, "one view of"),
+    };
     let newest = recommender.recent().iter().filter_map(|one| one.timestamp).max();
     let timed = recommender.recent().iter().all(|one| one.timestamp.is_some());
     recommender.record(Interaction {
         item: chosen.item,
         timestamp: newest.filter(|_| timed).map(|at| Timestamp(at.0 + 1)),
-        value: 1.0,
-        kind: tacit_model::interaction::InteractionKind::View,
+        value,
+        kind,
         surface: 0,
     })?;
-    writeln!(out, "the same device after one view of \"{}\":", data.items[chosen.item.0 as usize].title)?;
+    writeln!(out, "the same device after {did} \"{}\":", data.items[chosen.item.0 as usize].title)?;
     list(&mut out, data, &recommender.recommend(8, &Filter::default()))?;
     Ok(out)
 }

@@ -172,7 +172,7 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         dishonest: DISHONEST,
         // Long enough for the slowest machine: a round ends as soon as its cohort has reported.
         deadline_seconds: 120 + u64::from(cohort) / 10,
-        history_max: 1024,
+        history_max: super::HISTORY_MAX,
         helper_noise: false,
         membership: false,
         rounds: in_range("--rounds", options.rounds, 64)?,

@@ -1,0 +1,129 @@
+//! A task of each family other than the default, by real processes from the first release to what a device recommends.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tacit_data::{Dataset, SyntheticSpec, synthetic, synthetic_ratings};
+use tacit_model::Model;
+use tacit_model::filter::Filter;
+use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::model::Family;
+use tacit_sdk::{Feedback, Recommender};
+use tacit_tests::deployment::{Deployment, Role, Settings};
+use tacit_types::{ItemId, Timestamp};
+use tokio::time::Instant;
+
+const USERS: u32 = 60;
+const ITEMS: u32 = 40;
+/// The task must be finished by then.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+fn interactions(data: &Dataset) -> String {
+    let mut text = String::from("device,item,timestamp,value,type\n");
+    for (device, interactions) in data.users.iter().enumerate() {
+        for one in interactions {
+            let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
+            let _ = writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str());
+        }
+    }
+    text
+}
+
+/// Runs the task to its end; both verifiers must accept its ledger.
+fn finished(task: &'static str, data: &Dataset) -> Deployment {
+    // As much epsilon as can be spent, so that so few devices give a signal.
+    let settings = Settings { cohort: USERS, tokens: USERS, items: ITEMS, epsilon: 200.0, task, ..Settings::default() };
+    let mut deployment = Deployment::new(settings).unwrap();
+    fs::write(deployment.path("interactions.csv"), interactions(data)).unwrap();
+    [Role::Helper, Role::Coordinator, Role::Devices].into_iter().for_each(|role| deployment.start(role).unwrap());
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = deployment.ended(Role::Devices).unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < DEADLINE, "not finished in time");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(status.success(), "{status}");
+    deployment.verify().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/audit/python/verify.py");
+    let second = Command::new("python3").arg(script).arg(deployment.ledger()).output().unwrap();
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    deployment
+}
+
+fn kinds(deployment: &Deployment) -> Vec<String> {
+    deployment.releases().unwrap().into_iter().map(|release| release.charge.kind).collect()
+}
+
+/// The model every device has kept, read from one of them.
+fn kept(deployment: &Deployment) -> Model {
+    let bytes = fs::read(deployment.path("devices/000003/model.bin")).unwrap();
+    let last = deployment.releases().unwrap().last().unwrap().model_out_hash;
+    assert_eq!(tacit_privacy::canonical::digest(&bytes), last, "devices keep the last published model");
+    Model::from_bytes(&bytes).unwrap()
+}
+
+/// What this device is recommended, each with an explanation that adds up.
+fn recommended(recommender: &Recommender) -> Vec<ItemId> {
+    let list = recommender.recommend(5, &Filter::default());
+    assert_eq!(list.len(), 5);
+    for one in &list {
+        let why = recommender.explain(one.item, &Filter::default()).unwrap();
+        let sum = why.general + why.chosen + why.reasons.iter().map(|reason| reason.score).sum::<f32>();
+        assert!((sum - one.score).abs() < 1e-3 && (why.score - one.score).abs() < 1e-4, "{sum} {}", one.score);
+    }
+    list.into_iter().map(|one| one.item).collect()
+}
+
+#[test]
+fn weighted_squares_are_trained_over_the_wire_and_rank_on_the_device() {
+    let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
+    let deployment = finished("model = \"weighted\"\nrounds = 2\nfactors = 4\n", &data);
+    let kinds = kinds(&deployment);
+    assert_eq!(
+        (kinds.first().unwrap().as_str(), &kinds[kinds.len() - 2..]),
+        ("counts", &["weighted_gradient", "weighted_gradient"].map(String::from)[..])
+    );
+    assert_eq!(kept(&deployment).family(), Family::Weighted);
+
+    let mut recommender = Recommender::open(&deployment.path("devices/000003")).unwrap();
+    let before = recommended(&recommender);
+    let at = recommender.recent().last().and_then(|one| one.timestamp).unwrap();
+    let view = Interaction {
+        item: before[4],
+        timestamp: Some(Timestamp(at.0 + 1)),
+        value: 1.0,
+        kind: InteractionKind::View,
+        surface: 0,
+    };
+    recommender.record(view).unwrap();
+    let after = recommended(&recommender);
+    assert!(!after.contains(&before[4]) && after != before, "the next list knows it");
+    assert_eq!(recommender.similar(before[0], 3, &Filter::default()).len(), 3);
+    assert_eq!(recommender.predicted_rating(before[0]), None);
+}
+
+#[test]
+fn ratings_are_trained_over_the_wire_and_predicted_on_the_device() {
+    let data = synthetic_ratings(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
+    let deployment = finished("model = \"rating\"\nfactors = 2\n", &data);
+    let kinds = kinds(&deployment);
+    assert_eq!((kinds.first().unwrap().as_str(), kinds.last().unwrap().as_str()), ("rating_bias", "factor_gradient"));
+    assert_eq!(kept(&deployment).family(), Family::Rating);
+
+    let mut recommender = Recommender::open(&deployment.path("devices/000003")).unwrap();
+    let before = recommended(&recommender);
+    let predicted = |recommender: &Recommender, item| recommender.predicted_rating(item).unwrap();
+    assert!((0..ITEMS).all(|item| (1.0..=5.0).contains(&predicted(&recommender, ItemId(item)))));
+    let (disliked, first) = (before[1], predicted(&recommender, before[1]));
+    let at = recommender.recent().last().and_then(|one| one.timestamp).unwrap();
+    recommender.feedback(disliked, Feedback::Dislike, Timestamp(at.0 + 1)).unwrap();
+    assert!(predicted(&recommender, disliked) < first && !recommended(&recommender).contains(&disliked));
+    assert_eq!(recommender.predicted_rating(ItemId(ITEMS)), None);
+}
