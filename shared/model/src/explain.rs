@@ -9,7 +9,7 @@ use crate::serve::Ranker;
 /// Splits the score of `item` over the weighted items of its owner: one number per entry of `weights`, in the same order.
 ///
 /// The score is linear in the unit vector x of the weighted items, so item i adds exactly
-/// `x_i [Q_j . Q_i + q_j q_i] (c_j / max c)^b`, and these add up to the score. Empty where popularity alone decides: no items
+/// `x_i [s Q_j . Q_i + q_j q_i] (c_j / max c)^b`, s the share that taste gets from so many items, and these add up to the score. Empty where popularity alone decides: no items
 /// with weight, a model without factors, or an item outside the catalogue.
 ///
 /// Fitted user factors are linear in the weights too, given what the items count: item i adds `w_i h_i^T A^-1 h_j`, A the owner's
@@ -23,11 +23,12 @@ pub fn contributions(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -
     if norm == 0.0 || ranker.factor_count() == 0 || ranker.weight(item).is_none() {
         return Vec::new();
     }
+    let trusted = Profile::of(weights, ranker).taste_share();
     let (own, axis) = (ranker.factors(item), f64::from(ranker.axis(item)));
     let alike = |used: ItemId| {
         let both = own.as_ref().zip(ranker.factors(used));
         let taste = both.map_or(0.0, |(a, b)| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(b)).sum::<f64>());
-        taste + axis * f64::from(ranker.axis(used))
+        trusted * taste + axis * f64::from(ranker.axis(used))
     };
     let scale = f64::from(ranker.popularity(item)) / norm;
     weights.iter().map(|one| narrow(x(one) * alike(one.0) * scale)).collect()

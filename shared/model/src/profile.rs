@@ -9,9 +9,10 @@ use crate::fusion::{Rules, decay};
 use crate::interaction::Interaction;
 use crate::linalg::narrow;
 use crate::scene::Scene;
+use crate::score::taste_share;
 use crate::serve::Ranker;
 
-/// Sums over an owner's items i with signed weights x_i: `Q^T x` (d), `q0 . x`, and `|x|^2`. Never leaves the device.
+/// Sums over an owner's items i with signed weights x_i: `Q^T x` (d), `q0 . x`, `|x|^2`, and `sum |x_i|`. Never leaves the device.
 ///
 /// Where user factors are fitted (weighted squares, ratings), the sums are the equation they solve, and what the items count
 /// takes the place of `|x|^2`.
@@ -23,6 +24,7 @@ pub struct Profile {
     taste: Vec<f64>,
     along: f64,
     squares: f64,
+    sizes: f64,
     fitted: Option<Fitted>,
 }
 
@@ -30,7 +32,7 @@ impl Profile {
     /// The profile of an owner who did nothing yet.
     pub fn new(ranker: &Ranker) -> Self {
         let taste = vec![0.0; ranker.factor_count()];
-        Self { taste, along: 0.0, squares: 0.0, fitted: ranker.fit().map(Fitted::new) }
+        Self { taste, along: 0.0, squares: 0.0, sizes: 0.0, fitted: ranker.fit().map(Fitted::new) }
     }
 
     /// Sums items that are all different. O(n d).
@@ -49,6 +51,7 @@ impl Profile {
     pub fn fade(&mut self, share: f64) {
         self.taste.iter_mut().for_each(|sum| *sum *= share);
         self.along *= share;
+        self.sizes *= share;
         match &mut self.fitted {
             Some(fitted) => {
                 fitted.fade(share);
@@ -72,6 +75,7 @@ impl Profile {
         let Some(item_weight) = ranker.weight(item) else { return };
         let x = weight * f64::from(item_weight);
         self.along += sign * x * f64::from(ranker.axis(item));
+        self.sizes += sign * x.abs();
         let row = ranker.factors(item);
         if let Some(row) = &row {
             self.taste.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * x * f64::from(*v));
@@ -96,14 +100,21 @@ impl Profile {
         self.squares.max(0.0).sqrt()
     }
 
-    /// `Q^T x` (d) and `q0 . x` of the unit vector x, or what was fitted; zeros for an empty profile.
+    /// How far the taste of so many items is trusted.
+    pub(crate) fn taste_share(&self) -> f64 {
+        taste_share(self.sizes, self.squares)
+    }
+
+    /// `Q^T x` (d) and `q0 . x` of the unit vector x, the first as far as taste is trusted, or what was fitted; zeros for an
+    /// empty profile.
     pub fn user_factors(&self) -> (Vec<f32>, f32) {
         if let Some(fitted) = &self.fitted {
             let rhs = self.taste.iter().copied().chain([self.along]).collect();
             return fitted.user_factors(rhs, self.squares);
         }
         let scale = if self.is_empty() { 0.0 } else { self.norm().recip() };
-        (self.taste.iter().map(|sum| narrow(sum * scale)).collect(), narrow(self.along * scale))
+        let trusted = scale * self.taste_share();
+        (self.taste.iter().map(|sum| narrow(sum * trusted)).collect(), narrow(self.along * scale))
     }
 }
 

@@ -15,6 +15,20 @@ use crate::spectral::SpectralModel;
 /// ranking, where people rate films in the order a page lists them; 10 leans on that less.
 pub const HALF_LIFE: f32 = 10.0;
 
+/// How far taste is trusted: by half from so many items on, see [`taste_share`]. The best for new owners of 0, 1, 3, 6 and 12, on
+/// users of MovieLens-1M with odd numbers; with long histories it changes little.
+const TASTE_PRIOR: f64 = 12.0;
+
+/// Share of its score that taste gets from an owner whose weights add up to `sizes` and whose squares to `squares`:
+/// `n / (n + prior)` for the effective number of items `n = sizes^2 / squares` (Kish 1965, section 11.7).
+///
+/// A few items say little about the rest of a taste, while what is popular holds for everybody: shrinkage toward the mean of
+/// all owners.
+pub(crate) fn taste_share(sizes: f64, squares: f64) -> f64 {
+    let n = sizes * sizes / squares.max(f64::MIN_POSITIVE);
+    n / (n + TASTE_PRIOR)
+}
+
 /// Scores every catalogue item for this owner: length M, finite, larger is better.
 ///
 /// `half_life`, in interactions, lets older items count less: the latest with full weight, the one `half_life` places before
@@ -33,7 +47,10 @@ pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) 
     }
     let along: f32 = profile.iter().map(|&(item, x)| x * model.axis()[item.0 as usize]).sum();
     let mut scores: Vec<f32> = model.axis().iter().map(|q| q * along).collect();
-    let (d, factors, p) = (model.factor_count(), model.factor_slice(), user_factors(&profile, model));
+    let (d, factors, mut p) = (model.factor_count(), model.factor_slice(), user_factors(&profile, model));
+    // The squares of a unit vector add up to 1.
+    let share = narrow(taste_share(profile.iter().map(|(_, x)| f64::from(x.abs())).sum(), 1.0));
+    p.iter_mut().for_each(|p| *p *= share);
     for (row, &item) in factors.chunks_exact(d).zip(model.block()) {
         scores[item as usize] += dot(row, &p);
     }
@@ -213,6 +230,8 @@ mod tests {
         let x = [0, 3, 6].map(|j: usize| (j, model.weights()[j] / norm));
         let along: f32 = x.iter().map(|&(j, v)| v * model.axis()[j]).sum();
         let p: f32 = x.iter().filter(|(j, _)| *j < 6).map(|&(j, v)| v * model.factors()[(j, 0)]).sum();
+        let n = x.iter().map(|(_, v)| v).sum::<f32>().powi(2);
+        let p = p * n / (n + 12.0);
         for (j, score) in scores(&used, &model, None).into_iter().enumerate() {
             let taste = if j < 6 { model.factors()[(j, 0)] * p } else { 0.0 };
             assert!((score - (taste + model.axis()[j] * along) * model.popularity()[j]).abs() < 1e-6);

@@ -43,11 +43,11 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     write_table(&trained, new.len(), &figures)
 }
 
-/// Users with even numbers, to train; the timed interactions of the others in order, each item once, where there are enough.
+/// Users with odd numbers, to train; the timed interactions of the others in order, each item once, where there are enough.
 fn halves(mut data: Dataset) -> (Population, Vec<Vec<Interaction>>) {
     let users = std::mem::take(&mut data.users);
-    let (even, odd): (Vec<_>, Vec<_>) = users.into_iter().enumerate().partition(|(number, _)| number % 2 == 0);
-    data.users = even.into_iter().map(|(_, user)| user).collect();
+    let (new, trained): (Vec<_>, Vec<_>) = users.into_iter().enumerate().partition(|(number, _)| number % 2 == 0);
+    data.users = trained.into_iter().map(|(_, user)| user).collect();
     data.test = vec![Vec::new(); data.users.len()];
     data.negatives = None;
     let in_order = |(_, mut user): (usize, Vec<Interaction>)| {
@@ -55,7 +55,7 @@ fn halves(mut data: Dataset) -> (Population, Vec<Vec<Interaction>>) {
         user.sort_by_key(|one| one.timestamp);
         user
     };
-    let new = odd.into_iter().map(in_order).filter(|user| user.len() > MOST).collect();
+    let new = new.into_iter().map(in_order).filter(|user| user.len() > MOST).collect();
     (Population::new(data), new)
 }
 
@@ -78,7 +78,7 @@ fn judged(new: &[Vec<Interaction>], known: usize, model: &Model) -> [f64; 2] {
 
 fn write_table(trained: &Population, new: usize, figures: &[[[f64; 2]; KNOWN.len()]]) -> anyhow::Result<String> {
     let mut out = format!(
-        "\nMovieLens-1M, times known. Every second user trains ({} devices, epsilon {EPSILON}); the {new} others with times are \
+        "\nMovieLens-1M, times known. Users with odd numbers train ({} devices, epsilon {EPSILON}); the {new} others with times are \
          new owners. NDCG@10 over the whole catalogue for all that they used after their tenth interaction. (The very next \
          item is no fair test here: people rated what a page of the site listed, in its order.)\n\n\
          | known interactions | private popularity | own list | |\n|---|---|---|---|\n",
