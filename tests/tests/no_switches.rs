@@ -8,9 +8,22 @@ use std::path::{Path, PathBuf};
 
 /// Crates a device's release goes through.
 const CRATES: [&str; 5] = ["shared/types", "shared/model", "shared/privacy", "shared/round", "client/sdk"];
-/// What would make behaviour depend on how the code was built or started.
-const SWITCHES: [&str; 8] =
-    ["cfg(feature", "cfg!(", "cfg(debug", "cfg(not(", "env::var", "env!(", "option_env!", "debug_assert"];
+/// What would make behaviour depend on how the code was built or started, or on something another caller has set.
+const SWITCHES: [&str; 11] = [
+    "cfg!(",
+    "cfg_select!",
+    "debug_assert",
+    "env::var",
+    "env::args",
+    "env!(",
+    "option_env!",
+    "static mut",
+    "thread_local!",
+    "Atomic",
+    "OnceLock",
+];
+/// The only conditions on code: tests and documentation, which ship in nothing, and lints that are stricter outside tests.
+const CONDITIONS: [&str; 4] = ["cfg(test)]", "cfg(doctest)]", "cfg(doc)]", "cfg_attr(not(test), deny("];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -32,7 +45,7 @@ fn the_release_path_has_no_features_and_reads_no_environment() {
     let mut files = Vec::new();
     for name in CRATES {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        assert!(!manifest.contains("[features]"), "{name} has features");
+        assert!(!manifest.contains("[features]") && !manifest.contains("[target."), "{name} has features");
         assert!(!root().join(name).join("build.rs").exists(), "{name} has a build script");
         sources(&root().join(name).join("src"), &mut files);
     }
@@ -41,6 +54,10 @@ fn the_release_path_has_no_features_and_reads_no_environment() {
         let text = fs::read_to_string(&path).unwrap();
         for switch in SWITCHES {
             assert!(!text.contains(switch), "{}: {switch}", path.display());
+        }
+        for (at, _) in text.match_indices("cfg(").chain(text.match_indices("cfg_attr(")) {
+            let known = CONDITIONS.iter().any(|condition| text[at..].starts_with(condition));
+            assert!(known, "{}: {}", path.display(), text[at..].lines().next().unwrap_or_default());
         }
     }
 }

@@ -221,7 +221,7 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
             let vector = gradient(ticket, &round.model, &history);
             let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &tables, None).unwrap();
             let values: Vec<i32> =
-                sent.masked.as_chunks::<4>().0.iter().map(|word| i32::from_le_bytes(*word)).collect();
+                sent.masked().as_chunks::<4>().0.iter().map(|word| i32::from_le_bytes(*word)).collect();
             masked[class].push(feature(&values));
             // The control: one vote in each touched cell and a little variation, without a mask.
             let clear: Vec<i32> = (0..2000).map(|cell| i32::from(touched.contains(&cell)) * 9 + number % 3).collect();

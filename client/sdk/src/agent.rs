@@ -3,6 +3,7 @@
 //! One [`Agent::step`] is one action: it opens the store, connects, does at most one release, and closes both. It may be
 //! stopped anywhere; the next step resumes from the device ledger.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tacit_round::head::LoggedLine;
 use tacit_round::member::Member;
 use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
-use tacit_types::{Digest, Timestamp};
+use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
 
 use crate::contribute::{self, TableCache};
@@ -160,7 +161,7 @@ impl Action<'_> {
             let input = match effect {
                 Effect::Reserve(ticket, mark) => self.reserve(&ticket, mark, now).await?,
                 Effect::Contribute(ticket) => self.contribute(*ticket).await?,
-                Effect::Send(task, round) => self.send(task, round).await?,
+                Effect::Send(task, round) => self.send(task, round, now).await?,
                 Effect::Finish(task, round, status) => {
                     self.with_store(move |store| store.finish(&task, round, status)).await?;
                     continue;
@@ -210,9 +211,10 @@ impl Action<'_> {
         let (tables, member) = (self.agent.tables.clone(), self.member.clone());
         let spooled = self
             .with_store(move |store| {
-                // Spent already, so it sends in any case: a history that cannot be read counts as an empty one.
+                // Spent already, so it sends in any case: a history that cannot be read, or that the model's code fails on, counts
+                // as an empty one, or silence would tell of it.
                 let interactions = store.interactions().unwrap_or_default();
-                let vector = contribute::gradient(&ticket, &model, &interactions);
+                let vector = or_nothing(|| contribute::gradient(&ticket, &model, &interactions));
                 let spooled = contribute::contribute(&ticket, permit, vector, &tables, member.as_deref())?;
                 store.spool(&spooled)?;
                 Ok(spooled)
@@ -222,12 +224,16 @@ impl Action<'_> {
         Ok(Input::Spooled)
     }
 
-    async fn send(&mut self, task: tacit_types::TaskId, round: tacit_types::RoundId) -> Result<Input, SdkError> {
+    /// Sends the spooled bytes, or gives them up when their ticket's deadline has passed while nobody could be reached.
+    async fn send(&mut self, task: TaskId, round: RoundId, now: Timestamp) -> Result<Input, SdkError> {
         let spooled = match self.spooled.take() {
             Some(spooled) => spooled,
             None => self.with_store(move |store| store.spooled(&task, round)).await?,
         };
-        self.bytes_up += (spooled.masked.len() + spooled.sealed.len()) as u64;
+        if now >= spooled.deadline() {
+            return Ok(Input::TooLate);
+        }
+        self.bytes_up += (spooled.masked().len() + spooled.sealed().len()) as u64;
         match self.connection.contribute(&spooled).await {
             Ok((sent, retry_after)) => {
                 self.retry_after = retry_after;
@@ -295,7 +301,8 @@ impl Action<'_> {
         let seen = self.with_store(|store| store.mark()).await?;
         let consistency = self.consistency(seen, logged.head.head.size).await?;
         let policy = &self.agent.deployment.policy;
-        let mark = policy.check_model(&logged, hash, seen, &consistency).map_err(|refusal| refused(&refusal))?;
+        let checked = policy.check_model(&logged, hash, seen, &consistency);
+        let (mark, _) = checked.map_err(|refusal| refused(&refusal))?;
         let bounds = policy.factors;
         let bytes = self.connection.fetch(hash).await?;
         let bytes = bytes.ok_or_else(|| SdkError::retry("the coordinator sent another object than the last model"))?;
@@ -340,6 +347,12 @@ fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: Option<&Path
     if contribute::fits(ticket, &model) { Ok(model) } else { Err(FactorFault::Shape) }
 }
 
+/// What `vector` computes, or a vector of no length, which clipping turns into zeros, if it panics.
+fn or_nothing(vector: impl FnOnce() -> ItemGradient) -> ItemGradient {
+    // Nothing it may have left half done is looked at again.
+    catch_unwind(AssertUnwindSafe(vector)).unwrap_or_else(|_| ItemGradient::new(Vec::new()))
+}
+
 /// Whether the factors of the ticket's model are a first guess, random or from the head Gram, by the line both parties signed:
 /// the first gradient replaces them wholly, so the next model's drift from them would mean nothing.
 fn is_first_guess(ticket: &Ticket) -> bool {
@@ -359,4 +372,15 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SdkError> + Send + 'static,
 ) -> Result<T, SdkError> {
     spawn_blocking(work).await.map_err(|error| SdkError::Bug(format!("a task stopped: {error}")))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_that_cannot_be_computed_becomes_one_that_clips_to_zeros() {
+        assert_eq!(or_nothing(|| ItemGradient::new(vec![1.0; 3])).len(), 3);
+        assert_eq!(or_nothing(|| panic!("an interaction nobody thought of")).len(), 0);
+    }
 }

@@ -71,15 +71,7 @@ pub fn contribute(
     let sealing_key = ticket.sealing_key_bytes().ok_or_else(bad_key)?;
     let member = member.filter(|_| ticket.membership);
     let sealed = seal(&seed, member, &sealing_key, &binding, &mut rng).map_err(|_| bad_key())?;
-    Ok(Spooled {
-        task: ticket.task.clone(),
-        round: ticket.round,
-        ticket: ticket_hash,
-        contribution,
-        sealed,
-        digest: binding.digest,
-        masked: masked.as_bytes().to_vec(),
-    })
+    Ok(Spooled::new(&masked, sealed, &binding, ticket.deadline))
 }
 
 /// The noise table of the latest mechanism, shared by devices of one process because it is public.

@@ -100,12 +100,12 @@ impl Connection {
     pub(crate) async fn contribute(&mut self, spooled: &Spooled) -> Result<(Sent, Duration), SdkError> {
         let header = v1::ContributionHeader {
             scheme_id: SCHEME_ID,
-            ticket_hash: Bytes::copy_from_slice(&spooled.ticket.0),
-            contribution_id: Bytes::copy_from_slice(&spooled.contribution.0),
-            sealed_seed: Bytes::copy_from_slice(&spooled.sealed),
-            digest: Bytes::copy_from_slice(&spooled.digest.0),
+            ticket_hash: Bytes::copy_from_slice(&spooled.ticket().0),
+            contribution_id: Bytes::copy_from_slice(&spooled.contribution().0),
+            sealed_seed: Bytes::copy_from_slice(spooled.sealed()),
+            digest: Bytes::copy_from_slice(&spooled.digest().0),
         };
-        let masked = Bytes::from(spooled.masked.clone());
+        let masked = Bytes::copy_from_slice(spooled.masked());
         let chunks = (0..masked.len()).step_by(CHUNK_BYTES).map({
             let masked = masked.clone();
             move |start| Part::Chunk(masked.slice(start..(start + CHUNK_BYTES).min(masked.len())))

@@ -7,18 +7,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod updates;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_privacy::ledger::Reservation;
-use tacit_privacy::{LedgerStore, Rho, canonical};
+use tacit_privacy::{LedgerStore, Rho};
 use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
 use tacit_sdk::store::Spooled;
 use tacit_sdk::{SdkError, Store};
-use tacit_types::{ContributionId, Digest, ItemId, RoundId, TaskId};
+use tacit_types::{Digest, ItemId, RoundId, TaskId};
 use tempfile::TempDir;
 
 const STORE: &str = "store.sqlite";
@@ -51,12 +53,10 @@ fn truth(store: &Store) -> Result<Truth, SdkError> {
 }
 
 fn release(store: &mut Store, round: u32, status: Option<Status>) {
-    let (round, ticket, masked) = (RoundId(round), Digest([9; 32]), vec![7; 9000]);
+    let (round, ticket) = (RoundId(round), Digest([9; 32]));
     let rho = Rho::saturating_from_units(u128::from(round.0) << 60);
     store.reserve(&Reservation { task: task(), round, ticket, rho, hour: 500_000 }).unwrap();
-    let contribution = ContributionId([6; 16]);
-    let (sealed, digest) = (vec![4; 1152], canonical::digest(&masked));
-    store.spool(&Spooled { task: task(), round, ticket, contribution, sealed, digest, masked }).unwrap();
+    store.spool(&updates::spooled(&task(), round, ticket, 2250)).unwrap();
     if let Some(status) = status {
         store.finish(&task(), round, status).unwrap();
     }
@@ -174,8 +174,8 @@ fn a_flipped_bit_in_a_guarded_value_is_always_noticed() {
     let ([closed, _], truth) = snapshots();
     let store = &closed.iter().find(|(name, _)| *name == STORE).unwrap().1;
     let third = Rho::saturating_from_units(3 << 60).to_string();
-    for needle in [third.as_bytes(), b"acknowledged", b"forfeited", b"spooled", &[9; 32], &[8; 32], &[7; 64], &[4; 64]]
-    {
+    let masked = &truth.spooled.masked()[..64];
+    for needle in [third.as_bytes(), b"acknowledged", b"forfeited", b"spooled", &[9; 32], &[8; 32], masked, &[4; 64]] {
         let start = store.windows(needle.len()).position(|window| window == needle).unwrap();
         for at in start..start + needle.len() {
             let held = damaged(&closed, STORE, &truth, "guarded", |bytes| bytes[at] ^= 1);
@@ -201,6 +201,7 @@ fn commits_that_went_missing_are_noticed() {
         "DELETE FROM spool",
         "DELETE FROM seal",
         "UPDATE seal SET commits = commits + 1",
+        "UPDATE spool SET deadline = deadline + 1",
         "UPDATE ledger SET rho = '1' WHERE round = 1",
         "UPDATE ledger SET status = 'reserved' WHERE round = 3",
         "UPDATE ledger SET round = 4 WHERE round = 3",
@@ -234,7 +235,7 @@ fn what_is_not_the_file_is_refused() {
     }
     let folder = lay(&closed);
     let db = rusqlite::Connection::open(folder.path().join(STORE)).unwrap();
-    db.pragma_update(None, "user_version", 2).unwrap();
+    db.pragma_update(None, "user_version", 3).unwrap();
     drop(db);
     assert!(!judge(folder.path(), &truth, "newer version"));
     assert!(matches!(Store::create(folder.path()), Err(SdkError::Stop(_))), "a newer store is left alone");

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod updates;
+
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tacit_model::interaction::{Interaction, InteractionKind};
@@ -12,7 +15,7 @@ use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
 use tacit_sdk::store::Spooled;
 use tacit_sdk::{SdkError, Store};
-use tacit_types::{ContributionId, Digest, ItemId, RoundId, TaskId, Timestamp};
+use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
 
 fn task() -> TaskId {
     TaskId::new("films").unwrap()
@@ -27,16 +30,7 @@ fn reservation(round: u32) -> Reservation {
 }
 
 fn spooled(round: u32) -> Spooled {
-    let masked = vec![5; 40_000];
-    Spooled {
-        task: task(),
-        round: RoundId(round),
-        ticket: Digest([1; 32]),
-        contribution: ContributionId([3; 16]),
-        sealed: vec![4; 9],
-        digest: tacit_privacy::canonical::digest(&masked),
-        masked,
-    }
+    updates::spooled(&task(), RoundId(round), Digest([1; 32]), 10_000)
 }
 
 fn mechanism() -> Mechanism {
@@ -66,14 +60,20 @@ fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
     store.reserve(&reservation(1)).unwrap();
     assert!(store.reserve(&reservation(1)).is_err());
     assert_eq!(store.unfinished().unwrap(), Some((task(), RoundId(1), Status::Reserved)));
-    store.spool(&spooled(1)).unwrap();
+    let spooled = [1, 2].map(spooled);
+    store.spool(&spooled[0]).unwrap();
     drop(store);
     let mut store = Store::open(folder.path()).unwrap();
-    assert!(store.spooled(&task(), RoundId(1)).unwrap() == spooled(1));
+    assert!(store.spooled(&task(), RoundId(1)).unwrap() == spooled[0]);
     store.finish(&task(), RoundId(1), Status::Acknowledged).unwrap();
     assert_eq!(store.unfinished().unwrap(), None);
     assert_eq!(store.spent().unwrap(), rho(1));
-    assert!(store.spool(&spooled(2)).is_err());
+    for begun in [Status::Reserved, Status::Spooled] {
+        assert!(matches!(store.finish(&task(), RoundId(1), begun), Err(SdkError::Bug(_))), "a round ends once");
+    }
+    store.finish(&task(), RoundId(1), Status::Forfeited).unwrap();
+    assert_eq!(store.status(&task(), RoundId(1)).unwrap(), Some(Status::Acknowledged));
+    assert!(store.spool(&spooled[0]).is_err() && store.spool(&spooled[1]).is_err());
     store.close();
     let length = fs::metadata(Store::path(folder.path())).unwrap().len();
     assert!(length < 70_000, "the spool gives its space back: {length}");
@@ -89,6 +89,21 @@ fn a_store_whose_creation_was_interrupted_is_created_again() {
     // Killed after the note of its commits and before it stood under its name.
     drop(Store::create(folder.path()).unwrap());
     assert!(Store::open(folder.path()).is_ok() && !folder.path().join("store.new").exists());
+}
+
+/// HOSTILE 90: what its owner did is in it, in the log too.
+#[test]
+fn nobody_but_its_owner_may_read_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    store.reserve(&reservation(1)).unwrap();
+    let mut seen = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        seen += 1;
+    }
+    assert!(seen >= 3, "the store, its log and its count");
 }
 
 /// HOSTILE 122.

@@ -227,8 +227,11 @@ def squared_sensitivity(m):
 
 
 def price(m):
-    """B2 / (2 sigma^2) in units of 2^-64, rounded up; one unit covers tau N / 4 of a sum of shares (s >= 4)."""
-    return ceil_div(squared_sensitivity(m) << 63, m["sigma2"]) + (m["tier"] == "helper")
+    """B2 / (2 sigma^2) in units of 2^-64, rounded up; one unit covers tau N / 4 of a sum of shares (s >= 4).
+
+    Stops at 2^96 units, rho = 2^32, which no budget pays for.
+    """
+    return min(ceil_div(squared_sensitivity(m) << 63, m["sigma2"]) + (m["tier"] == "helper"), 1 << 96)
 
 
 def total_variation(m):
@@ -278,13 +281,16 @@ def epsilon(rho_units, variation_units, delta_text):
     with localcontext() as context:
         context.prec = 50
         rho, delta = Decimal(rho_units) / 2**64, Decimal(delta_text)
-        room = epsilon_ideal(rho, delta) + 1
-        left = delta - (1 + room.exp()) * Decimal(variation_units) / 2**128
-        if left <= 0:
-            return None
-        corrected = epsilon_ideal(rho, left)
-        if corrected > room:
-            return None
+        corrected = epsilon_ideal(rho, delta)
+        if variation_units:
+            room = corrected + 1
+            # e^700 times the smallest variation there is passes every delta.
+            left = delta - (1 + room.exp()) * Decimal(variation_units) / 2**128 if room < 700 else 0
+            if left <= 0:
+                return None
+            corrected = epsilon_ideal(rho, left)
+            if corrected > room:
+                return None
         return math.nextafter(float(corrected), math.inf) if corrected else 0.0
 
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tacit_privacy::Tier;
+use tacit_privacy::{Tier, convert};
 
 use crate::error::VerifyError;
 use crate::ledger::{Entry, Outcome};
@@ -48,11 +48,13 @@ fn genesis(verified: &Verified) -> String {
     format!(
         "Line 0 starts the ledger of the task '{}' on {}.\n\
          Its first model was made from public information only, so it says nothing about you: it cost nothing.\n\
-         Over the whole task your device may lose at most rho {}, which is epsilon {} at delta 1e-5.\n",
+         Over the whole task your device may lose at most rho {}, which is epsilon {} at delta 1e-5.\n\
+         How epsilon follows from rho: {}.\n",
         verified.genesis.task,
         format::hour(verified.time_first),
         format::round_up(budget.to_f64_up(), 4),
         format::round_up(summary::epsilon(budget, verified.total_variation, CURVE_DELTA), 4),
+        convert::CONVERSION,
     )
 }
 
@@ -71,7 +73,7 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
          If your device took part, its own numbers were limited in size and hidden in noise before they left it, and \
          it paid rho {}. On its own that is epsilon {} at delta 1e-5; with every round before it, epsilon {}.\n{}\n\
          If your device did not take part, this line cost it nothing.\n\
-         {}\n",
+         {}\nHow epsilon follows from rho: {}.\n",
         entry.seq,
         charge.round,
         charge.task,
@@ -83,6 +85,7 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
         odds(together),
         "This holds while coordinator and helper do not put their knowledge together; the ledger shows the arithmetic, not \
          their honesty.",
+        convert::CONVERSION,
     )
 }
 

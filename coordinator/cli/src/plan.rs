@@ -6,6 +6,7 @@ use serde::Serialize;
 use tacit_accounting::{Plan, PlanRequest, PlannedRelease, default_delta, thousands};
 use tacit_model::model::Family;
 use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_MIN, SIGNAL_UNSURE, gain_share};
+use tacit_privacy::convert;
 use tacit_types::{Delta, Epsilon, Kind};
 
 use crate::failure::Failure;
@@ -107,6 +108,7 @@ struct Outcome {
     rho: f64,
     rho_units: String,
     epsilon: f64,
+    conversion: &'static str,
     q: f64,
     gain_share: f64,
     releases: Vec<Release>,
@@ -149,6 +151,7 @@ impl Outcome {
             rho: plan.rho_total.to_f64_up(),
             rho_units: plan.rho_total.to_string(),
             epsilon: plan.epsilon,
+            conversion: convert::CONVERSION,
             q: plan.q,
             gain_share: plan.gain_share,
             sigma: releases.last().map_or(0.0, |release| release.sigma),
@@ -180,14 +183,15 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
     line(
         "privacy",
         format!(
-            "epsilon {:.3} of {} at delta {:e}, rho {}; {}",
-            plan.epsilon,
+            "epsilon {} of {} at delta {:e}, rho {}; {}",
+            convert::shown(plan.epsilon),
             request.epsilon,
             request.delta.get(),
             figure(outcome.rho),
             if request.helper_noise { "rests on the helper alone" } else { "if the coordinator is at most curious" }
         ),
     )?;
+    line("", format!("conversion: {}", convert::CONVERSION))?;
     line("signal q", format!("{:.1}; {SIGNAL_MIN} is the least, {SIGNAL_GOOD} keeps nine tenths of the gain", plan.q))?;
     let coordinates: f64 = outcome.releases.iter().map(|release| f64::from(release.length)).sum();
     line(

@@ -55,6 +55,7 @@ fn a_plan_is_one_object_for_scripts_and_a_verdict_for_people() {
     let expected = [
         "advice",
         "bytes_up_per_device",
+        "conversion",
         "epsilon",
         "gain_share",
         "gamma",

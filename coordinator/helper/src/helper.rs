@@ -54,9 +54,12 @@ impl Helper {
         Ok(self.erase(ticket)?)
     }
 
-    /// Erases a round's key from memory and disk. The store must already say that the round is not open.
+    /// Erases a round's key from disk and memory. The store must already say that the round is not open.
+    ///
+    /// Disk first: whoever no longer finds the round open finds no key file either.
     pub(crate) fn erase(&self, ticket: Digest) -> Result<(), StorageError> {
+        self.keys.erase(ticket)?;
         self.open().remove(&ticket);
-        self.keys.erase(ticket)
+        Ok(())
     }
 }

@@ -93,16 +93,18 @@ impl KeyFolder {
 
     fn erase_file(&self, path: &Path) -> Result<(), StorageError> {
         let erase = || {
-            match fs::symlink_metadata(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return self.sync(),
-                Err(error) => return Err(error),
-                Ok(metadata) if metadata.is_file() => overwrite(path, metadata.len())?,
-                Ok(_) => {}
+            let metadata = fs::symlink_metadata(path)?;
+            if metadata.is_file() {
+                overwrite(path, metadata.len())?;
             }
-            fs::remove_file(path)?;
-            self.sync()
+            fs::remove_file(path)
         };
-        erase().map_err(|error| StorageError::file(path, &error))
+        // At any step another call may have erased it already.
+        let erased = match erase() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            erased => erased,
+        };
+        erased.and_then(|()| self.sync()).map_err(|error| StorageError::file(path, &error))
     }
 
     /// Makes names in the folder durable.
@@ -166,6 +168,21 @@ mod tests {
         keys.erase_all_but(|ticket| ticket == kept).unwrap();
         assert_eq!(fs::read_dir(&keys.0).unwrap().count(), 1);
         assert!(keys.read(kept).unwrap().is_some());
+    }
+
+    #[test]
+    fn several_calls_may_erase_one_key_at_once() {
+        let state = tempfile::tempdir().unwrap();
+        let keys = KeyFolder::open(state.path()).unwrap();
+        for round in 0..50 {
+            let ticket = Digest([round; 32]);
+            keys.write(ticket, &draw().unwrap()).unwrap();
+            std::thread::scope(|scope| {
+                let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| keys.erase(ticket))).collect();
+                calls.into_iter().for_each(|call| call.join().unwrap().unwrap());
+            });
+            assert!(!keys.path(ticket).exists());
+        }
     }
 
     #[test]

@@ -41,7 +41,10 @@ impl Helper {
 
     /// Answers a set, or repeats the answer it got before.
     pub(crate) fn answer(&self, ask: &Ask, stop: &CancellationToken) -> Result<Answer, Failure> {
-        if let Some(recorded) = self.store().answer(ask.ticket)? {
+        let recorded = self.store().answer(ask.ticket)?;
+        if let Some(recorded) = recorded {
+            // Another call may have recorded it a moment ago: no answer leaves while its key is on the disk.
+            self.erase(ask.ticket)?;
             return repeat(recorded, set_digest(ask.seeds.iter().map(|seed| seed.contribution)));
         }
         let open = self.open_round(ask.ticket)?;

@@ -14,6 +14,7 @@ use tacit_round::keys::SignatureBytes;
 use tacit_round::seal::SEALED_LEN;
 use tacit_types::{ContributionId, Digest};
 use tacit_wire::{Shutdown, identity};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,6 +29,8 @@ use crate::status::reply;
 const SEEDS_MAX: usize = 256;
 /// Length of one part of a mask sum.
 const CHUNK: usize = 64 * 1024;
+/// Most sets held in memory at once, whatever their rounds: some 320 MiB each where cohorts are largest.
+const SETS_MAX: usize = 4;
 /// A set must have arrived within this time; summing it may take longer.
 const COLLECT_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -38,6 +41,8 @@ pub(crate) struct Service {
     /// Owns work that outlives a call its peer gave up on.
     pub(crate) work: TaskTracker,
     stop: Shutdown,
+    /// One permit for each set that may be held.
+    sets: Arc<Semaphore>,
     /// The storage failure that stops the daemon, once there is one.
     pub(crate) fault: Arc<OnceLock<String>>,
 }
@@ -45,7 +50,8 @@ pub(crate) struct Service {
 impl Service {
     /// Serves `helper`; a storage failure begins the drain of `stop`.
     pub(crate) fn new(helper: Helper, stop: Shutdown) -> Self {
-        Self { helper: Arc::new(helper), work: TaskTracker::new(), stop, fault: Arc::default() }
+        let sets = Arc::new(Semaphore::new(SETS_MAX));
+        Self { helper: Arc::new(helper), work: TaskTracker::new(), stop, sets, fault: Arc::default() }
     }
 
     /// Runs a job to its end, also when the caller goes away in the middle.
@@ -75,6 +81,8 @@ impl Service {
     }
 
     async fn answer(&self, stream: Streaming<ReleaseRequest>) -> Result<Answer, Failure> {
+        // The semaphore is never closed, so this only ever waits.
+        let place = self.sets.clone().acquire_owned().await.map_err(|_| Failure::Stopping)?;
         let collected = timeout(COLLECT_DEADLINE, self.collect(stream)).await;
         let ask = collected.unwrap_or(Err(Failure::Late))?;
         let open = self.helper.open().get(&ask.ticket).cloned();
@@ -84,7 +92,7 @@ impl Service {
         };
         let close = self.stop.close.clone();
         self.run(move |helper| {
-            let _turn = turn;
+            let _held = (place, turn);
             helper.answer(&ask, &close)
         })
         .await

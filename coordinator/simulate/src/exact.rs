@@ -186,13 +186,13 @@ impl<'a> Round<'a> {
             round: ticket.round,
             ticket: self.ticket_hash,
             length: ticket.mechanism.length,
-            contribution: sent.contribution,
-            digest: digest(&sent.masked),
+            contribution: sent.contribution(),
+            digest: sent.digest(),
         };
-        let (seed, _) = self.key.open(&sent.sealed, &binding).map_err(broken)?;
+        let (seed, _) = self.key.open(sent.sealed(), &binding).map_err(broken)?;
         let (mut own, mut mask) = (self.nothing().masked, self.nothing().masks);
-        mask.add_mask(&seed, &ticket.task, ticket.round, sent.contribution);
-        if !(own.add(&sent.masked) && part.masked.add(&sent.masked) && part.masks.add(&mask.to_bytes())) {
+        mask.add_mask(&seed, &ticket.task, ticket.round, sent.contribution());
+        if !(own.add(sent.masked()) && part.masked.add(sent.masked()) && part.masks.add(&mask.to_bytes())) {
             return Err(broken("a contribution of another length"));
         }
         let update = own.unmask(&mask).ok_or_else(|| broken("a mask of another length"))?;

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::io;
 
+use tacit_privacy::convert;
+
 use crate::outcome::{Outcome, Point, Row};
 use crate::quality::METRICS;
 
@@ -68,10 +70,10 @@ pub fn headline(point: &Point, delta: f64) -> String {
         None => String::new(),
     };
     format!(
-        "{} users{projection}, {} items: epsilon {:.3} at delta {delta:e} (asked {}), rho {:.4}, q {:.0}, d {}, rounds {}, head {}",
+        "{} users{projection}, {} items: epsilon {} at delta {delta:e} (asked {}), rho {:.4}, q {:.0}, d {}, rounds {}, head {}",
         point.users,
         point.items,
-        point.epsilon,
+        convert::shown(point.epsilon),
         point.epsilon_asked,
         point.rho,
         point.signal,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use tacit_types::ItemGradient;
+use zeroize::Zeroizing;
 
 use crate::mechanism::Mechanism;
 
@@ -58,7 +59,8 @@ impl Drop for ClippedGradient {
 /// [`crate::quantise()`].
 pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     let length = mechanism.length as usize;
-    let raw = gradient.into_coordinates();
+    // Erased with everything else that is unprotected, whichever way this ends.
+    let raw = Zeroizing::new(gradient.into_coordinates());
     if raw.len() != length {
         return ClippedGradient { coordinates: vec![0.0; length], rows: rows(mechanism) };
     }

@@ -52,6 +52,12 @@ pub fn epsilon(rho: Rho, total_variation: u128, delta: Delta) -> f64 {
     if corrected <= assumed { corrected } else { f64::INFINITY }
 }
 
+/// An epsilon for people to read: three decimals, rounded up, because a bound must not shrink on its way to the page.
+pub fn shown(epsilon: f64) -> String {
+    let thousandths = (epsilon * 1000.0).ceil();
+    if thousandths.is_finite() { format!("{:.3}", thousandths / 1000.0) } else { "without bound".into() }
+}
+
 /// The conversion for ideal noise: minimum over alpha by golden-section search on ln(alpha - 1).
 ///
 /// There is one minimum, because the derivative in alpha, rho - (ln(1/delta) - ln alpha) / (alpha - 1)^2, changes sign once.
@@ -129,6 +135,13 @@ mod tests {
                 assert!(back <= d * (1.0 + 1e-9) * 1.001 && back > d * 0.999, "{rho} {d} {eps} {back}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_never_below_the_bound() {
+        let shown = [2.0004, 2.0, 7.999_999_9, 0.0, 1e-9, f64::INFINITY, f64::NAN, 1e306].map(shown);
+        assert_eq!(shown[..5], ["2.001", "2.000", "8.000", "0.000", "0.001"]);
+        assert_eq!(shown[5..], ["without bound"; 3]);
     }
 
     #[test]

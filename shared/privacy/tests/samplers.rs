@@ -12,9 +12,7 @@ use chacha20::ChaCha20Rng;
 use rand::SeedableRng;
 use tacit_privacy::noise::{NoiseTable, rejection};
 
-const TABLE_DRAWS: u32 = 10_000_000;
-/// Fewer for the oracle, which is slower and makes no release.
-const REJECTION_DRAWS: u32 = 4_000_000;
+const DRAWS: u32 = 10_000_000;
 
 /// Variance parameter a/b of s = 1/2, 1, 4, 16, 100.5 and 10^4.
 const SCALES: [(u64, u32); 6] = [(1, 4), (1, 1), (16, 1), (256, 1), (40_401, 4), (100_000_000, 1)];
@@ -24,7 +22,7 @@ fn the_table_sampler_follows_the_exact_distribution() {
     let mut rng = ChaCha20Rng::seed_from_u64(2_020);
     for (a, b) in SCALES {
         let table = NoiseTable::for_variance(a, b);
-        check(&Exact::new(a, b, TABLE_DRAWS), &format!("table {a}/{b}"), |block| table.fill(block, &mut rng));
+        check(&Exact::new(a, b, DRAWS), &format!("table {a}/{b}"), |block| table.fill(block, &mut rng));
     }
 }
 
@@ -32,7 +30,7 @@ fn the_table_sampler_follows_the_exact_distribution() {
 fn the_rejection_sampler_follows_the_exact_distribution() {
     let mut rng = ChaCha20Rng::seed_from_u64(2_021);
     for (a, b) in SCALES {
-        let exact = Exact::new(a, b, REJECTION_DRAWS);
+        let exact = Exact::new(a, b, DRAWS);
         check(&exact, &format!("rejection {a}/{b}"), |block| {
             block.iter_mut().for_each(|x| *x = rejection::sample(a, b, &mut rng))
         });
@@ -42,7 +40,7 @@ fn the_rejection_sampler_follows_the_exact_distribution() {
 #[test]
 fn noise_one_percent_too_quiet_would_be_caught() {
     let mut rng = ChaCha20Rng::seed_from_u64(2_022);
-    let (table, exact) = (NoiseTable::for_variance(250_905, 1_000), Exact::new(256, 1, TABLE_DRAWS));
+    let (table, exact) = (NoiseTable::for_variance(250_905, 1_000), Exact::new(256, 1, DRAWS));
     let seen = exact.histogram(|block| table.fill(block, &mut rng));
     let (statistic, freedom) = exact.chi_square(&seen, 100.0);
     assert!(statistic > limit(freedom), "{statistic} {freedom}");

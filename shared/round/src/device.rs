@@ -24,7 +24,8 @@ pub enum Status {
     Spooled,
     /// The coordinator has it.
     Acknowledged,
-    /// Spent and counted in no sum: never sent, or sent and not taken.
+    /// Spent and, as far as this device knows, counted in no sum: never sent, sent and not taken, or never acknowledged before
+    /// the deadline.
     Forfeited,
 }
 
@@ -84,7 +85,7 @@ pub enum Input {
     Spooled,
     /// The coordinator acknowledged.
     Acknowledged,
-    /// The coordinator will not take it any more.
+    /// The coordinator will not take it any more, or the ticket's deadline has passed.
     TooLate,
     /// The connection broke or the coordinator is away.
     Unreachable,

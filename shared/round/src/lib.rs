@@ -15,6 +15,7 @@ pub mod device;
 pub mod head;
 pub mod helper;
 pub mod keys;
+#[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod mask;
 pub mod member;
 pub mod phase;

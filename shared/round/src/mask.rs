@@ -1,8 +1,8 @@
 //! The secure sum: a keyed keystream hides each update, and masks cancel only in the sum of a whole set.
 
+use chacha20::ChaCha20Rng;
 use hkdf::Hkdf;
 use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 use sha2::Sha256;
 use tacit_privacy::PrivateUpdate;
 use tacit_types::{ContributionId, Digest, RoundId, TaskId};
@@ -50,6 +50,7 @@ pub fn add_mask(sum: &mut [u32], seed: &MaskSeed, task: &TaskId, round: RoundId,
     }
 }
 
+/// The generator overwrites key, counter and buffer when dropped: what it leaves in memory opens nothing.
 fn keystream(seed: &MaskSeed, task: &TaskId, round: RoundId, contribution: ContributionId) -> ChaCha20Rng {
     let scheme = SCHEME_ID.to_le_bytes();
     let info: [&[u8]; 6] =
@@ -165,6 +166,20 @@ mod tests {
         assert_ne!(sum.unmask(&masks).unwrap()[..8], [-10; 8]);
         masks.add_mask(&seed(4), &task, RoundId(1), ContributionId([4; 16]));
         assert_eq!(sum.unmask(&masks).unwrap(), [-10; 3000]);
+    }
+
+    #[test]
+    fn the_mask_is_the_ciphers_keystream_by_another_implementation_too() {
+        let task = TaskId::new("films").unwrap();
+        let mut key = [0; 32];
+        let info = b"tacit mask v1\0\x01\0\0\0films\0\x07\0\0\0\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02";
+        Hkdf::<Sha256>::new(None, &[1; 32]).expand(info, &mut key).unwrap();
+        let mut other = rand_chacha::ChaCha20Rng::from_seed(key);
+        let mut values = vec![0; 5_000];
+        add_mask(&mut values, &seed(1), &task, RoundId(7), ContributionId([2; 16]));
+        let mut bytes = vec![0; 20_000];
+        other.fill_bytes(&mut bytes);
+        assert_eq!(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>(), bytes);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::{self, NotCanonical};
-use tacit_privacy::record::{Event, Keeper, Line};
+use tacit_privacy::record::{self, Event, Keeper, Line};
 use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
-use tacit_types::{Digest, Timestamp};
+use tacit_types::{Digest, TaskId, Timestamp};
 
 use crate::head::LoggedLine;
 use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
@@ -243,12 +243,12 @@ impl Policy {
             return Err(TicketRefusal::Expired);
         }
         self.check_numbers(&ticket)?;
-        let mark = self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
-        Ok((ticket, mark))
+        let (mark, task) = self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
+        if task == ticket.task { Ok((ticket, mark)) } else { Err(TicketRefusal::Unlogged) }
     }
 
     /// Checks that both parties signed for this model, in the ledger this device knows and not before what it has seen of it;
-    /// gives the ledger mark to remember.
+    /// gives the ledger mark to remember, and the task it is a model of.
     ///
     /// # Errors
     /// [`TicketRefusal::Unlogged`], [`TicketRefusal::RolledBack`] or [`TicketRefusal::Forked`].
@@ -258,10 +258,10 @@ impl Policy {
         model: Digest,
         seen: LogMark,
         consistency: &[Digest],
-    ) -> Result<LogMark, TicketRefusal> {
-        let mark = self.check_logged(logged, model)?;
+    ) -> Result<(LogMark, TaskId), TicketRefusal> {
+        let (mark, task) = self.check_logged(logged, model)?;
         mark.check_follows(seen, consistency)?;
-        Ok(mark)
+        Ok((mark, task))
     }
 
     fn check_numbers(&self, ticket: &Ticket) -> Result<(), TicketRefusal> {
@@ -287,17 +287,21 @@ impl Policy {
         }
     }
 
-    fn check_logged(&self, logged: &LoggedLine, model: Digest) -> Result<LogMark, TicketRefusal> {
+    fn check_logged(&self, logged: &LoggedLine, model: Digest) -> Result<(LogMark, TaskId), TicketRefusal> {
         if !logged.verifies(&self.coordinator_key, &self.helper_key) {
             return Err(TicketRefusal::Unlogged);
         }
         let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| TicketRefusal::Unlogged)?;
         let head = &logged.head.head;
-        let known = line.keeper == Keeper::Coordinator && line.ledger_id == head.ledger_id && line.seq == logged.seq;
-        if !known || published(&line) != Some(model) {
-            return Err(TicketRefusal::Unlogged);
+        let ours = line.schema == record::SCHEMA && line.keeper == Keeper::Coordinator;
+        let known = ours && line.ledger_id == head.ledger_id && line.seq == logged.seq;
+        match published_for(&line) {
+            Some((task, logged)) if known && logged == model => {
+                let (generation, size, root, model_seq) = (head.generation, head.size, head.root, line.seq);
+                Ok((LogMark { generation, size, root, model_seq }, task.clone()))
+            }
+            _ => Err(TicketRefusal::Unlogged),
         }
-        Ok(LogMark { generation: head.generation, size: head.size, root: head.root, model_seq: line.seq })
     }
 }
 
@@ -338,9 +342,14 @@ impl LogMark {
 
 /// The model a line published, if it published one.
 pub fn published(line: &Line) -> Option<Digest> {
+    published_for(line).map(|(_, model)| model)
+}
+
+/// The model a line published, and the task it is of.
+fn published_for(line: &Line) -> Option<(&TaskId, Digest)> {
     match &line.event {
-        Event::Genesis(genesis) => Some(genesis.model_out_hash),
-        Event::Release(release) => Some(release.model_out_hash),
+        Event::Genesis(genesis) => Some((&genesis.task, genesis.model_out_hash)),
+        Event::Release(release) => Some((&release.charge.task, release.model_out_hash)),
         Event::Abandoned(_) | Event::Restarted {} | Event::Answered(_) => None,
     }
 }

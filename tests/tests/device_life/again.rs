@@ -7,6 +7,7 @@ use tacit_proto::v1::ContributeRequest;
 use tacit_round::device::{Outcome, Status};
 use tacit_sdk::{SdkError, Store};
 use tacit_tests::stand_in::{Answer, Round, StandIn};
+use tacit_types::Timestamp;
 use tokio::time::timeout;
 
 use crate::{contributions, enrolled, outcome, step};
@@ -65,4 +66,30 @@ async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
     assert_eq!(distinct.len(), 1, "two ciphertexts for one round");
     let store = Store::open(folder.path()).unwrap();
     assert_eq!((store.ledger().unwrap().len(), store.spent().unwrap()), (1, round.ticket.mechanism.rho()));
+}
+
+/// What nobody could take before the deadline is not kept for ever: from then on the same bytes are erased, not sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_that_reach_nobody_before_the_deadline_are_dropped() {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let agent = enrolled(&stand_in, folder.path()).await;
+    stand_in.script(|script| script.contribute = Answer::Lose);
+    let deadline = round.ticket.deadline;
+    for before in [0, deadline.0 - 1] {
+        assert_eq!(agent.step(Timestamp(before)).await.unwrap().outcome, None, "{before}");
+    }
+    assert_eq!(contributions(&stand_in).len(), 2);
+    let (task, number) = (&round.ticket.task, round.ticket.round);
+    assert!(Store::open(folder.path()).unwrap().spooled(task, number).is_ok());
+
+    stand_in.script(|script| (script.contribute, script.ticket) = (Answer::Give, None));
+    assert_eq!(agent.step(deadline).await.unwrap().outcome, Some(Outcome::TooLate));
+    assert_eq!(agent.step(Timestamp(0)).await.unwrap().outcome, None, "a clock set back brings nothing back");
+    assert_eq!(contributions(&stand_in).len(), 2);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.status(task, number).unwrap(), Some(Status::Forfeited));
+    assert!(store.spooled(task, number).is_err(), "the bytes are gone");
+    assert_eq!(store.spent().unwrap(), round.ticket.mechanism.rho());
 }

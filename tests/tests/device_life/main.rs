@@ -61,14 +61,14 @@ fn carries(messages: &[ContributeRequest], spooled: &Spooled) -> bool {
     let mut masked = Vec::new();
     messages.iter().all(|message| match message.part.as_ref().unwrap() {
         Part::Header(header) => {
-            header.sealed_seed == spooled.sealed
-                && header.contribution_id[..] == spooled.contribution.0
-                && header.ticket_hash[..] == spooled.ticket.0
-                && header.digest[..] == spooled.digest.0
+            header.sealed_seed == *spooled.sealed()
+                && header.contribution_id[..] == spooled.contribution().0
+                && header.ticket_hash[..] == spooled.ticket().0
+                && header.digest[..] == spooled.digest().0
         }
         Part::Chunk(chunk) => {
             masked.extend_from_slice(chunk);
             true
         }
-    }) && masked == spooled.masked
+    }) && masked == spooled.masked()
 }

@@ -4,29 +4,98 @@ use rusqlite::{OptionalExtension, params};
 use tacit_privacy::ledger::{Reservation, total};
 use tacit_privacy::{LedgerStore, Rho, canonical};
 use tacit_round::device::Status;
+use tacit_round::mask::MaskedUpdate;
 use tacit_round::policy::LogMark;
-use tacit_types::{ContributionId, Digest, RoundId, TaskId};
+use tacit_round::seal::Binding;
+use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
 
 use super::{FILE, Store, to_i64};
 use crate::error::SdkError;
 
 /// Final bytes of one contribution, as spooled and as sent.
+///
+/// Made from a [`MaskedUpdate`] or read from the store, so nothing that is not masked can be sent:
+///
+/// ```
+/// # use tacit_sdk::store::Spooled;
+/// fn sent(bytes: &tacit_round::mask::MaskedUpdate, binding: &tacit_round::seal::Binding<'_>) -> Spooled {
+///     Spooled::new(bytes, vec![], binding, tacit_types::Timestamp(0))
+/// }
+/// ```
+/// ```compile_fail,E0308
+/// # use tacit_sdk::store::Spooled;
+/// fn sent(bytes: &tacit_privacy::QuantisedUpdate, binding: &tacit_round::seal::Binding<'_>) -> Spooled {
+///     Spooled::new(bytes, vec![], binding, tacit_types::Timestamp(0))
+/// }
+/// ```
+/// ```
+/// # use tacit_sdk::store::Spooled;
+/// fn read(spooled: Spooled) -> Vec<u8> {
+///     spooled.masked().to_vec()
+/// }
+/// ```
+/// ```compile_fail,E0616
+/// # use tacit_sdk::store::Spooled;
+/// fn replaced(mut spooled: Spooled) {
+///     spooled.masked = vec![];
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Spooled {
-    /// Task.
-    pub task: TaskId,
-    /// Round.
-    pub round: RoundId,
+    task: TaskId,
+    round: RoundId,
+    ticket: Digest,
+    contribution: ContributionId,
+    deadline: Timestamp,
+    sealed: Vec<u8>,
+    digest: Digest,
+    masked: Vec<u8>,
+}
+
+impl Spooled {
+    /// `masked` with its seed as sealed for `binding`; dropped unsent after `deadline`.
+    pub fn new(masked: &MaskedUpdate, sealed: Vec<u8>, binding: &Binding<'_>, deadline: Timestamp) -> Self {
+        Self {
+            task: binding.task.clone(),
+            round: binding.round,
+            ticket: binding.ticket,
+            contribution: binding.contribution,
+            deadline,
+            sealed,
+            digest: masked.digest(),
+            masked: masked.as_bytes().to_vec(),
+        }
+    }
+
     /// Hash of the ticket answered.
-    pub ticket: Digest,
+    pub fn ticket(&self) -> Digest {
+        self.ticket
+    }
+
     /// Name of the contribution.
-    pub contribution: ContributionId,
+    pub fn contribution(&self) -> ContributionId {
+        self.contribution
+    }
+
+    /// The ticket's deadline: from then on these bytes are not sent any more.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
     /// Sealed mask seed.
-    pub sealed: Vec<u8>,
-    /// SHA-256 of `masked`.
-    pub digest: Digest,
+    pub fn sealed(&self) -> &[u8] {
+        &self.sealed
+    }
+
+    /// SHA-256 of [`Self::masked`].
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Masked ring elements, little-endian.
-    pub masked: Vec<u8>,
+    pub fn masked(&self) -> &[u8] {
+        &self.masked
+    }
 }
 
 impl Store {
@@ -104,6 +173,8 @@ impl Store {
     pub fn spool(&mut self, spooled: &Spooled) -> Result<(), SdkError> {
         let (task, round) = (spooled.task.as_str(), spooled.round.0);
         let (ticket, contribution, digest) = (spooled.ticket.0, spooled.contribution.0, spooled.digest.0);
+        // What SQLite can hold is three hundred million years away.
+        let deadline = i64::try_from(spooled.deadline.0).unwrap_or(i64::MAX);
         self.change(|db| {
             let changed = db.execute(
                 "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = 'reserved'",
@@ -113,8 +184,8 @@ impl Store {
                 return Err(SdkError::Bug("a contribution was spooled without a reservation".into()));
             }
             db.execute(
-                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![task, round, ticket, contribution, spooled.sealed, digest, spooled.masked],
+                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![task, round, ticket, contribution, deadline, spooled.sealed, digest, spooled.masked],
             )?;
             Ok(())
         })
@@ -126,14 +197,14 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails or the spool is damaged.
     pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
         let damaged = || SdkError::Stop(format!("{FILE}: the spool is damaged"));
-        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
-        let (ticket, contribution, sealed, digest, masked): Row = self
+        type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>, Vec<u8>);
+        let (ticket, contribution, deadline, sealed, digest, masked): Row = self
             .db
             .prepare_cached(
-                "SELECT ticket, contribution, sealed, digest, masked FROM spool WHERE task = ?1 AND round = ?2",
+                "SELECT ticket, contribution, deadline, sealed, digest, masked FROM spool WHERE task = ?1 AND round = ?2",
             )?
             .query_row(params![task.as_str(), round.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
             })?;
         let digest = Digest::from_slice(&digest).map_err(|_| damaged())?;
         if canonical::digest(&masked) != digest {
@@ -144,20 +215,26 @@ impl Store {
             round,
             ticket: Digest::from_slice(&ticket).map_err(|_| damaged())?,
             contribution: ContributionId::from_slice(&contribution).map_err(|_| damaged())?,
+            // A negative one cannot be written; read as long past, nothing is sent.
+            deadline: Timestamp(u64::try_from(deadline).unwrap_or(0)),
             sealed,
             digest,
             masked,
         })
     }
 
-    /// Ends a round: sets its status and erases its spool.
+    /// Ends a round: sets its status and erases its spool. A round that has ended keeps the status it has.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
+    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] for a status that ends nothing: a round begun again could be
+    /// answered twice.
     pub fn finish(&mut self, task: &TaskId, round: RoundId, status: Status) -> Result<(), SdkError> {
+        if matches!(status, Status::Reserved | Status::Spooled) {
+            return Err(SdkError::Bug("a round was to end as reserved or spooled".into()));
+        }
         self.change(|db| {
             db.execute(
-                "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2",
+                "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2 AND status IN ('reserved', 'spooled')",
                 params![task.as_str(), round.0, status_word(status)],
             )?;
             db.execute("DELETE FROM spool WHERE task = ?1 AND round = ?2", params![task.as_str(), round.0])?;

@@ -17,6 +17,7 @@ mod seal;
 
 use std::cell::Cell;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::error::SdkError;
 use crate::files;
 
 const FILE: &str = "store.sqlite";
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 const SCHEMA: &str = "
 CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL,
     surface INTEGER NOT NULL);
@@ -38,7 +39,7 @@ CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT
     hour INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
 CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
 CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution BLOB NOT NULL,
-    sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
+    deadline INTEGER NOT NULL, sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
 CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, size INTEGER NOT NULL,
     root BLOB NOT NULL, model_seq INTEGER NOT NULL);
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB NOT NULL);
@@ -81,7 +82,9 @@ impl Store {
                 _ => {}
             }
         }
-        let mut db = Connection::open(&unfinished)?;
+        // What its owner did is for its owner's eyes; the log beside it takes over the file's mode.
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(wrap)?;
+        let mut db = Connection::open_with_flags(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.pragma_update(None, "auto_vacuum", "FULL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         let transaction = db.transaction()?;

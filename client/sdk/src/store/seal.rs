@@ -30,7 +30,7 @@ const GUARDED: [&str; 4] = [
     "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
     "SELECT one, rho FROM elsewhere ORDER BY one",
     "SELECT one, generation, size, root, model_seq FROM mark ORDER BY one",
-    "SELECT task, round, ticket, contribution, sealed, digest FROM spool ORDER BY task, round",
+    "SELECT task, round, ticket, contribution, deadline, sealed, digest FROM spool ORDER BY task, round",
 ];
 
 /// Compares the digest with the rows and gives the number of commits.

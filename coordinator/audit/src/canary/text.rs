@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tacit_privacy::convert;
+
 use super::{Audit, Check};
 
 impl fmt::Display for Audit {
@@ -32,7 +34,7 @@ impl fmt::Display for Audit {
 fn figures(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
     let (shot, run) = (&audit.one_shot, &audit.one_run);
     writeln!(f, "\nepsilon at delta {:e} of one device that is in all of them", audit.delta)?;
-    writeln!(f, "  certified, at most  {:>7.3}  {}", audit.certified_epsilon, audit.conversion)?;
+    writeln!(f, "  certified, at most  {:>7}  {}", convert::shown(audit.certified_epsilon), audit.conversion)?;
     writeln!(
         f,
         "  measured, about     {:>7.3}  one-shot estimate: 95 % interval {:.2} to {:.2}, {:.2} expected; {} canaries in the sum",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
-use tacit_privacy::convert::epsilon;
+use tacit_privacy::convert::{epsilon, shown};
 use tacit_privacy::record::{Event, Line};
 use tacit_types::Delta;
 use tokio::process::{Child, Command};
@@ -112,7 +112,7 @@ impl Narrator {
             let spent = Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));
             // On a terminal the devices' progress line is being drawn here: clear it first.
             let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-            eprintln!("{clear}round {}: {what:<24} {said}, epsilon so far {spent:.2}", charge.round);
+            eprintln!("{clear}round {}: {what:<24} {said}, epsilon so far {}", charge.round, shown(spent));
         }
     }
 }

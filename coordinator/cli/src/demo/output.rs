@@ -9,7 +9,7 @@ use tacit_data::Dataset;
 use tacit_model::filter::Filter;
 use tacit_model::interaction::{Interaction, InteractionKind};
 use tacit_model::model::Family;
-use tacit_privacy::convert::{CONVERSION, epsilon};
+use tacit_privacy::convert::{CONVERSION, epsilon, shown};
 use tacit_sdk::{Recommendation, Recommender};
 use tacit_server::job::Job;
 use tacit_types::{Delta, Timestamp};
@@ -112,8 +112,10 @@ impl Outcome {
             )?;
         }
         writeln!(out, "privacy loss of one device that joined every round (rho {:.4}):", self.rho)?;
-        let stated: Vec<String> =
-            DELTAS.iter().map(|(delta, _)| format!("epsilon {:.3} at delta {delta}", self.epsilon[delta])).collect();
+        let stated: Vec<String> = DELTAS
+            .iter()
+            .map(|(delta, _)| format!("epsilon {} at delta {delta}", shown(self.epsilon[delta])))
+            .collect();
         writeln!(out, "  {}\n  {}\n", stated.join(", "), self.conversion)?;
         if self.rows.iter().any(|row| row.rmse.is_some()) {
             self.write_rated(out)?;

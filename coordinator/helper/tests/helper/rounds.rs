@@ -1,11 +1,14 @@
 //! Rounds that go as they should, also over a restart.
 
+use std::time::Duration;
+
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Event, Keeper, Line};
 use tacit_proto::v1;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::mask::set_digest;
 use tacit_types::{ContributionId, Digest};
+use tokio::time::timeout;
 use tonic::Code;
 
 use crate::support::*;
@@ -85,6 +88,54 @@ async fn a_restart_after_the_release_repeats_the_same_bytes_and_leaves_no_key() 
     other_order.reverse();
     assert_eq!(release(&mut client, &round, other_order).await.unwrap(), answer);
     assert_eq!(admit(&mut client, &round, seeds(&updates)).await.unwrap_err().code(), Code::NotFound);
+    helper.stop().await;
+}
+
+/// One call has recorded the answer and is about to erase the key; another asks at that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_repeated_while_its_key_is_still_on_the_disk() {
+    let deployment = Deployment::new();
+    let helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    let round = countersign(&mut client, &draft(1)).await.unwrap();
+    let key = bytes_of(&deployment.state().join("keys")).remove(0);
+    let updates = cohort(&round, 4);
+    let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+    std::fs::write(deployment.state().join(format!("keys/{}.key", round.hash)), key).unwrap();
+    assert_eq!(release(&mut client, &round, seeds(&updates)).await.unwrap(), answer);
+    assert_eq!(deployment.key_files(), 0);
+    helper.stop().await;
+}
+
+/// A set is large, so only so many are held in memory at once; the others wait for their turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_few_sets_are_collected_at_once() {
+    let deployment = Deployment::new();
+    let helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    let round = countersign(&mut client, &draft(1)).await.unwrap();
+    let updates = cohort(&round, 4);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let (sender, parts) = tokio::sync::mpsc::channel(1);
+        let first = v1::ReleaseRequest { ticket_hash: round.hash.0.to_vec().into(), seeds: seeds(&updates[..1]) };
+        sender.send(first).await.unwrap();
+        let mut client = deployment.coordinator(&helper).await;
+        let stream = tokio_stream::wrappers::ReceiverStream::new(parts);
+        slow.push((sender, tokio::spawn(async move { client.release(stream).await.map(drop) })));
+    }
+    for (sender, _) in &slow {
+        // The first part was taken, so the set is being collected.
+        drop(sender.reserve().await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waits = timeout(Duration::from_millis(300), release(&mut client, &round, seeds(&updates))).await;
+    assert!(waits.is_err(), "{waits:?}");
+    let (sender, call) = slow.remove(0);
+    drop(sender);
+    assert!(call.await.unwrap().is_err(), "one seed is no set");
+    assert!(unmasks(&updates, &release(&mut client, &round, seeds(&updates)).await.unwrap()));
+    slow.into_iter().for_each(|(_, call)| call.abort());
     helper.stop().await;
 }
 

@@ -2,13 +2,14 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_privacy::{Mechanism, MechanismError, Rho, Tier, merkle};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{OpeningKey, SEALING_KEY_LEN};
 use tacit_round::ticket::{SignedTicket, TICKET_BYTES_MAX, Ticket};
-use tacit_types::{Digest, RoundId};
+use tacit_types::{Digest, RoundId, TaskId};
 
 use crate::deployment::*;
 
@@ -114,9 +115,9 @@ fn bytes_that_are_not_a_canonical_ticket_are_refused_even_when_signed() {
 #[test]
 fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     use MechanismError::{GridTooCoarse, RingTooSmall, ShareTooLarge, ShareTooSmall};
-    use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Version};
+    use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Unlogged, Version};
     type Change = fn(&mut Ticket);
-    let cases: [(Change, TicketRefusal); 27] = [
+    let cases: [(Change, TicketRefusal); 36] = [
         (|t| t.schema = 2, Version),
         (|t| t.schema = 0, Version),
         (|t| t.scheme_id = 2, Version),
@@ -145,7 +146,18 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
         (|t| t.mechanism.steps = 19, Unsound(GridTooCoarse)),
         (|t| (t.mechanism.cohort_max, t.mechanism.steps) = (1 << 20, 1 << 11), Unsound(RingTooSmall)),
         (|t| t.mechanism.length = 0, Unsound(MechanismError::OutOfRange("length"))),
+        (|t| t.mechanism.length = LENGTH_MAX + 4, Unsound(MechanismError::OutOfRange("length"))),
+        (|t| t.mechanism.row_width = 3, Unsound(MechanismError::OutOfRange("row_width"))),
+        (|t| t.mechanism.row_cap_milli = 0, Unsound(MechanismError::OutOfRange("row_cap_milli"))),
+        (|t| t.mechanism.row_cap_milli = 1001, Unsound(MechanismError::OutOfRange("row_cap_milli"))),
+        (|t| t.mechanism.history_max = 0, Unsound(MechanismError::OutOfRange("history_max"))),
+        // A B2_int for fewer or more non-zero numbers than there can be.
+        (|t| t.mechanism.nnz_max = 0, Unsound(MechanismError::OutOfRange("nnz_max"))),
+        (|t| t.mechanism.nnz_max = LENGTH + 1, Unsound(MechanismError::OutOfRange("nnz_max"))),
+        (|t| t.mechanism.cohort_max = 0, Unsound(MechanismError::OutOfRange("cohort_max"))),
         (|t| t.mechanism.n_min = 11, Unsound(MechanismError::OutOfRange("n_min"))),
+        // The model stands in the ledger, and belongs to another task.
+        (|t| t.task = TaskId::new("books").unwrap(), Unlogged),
     ];
     for (i, (change, reason)) in cases.into_iter().enumerate() {
         let mut ticket = sound();
