@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tacit_accounting::{Plan, PlanRequest, PlannedRelease, default_delta, thousands};
+use tacit_accounting::{Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands};
 use tacit_model::model::Family;
-use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_MIN, SIGNAL_UNSURE, gain_share};
+use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
 use tacit_privacy::convert;
 use tacit_types::{Delta, Epsilon, Kind};
 
@@ -192,7 +192,11 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
         ),
     )?;
     line("", format!("conversion: {}", convert::CONVERSION))?;
-    line("signal q", format!("{:.1}; {SIGNAL_MIN} is the least, {SIGNAL_GOOD} keeps nine tenths of the gain", plan.q))?;
+    let good = match request.model {
+        Family::Rating => String::new(),
+        _ => format!(", {SIGNAL_GOOD} keeps nine tenths of the gain"),
+    };
+    line("signal q", format!("{:.1}; {} is the least{good}", plan.q, figure(signal_min(request.model))))?;
     let coordinates: f64 = outcome.releases.iter().map(|release| f64::from(release.length)).sum();
     line(
         "each device",

@@ -44,8 +44,8 @@ pub(crate) struct Outline {
     pub(crate) releases: Vec<(Kind, f64, Shape)>,
 }
 
-/// Signal below which a family trains no factors.
-pub(crate) fn signal_min(model: Family) -> f64 {
+/// Signal-to-noise ratio below which a family trains no factors.
+pub fn signal_min(model: Family) -> f64 {
     match model {
         Family::Spectral => SIGNAL_MIN,
         // q grows with the root of the budget.

@@ -120,7 +120,6 @@ fn read(options: &Options) -> Result<Dataset, Failure> {
                 users: options.users,
                 seed: options.seed,
                 split: if rated { Split::Nothing } else { Split::default() },
-                ..LoadOptions::default()
             };
             tacit_data::load(path, &load).map_err(Failure::input)
         }

@@ -105,10 +105,10 @@ impl Outcome {
         } else if self.fallback {
             writeln!(
                 out,
-                "The signal q = {:.1} is below the planner's floor of {}: item factors were not trained.\n\
+                "The signal q = {:.1} is below the planner's floor of {:.1}: item factors were not trained.\n\
                  Devices rank by private popularity; recency acts through what they have already seen.",
                 self.signal,
-                tacit_model::recipe::SIGNAL_MIN
+                tacit_accounting::signal_min(self.model)
             )?;
         }
         writeln!(out, "privacy loss of one device that joined every round (rho {:.4}):", self.rho)?;
