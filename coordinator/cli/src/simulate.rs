@@ -60,6 +60,9 @@ pub(crate) struct Options {
     /// Half-life, in interactions, with which devices rank; 0 for none. Without it 10, or none for a random split.
     #[arg(long, allow_negative_numbers = true)]
     half_life: Option<f32>,
+    /// Train without the items' public features: categories, and years in titles.
+    #[arg(long)]
+    no_features: bool,
     /// Make every device's real bytes, noise, seal and mask included, in place of drawing the noise once. Noise then comes
     /// from the operating system, so a seed does not repeat it.
     #[arg(long)]
@@ -109,6 +112,7 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         ("--projected-users", !options.projected_users.is_empty()),
         ("--half-life", options.half_life.is_some()),
         ("--exact", options.exact),
+        ("--no-features", options.no_features),
         ("--csv", options.csv.is_some()),
         ("--html", options.html.is_some()),
         ("--factors with several values", options.factors.len() > 1),
@@ -207,6 +211,7 @@ fn populations(options: &Options) -> Result<Vec<Population>, Failure> {
     let mut populations = Vec::new();
     for size in sizes {
         let population = Population::new(load(options, size)?);
+        let population = if options.no_features { population.without_features() } else { population };
         if population.users() < 4 {
             let problem = format!("{} users are too few: a round needs a cohort of at least 4", population.users());
             return Err(Failure::input(problem));

@@ -106,6 +106,30 @@ pub struct Item {
     pub categories: Vec<String>,
 }
 
+impl Item {
+    /// What is public about the item besides its name: its categories, and the year and decade that its title ends with in
+    /// parentheses, as `1995` and `1990s`.
+    ///
+    /// ```
+    /// # let item = |title: &str| tacit_data::Item { key: "1".into(), title: title.into(), categories: vec!["Crime".into()] };
+    /// assert_eq!(item("Heat (1995)").tags(), ["Crime", "1990s", "1995"]);
+    /// assert_eq!(item("Heat").tags(), ["Crime"]);
+    /// ```
+    pub fn tags(&self) -> Vec<String> {
+        let mut tags = self.categories.clone();
+        if let Some(year) = self.year() {
+            tags.push(format!("{}s", year / 10 * 10));
+            tags.push(year.to_string());
+        }
+        tags
+    }
+
+    fn year(&self) -> Option<u32> {
+        let (_, year) = self.title.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+        year.parse().ok().filter(|year| (1800..=2100).contains(year))
+    }
+}
+
 /// One data set: who did what, with which items, and what was held out.
 ///
 /// `users`, `test` and `negatives` have the same length and order.

@@ -3,7 +3,7 @@
 //! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC codes; [`slots`] who may upload
 //!   now; [`admission`] asks the helper which seeds open;
 //! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs every effect;
-//! - [`job`] what the task releases, in which order and at what price; [`apply`] makes the next model from an opened sum;
+//! - [`catalogue`] what the operator says about the items; [`job`] what the task releases, in which order and at what price; [`apply`] makes the next model from an opened sum;
 //! - [`store`], [`objects`], [`enrolment`] durable state; [`ledger`] appends and signs release lines;
 //! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other party;
 //! - [`export`] writes what auditors get.
@@ -13,6 +13,7 @@
 pub mod admission;
 pub mod apply;
 pub mod board;
+pub mod catalogue;
 pub mod config;
 pub mod driver;
 pub mod enrolment;

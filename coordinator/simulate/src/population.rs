@@ -1,6 +1,7 @@
 //! Who is simulated: the histories devices would hold, and what is held out of them.
 
 use tacit_data::Dataset;
+use tacit_model::features::Features;
 use tacit_model::interaction::Interaction;
 use tacit_model::preference::{HISTORY_CAP, History};
 use tacit_types::ItemId;
@@ -26,6 +27,8 @@ pub struct Population {
     pub owners: Vec<u32>,
     /// Whether each item is outside the most used fifth of the catalogue: (items).
     pub tail: Vec<bool>,
+    /// What the catalogue says about its items: (items, features).
+    pub features: Features,
 }
 
 impl Population {
@@ -35,7 +38,10 @@ impl Population {
         let histories: Vec<History> = data.users.iter().map(|user| History::new(user, items, HISTORY_CAP)).collect();
         let mut owners = vec![0u32; data.items.len()];
         histories.iter().flat_map(History::items).for_each(|item| owners[item.0 as usize] += 1);
+        let tags: Vec<Vec<String>> = data.items.iter().map(tacit_data::Item::tags).collect();
         Self {
+            // A catalogue with too many categories to use is ranked without them.
+            features: Features::from_categories(&tags).unwrap_or_else(|_| Features::none(items)),
             name: data.name,
             items,
             tail: tail(&owners),
@@ -45,6 +51,12 @@ impl Population {
             negatives: data.negatives,
             owners,
         }
+    }
+
+    /// The same users with a catalogue that says nothing about its items.
+    #[must_use]
+    pub fn without_features(self) -> Self {
+        Self { features: Features::none(self.items), ..self }
     }
 
     /// Number of users, each one device.

@@ -4,7 +4,7 @@
 //! bits.
 
 use faer::Side;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 /// Singular values below this share of the largest are rounding, not direction.
 const RANK_TOLERANCE: f64 = 1e-6;
@@ -72,6 +72,18 @@ pub(crate) fn polar(y: ArrayView2<'_, f64>) -> Array2<f64> {
     let rank = singular.iter().take_while(|&&s| s > RANK_TOLERANCE * singular[0]).count();
     let q = svd.U().subcols(0, rank) * svd.V().subcols(0, rank).transpose();
     Array2::from_shape_fn((rows, columns), |(i, j)| q[(i, j)])
+}
+
+/// The strongest directions of `a`, each with its singular value as length: (m, at most `most`), largest first, by the Gram of
+/// its columns. Directions without signal are left out.
+///
+/// # Panics
+/// When `a` holds a value that is not finite.
+pub(crate) fn leading(a: &Array2<f64>, most: usize) -> Array2<f64> {
+    let (squares, v) = eigen_descending(a.t().dot(a).view());
+    let least = squares.first().map_or(0.0, |largest| RANK_TOLERANCE * largest);
+    let rank = squares.iter().take(most).take_while(|&&square| square > least).count();
+    a.dot(&v.slice_axis(Axis(1), Slice::from(..rank)))
 }
 
 /// Eigenpairs of a symmetric matrix (k, k), largest eigenvalue first: values (k) and vectors (k, k) in columns.

@@ -18,6 +18,8 @@ const HEAD_MAX: u32 = 1000;
 const COUNTS_SHARE: f64 = 0.05;
 /// Share of rho for the item counts when nothing else is trained.
 const COUNTS_SHARE_ALONE: f64 = 1.0;
+/// Most columns of public features in the final model.
+const FEATURE_COLUMNS: u32 = 32;
 /// Share for the head Gram of what the counts leave over.
 const HEAD_SHARE_OF_REST: f64 = 0.35;
 
@@ -42,6 +44,9 @@ pub struct Recipe {
     pub carry: f32,
     /// Share of the noisy counts the trained block of items covers; 1 trains the whole catalogue.
     pub coverage: f32,
+    /// Most columns of public features in the final model.
+    #[serde(default)]
+    pub feature_columns: u32,
     /// Share of rho for the counts.
     pub counts_share: f64,
     /// Share of rho for the head Gram; 0 without one.
@@ -108,6 +113,7 @@ impl Recipe {
             popularity_exponent: row.popularity_exponent,
             carry: row.carry,
             coverage: row.coverage,
+            feature_columns: FEATURE_COLUMNS,
             counts_share: COUNTS_SHARE,
             head_share: if head > 0 { (1.0 - COUNTS_SHARE) * HEAD_SHARE_OF_REST } else { 0.0 },
         })
@@ -123,6 +129,7 @@ impl Recipe {
             popularity_exponent: 0.0,
             carry: 0.0,
             coverage: 1.0,
+            feature_columns: FEATURE_COLUMNS,
             counts_share: COUNTS_SHARE_ALONE,
             head_share: 0.0,
         }

@@ -73,7 +73,7 @@ fn judged(population: &Population, variant: &Variant) -> anyhow::Result<Row> {
     let histories = population.capped(setting.history_max);
     let mut figures = Vec::new();
     for seed in SEEDS {
-        let model = train(&histories, &job, seed)?.model;
+        let model = train(&histories, &population.features, &job, seed)?.model;
         figures.push(reference::ranked_with(population, &model, variant.half_life));
         eprint!(".");
     }

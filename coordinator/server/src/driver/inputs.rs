@@ -1,9 +1,11 @@
 //! What the driver needs from the operator, read before anything is written, and kept for later starts.
 
+use tacit_model::features::Features;
 use tacit_round::keys::SigningKey;
 use tacit_types::Digest;
 use tacit_wire::files;
 
+use crate::catalogue;
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::job::Job;
@@ -13,6 +15,7 @@ use crate::store::Store;
 pub struct Inputs {
     pub(super) signing: SigningKey,
     pub(super) catalogue: Vec<u8>,
+    pub(super) features: Features,
     pub(super) planned: Job,
     pub(super) build: Digest,
 }
@@ -27,16 +30,10 @@ impl Inputs {
         let path = config.task.catalogue.display();
         let catalogue = std::fs::read(&config.task.catalogue)
             .map_err(|error| ServerError::OperatorConfig(format!("task.catalogue '{path}': {error}")))?;
-        let items = catalogue.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
-        let items =
-            u32::try_from(items).ok().filter(|items| (1..=tacit_privacy::mechanism::LENGTH_MAX).contains(items));
-        let items = items.ok_or_else(|| {
-            ServerError::OperatorConfig(format!(
-                "task.catalogue '{path}': it must have from 1 to 4194304 lines, one an item"
-            ))
-        })?;
-        let planned = Job::plan(&config.task, items)?;
-        Ok(Self { signing, catalogue, planned, build: build_hash()? })
+        let read = catalogue::parse(&catalogue)
+            .map_err(|problem| ServerError::OperatorConfig(format!("task.catalogue '{path}': {problem}")))?;
+        let planned = Job::plan(&config.task, read.items)?;
+        Ok(Self { signing, catalogue, features: read.features, planned, build: build_hash()? })
     }
 }
 

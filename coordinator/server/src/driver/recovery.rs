@@ -22,12 +22,28 @@ impl Driver {
                 rho_budget: self.job.rho_budget,
             })
         } else {
+            self.check_catalogue()?;
             Event::Restarted {}
         };
         let (line, bytes) = self.ledger.next(event, (self.now)())?;
         self.store.append_line(line.seq, &bytes)?;
         self.ledger.note(line, bytes);
         Ok(())
+    }
+
+    /// The catalogue must be the one the ledger names: models are made with its categories.
+    fn check_catalogue(&self) -> Result<(), ServerError> {
+        let changed = self
+            .ledger
+            .lines()
+            .iter()
+            .any(|line| matches!(&line.event, Event::Genesis(genesis) if genesis.catalogue_hash != self.catalogue));
+        if !changed {
+            return Ok(());
+        }
+        let problem =
+            "task.catalogue: it differs from the one this state was started with; restore it or use a new state folder";
+        Err(ServerError::OperatorConfig(problem.into()))
     }
 
     /// Where the open round stood when the process stopped.

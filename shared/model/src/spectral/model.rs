@@ -22,7 +22,7 @@ pub const HEAD_MAX: u32 = 1 << 11;
 ///
 /// Life of a model: [`SpectralModel::genesis`] knows the catalogue only; `server::apply_counts` gives it popularity and
 /// chooses the trained block; `server::apply_head_gram` or `server::random_init` gives it first factors; each
-/// `server::apply_gradient` improves them. Each step makes a new value; a published model never changes.
+/// `server::apply_gradient` improves them, and [`super::public::completed`] adds what public features know besides. Each step makes a new value; a published model never changes.
 ///
 /// With catalogue length M, block length M' and d factors: the stored state is the counts (M), the two exponents, the
 /// block (M'), the head length and the factors (M', d). Weights, popularity and axis follow from it and are not sent.
@@ -84,6 +84,26 @@ impl SpectralModel {
         Self { factors, ..self.clone() }
     }
 
+    /// The same model with the whole catalogue in its block; items that were outside have rows of zeros: (M, d).
+    pub(crate) fn over_all_items(&self) -> Self {
+        if self.block.len() == self.counts.len() {
+            return self.clone();
+        }
+        let mut factors = Array2::zeros((self.counts.len(), self.factor_count()));
+        for (row, &item) in self.factors.rows().into_iter().zip(&self.block) {
+            factors.row_mut(item as usize).assign(&row);
+        }
+        let block = (0..self.catalogue_len()).collect();
+        Self::assemble(Parts {
+            counts: self.counts.clone(),
+            weight_exponent: self.weight_exponent,
+            popularity_exponent: self.popularity_exponent,
+            block,
+            head: self.head.len(),
+            factors,
+        })
+    }
+
     /// M, the number of items in the catalogue.
     pub fn catalogue_len(&self) -> u32 {
         u32::try_from(self.counts.len()).expect("a catalogue has at most CATALOGUE_MAX items")
@@ -114,7 +134,8 @@ impl SpectralModel {
         &self.block
     }
 
-    /// Item factors, one row per block item: (M', d), with orthonormal columns.
+    /// Item factors, one row per block item: (M', d). Learned columns are orthonormal; columns made of public features follow,
+    /// orthogonal to them and of norm at most 1.
     pub fn factors(&self) -> ArrayView2<'_, f32> {
         self.factors.view()
     }
