@@ -34,7 +34,7 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         if point.fallback {
             writeln!(
                 out,
-                "The signal is below the planner's floor: factors are not trained, devices rank by popularity."
+                "The signal is below the planner's floor: factors are not trained, devices rank by popularity and public features."
             )?;
         }
         writeln!(

@@ -1,14 +1,15 @@
 //! Measures recommendation quality on public data and writes the results table: `cargo xtask quality`.
 //!
 //! Data comes from the folder in `TACIT_DATA`, with `ml-1m/`, `ml-100k/` and `retailrocket/` in it. Nothing here tunes anything: presets are
-//! the planner's, chosen on second-last interactions, and what is measured is what was held out. Runs in fast mode, so the
-//! table is the same on every machine up to the last bits of its floating point. A second argument, `weighted`, `growth`,
+//! the planner's, chosen on validation data, and what is measured is what was held out. Runs in fast mode, so the
+//! table is the same on every machine up to the last bits of its floating point. A second argument, `main`, `features`, `weighted`, `growth`,
 //! `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
 mod cold;
 mod control;
+mod features;
 mod kinds;
 mod markdown;
 mod models;
@@ -49,9 +50,25 @@ fn main() -> anyhow::Result<()> {
     let out = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("tests/quality/RESULTS.md"), PathBuf::from);
     let data = std::env::var_os("TACIT_DATA").context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
     let data = Path::new(&data);
-    if let Some(part) = std::env::args().nth(2) {
-        return models::replace(&out, &part, data);
+    match std::env::args().nth(2).as_deref() {
+        Some("main") => {
+            let old = std::fs::read_to_string(&out).with_context(|| format!("{} cannot be read", out.display()))?;
+            let parts = old.find("\n# ").map_or("", |start| &old[start..]);
+            write(&out, &(sections(data)? + parts))
+        }
+        Some(part) => models::replace(&out, part, data),
+        None => write(&out, &(sections(data)? + &models::measure(data)?)),
     }
+}
+
+fn write(out: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(out, text).with_context(|| format!("{} cannot be written", out.display()))?;
+    print!("{text}");
+    Ok(())
+}
+
+/// The main tables.
+fn sections(data: &Path) -> anyhow::Result<String> {
     let (ml_1m, ml_100k) = (data.join(ML_1M), data.join(ML_100K));
     let published = population(&ml_1m, Split::LeaveOneOut)?;
     let control = control::counter(&published);
@@ -63,10 +80,7 @@ fn main() -> anyhow::Result<()> {
         small: measure("random-20", &population(&ml_100k, Split::Random)?, &FIFTH, &[None], None)?,
         control,
     };
-    let text = markdown::results(&sections) + &models::measure(data)?;
-    std::fs::write(&out, &text).with_context(|| format!("{} cannot be written", out.display()))?;
-    print!("{text}");
-    Ok(())
+    Ok(markdown::results(&sections))
 }
 
 fn population(folder: &Path, split: Split) -> anyhow::Result<Population> {

@@ -16,7 +16,7 @@ use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
 use tacit_simulate::{Family, Population, Sweep, growth as grow, job, reference, run};
 use tacit_types::Epsilon;
 
-use crate::{ML_1M, ML_100K, PROJECTED, SEEDS, cold, kinds, population, replay, server_side, setting};
+use crate::{ML_1M, ML_100K, PROJECTED, SEEDS, cold, features, kinds, population, replay, server_side, setting};
 
 /// What holds for every table here.
 const NOTE: &str = "\nCrowd, delta, seeds and rules as above.\n";
@@ -39,7 +39,8 @@ const RMSE: [(&str, f64, f64); 2] =
 type Measure = fn(&Path) -> anyhow::Result<String>;
 
 /// The parts, by the word that asks for them, each with the heading it begins with.
-const PARTS: [(&str, &str, Measure); 7] = [
+const PARTS: [(&str, &str, Measure); 8] = [
+    ("features", "# Public features", features::measure),
     ("weighted", "# Weighted squares", weighted),
     ("growth", "# Grown catalogue", growth),
     ("ratings", "# Ratings", ratings),
@@ -57,8 +58,9 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
 /// Measures one part and replaces it in the results file, or adds it at the end.
 pub(crate) fn replace(out: &Path, part: &str, data: &Path) -> anyhow::Result<()> {
     let known = PARTS.iter().find(|(name, ..)| *name == part);
-    let (_, heading, measure) = known
-        .with_context(|| format!("{part}: the parts are weighted, growth, ratings, cold, replay, kinds and free"))?;
+    let (_, heading, measure) = known.with_context(|| {
+        format!("{part}: the parts are main, features, weighted, growth, ratings, cold, replay, kinds and free")
+    })?;
     let old = std::fs::read_to_string(out).with_context(|| format!("{} cannot be read", out.display()))?;
     let heading = format!("\n{heading}\n");
     let (before, after) = match old.split_once(&heading) {
@@ -217,7 +219,7 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     };
     writeln!(
         out,
-        "\nSpectral model, MovieLens-1M, published leave-one-out; a random tenth of the items is new. The earlier job knew {old} of {} items, at epsilon {epsilon}. The \
+        "\nSpectral model without public features, MovieLens-1M, published leave-one-out; a random tenth of the items is new. The earlier job knew {old} of {} items, at epsilon {epsilon}. The \
          update (counts and one round with carry, no head Gram) and the job from nothing cost epsilon {epsilon} each; the earlier \
          job's own cost is not in either.\n\n\
          | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|\n\
