@@ -112,12 +112,12 @@ impl Job {
         Scale::new(low, high).unwrap_or(Scale::STARS)
     }
 
-    /// How the release at this place in [`Self::releases`] is applied; `seed` is public.
+    /// How the release at this place in [`Self::releases`] is applied, without features; `seed` is public.
     pub fn step(&self, release: usize, seed: u64) -> Step<'_> {
         let before = self.releases.iter().take(release);
         let first = before.filter(|(kind, _)| *kind == Kind::FactorGradient).count() == 0;
         let next = self.releases.get(release + 1).map(|(kind, _)| *kind);
-        Step { recipe: &self.recipe, first, next, seed }
+        Step { recipe: &self.recipe, first, next, features: None, seed }
     }
 
     /// Mechanism of one release against the model it starts from: the planned one, for the rows and factors that are left.

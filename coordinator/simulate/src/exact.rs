@@ -14,8 +14,9 @@
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rayon::prelude::*;
-use tacit_model::Model;
 use tacit_model::interaction::Interaction;
+use tacit_model::model::Step;
+use tacit_model::{Features, Model};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::record::TreeHead;
@@ -49,6 +50,19 @@ pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<
     train_from(job.genesis(), interactions, job, seed)
 }
 
+/// [`train`] for a catalogue that says something about its items.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_featured(
+    interactions: &[Vec<Interaction>],
+    features: &Features,
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
+    releases(job.genesis(), interactions, Some(features), job, seed)
+}
+
 /// [`train`] from a given model.
 ///
 /// # Errors
@@ -56,6 +70,17 @@ pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<
 pub fn train_from(
     genesis: Model,
     interactions: &[Vec<Interaction>],
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
+    releases(genesis, interactions, None, job, seed)
+}
+
+/// All releases of a job.
+fn releases(
+    genesis: Model,
+    interactions: &[Vec<Interaction>],
+    features: Option<&Features>,
     job: &Job,
     seed: u64,
 ) -> Result<Run, SimulateError> {
@@ -67,7 +92,7 @@ pub fn train_from(
         let round = Round::open(kind, &mechanism, &run.model, job, release)?;
         let values = round.sum(interactions, &present, &mut ledgers)?;
         let contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
-        let step = job.step(release as usize, seed);
+        let step = Step { features, ..job.step(release as usize, seed) };
         let next =
             |values: &[i32]| apply(&run.model, &OpenedSum { kind, mechanism: &mechanism, contributors, values }, &step);
         let model = next(&values.opened)?;

@@ -52,7 +52,7 @@ pub fn without_noise(population: &RatedPopulation, factors: u32) -> Result<Model
     let recipe = Recipe { factors, rounds: 1, coverage: 1.0, weight_exponent: 0.1, head, ..planned };
     let kinds =
         [Kind::RatingBias].into_iter().chain((head > 0).then_some(Kind::HeadGram)).chain([Kind::FactorGradient]);
-    Free { owners: &population.owners(), recipe: &recipe, seed: 0 }.train(population.genesis(), kinds)
+    Free { owners: &population.owners(), features: None, recipe: &recipe, seed: 0 }.train(population.genesis(), kinds)
 }
 
 /// RMSE of each model at each budget; run `k` holds out fold `k` and has seed `k`.

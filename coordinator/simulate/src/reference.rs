@@ -2,6 +2,7 @@
 //! model without noise, and a central recommender that saw everything.
 
 use rand::Rng;
+use tacit_model::Features;
 use tacit_model::baseline::{IalsConfig, ials};
 use tacit_model::model::{Family, Model, Owner};
 use tacit_model::preference::History;
@@ -58,13 +59,14 @@ pub fn private_popularity(
 pub fn without_noise(
     histories: &[History],
     items: u32,
+    features: Option<&Features>,
     factors: Option<u32>,
     rounds: Option<u32>,
 ) -> Result<Model, SimulateError> {
     let mut recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
     recipe.rounds = rounds.unwrap_or(recipe.rounds);
     recipe.factors = factors.unwrap_or(recipe.factors).min(items);
-    train_without_noise(histories, items, &recipe, 0)
+    train_without_noise(histories, items, features, &recipe, 0)
 }
 
 /// Implicit ALS at `factors` factors, trained centrally on everything.

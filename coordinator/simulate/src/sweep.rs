@@ -184,9 +184,9 @@ impl<'a> Bench<'a> {
     fn train(&self, job: &Job, seed: u64) -> Result<Run<Figures>, SimulateError> {
         let (population, half_life) = (self.population, self.sweep.half_life);
         let run = if self.sweep.exact {
-            exact::train(&population.interactions, job, seed)?
+            exact::train_featured(&population.interactions, &population.features, job, seed)?
         } else {
-            train::train(&self.histories, job, seed)?
+            train::train_featured(&self.histories, &population.features, job, seed)?
         };
         Ok(run.map(|model| reference::ranked_with(population, &model, half_life)))
     }
@@ -207,7 +207,13 @@ impl<'a> Bench<'a> {
                 reference::ranked_with(population, &model, half_life)
             }
             Family::Spectral | Family::Rating => {
-                let model = reference::without_noise(&self.histories, population.items, asked, setting.rounds)?;
+                let model = reference::without_noise(
+                    &self.histories,
+                    population.items,
+                    Some(&population.features),
+                    asked,
+                    setting.rounds,
+                )?;
                 reference::ranked_with(population, &model, half_life)
             }
         };

@@ -3,11 +3,11 @@
 //! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model, for measuring.
 
 use tacit_accounting::Shape;
-use tacit_model::Model;
 use tacit_model::model::{Owner, Step};
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
+use tacit_model::{Features, Model};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;
@@ -134,14 +134,34 @@ pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, Simulat
     train_owners(&owners, job.genesis(), job, seed)
 }
 
+/// [`train`] for a catalogue that says something about its items.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_featured(histories: &[History], features: &Features, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+    let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
+    releases(&owners, job.genesis(), Some(features), job, seed)
+}
+
 /// [`train`] from a given model, with devices that may also know ratings.
 ///
 /// # Errors
 /// As [`train`].
 pub fn train_owners(owners: &[Owner<'_>], genesis: Model, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+    releases(owners, genesis, None, job, seed)
+}
+
+/// All releases of a job.
+fn releases(
+    owners: &[Owner<'_>],
+    genesis: Model,
+    features: Option<&Features>,
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
     let mut run = Run::start(genesis);
     for (place, &release) in job.releases.iter().enumerate() {
-        run.release(owners, job, release, &job.step(place, seed))?;
+        run.release(owners, job, release, &Step { features, ..job.step(place, seed) })?;
     }
     Ok(run)
 }
@@ -153,6 +173,7 @@ pub fn train_owners(owners: &[Owner<'_>], genesis: Model, job: &Job, seed: u64) 
 pub fn train_without_noise(
     histories: &[History],
     items: u32,
+    features: Option<&Features>,
     recipe: &Recipe,
     seed: u64,
 ) -> Result<Model, SimulateError> {
@@ -160,12 +181,14 @@ pub fn train_without_noise(
     let head = (recipe.head > 0).then_some(Kind::HeadGram);
     let gradients = (0..recipe.rounds).map(|_| Kind::FactorGradient);
     let kinds = [Kind::Counts].into_iter().chain(head).chain(gradients);
-    Free { owners: &owners, recipe, seed }.train(SpectralModel::genesis(items).into(), kinds)
+    Free { owners: &owners, features, recipe, seed }.train(SpectralModel::genesis(items).into(), kinds)
 }
 
 /// A training without noise.
 pub(crate) struct Free<'a> {
     pub(crate) owners: &'a [Owner<'a>],
+    /// What the catalogue says about its items.
+    pub(crate) features: Option<&'a Features>,
     pub(crate) recipe: &'a Recipe,
     pub(crate) seed: u64,
 }
@@ -173,15 +196,17 @@ pub(crate) struct Free<'a> {
 impl Free<'_> {
     /// Releases these kinds one after the other.
     pub(crate) fn train(&self, genesis: Model, kinds: impl Iterator<Item = Kind>) -> Result<Model, SimulateError> {
-        let Self { owners, recipe, seed } = *self;
+        let Self { owners, features, recipe, seed } = *self;
         let (mut model, mut first, everybody) = (genesis, true, everybody(owners.len()));
-        for (release, kind) in (0u32..).zip(kinds) {
+        let mut kinds = (0u32..).zip(kinds).peekable();
+        while let Some((release, kind)) = kinds.next() {
             let shape = Shape::of(kind, &model, u32::MAX);
             let shape = shape.ok_or_else(|| SimulateError::Broken(format!("no {kind} of this model")))?;
             let mechanism = noiseless(&shape, owners.len());
             let asked = Asked { kind, mechanism: &mechanism, cohort: 0, seed, release };
             let opened = open(owners, &model, &asked, &everybody);
-            model = next(&model, kind, &mechanism, &opened, &Step { recipe, first, next: None, seed })?;
+            let after = kinds.peek().map(|(_, kind)| *kind);
+            model = next(&model, kind, &mechanism, &opened, &Step { recipe, first, next: after, features, seed })?;
             first &= kind != Kind::FactorGradient;
         }
         Ok(model)

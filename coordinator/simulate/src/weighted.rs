@@ -30,8 +30,9 @@ pub fn without_noise(
     assert!(factors > 1, "one factor is popularity");
     let recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
     let recipe = Recipe { factors: (factors - 1).min(items), ..recipe };
-    let start = train_without_noise(histories, items, &recipe, 0)?;
+    let start = train_without_noise(histories, items, None, &recipe, 0)?;
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
     let kinds = (0..rounds).map(|_| Kind::WeightedGradient);
-    Free { owners: &owners, recipe: &recipe, seed: 0 }.train(Model::weighted_start(spectral(&start)?, terms), kinds)
+    Free { owners: &owners, features: None, recipe: &recipe, seed: 0 }
+        .train(Model::weighted_start(spectral(&start)?, terms), kinds)
 }

@@ -89,7 +89,7 @@ impl<R: Rng> TryRng for Woven<R> {
 fn the_fast_sum_is_the_dense_pipelines_without_noise_to_the_last_integer() {
     let population = population(300);
     let job = job::plan(300, population.items, &setting(20.0)).unwrap();
-    let model = train(&population.capped(40), &population.features, &job, 1).unwrap().model;
+    let model = train(&population.capped(40), &job, 1).unwrap().model;
     for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
         let mechanism = job.mechanism(kind, rho, &model).unwrap();
         assert!(mechanism.length > 0);
@@ -141,7 +141,7 @@ fn a_projection_keeps_the_signal_and_divides_the_noise() {
     let histories: Vec<History> = population.capped(40);
     let at = |devices| {
         let job: Job = job::plan(devices, population.items, &setting(2.0)).unwrap();
-        let run = train(&histories, &population.features, &job, 1).unwrap();
+        let run = train(&histories, &job, 1).unwrap();
         (run.releases[0].mechanism.clone(), run.releases[0].contributors, run.model)
     };
     let ((small, few, _), (large, many, model)) = (at(200), at(20_000));
@@ -188,8 +188,8 @@ fn the_exact_pipeline_opens_the_plain_sum_and_costs_what_the_fast_one_does() {
     let population = population(40);
     let job = job::plan(40, population.items, &setting(30.0)).unwrap();
     assert!(!job.fallback);
-    let exact = tacit_simulate::exact::train(&population.interactions, &population.features, &job, 3).unwrap();
-    let fast = train(&population.capped(40), &population.features, &job, 3).unwrap();
+    let exact = tacit_simulate::exact::train(&population.interactions, &job, 3).unwrap();
+    let fast = train(&population.capped(40), &job, 3).unwrap();
     let public = |run: &tacit_simulate::train::Run| {
         run.releases.iter().map(|release| (release.kind, release.contributors)).collect::<Vec<_>>()
     };

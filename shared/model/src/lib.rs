@@ -5,8 +5,8 @@
 //! `tacit-privacy`, and deciding whether it may be sent to the ledger.
 //!
 //! Reading order: [`preference`] (a device's cleaned history), [`recipe`] (what is trained for how strong a signal),
-//! [`mod@model`] (the seam: what any model
-//! asks of a device and makes of a sum), [`spectral`] (the default, its device half and its server half), [`score`] (ranking, as measured). On the device: [`sessions`],
+//! [`features`] (what the catalogue says about items), [`mod@model`] (the seam: what any model asks of a device and makes of a
+//! sum), [`spectral`] (the default, its device half and its server half), [`score`] (ranking, as measured). On the device: [`sessions`],
 //! [`fusion`] and [`scene`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
 //! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`] and [`rating`] are
 //! two more models behind the seam; [`metric`] and [`baseline`] exist for measuring only.
@@ -17,6 +17,7 @@ pub mod baseline;
 mod bytes;
 pub mod cold_start;
 pub mod explain;
+pub mod features;
 pub mod filter;
 mod fit;
 pub mod fusion;
@@ -42,6 +43,7 @@ mod synthetic;
 pub mod weighted;
 mod words;
 
+pub use features::Features;
 pub use interaction::{Interaction, InteractionKind};
 pub use model::Model;
 pub use preference::History;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use tacit_types::{ItemGradient, Kind};
 
+use crate::features::Features;
 use crate::interaction::Interaction;
 use crate::preference::History;
 use crate::rating::{self, RatingModel, Ratings};
@@ -13,7 +14,7 @@ use crate::recipe::Recipe;
 use crate::score::{self, popularity_scores};
 use crate::spectral::device::{SparseGradient, sparse_counts, sparse_gradient, sparse_head_gram};
 use crate::spectral::plausibility::Plausibility;
-use crate::spectral::{ModelError, SpectralModel, server};
+use crate::spectral::{ModelError, SpectralModel, public, server};
 use crate::weighted::{self, WeightedModel, WeightedTerms};
 
 /// What a job trains.
@@ -105,7 +106,9 @@ pub struct Step<'a> {
     pub first: bool,
     /// What the job releases after this; weighted squares start from the spectral model that is there before them.
     pub next: Option<Kind>,
-    /// Public seed, used only where no head Gram starts the factors.
+    /// What the catalogue says about its items; used by spectral models.
+    pub features: Option<&'a Features>,
+    /// Public seed, used only where neither a head Gram nor features start the factors.
     pub seed: u64,
 }
 
@@ -209,8 +212,12 @@ impl Model {
         Some(match self {
             Self::Spectral(model) => {
                 let next = spectral_step(model, opened, step)?;
-                let starts = step.next == Some(Kind::WeightedGradient);
-                if starts { Self::weighted_start(&next, WeightedTerms::default()) } else { Self::Spectral(next) }
+                match (step.next, step.features) {
+                    (Some(Kind::WeightedGradient), _) => Self::weighted_start(&next, WeightedTerms::default()),
+                    (Some(Kind::HeadGram | Kind::FactorGradient), _) | (_, None) => Self::Spectral(next),
+                    // Nothing more is learned: features fill what is left.
+                    (_, Some(features)) => Self::Spectral(public::completed(&next, features, step.recipe)),
+                }
             }
             Self::Weighted(model) => {
                 Self::Weighted(weighted::server::apply_gradient(model, sum, contributors, noise_std))
@@ -305,8 +312,13 @@ fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>)
 
 /// First factors where no head Gram is released to start them.
 fn started(counted: SpectralModel, step: &Step<'_>) -> SpectralModel {
-    let starts_from_noise = step.recipe.head == 0 && step.recipe.rounds > 0;
-    if starts_from_noise { server::random_init(&counted, step.recipe, step.seed) } else { counted }
+    if step.recipe.head > 0 || step.recipe.rounds == 0 {
+        return counted;
+    }
+    match step.features {
+        Some(features) => public::start(&counted, features, step.recipe, step.seed),
+        None => server::random_init(&counted, step.recipe, step.seed),
+    }
 }
 
 #[cfg(test)]
@@ -362,7 +374,7 @@ mod tests {
     #[test]
     fn a_sum_of_another_length_or_kind_makes_no_model() {
         let recipe = Recipe::counts_only();
-        let step = Step { recipe: &recipe, first: true, next: None, seed: 1 };
+        let step = Step { recipe: &recipe, first: true, next: None, features: None, seed: 1 };
         for model in models() {
             for kind in Kind::ALL {
                 let opened = OpenedSum { kind, sum: &[0.0; 7], noise_std: 1.0, contributors: 3 };
@@ -384,7 +396,7 @@ mod tests {
         let stepped = |model: &Model, kind: Kind, next: Option<Kind>| {
             let sum = vec![0.01; model.extent(kind).unwrap().length()];
             let opened = OpenedSum { kind, sum: &sum, noise_std: 0.0, contributors: 5 };
-            model.step(&opened, &Step { recipe: &recipe, first: true, next, seed: 1 }).unwrap()
+            model.step(&opened, &Step { recipe: &recipe, first: true, next, features: None, seed: 1 }).unwrap()
         };
         let [spectral, weighted, rating] = models();
         let next = stepped(&spectral, Kind::FactorGradient, Some(Kind::WeightedGradient));

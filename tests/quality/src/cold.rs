@@ -36,7 +36,7 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let histories = trained.capped(setting.history_max);
     let mut figures = Vec::new();
     for seed in SEEDS {
-        let model = train(&histories, &trained.features, &job, seed)?.model;
+        let model = train(&histories, &job, seed)?.model;
         figures.push(KNOWN.map(|known| judged(&new, known, &model)));
         eprint!(".");
     }

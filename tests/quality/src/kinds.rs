@@ -152,7 +152,7 @@ fn purchases(owners: &[Owner]) -> Vec<Owner> {
 
 fn trained(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> anyhow::Result<Model> {
     let histories: Vec<History> = owners.iter().map(|did| History::new(did, items, HISTORY_CAP)).collect();
-    let Some(epsilon) = epsilon else { return Ok(reference::without_noise(&histories, items, None, None)?) };
+    let Some(epsilon) = epsilon else { return Ok(reference::without_noise(&histories, items, None, None, None)?) };
     let job = job::plan(u32::try_from(owners.len())?, items, &setting(Epsilon::new(epsilon)?)?)?;
     Ok(train(&histories, &job, seed)?.model)
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Context;
 use tacit_data::{LoadOptions, Split};
 use tacit_model::baseline::{IalsConfig, ials};
-use tacit_model::features::Features;
 use tacit_model::weighted::WeightedTerms;
 use tacit_simulate::outcome::{Outcome, Row};
 use tacit_simulate::quality::{Figures, judge};
@@ -201,14 +200,13 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     let (before, whole) =
         (job::plan(population.users(), old, &setting)?, job::plan(population.users(), population.items, &setting)?);
     let histories = population.capped(setting.history_max);
-    let none = Features::none(population.items);
     let known = grow::earlier(&population.interactions, old, setting.history_max);
     let (mut updated, mut anew) = (Vec::new(), Vec::new());
     for seed in SEEDS {
-        let previous = train(&known, &Features::none(old), &before, seed + 100)?.model;
+        let previous = train(&known, &before, seed + 100)?.model;
         let update = grow::update(&previous, &histories, &whole, seed)?;
         updated.push(reference::ranked_with(&population, &update.model, None));
-        anew.push(reference::ranked_with(&population, &train(&histories, &none, &whole, seed)?.model, None));
+        anew.push(reference::ranked_with(&population, &train(&histories, &whole, seed)?.model, None));
         eprint!(".");
     }
     let (updated, anew) = (Row::of("updated", &updated), Row::of("anew", &anew));

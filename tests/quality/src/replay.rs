@@ -86,7 +86,7 @@ fn start(owner: &[Interaction]) -> usize {
 }
 
 fn without_noise(owners: &Population) -> anyhow::Result<Model> {
-    Ok(reference::without_noise(&before(owners), owners.items, None, None)?)
+    Ok(reference::without_noise(&before(owners), owners.items, None, None, None)?)
 }
 
 fn noisy_model(owners: &Population, seed: u64) -> anyhow::Result<Model> {

@@ -7,7 +7,7 @@ use tacit_data::Split;
 use tacit_model::Recipe;
 use tacit_model::score::HALF_LIFE;
 use tacit_simulate::outcome::Row;
-use tacit_simulate::train::train;
+use tacit_simulate::train::train_featured;
 use tacit_simulate::{Population, job, reference};
 use tacit_types::Epsilon;
 
@@ -73,7 +73,7 @@ fn judged(population: &Population, variant: &Variant) -> anyhow::Result<Row> {
     let histories = population.capped(setting.history_max);
     let mut figures = Vec::new();
     for seed in SEEDS {
-        let model = train(&histories, &population.features, &job, seed)?.model;
+        let model = train_featured(&histories, &population.features, &job, seed)?.model;
         figures.push(reference::ranked_with(population, &model, variant.half_life));
         eprint!(".");
     }

@@ -56,9 +56,10 @@ pub(super) fn rated(population: &RatedPopulation, federated: &Model) -> Result<V
 }
 
 /// The model of this family without noise.
-fn noise_free(histories: &[History], job: &Job, federated: &Model) -> Result<Model, Failure> {
+fn noise_free(population: &Population, histories: &[History], job: &Job, federated: &Model) -> Result<Model, Failure> {
     if job.model != Family::Weighted {
-        return Ok(reference::without_noise(histories, job.items, job.factors, job.rounds)?);
+        let features = Some(&population.features);
+        return Ok(reference::without_noise(histories, job.items, features, job.factors, job.rounds)?);
     }
     let factors = u32::try_from(federated.factor_count())?.max(2);
     let terms = WeightedTerms::default().unclipped(job.history_max);
@@ -72,8 +73,12 @@ pub(super) fn rows(data: &Dataset, job: &Job, federated: &Model, seed: u64) -> R
     // Every device of the demo answered, so the list beside it is bought by all of them too.
     let all_answered = Job { dropout_milli: 0, ..job.clone() };
     let popularity = reference::private_popularity(&population, &histories, &all_answered, seed)?;
-    let noise_free = noise_free(&histories, job, federated)?;
-    let factors = u32::try_from(federated.factor_count())?;
+    let noise_free = noise_free(&population, &histories, job, federated)?;
+    // Columns of public features are not learned: central iALS gets as many factors as the job trains.
+    let factors = match job.model {
+        Family::Spectral => job.recipe.factors,
+        _ => u32::try_from(federated.factor_count())?,
+    };
     Ok(vec![
         Row::new("random", &reference::random(&population, seed)),
         Row::new("popularity", &popularity),

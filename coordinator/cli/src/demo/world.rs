@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
-use tacit_data::Dataset;
+use tacit_data::{Dataset, Item};
 use tacit_model::Model;
 use tacit_round::policy::published;
 use tacit_server::job::Job;
@@ -199,8 +199,18 @@ fn free_port() -> Result<u16, Failure> {
     Err(anyhow::anyhow!("no free port between 20000 and 29999").into())
 }
 
+/// One line an item, as `tacit_server::catalogue` reads it.
 fn catalogue(data: &Dataset) -> String {
-    data.items.iter().map(|item| item.title.replace(['\n', '\r'], " ") + "\n").collect()
+    let plain = |text: &str| text.replace(char::is_control, " ");
+    let line = |item: &Item| {
+        let tags: Vec<String> = item.tags().iter().map(|tag| plain(tag).replace('|', " ")).collect();
+        if tags.is_empty() {
+            plain(&item.title) + "\n"
+        } else {
+            format!("{}\t{}\n", plain(&item.title), tags.join("|"))
+        }
+    };
+    data.items.iter().map(line).collect()
 }
 
 fn interactions(data: &Dataset) -> String {

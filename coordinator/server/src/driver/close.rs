@@ -1,5 +1,6 @@
 //! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was abandoned.
 
+use tacit_model::model::Step;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
@@ -47,7 +48,8 @@ impl Driver {
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
         let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
-        let next = apply(&model, &opened, &self.job.step(self.ledger.releases(), seed))?;
+        let step = Step { features: Some(&self.features), ..self.job.step(self.ledger.releases(), seed) };
+        let next = apply(&model, &opened, &step)?;
         let release = Event::Release(Box::new(Release {
             charge: self.charge(&round),
             contributors,

@@ -16,7 +16,7 @@ mod report;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tacit_model::Model;
+use tacit_model::{Features, Model};
 use tacit_privacy::canonical;
 use tacit_round::coordinator::{Coordinator, Effect, Input};
 use tacit_round::keys::SigningKey;
@@ -46,6 +46,7 @@ pub struct Driver {
     membership: bool,
     job: Job,
     catalogue: Digest,
+    features: Features,
     /// SHA-256 of the running program, for the ledger.
     build: Digest,
     store: Store,
@@ -102,6 +103,7 @@ impl Driver {
             membership: config.task.membership,
             job,
             catalogue: objects.put(&inputs.catalogue)?,
+            features: inputs.features,
             build: inputs.build,
             store,
             objects,

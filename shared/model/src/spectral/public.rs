@@ -144,7 +144,7 @@ mod tests {
         let model = completed(&counted, &tastes(400), &recipe);
         check(&counted, &model);
         let (personal, popular) =
-            (hits(&data, |used| scores(used, &model, None)), hits(&data, |_| popularity_scores(&model)));
+            (hits(&data, |used| scores(used, &model, None)), hits(&data, |_| popularity_scores(model.counts())));
         assert!(personal > 1.5 * popular, "{personal} against {popular}");
     }
 
