@@ -108,6 +108,7 @@ fn setting(epsilon: Epsilon) -> anyhow::Result<Setting> {
         history_max: 1024,
         factors: None,
         rounds: None,
+        evaluation: 0.0,
     })
 }
 

@@ -143,7 +143,13 @@ fn models() -> Named {
     let sum: Vec<f64> = (0..30).map(|item| f64::from(item * 7 % 30)).collect();
     let counted = apply_counts(&sum, 1.0, &recipe);
     let weighted = Model::weighted_start(&random_init(&counted, &recipe, 11), WeightedTerms::default());
-    let step = Step { recipe: &Recipe { head: 0, coverage: 1.0, ..recipe.clone() }, first: true, next: None, seed: 11 };
+    let step = Step {
+        recipe: &Recipe { head: 0, coverage: 1.0, ..recipe.clone() },
+        first: true,
+        next: None,
+        seed: 11,
+        in_doubt: false,
+    };
     let opened = OpenedSum {
         kind: Kind::RatingBias,
         sum: &[sum.clone(), sum.clone()].concat(),
