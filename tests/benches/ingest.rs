@@ -247,6 +247,7 @@ impl Servers {
                 membership: false,
                 rounds: None,
                 factors: None,
+                evaluation: 0.0,
             },
         };
         let coordinator_at = run(&mut running, "coordinator", &shutdown, |shutdown, bound| async move {

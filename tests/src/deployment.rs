@@ -36,7 +36,7 @@ pub struct Settings {
     pub dropout: f64,
     /// How long a round waits for its cohort.
     pub deadline_seconds: u64,
-    /// Further lines of `[task]`.
+    /// Further lines of `[task]`; without one, the model is not evaluated.
     pub task: &'static str,
 }
 
@@ -264,13 +264,14 @@ impl Deployment {
 
     fn coordinator_config(&self) -> Result<String> {
         let Settings { cohort, epsilon, dropout, deadline_seconds, task, .. } = &self.settings;
+        let evaluation = if task.contains("evaluation") { "" } else { "evaluation = 0.0\n" };
         Ok(format!(
             "listen = \"127.0.0.1:{}\"\nstate = \"coordinator\"\n\n{}\n\
              [helper]\naddress = \"{}\"\nserver_name = \"localhost\"\nidentity_key = \"{}\"\n\n\
              [signing]\nkey = \"pki/coordinator.sign\"\n\n\
              [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \"pki/tokens.sha256\"\n\n\
              [task]\nname = \"test\"\ncatalogue = \"catalogue.txt\"\nepsilon = {epsilon}\ndelta = 1e-5\n\
-             cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = {deadline_seconds}\n{task}",
+             cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = {deadline_seconds}\n{evaluation}{task}",
             self.coordinator_port,
             tls("coordinator"),
             self.helper_address(),

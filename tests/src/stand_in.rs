@@ -104,6 +104,7 @@ impl Round {
             membership: false,
             rounds: None,
             factors: None,
+            evaluation: 0.0,
         };
         let job = Job::plan(&task, model.catalogue_len())?;
         let rho = job.releases[0].1;
@@ -121,6 +122,7 @@ impl Round {
             dropout_milli: job.dropout_milli,
             delta_pico: job.delta_pico,
             membership: false,
+            hold_out: false,
             deadline: clock::now().plus_millis(3_600_000),
             sealing_key: hex::encode(OpeningKey::draw(&mut UnwrapErr(SysRng)).sealing_key()),
         };

@@ -7,13 +7,14 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_model::Model;
 use tacit_model::interaction::Interaction;
+use tacit_model::preference::without_latest;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{Mechanism, NoiseSeed, SpendPermit, clip, privatise};
 use tacit_round::mask::mask;
 use tacit_round::member::Member;
 use tacit_round::seal::{Binding, MaskSeed, seal};
 use tacit_round::ticket::Ticket;
-use tacit_types::{ContributionId, ItemGradient};
+use tacit_types::{ContributionId, ItemGradient, Kind};
 
 use crate::error::SdkError;
 use crate::store::Spooled;
@@ -27,6 +28,9 @@ pub fn fits(ticket: &Ticket, model: &Model) -> bool {
 /// This device's unprotected vector for a ticket that [`fits`]; zeros for any other, because what was spent for is sent.
 pub fn gradient(ticket: &Ticket, model: &Model, interactions: &[Interaction]) -> ItemGradient {
     let mechanism = &ticket.mechanism;
+    let held_out = ticket.hold_out && ticket.kind != Kind::Metrics;
+    let spared = held_out.then(|| without_latest(interactions, model.catalogue_len()));
+    let interactions = spared.as_deref().unwrap_or(interactions);
     let vector = model.vector(ticket.kind, interactions, mechanism.history_max as usize);
     vector.unwrap_or_else(|| ItemGradient::new(vec![0.0; mechanism.length as usize]))
 }

@@ -576,6 +576,66 @@ def check_models(folder, ledger, warnings):
     warnings.extend(f"models/{name} is named by no line" for name in sorted(present - named))
 
 
+EVALUATION_LENGTH, PAIRED = 32, 6  # coordinates of an evaluation, and the place of wins less losses
+MODEL_MAGIC = b"TCTSPEC1"
+
+
+def without_factors(model):
+    """A spectral model's bytes with its factors cut off: header of magic, M, M', d, K and two exponents."""
+    if len(model) < 32 or model[:8] != MODEL_MAGIC:
+        return None
+    block, factors = int.from_bytes(model[12:16], "little"), int.from_bytes(model[16:20], "little")
+    if len(model) < 32 + 4 * block * factors:
+        return None
+    return model[:16] + bytes(4) + model[20:len(model) - 4 * block * factors]
+
+
+def read_sum(folder, line):
+    """The sum of an evaluation, in grid steps."""
+    file = f"sums/{line['sum_digest']}.bin"
+    data = read_small(folder, file)
+    if sha256(data).hex() != line["sum_digest"]:
+        raise Wrong(f"{file}: its SHA-256 is not its name")
+    if not len(data) == 4 * line["mechanism"]["length"] == 4 * EVALUATION_LENGTH:
+        raise Wrong(f"{file}: is not a sum of the line's length")
+    return [int.from_bytes(data[at:at + 4], "little", signed=True) for at in range(0, len(data), 4)]
+
+
+def check_decision(folder, line, wins):
+    """What is published is the evaluated model, or that model without factors; integers decide, so no rounding does."""
+    m = line["mechanism"]
+    # Noise variance in grid steps squared: sigma2 (contributors / n_min + helper).
+    variance = m["sigma2"] * (line["contributors"] + m["n_min"] * m["helper_noise"])
+    above, below = (wins > 0) and wins * wins * m["n_min"] > variance, (wins < 0) and wins * wins * m["n_min"] > variance
+    with open(os.path.join(folder, "models", f"{line['model_in_hash']}.bin"), "rb") as file:
+        evaluated = file.read()
+    bare = without_factors(evaluated)
+    if line["model_out_hash"] == line["model_in_hash"]:
+        if below and bare not in (None, evaluated):
+            raise Wrong("keeps factors that lost to popularity")
+    elif bare is None or sha256(bare).hex() != line["model_out_hash"]:
+        raise Wrong("its model is neither the evaluated one nor that one without its factors")
+    elif above:
+        raise Wrong("drops factors that beat popularity")
+
+
+def check_sums(folder, ledger, warnings):
+    """The sums of evaluations are exported themselves, and the model that follows them follows from them."""
+    named = set()
+    for line in ledger.charged:
+        if line["event"] != "release" or line["kind"] != "metrics":
+            continue
+        wins = read_sum(folder, line)[PAIRED]
+        try:
+            check_decision(folder, line, wins)
+        except Wrong as wrong:
+            raise Wrong(f"{Ledger.FILE} line {line['seq']}: {wrong}") from None
+        named.add(f"{line['sum_digest']}.bin")
+    if os.path.isdir(os.path.join(folder, "sums")):
+        extra = sorted(set(listing(folder, "sums")) - named)
+        warnings.extend(f"sums/{name} is named by no line" for name in extra)
+
+
 TICKET_FILE = {"ticket": any_text, "coordinator_signature": SIGNATURE, "helper_signature": SIGNATURE}
 FROM_TICKET = ["task", "round", "kind", "model_in_hash", "mechanism", "dishonest_milli", "dropout_milli"]
 
@@ -633,6 +693,7 @@ def verify(folder, expected, warnings):
     helper.match(ledger.charged)
     heads = check_heads(folder, ledger, keys, warnings)
     check_models(folder, ledger, warnings)
+    check_sums(folder, ledger, warnings)
     check_tickets(folder, ledger, keys, warnings)
     if keys["coordinator"] == keys["helper"]:
         warnings.append("coordinator and helper sign with the same key: they are one party")
@@ -660,7 +721,7 @@ def verify(folder, expected, warnings):
 
 def main():
     parser = argparse.ArgumentParser(description="Verify an export of a Tacit release ledger.")
-    parser.add_argument("export", help="folder with ledger.jsonl, helper.jsonl, heads/, tickets/, keys.json and models/")
+    parser.add_argument("export", help="folder with ledger.jsonl, helper.jsonl, heads/, tickets/, sums/, keys.json and models/")
     parser.add_argument("--coordinator-key", help="the coordinator's public key, from a source you trust")
     parser.add_argument("--helper-key", help="the helper's public key, from a source you trust")
     options = parser.parse_args()

@@ -6,7 +6,7 @@ use tacit_privacy::{Tier, convert};
 
 use crate::error::VerifyError;
 use crate::ledger::{Entry, Outcome};
-use crate::report::{CURVE_DELTA, format};
+use crate::report::{CURVE_DELTA, figures, format};
 use crate::summary;
 use crate::verify::{Verified, verify};
 
@@ -69,7 +69,7 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
         verified.entries.iter().take_while(|e| e.seq <= entry.seq).map(|e| e.charge.total_variation).sum();
     let together = summary::epsilon(charge.rho_total, so_far, CURVE_DELTA);
     format!(
-        "Line {} is round {} of the task '{}', on {}.\n{}\n\
+        "Line {} is round {} of the task '{}', on {}.\n{}\n{}\
          If your device took part, its own numbers were limited in size and hidden in noise before they left it, and \
          it paid rho {}. On its own that is epsilon {} at delta 1e-5; with every round before it, epsilon {}.\n{}\n\
          If your device did not take part, this line cost it nothing.\n\
@@ -79,6 +79,7 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
         charge.task,
         format::hour(entry.time_bucket),
         what_happened(entry),
+        what_was_found(verified, entry),
         format::round_up(charge.rho.to_f64_up(), 4),
         format::round_up(alone, 4),
         format::round_up(together, 4),
@@ -116,6 +117,22 @@ fn what_happened(entry: &Entry) -> String {
             },
         ),
     }
+}
+
+/// The figures of an evaluation, a line each; nothing for other rounds.
+fn what_was_found(verified: &Verified, entry: &Entry) -> String {
+    let Some(evaluated) = verified.evaluations.iter().find(|one| one.seq == entry.seq) else { return String::new() };
+    let mut text =
+        "Each device asked how the model would have ranked what its owner used last; from the noisy sum of their \
+                    answers follow, with standard errors:\n"
+            .to_owned();
+    for figure in figures(&evaluated.evaluation) {
+        text += &format!("  {}: {}\n", figure.name, figure.text);
+    }
+    if evaluated.factors_dropped {
+        text += "Popularity did better, so the model was published without its factors.\n";
+    }
+    text
 }
 
 /// What an epsilon means as odds, for somebody who had an even chance of guessing right.

@@ -39,6 +39,14 @@ pub(crate) fn read_small(dir: &Path, name: &str) -> Result<Vec<u8>, VerifyError>
     Ok(bytes)
 }
 
+/// Whole content of a model file.
+pub(crate) fn read_model(dir: &Path, model: Digest) -> Result<Vec<u8>, VerifyError> {
+    let (name, mut bytes) = (format!("models/{model}.bin"), Vec::new());
+    let read = open(dir, &name)?.take(FILE_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| VerifyError::file(name, error.to_string()))?;
+    Ok(bytes)
+}
+
 /// SHA-256 of a file of any accepted size, read in pieces.
 pub(crate) fn digest(dir: &Path, name: &str) -> Result<Digest, VerifyError> {
     let mut reader = open(dir, name)?.take(FILE_MAX);

@@ -37,6 +37,8 @@ pub enum Outcome {
     Released {
         /// Digest of the sorted contribution ids.
         set_digest: Digest,
+        /// SHA-256 of the opened sum.
+        sum_digest: Digest,
         /// SHA-256 of the helper's line for this answer.
         helper_line_hash: Digest,
         /// SHA-256 of the model.
@@ -135,6 +137,7 @@ impl Ledger {
                 }
                 let outcome = Outcome::Released {
                     set_digest: release.set_digest,
+                    sum_digest: release.sum_digest,
                     helper_line_hash: release.helper_line_hash,
                     model_out_hash: release.model_out_hash,
                 };

@@ -1,6 +1,7 @@
 //! Shows a stranger what a training job cost its devices, and lets the stranger check it.
 //!
-//! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed heads, models;
+//! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed heads, models,
+//!   sums of evaluations;
 //! - [`report()`] writes what was verified as a page for people and JSON for programs;
 //! - [`explain()`] says in plain words what one line means for one person;
 //! - [`canary`] runs the real release pipeline and measures what it gives away.
@@ -26,14 +27,16 @@ mod ledger;
 mod models;
 mod report;
 mod summary;
+mod sums;
 mod tickets;
 mod verify;
 
 pub use error::VerifyError;
 pub use explain::{ExplainError, explain};
 pub use ledger::{Entry, Outcome};
-pub use report::{Report, report};
+pub use report::{Figure, Report, figures, report};
 pub use summary::{DELTAS, Summary};
+pub use sums::Evaluated;
 pub use verify::{Keys, Verified, verify, verify_with_keys};
 
 /// Style sheet of the report, for other pages of the same look.

@@ -1,4 +1,5 @@
-//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads, models, tickets.
+//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads, models, sums,
+//! tickets.
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use tacit_types::Kind;
 use crate::error::VerifyError;
 use crate::helper::HelperLedger;
 use crate::ledger::{Entry, Ledger};
+use crate::sums::{self, Evaluated};
 use crate::{files, heads, models, tickets};
 
 const KEYS: &str = "keys.json";
@@ -52,6 +54,8 @@ pub struct Verified {
     pub time_last: u64,
     /// Every line that cost something, in order.
     pub entries: Vec<Entry>,
+    /// What the evaluations found, recomputed from their sums.
+    pub evaluations: Vec<Evaluated>,
     /// Positions of the coordinator's restarts.
     pub restarts: Vec<u64>,
     /// Restarts the helper recorded.
@@ -109,6 +113,7 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     let mut warnings = Vec::new();
     let heads = heads::check(dir, &ledger, &keys, &mut warnings)?;
     models::check(dir, &ledger, &mut warnings)?;
+    let evaluations = sums::check(dir, &ledger, &mut warnings)?;
     tickets::check(dir, &ledger, &keys, &mut warnings)?;
     warn(&ledger, &helper, &keys, &mut warnings);
     Ok(Verified {
@@ -123,6 +128,7 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
         time_first: ledger.time_first,
         time_last: ledger.time_last,
         entries: ledger.entries,
+        evaluations,
         restarts: ledger.restarts,
         helper_restarts: helper.restarts,
         rho_total: ledger.rho_total,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tacit_accounting::{Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands};
+use tacit_accounting::{EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands};
 use tacit_model::model::Family;
 use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
 use tacit_privacy::convert;
@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Factor-gradient rounds, instead of the planner's choice.
     #[arg(long, value_name = "T")]
     rounds: Option<u32>,
+    /// Share of the budget for evaluating the model on the devices; 0 for none.
+    #[arg(long, default_value_t = EVALUATION_SHARE, allow_negative_numbers = true, value_name = "s")]
+    evaluation: f64,
     /// Participation limit: most releases one device takes part in. Rounds beyond it are cut, down to one; a limit that does
     /// not cover one round is refused.
     #[arg(long, value_name = "k")]
@@ -58,7 +61,7 @@ pub(crate) struct Options {
     /// The helper adds the whole noise once more, so that privacy rests on the helper alone.
     #[arg(long)]
     helper_noise: bool,
-    /// One JSON object on standard output. sigma and gamma are those of the last release, in clipping norms.
+    /// One JSON object on standard output. sigma and gamma are those of the last release that trains, in clipping norms.
     #[arg(long)]
     json: bool,
 }
@@ -93,6 +96,7 @@ fn request(options: &Options) -> Result<PlanRequest, Failure> {
         helper_noise: options.helper_noise,
         factors: options.factors,
         rounds: options.rounds,
+        evaluation: options.evaluation,
         participation: options.participation,
     })
 }
@@ -147,6 +151,7 @@ impl Release {
 impl Outcome {
     fn new(plan: &Plan) -> Self {
         let releases: Vec<Release> = plan.releases.iter().map(Release::new).collect();
+        let trains = releases.iter().rev().find(|release| release.kind != Kind::Metrics.as_str());
         Self {
             rho: plan.rho_total.to_f64_up(),
             rho_units: plan.rho_total.to_string(),
@@ -154,8 +159,8 @@ impl Outcome {
             conversion: convert::CONVERSION,
             q: plan.q,
             gain_share: plan.gain_share,
-            sigma: releases.last().map_or(0.0, |release| release.sigma),
-            gamma: releases.last().map_or(0.0, |release| release.gamma),
+            sigma: trains.map_or(0.0, |release| release.sigma),
+            gamma: trains.map_or(0.0, |release| release.gamma),
             bytes_up_per_device: releases.iter().map(|release| release.bytes).sum(),
             releases,
             advice: plan.advice.clone(),

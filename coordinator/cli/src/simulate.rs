@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// First seed; also that of the generator and of a random split.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Let the devices evaluate the model, with this share of the budget; their private figures are shown beside the true ones.
+    #[arg(long, num_args = 0..=1, default_missing_value = "0.03", default_value_t = 0.0, value_name = "SHARE")]
+    evaluation: f64,
     /// Share of devices that drop out of each round, assumed and acted out.
     #[arg(long, default_value_t = 0.05)]
     dropout: f64,
@@ -113,6 +116,7 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         ("--half-life", options.half_life.is_some()),
         ("--exact", options.exact),
         ("--no-features", options.no_features),
+        ("--evaluation", options.evaluation > 0.0),
         ("--csv", options.csv.is_some()),
         ("--html", options.html.is_some()),
         ("--factors with several values", options.factors.len() > 1),
@@ -188,6 +192,7 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
             history_max: options.history_max,
             factors: None,
             rounds: None,
+            evaluation: options.evaluation,
         },
         epsilons,
         factors: or_planned(&options.factors),

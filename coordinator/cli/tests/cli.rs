@@ -77,7 +77,7 @@ fn a_plan_is_one_object_for_scripts_and_a_verdict_for_people() {
     let text = run(&[]);
     let gain = format!("about {:.0} % of a central model's gain", 100.0 * json["gain_share"].as_f64().unwrap());
     assert!(text.lines().next().unwrap().contains(&gain), "{text}");
-    assert_eq!(run(&["--participation", "3"]), text, "three releases fit the limit");
+    assert_eq!(run(&["--participation", "4"]), text, "four releases, the evaluation with them, fit the limit");
     let weak = String::from_utf8(tacit(&plan("--users", "50")).stdout).unwrap();
     assert!(weak.starts_with("Out of reach:") && weak.contains("To train factors"), "{weak}");
 }
@@ -107,7 +107,7 @@ fn bad_options_exit_with_2_and_one_line() {
         (plan("--factors", "513"), "--factors: must be from 1 to 512"),
         (plan("--rounds", "0"), "--rounds: must be from 1 to 64"),
         (plan("--history-max", "0"), "--history-max: must be from 1 to 1048576"),
-        (plan("--participation", "2"), "--participation: must be at least 3"),
+        (plan("--participation", "2"), "--participation: must be at least 4"),
         (vec!["simulate", "--epsilon", "3,0"], "--epsilon: epsilon must be"),
         (vec!["simulate", "--delta", "1"], "--delta: delta must be"),
         (vec!["simulate", "--users", "3"], "3 users are too few"),

@@ -1,6 +1,7 @@
 //! Makes the next model from an opened sum. Post-processing of released numbers: costs no privacy. One thread, fixed order.
 
 use tacit_model::Model;
+use tacit_model::evaluation::{Evaluation, evaluate};
 use tacit_model::model::{self, Step};
 use tacit_privacy::Mechanism;
 use tacit_round::ticket::Kind;
@@ -19,15 +20,32 @@ pub struct OpenedSum<'a> {
     pub values: &'a [i32],
 }
 
+impl OpenedSum<'_> {
+    /// The sum in clipping norms.
+    pub fn in_norms(&self) -> Vec<f64> {
+        let steps = f64::from(self.mechanism.steps);
+        self.values.iter().map(|&value| f64::from(value) / steps).collect()
+    }
+
+    /// Standard deviation of the noise on each number, in clipping norms.
+    pub fn noise_std(&self) -> f64 {
+        self.mechanism.sum_noise_std(self.contributors)
+    }
+
+    /// What the sum of an evaluation shows; `None` for any other.
+    pub fn evaluation(&self) -> Option<Evaluation> {
+        let found = || evaluate(&self.in_norms(), self.noise_std(), self.contributors);
+        (self.kind == Kind::Metrics).then(found).flatten()
+    }
+}
+
 /// Applies an opened sum to the model its devices started from.
 ///
 /// # Errors
 /// [`ServerError::Internal`] for a sum that devices with this model do not send.
 pub fn apply(model: &Model, opened: &OpenedSum<'_>, step: &Step<'_>) -> Result<Model, ServerError> {
-    let scale = f64::from(opened.mechanism.steps);
-    let sum: Vec<f64> = opened.values.iter().map(|&value| f64::from(value) / scale).collect();
     let (kind, contributors) = (opened.kind, opened.contributors);
-    let noise_std = opened.mechanism.sum_noise_std(contributors);
+    let (sum, noise_std) = (opened.in_norms(), opened.noise_std());
     let next = model.step(&model::OpenedSum { kind, sum: &sum, noise_std, contributors }, step);
     next.ok_or_else(|| ServerError::Internal(format!("a sum of {kind} does not fit the model")))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use tacit_accounting::PlanRequest;
+use tacit_accounting::{EVALUATION_SHARE, PlanRequest};
 use tacit_model::model::Family;
 use tacit_model::rating::Scale;
 use tacit_round::keys::PublicKey;
@@ -117,6 +117,9 @@ pub struct Task {
     pub rounds: Option<u32>,
     /// Number of factors, instead of the planner's choice.
     pub factors: Option<u32>,
+    /// Share of the budget for evaluating the model on the devices, in thousandths at most; 0 for none.
+    #[serde(default = "evaluation")]
+    pub evaluation: f64,
 }
 
 impl Task {
@@ -140,6 +143,7 @@ impl Task {
             helper_noise: self.helper_noise,
             factors: self.factors,
             rounds: self.rounds,
+            evaluation: self.evaluation,
             participation: None,
         }
     }
@@ -153,6 +157,9 @@ fn five_percent() -> f64 {
 }
 fn ten_minutes() -> u64 {
     600
+}
+fn evaluation() -> f64 {
+    EVALUATION_SHARE
 }
 fn history_max() -> u32 {
     1024

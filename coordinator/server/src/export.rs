@@ -4,9 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use tacit_privacy::record::Line;
+use tacit_privacy::record::{Event, Line};
 use tacit_round::keys::SigningKey;
 use tacit_round::policy::published;
+use tacit_types::{Digest, Kind};
 
 use crate::error::ServerError;
 use crate::helper::HelperClient;
@@ -35,6 +36,15 @@ pub fn write(
             replace(&to, &bytes)?;
         }
     }
+    // What an evaluation found follows from its sum, so a stranger gets that too.
+    fs::create_dir_all(folder.join("sums"))?;
+    for hash in ledger.lines().iter().filter_map(evaluated) {
+        let to = folder.join("sums").join(format!("{hash}.bin"));
+        if !to.exists() {
+            let bytes = objects.get(hash).ok_or_else(|| ServerError::StorageUnavailable(format!("sum {hash}")))?;
+            replace(&to, &bytes)?;
+        }
+    }
     fs::create_dir_all(folder.join("tickets"))?;
     for charge in ledger.lines().iter().filter_map(Line::charge) {
         let to = folder.join("tickets").join(format!("{}.json", charge.ticket_hash));
@@ -56,6 +66,14 @@ pub fn write(
         }
     }
     Ok(())
+}
+
+/// The sum of a line that released an evaluation.
+fn evaluated(line: &Line) -> Option<Digest> {
+    match &line.event {
+        Event::Release(release) if release.charge.kind == Kind::Metrics.as_str() => Some(release.sum_digest),
+        _ => None,
+    }
 }
 
 fn lines<'a>(all: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {

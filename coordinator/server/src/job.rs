@@ -5,7 +5,7 @@ use tacit_accounting::{Crowd, Shape, mechanism_for, plan};
 use tacit_model::Model;
 use tacit_model::model::{Family, Step};
 use tacit_model::rating::{RatingModel, Scale};
-use tacit_model::recipe::Recipe;
+use tacit_model::recipe::{Recipe, SIGNAL_UNSURE};
 use tacit_model::spectral::SpectralModel;
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;
@@ -47,6 +47,9 @@ pub struct Job {
     pub factors: Option<u32>,
     /// Rounds asked for instead of the planner's choice.
     pub rounds: Option<u32>,
+    /// Share of the budget asked for to evaluate the model, thousandths.
+    #[serde(default)]
+    pub evaluation_milli: u32,
     /// Releases in order, each with its share of the budget.
     pub releases: Vec<(Kind, Rho)>,
     /// What is trained.
@@ -85,6 +88,7 @@ impl Job {
             history_max: task.history_max,
             factors: task.factors,
             rounds: task.rounds,
+            evaluation_milli: request.evaluation_milli(),
             releases: plan.releases.iter().map(|release| (release.kind, release.rho)).collect(),
             recipe: plan.recipe,
             signal: plan.q,
@@ -117,7 +121,12 @@ impl Job {
         let before = self.releases.iter().take(release);
         let first = before.filter(|(kind, _)| *kind == Kind::FactorGradient).count() == 0;
         let next = self.releases.get(release + 1).map(|(kind, _)| *kind);
-        Step { recipe: &self.recipe, first, next, features: None, seed }
+        Step { recipe: &self.recipe, first, next, features: None, seed, in_doubt: self.signal < SIGNAL_UNSURE }
+    }
+
+    /// Whether the model is evaluated, so that devices hold out their owners' latest item.
+    pub fn is_evaluated(&self) -> bool {
+        self.releases.iter().any(|(kind, _)| *kind == Kind::Metrics)
     }
 
     /// Mechanism of one release against the model it starts from: the planned one, for the rows and factors that are left.
@@ -162,6 +171,7 @@ mod tests {
             history_max: 1024,
             rounds: None,
             factors: None,
+            evaluation: 0.03,
             helper_noise: false,
             membership: false,
         }
@@ -175,7 +185,7 @@ mod tests {
         match kind {
             Kind::Counts => job.genesis(),
             Kind::HeadGram => counted.into(),
-            Kind::FactorGradient => server::random_init(&counted, &recipe, 1).into(),
+            Kind::FactorGradient | Kind::Metrics => server::random_init(&counted, &recipe, 1).into(),
             Kind::WeightedGradient => {
                 Model::weighted_start(&server::random_init(&counted, &recipe, 1), WeightedTerms::default())
             }
@@ -208,7 +218,7 @@ mod tests {
         assert!(kept.same_terms(&planned));
         let newer = Job { signal: 1.0, fallback: true, recipe: Recipe::counts_only(), ..planned.clone() };
         assert!(kept.same_terms(&newer));
-        let changes: [fn(&mut Task); 7] = [
+        let changes: [fn(&mut Task); 8] = [
             |task| task.model = Family::Weighted,
             |task| task.scale = [0.5, 5.0],
             |task| task.epsilon = Epsilon::new(8.1).unwrap(),
@@ -216,6 +226,7 @@ mod tests {
             |task| task.helper_noise = true,
             |task| task.rounds = Some(1),
             |task| task.history_max = 1023,
+            |task| task.evaluation = 0.0,
         ];
         for change in changes {
             let mut task = demo();

@@ -15,7 +15,9 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rayon::prelude::*;
 use tacit_model::interaction::Interaction;
-use tacit_model::model::Step;
+use tacit_model::model::{Owner, Step};
+use tacit_model::preference::History;
+use tacit_model::rating::Ratings;
 use tacit_model::{Features, Model};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::{Reservation, spend};
@@ -99,6 +101,14 @@ fn releases(
         if model.to_bytes() != next(&values.plain)?.to_bytes() {
             return Err(broken("the server's step does not replay"));
         }
+        let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values.opened };
+        if let Some(private) = opened.evaluation() {
+            let cap = job.history_max as usize;
+            let known = |user: &Vec<Interaction>| (History::new(user, job.items, cap), model.ratings(user, cap));
+            let known: Vec<(History, Ratings)> = interactions.iter().map(known).collect();
+            let owners: Vec<Owner<'_>> = known.iter().map(|(history, ratings)| Owner { history, ratings }).collect();
+            run.evaluated(&owners, private, &model);
+        }
         run.model = model;
         run.releases.push(Release { kind: kind.as_str(), mechanism, contributors });
     }
@@ -157,6 +167,7 @@ impl<'a> Round<'a> {
             dropout_milli: job.dropout_milli,
             delta_pico: job.delta_pico,
             membership: false,
+            hold_out: job.is_evaluated(),
             deadline: Timestamp(0),
             sealing_key: key.sealing_key().iter().map(|byte| format!("{byte:02x}")).collect(),
         };

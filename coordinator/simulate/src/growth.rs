@@ -50,7 +50,7 @@ pub fn update(previous: &Model, histories: &[History], whole: &Job, seed: u64) -
     let recipe = Recipe { head: 0, rounds: 0, ..whole.recipe.clone() };
     let job = Job { recipe, ..whole.clone() };
     // Every round carries on from the previous basis.
-    let step = Step { recipe: &job.recipe, first: false, next: None, features: None, seed };
+    let step = Step { recipe: &job.recipe, first: false, next: None, features: None, seed, in_doubt: false };
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
     let mut run = Run::start(job.genesis());
     run.release(&owners, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), &step)?;

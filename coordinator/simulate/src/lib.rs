@@ -37,6 +37,7 @@
 
 mod clock;
 pub mod error;
+pub mod evaluated;
 pub mod exact;
 pub mod growth;
 pub mod job;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::evaluated::Evaluated;
 use crate::quality::{Figures, Group, LENGTHS, METRICS};
 use crate::train::Throughput;
 
@@ -75,6 +76,8 @@ pub struct Point {
     pub head: u32,
     /// Releases of the first seed.
     pub releases: Vec<ReleaseLine>,
+    /// What the devices' own evaluation found in the first seed, if the jobs have one.
+    pub evaluation: Option<Evaluated>,
     /// One row per model.
     pub rows: Vec<Row>,
 }

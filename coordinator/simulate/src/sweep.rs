@@ -253,6 +253,7 @@ impl<'a> Bench<'a> {
             rounds: recipe.rounds,
             head: recipe.head,
             releases: run.map(|run| run.releases.iter().map(line).collect()).unwrap_or_default(),
+            evaluation: run.and_then(|run| run.evaluation.clone()),
             rows,
         }
     }

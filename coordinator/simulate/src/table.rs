@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::io;
 
+use tacit_audit::{Figure, figures};
 use tacit_privacy::convert;
 
+use crate::evaluated::Evaluated;
 use crate::outcome::{Outcome, Point, Row};
 use crate::quality::METRICS;
 
@@ -44,6 +46,9 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         )?;
         for row in &point.rows {
             write_row(out, row)?;
+        }
+        if let Some(found) = &point.evaluation {
+            write_evaluation(out, found)?;
         }
     }
     writeln!(
@@ -102,6 +107,26 @@ fn write_row(out: &mut String, row: &Row) -> std::fmt::Result {
         plain("popularity_lift"),
         plain("tail_recall_at_20")
     )
+}
+
+/// Writes what the devices found themselves, beside what it would be without noise.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn write_evaluation(out: &mut String, found: &Evaluated) -> std::fmt::Result {
+    writeln!(out, "the devices' own evaluation, on each owner's latest item, under noise (and in the clear):")?;
+    let direct = figures(&found.direct);
+    for (private, direct) in figures(&found.private).iter().filter_map(|one| Some((one, named(&direct, &one.name)?))) {
+        writeln!(out, "  {:<44}{:>20}   ({})", private.name, private.text, direct.text)?;
+    }
+    if found.factors_dropped {
+        writeln!(out, "  popularity won: the model is published without its factors")?;
+    }
+    Ok(())
+}
+
+fn named<'a>(figures: &'a [Figure], name: &str) -> Option<&'a Figure> {
+    figures.iter().find(|figure| figure.name == name)
 }
 
 /// Writes one line per point, model and seed.

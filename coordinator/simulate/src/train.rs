@@ -3,7 +3,8 @@
 //! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model, for measuring.
 
 use tacit_accounting::Shape;
-use tacit_model::model::{Owner, Step};
+use tacit_model::evaluation::Evaluation;
+use tacit_model::model::{Owner, Spared, Step};
 use tacit_model::preference::History;
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::SpectralModel;
@@ -15,6 +16,7 @@ use tacit_server::apply::{OpenedSum, apply};
 use tacit_server::job::Job;
 
 use crate::error::SimulateError;
+use crate::evaluated::{Evaluated, direct};
 use crate::release::{Opened, Opening, everybody, noiseless, present};
 use crate::sum::{Ask, sparse};
 
@@ -27,6 +29,8 @@ pub struct Run<M = Model> {
     pub model: M,
     /// What was released, in order.
     pub releases: Vec<Release>,
+    /// What the devices' own evaluation found, if the job has one.
+    pub evaluation: Option<Evaluated>,
     /// Work done on factor gradients.
     pub throughput: Throughput,
 }
@@ -67,7 +71,7 @@ impl Throughput {
 impl Run {
     /// Before the first release.
     pub(crate) fn start(model: Model) -> Self {
-        Self { model, releases: Vec::new(), throughput: Throughput::default() }
+        Self { model, releases: Vec::new(), evaluation: None, throughput: Throughput::default() }
     }
 }
 
@@ -85,11 +89,25 @@ impl Run {
         let present = present(owners.len(), job, seed, release);
         let asked = Asked { kind, mechanism: &mechanism, cohort: job.cohort, seed, release };
         let opened = open(owners, &self.model, &asked, &present);
-        self.model = next(&self.model, kind, &mechanism, &opened, step)?;
+        let sum = summed(kind, &mechanism, &opened);
+        let next = apply(&self.model, &sum, step)?;
+        if let Some(private) = sum.evaluation() {
+            self.evaluated(owners, private, &next);
+        }
+        self.model = next;
         let gradient = matches!(kind, Kind::FactorGradient | Kind::WeightedGradient);
         let counted = if gradient { opened.spent } else { Throughput::default() };
         self.record(kind.as_str(), mechanism, opened.contributors, counted);
         Ok(())
+    }
+}
+
+impl Run {
+    /// Notes what an evaluation of the model found, beside what it would have found in the clear.
+    pub(crate) fn evaluated(&mut self, owners: &[Owner<'_>], private: Evaluation, next: &Model) {
+        let factors_dropped = next.factor_count() < self.model.factor_count();
+        let found = |direct| Evaluated { private, direct, factors_dropped };
+        self.evaluation = direct(owners, &self.model).map(found);
     }
 }
 
@@ -107,7 +125,8 @@ impl<M> Run<M> {
 
     /// The same releases with something made of the model.
     pub fn map<T>(self, of: impl FnOnce(M) -> T) -> Run<T> {
-        Run { model: of(self.model), releases: self.releases, throughput: self.throughput }
+        let Self { model, releases, evaluation, throughput } = self;
+        Run { model: of(model), releases, evaluation, throughput }
     }
 
     /// Price of all releases together.
@@ -160,8 +179,14 @@ fn releases(
     seed: u64,
 ) -> Result<Run, SimulateError> {
     let mut run = Run::start(genesis);
+    // What an evaluation asks for is not trained on.
+    let evaluated = job.is_evaluated();
+    let spared: Vec<Spared> = owners.iter().filter(|_| evaluated).map(Owner::hold_out).collect();
+    let trained: Vec<Owner<'_>> = spared.iter().map(Spared::owner).collect();
     for (place, &release) in job.releases.iter().enumerate() {
-        run.release(owners, job, release, &Step { features, ..job.step(place, seed) })?;
+        let trains = evaluated && release.0 != Kind::Metrics;
+        let step = Step { features, ..job.step(place, seed) };
+        run.release(if trains { &trained } else { owners }, job, release, &step)?;
     }
     Ok(run)
 }
@@ -206,7 +231,8 @@ impl Free<'_> {
             let asked = Asked { kind, mechanism: &mechanism, cohort: 0, seed, release };
             let opened = open(owners, &model, &asked, &everybody);
             let after = kinds.peek().map(|(_, kind)| *kind);
-            model = next(&model, kind, &mechanism, &opened, &Step { recipe, first, next: after, features, seed })?;
+            let step = Step { recipe, first, next: after, features, seed, in_doubt: false };
+            model = apply(&model, &summed(kind, &mechanism, &opened), &step)?;
             first &= kind != Kind::FactorGradient;
         }
         Ok(model)
@@ -230,15 +256,9 @@ fn open(owners: &[Owner<'_>], model: &Model, asked: &Asked<'_>, present: &[u32])
     opening.open(present, |user| sparse(&owners[user as usize], &ask))
 }
 
-fn next(
-    model: &Model,
-    kind: Kind,
-    mechanism: &Mechanism,
-    opened: &Opened,
-    step: &Step<'_>,
-) -> Result<Model, SimulateError> {
-    let sum = OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values };
-    Ok(apply(model, &sum, step)?)
+/// What the server sees of it.
+fn summed<'a>(kind: Kind, mechanism: &'a Mechanism, opened: &'a Opened) -> OpenedSum<'a> {
+    OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values }
 }
 
 /// The spectral model of a job that trains one.

@@ -27,6 +27,7 @@ fn setting(epsilon: f64) -> Setting {
         history_max: 40,
         factors: None,
         rounds: Some(2),
+        evaluation: 0.0,
     }
 }
 
@@ -250,6 +251,7 @@ mod support {
             dropout_milli: 50,
             delta_pico: 10_000_000,
             membership: false,
+            hold_out: false,
             deadline: Timestamp(0),
             sealing_key: String::new(),
         }

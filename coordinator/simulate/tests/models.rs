@@ -24,6 +24,7 @@ fn setting(epsilon: f64) -> Setting {
         history_max: 40,
         factors: Some(8),
         rounds: None,
+        evaluation: 0.0,
     }
 }
 

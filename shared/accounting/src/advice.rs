@@ -24,8 +24,13 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
             ways_to(least, "To train factors", request, plan)
         ));
     } else if q < SIGNAL_UNSURE {
+        let decides = if request.evaluation_milli() > 0 {
+            "validation on the devices decides which of them is published"
+        } else {
+            "evaluation is off, so factors are published even where they lose"
+        };
         advice.push(format!(
-            "The signal q = {q:.1} is near the break-even with popularity: let validation on the devices decide. {}.",
+            "The signal q = {q:.1} is near the break-even with popularity: {decides}. {}.",
             ways_to(SIGNAL_UNSURE, "To be clear of it", request, plan)
         ));
     }

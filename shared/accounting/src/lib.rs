@@ -26,5 +26,5 @@ pub use error::PlanError;
 pub use mechanism::{Crowd, Shape, mechanism_for};
 pub use oracle::{OracleError, opendp_epsilon};
 pub use outline::signal_min;
-pub use plan::{Plan, PlannedRelease, TOTAL_VARIATION_MAX, budget, plan};
-pub use request::{PlanRequest, default_delta};
+pub use plan::{GUARD_SHARE, Plan, PlannedRelease, TOTAL_VARIATION_MAX, budget, plan};
+pub use request::{EVALUATION_SHARE, PlanRequest, default_delta};

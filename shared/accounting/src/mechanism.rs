@@ -5,6 +5,7 @@
 //! step uses room in the 32-bit sum.
 
 use tacit_model::Model;
+use tacit_model::evaluation::layout;
 use tacit_privacy::mechanism::MechanismError;
 use tacit_privacy::{Mechanism, Rho, Tier};
 use tacit_types::Kind;
@@ -43,6 +44,7 @@ impl Shape {
             Kind::FactorGradient => Self::factor_gradient(rows, width, history_max),
             Kind::WeightedGradient => Self::weighted_gradient(model.catalogue_len(), width, history_max),
             Kind::RatingBias => Self::rating_bias(rows, history_max),
+            Kind::Metrics => Self::metrics(history_max),
         })
     }
 
@@ -72,6 +74,12 @@ impl Shape {
     pub fn rating_bias(items: u32, history_max: u32) -> Self {
         let twice = |items: u32| items.saturating_mul(2);
         Self { length: twice(items), row_width: 2, nnz_max: twice(history_max.min(items)), history_max }
+    }
+
+    /// Answers of an evaluation: the same for every catalogue and model.
+    #[allow(clippy::cast_possible_truncation, reason = "a few dozen coordinates")]
+    pub fn metrics(history_max: u32) -> Self {
+        Self { length: layout::LENGTH as u32, row_width: 1, nnz_max: layout::NON_ZERO_MAX as u32, history_max }
     }
 }
 
@@ -255,6 +263,7 @@ mod tests {
             Shape::rating_bias(1_682, 200),
             Shape { length: 3_364, row_width: 2, nnz_max: 400, history_max: 200 }
         );
+        assert_eq!((Shape::metrics(200).length, Shape::metrics(200).nnz_max), (32, 10));
         // Hostile numbers saturate and are refused by the mechanism's own bounds.
         assert_eq!(Shape::head_gram(u32::MAX, u32::MAX).length, u32::MAX);
     }

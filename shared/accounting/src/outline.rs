@@ -130,9 +130,11 @@ fn rating(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     Ok(Outline { releases, recipe })
 }
 
-/// As many of the wanted rounds as the participation limit leaves after the releases before them, at least one.
+/// As many of the wanted rounds as the participation limit leaves beside the releases before them and an evaluation, at least
+/// one.
 fn affordable(request: &PlanRequest, before: u32, rounds: u32) -> Result<u32, PlanError> {
     let limit = request.participation.unwrap_or(u32::MAX);
+    let before = before + u32::from(request.evaluation_milli() > 0);
     if limit <= before {
         return Err(PlanError::TooFewParticipations { needed: before + 1 });
     }

@@ -31,6 +31,9 @@ pub struct PlanRequest {
     pub factors: Option<u32>,
     /// Rounds of factor gradients, instead of the recipe's.
     pub rounds: Option<u32>,
+    /// Share of rho for evaluating the model on the devices, counted in thousandths; 0 for none. Where the signal leaves it
+    /// open whether factors pay, an evaluation that is on gets at least [`crate::plan::GUARD_SHARE`].
+    pub evaluation: f64,
     /// Participation limit: most releases one device takes part in. Rounds beyond it are cut.
     pub participation: Option<u32>,
 }
@@ -50,6 +53,7 @@ impl PlanRequest {
             ("dishonest", "from 0 to below 1", share(self.dishonest)),
             ("history_max", "from 1 to 1048576", (1..=1 << 20).contains(&self.history_max)),
             ("rounds", "from 1 to 64", self.rounds.is_none_or(|rounds| (1..=64).contains(&rounds))),
+            ("evaluation", "from 0 to 0.5", (0.0..=0.5).contains(&self.evaluation)),
             ("participation", "at least 1", self.participation != Some(0)),
             // Last, because it divides by the items.
             (
@@ -69,6 +73,11 @@ impl PlanRequest {
         milli(self.dropout)
     }
 
+    /// The share for evaluation in thousandths.
+    pub fn evaluation_milli(&self) -> u32 {
+        milli(self.evaluation)
+    }
+
     /// The assumed dishonest share in thousandths.
     pub fn dishonest_milli(&self) -> u32 {
         milli(self.dishonest)
@@ -79,6 +88,9 @@ impl PlanRequest {
 fn milli(share: f64) -> u32 {
     (share * 1000.0).round().clamp(0.0, 1000.0) as u32
 }
+
+/// The usual share for evaluation: 3 % costs 1.5 % of the signal.
+pub const EVALUATION_SHARE: f64 = 0.03;
 
 /// The usual delta: the largest number of one significant digit that is at most 1/(10 n), and at most 0.1.
 pub fn default_delta(devices: u32) -> Delta {
@@ -111,6 +123,7 @@ pub(crate) mod tests {
             helper_noise: false,
             factors: None,
             rounds: None,
+            evaluation: 0.0,
             participation: None,
         }
     }
@@ -118,7 +131,7 @@ pub(crate) mod tests {
     #[test]
     fn each_bound_names_its_field() {
         type Change = fn(&mut PlanRequest);
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 14] = [
             (|r| r.cohort = 1, "cohort"),
             (|r| r.cohort = 1_000_001, "cohort"),
             (|r| r.items = 0, "items"),
@@ -131,6 +144,8 @@ pub(crate) mod tests {
             (|r| r.factors = Some(513), "factors"),
             (|r| (r.items, r.factors) = (200_000, Some(32)), "factors"),
             (|r| r.participation = Some(0), "participation"),
+            (|r| r.evaluation = 0.51, "evaluation"),
+            (|r| r.evaluation = f64::NAN, "evaluation"),
         ];
         assert_eq!(request(100, 100, 1.0).check(), Ok(()));
         for (change, field) in cases {

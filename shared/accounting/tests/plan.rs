@@ -12,7 +12,9 @@ use tacit_types::{Delta, Epsilon};
 fn requests() -> impl Strategy<Value = PlanRequest> {
     let crowd = (log_uniform(1.0, 2e6), 0.0..1.1f64, 0.0..1.1f64, any::<bool>());
     let privacy = (-3.0..3.0f64, -18.0..-1.0f64);
-    let own = (option(600), option(70), option(12), prop_oneof![Just(Spectral), Just(Weighted), Just(Rating)]);
+    let family = prop_oneof![Just(Spectral), Just(Weighted), Just(Rating)];
+    let evaluation = prop_oneof![Just(0.0), 0.0..0.6f64];
+    let own = (option(600), option(70), option(12), family, evaluation);
     (crowd, log_uniform(1.0, 5e6), privacy, log_uniform(1.0, 2e6), own).prop_map(
         |((cohort, dropout, dishonest, helper_noise), items, (epsilon, delta), history_max, own)| PlanRequest {
             model: own.3,
@@ -28,6 +30,7 @@ fn requests() -> impl Strategy<Value = PlanRequest> {
             factors: own.0,
             rounds: own.1,
             participation: own.2,
+            evaluation: own.4,
         },
     )
 }
@@ -80,6 +83,7 @@ proptest! {
             helper_noise,
             factors: None,
             rounds: None,
+            evaluation: 0.0,
             participation: None,
         };
         let q = |request: &PlanRequest| plan(request).unwrap().q;

@@ -16,6 +16,7 @@
 pub mod baseline;
 mod bytes;
 pub mod cold_start;
+pub mod evaluation;
 pub mod explain;
 pub mod features;
 pub mod filter;

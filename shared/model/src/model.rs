@@ -4,8 +4,9 @@
 //! Protocol, server and SDK know [`Model`] only. What differs between families is in their own modules; here is who answers.
 
 use serde::{Deserialize, Serialize};
-use tacit_types::{ItemGradient, Kind};
+use tacit_types::{ItemGradient, ItemId, Kind};
 
+use crate::evaluation::{self, layout};
 use crate::features::Features;
 use crate::interaction::Interaction;
 use crate::preference::History;
@@ -69,6 +70,34 @@ impl<'a> From<&'a History> for Owner<'a> {
     }
 }
 
+/// An owner without the item used last.
+#[derive(Clone, Debug)]
+pub struct Spared {
+    history: History,
+    ratings: Ratings,
+    /// The item held out; `None` where there is only one.
+    pub held_out: Option<ItemId>,
+    /// What it was rated.
+    pub rating: Option<f64>,
+}
+
+impl Owner<'_> {
+    /// Holds out the item used last, and what it was rated.
+    pub fn hold_out(&self) -> Spared {
+        let (history, held_out) = self.history.clone().hold_out();
+        let (ratings, rating) =
+            held_out.map_or_else(|| (self.ratings.clone(), None), |item| self.ratings.without(item));
+        Spared { history, ratings, held_out, rating }
+    }
+}
+
+impl Spared {
+    /// What is left.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner { history: &self.history, ratings: &self.ratings }
+    }
+}
+
 /// What a vector looks like: it follows from the model and the kind alone, never from anybody's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -110,6 +139,8 @@ pub struct Step<'a> {
     pub features: Option<&'a Features>,
     /// Public seed, used only where neither a head Gram nor features start the factors.
     pub seed: u64,
+    /// Whether the signal leaves it open that factors beat popularity, so that an evaluation has to show it.
+    pub in_doubt: bool,
 }
 
 impl Model {
@@ -164,6 +195,7 @@ impl Model {
             (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
             (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
             (_, Kind::FactorGradient) => (self.spectral()?.block().len(), self.factor_count()),
+            (_, Kind::Metrics) => (layout::LENGTH, 1),
             _ => return None,
         };
         Some(Extent { rows, row_width })
@@ -181,6 +213,7 @@ impl Model {
             (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
             (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
             (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
+            (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
             _ => return None,
         })
     }
@@ -209,6 +242,10 @@ impl Model {
         if self.extent(kind)?.length() != sum.len() {
             return None;
         }
+        if opened.kind == Kind::Metrics {
+            let keeps = evaluation::keeps_factors(opened.sum, opened.noise_std, step.in_doubt);
+            return Some(if keeps { self.clone() } else { self.without_factors() });
+        }
         Some(match self {
             Self::Spectral(model) => {
                 let next = spectral_step(model, opened, step)?;
@@ -235,6 +272,16 @@ impl Model {
     /// Weighted squares before their first round: post-processing of a spectral model.
     pub fn weighted_start(model: &SpectralModel, terms: WeightedTerms) -> Self {
         Self::Weighted(weighted::server::warm_start(model, terms))
+    }
+
+    /// The same model without factors, with which devices rank by popularity; other families than the spectral stay as they
+    /// are, because without factors they are no longer models of their family.
+    #[must_use]
+    pub fn without_factors(&self) -> Self {
+        match self {
+            Self::Spectral(model) => Self::Spectral(model.without_factors()),
+            other => other.clone(),
+        }
     }
 
     /// Writes the model; equal models give equal bytes.
@@ -306,7 +353,7 @@ fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>)
         Kind::HeadGram if model.head_items().is_empty() => return None,
         Kind::HeadGram => server::apply_head_gram(model, sum, noise_std, recipe),
         Kind::FactorGradient => server::apply_gradient(model, sum, recipe, step.first),
-        Kind::WeightedGradient | Kind::RatingBias => return None,
+        Kind::WeightedGradient | Kind::RatingBias | Kind::Metrics => return None,
     })
 }
 
@@ -348,9 +395,9 @@ mod tests {
         let given =
             |model: &Model| Kind::ALL.into_iter().filter(|kind| model.extent(*kind).is_some()).collect::<Vec<_>>();
         let [spectral, weighted, rating] = models();
-        assert_eq!(given(&spectral), [Kind::Counts, Kind::HeadGram, Kind::FactorGradient]);
-        assert_eq!(given(&weighted), [Kind::WeightedGradient]);
-        assert_eq!(given(&rating), [Kind::HeadGram, Kind::FactorGradient, Kind::RatingBias]);
+        assert_eq!(given(&spectral), [Kind::Counts, Kind::HeadGram, Kind::FactorGradient, Kind::Metrics]);
+        assert_eq!(given(&weighted), [Kind::WeightedGradient, Kind::Metrics]);
+        assert_eq!(given(&rating), [Kind::HeadGram, Kind::FactorGradient, Kind::RatingBias, Kind::Metrics]);
     }
 
     #[test]
@@ -374,7 +421,7 @@ mod tests {
     #[test]
     fn a_sum_of_another_length_or_kind_makes_no_model() {
         let recipe = Recipe::counts_only();
-        let step = Step { recipe: &recipe, first: true, next: None, features: None, seed: 1 };
+        let step = Step { recipe: &recipe, first: true, next: None, features: None, seed: 1, in_doubt: true };
         for model in models() {
             for kind in Kind::ALL {
                 let opened = OpenedSum { kind, sum: &[0.0; 7], noise_std: 1.0, contributors: 3 };
@@ -396,7 +443,8 @@ mod tests {
         let stepped = |model: &Model, kind: Kind, next: Option<Kind>| {
             let sum = vec![0.01; model.extent(kind).unwrap().length()];
             let opened = OpenedSum { kind, sum: &sum, noise_std: 0.0, contributors: 5 };
-            model.step(&opened, &Step { recipe: &recipe, first: true, next, features: None, seed: 1 }).unwrap()
+            let step = Step { recipe: &recipe, first: true, next, features: None, seed: 1, in_doubt: true };
+            model.step(&opened, &step).unwrap()
         };
         let [spectral, weighted, rating] = models();
         let next = stepped(&spectral, Kind::FactorGradient, Some(Kind::WeightedGradient));
@@ -405,5 +453,21 @@ mod tests {
         let biased = stepped(&rating, Kind::RatingBias, Some(Kind::FactorGradient));
         assert_eq!((biased.family(), biased.factor_count()), (Family::Rating, 4));
         assert_eq!(stepped(&rating, Kind::FactorGradient, None).family(), Family::Rating);
+    }
+
+    #[test]
+    fn an_evaluation_keeps_the_model_or_takes_its_factors() {
+        let (model, recipe) = (Model::from(trained(60, 4)), Recipe::counts_only());
+        let mut sum = [0.0; layout::LENGTH];
+        let mut after = |wins: f64, in_doubt: bool| {
+            sum[layout::PAIRED.start] = wins;
+            let opened = OpenedSum { kind: Kind::Metrics, sum: &sum, noise_std: 1.0, contributors: 3 };
+            let step = Step { recipe: &recipe, first: false, next: None, features: None, seed: 1, in_doubt };
+            model.step(&opened, &step).unwrap()
+        };
+        assert!(after(2.0, true) == model && after(0.0, false) == model);
+        let bare = after(0.0, true);
+        assert_eq!((bare.factor_count(), bare.counts()), (0, model.counts()));
+        assert!(after(-2.0, false) == bare && Model::from_bytes(&bare.to_bytes()) == Ok(bare));
     }
 }

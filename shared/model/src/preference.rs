@@ -48,6 +48,13 @@ impl History {
         &self.items
     }
 
+    /// Splits the latest item off, for validation; a history of fewer than two items has none to spare.
+    #[must_use]
+    pub fn hold_out(mut self) -> (Self, Option<ItemId>) {
+        let held_out = if self.items.len() < 2 { None } else { self.items.pop() };
+        (self, held_out)
+    }
+
     /// Number of items.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -68,6 +75,13 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "History(len={})", self.items.len())
     }
+}
+
+/// All interactions but those with the item used last: what a device trains on where that item is held out. Everything where
+/// there is only one item.
+pub fn without_latest(interactions: &[Interaction], catalogue_len: u32) -> Vec<Interaction> {
+    let (_, held_out) = History::new(interactions, catalogue_len, 2).hold_out();
+    interactions.iter().copied().filter(|one| Some(one.item) != held_out).collect()
 }
 
 /// The first `cap` distinct items of a newest-first sequence, turned round to oldest first.
@@ -148,6 +162,19 @@ mod tests {
         let given = [at(1, Some(5)), feedback(InteractionKind::Dislike), feedback(InteractionKind::Hide)];
         let history = History::new(&given, 10, 100);
         assert_eq!((items(&history), history.is_timed()), (vec![1], true));
+    }
+
+    #[test]
+    fn the_latest_item_is_held_out_unless_it_is_the_only_one() {
+        let history = |given: &[Interaction]| History::new(given, 10, 100).hold_out();
+        let (rest, held_out) = history(&[at(3, Some(9)), at(1, Some(2)), at(3, Some(1))]);
+        assert_eq!((items(&rest), held_out), (vec![1], Some(ItemId(3))));
+        let (rest, held_out) = history(&[at(3, Some(9)), at(3, Some(1))]);
+        assert_eq!((items(&rest), held_out), (vec![3], None));
+        assert_eq!(history(&[]).1, None);
+        let given = [at(3, Some(9)), at(1, Some(2)), at(3, Some(1)), at(12, Some(99))];
+        assert!(without_latest(&given, 10) == [given[1], given[3]], "an unknown item is not the latest");
+        assert!(without_latest(&given[2..], 10) == given[2..]);
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub struct Release {
     pub sum_digest: Digest,
     /// SHA-256 of the helper's line for this answer.
     pub helper_line_hash: Digest,
-    /// SHA-256 of the model made from the sum.
+    /// SHA-256 of the model made from the sum; after an evaluation, of the model that was evaluated or what it keeps of it.
     pub model_out_hash: Digest,
 }
 

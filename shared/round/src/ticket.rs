@@ -43,6 +43,10 @@ pub struct Ticket {
     pub delta_pico: u64,
     /// Whether every sealed seed must carry a proof of membership ([`crate::member`]).
     pub membership: bool,
+    /// Whether the vector leaves out the item its owner used last, so that this task's evaluation may ask for it. Written only
+    /// where it is true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold_out: bool,
     /// Contributions after this moment are not taken.
     pub deadline: Timestamp,
     /// The helper's sealing key of this round, hexadecimal; empty in the draft the coordinator makes.

@@ -18,12 +18,14 @@ pub enum Kind {
     WeightedGradient,
     /// Counts and centred ratings of the items rated; length 2M.
     RatingBias,
+    /// How well the model ranks what the device held out: a few small histograms.
+    Metrics,
 }
 
 impl Kind {
     /// Every kind, in the order of their declaration.
-    pub const ALL: [Self; 5] =
-        [Self::Counts, Self::HeadGram, Self::FactorGradient, Self::WeightedGradient, Self::RatingBias];
+    pub const ALL: [Self; 6] =
+        [Self::Counts, Self::HeadGram, Self::FactorGradient, Self::WeightedGradient, Self::RatingBias, Self::Metrics];
 
     /// The word used in tickets and ledgers.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Kind {
             Self::FactorGradient => "factor_gradient",
             Self::WeightedGradient => "weighted_gradient",
             Self::RatingBias => "rating_bias",
+            Self::Metrics => "metrics",
         }
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
         dropout_milli: 50,
         delta_pico: 10_000_000,
         membership: false,
+        hold_out: false,
         deadline: Timestamp(0),
         sealing_key: hex::encode(key.sealing_key()),
     }

@@ -122,6 +122,7 @@ fn setting(epsilon: Epsilon) -> anyhow::Result<Setting> {
         history_max: 1024,
         factors: None,
         rounds: None,
+        evaluation: 0.0,
     })
 }
 

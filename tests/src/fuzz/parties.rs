@@ -193,6 +193,7 @@ pub(super) fn ticket() -> Ticket {
         dropout_milli: 50,
         delta_pico: 10_000_000,
         membership: false,
+        hold_out: false,
         deadline: NOW.plus_millis(3_600_000),
         sealing_key: hex::encode(OPENING.sealing_key()),
     }

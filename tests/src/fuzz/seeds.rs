@@ -149,6 +149,7 @@ fn models() -> Named {
         next: None,
         features: None,
         seed: 11,
+        in_doubt: false,
     };
     let opened = OpenedSum {
         kind: Kind::RatingBias,

@@ -79,6 +79,7 @@ pub(crate) fn kind(kind: &str) -> String {
         "factor_gradient" => "Item-factor gradient".into(),
         "weighted_gradient" => "Weighted-squares gradient".into(),
         "rating_bias" => "Item biases and counts".into(),
+        "metrics" => "Evaluation on the devices".into(),
         other => format!("Unknown kind: {}", shortened(other, 40)),
     }
 }

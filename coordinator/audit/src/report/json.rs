@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tacit_model::evaluation::Evaluation;
 use tacit_privacy::Rho;
 
 use crate::report::texts::{self, Note};
 use crate::report::{Round, curve};
 use crate::verify::Keys;
-use crate::{Outcome, Summary, Verified};
+use crate::{Evaluated, Outcome, Summary, Verified};
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -18,6 +19,7 @@ struct Json<'a> {
     keys: Keys,
     period: Period,
     rounds: Vec<JsonRound<'a>>,
+    evaluations: Vec<JsonEvaluation<'a>>,
     epsilon_curve: Vec<Point>,
     empirical_epsilon: Option<f64>,
     assumed: BTreeMap<&'static str, &'static str>,
@@ -35,6 +37,14 @@ struct Period {
 struct Point {
     delta: f64,
     epsilon: f64,
+}
+
+#[derive(Serialize)]
+struct JsonEvaluation<'a> {
+    seq: u64,
+    factors_dropped: bool,
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
 }
 
 #[derive(Serialize)]
@@ -64,12 +74,18 @@ pub(super) fn write(verified: &Verified, rounds: &[Round<'_>]) -> serde_json::Re
         keys: verified.keys,
         period: Period { first_hour: verified.time_first, last_hour: verified.time_last },
         rounds: rounds.iter().map(json_round).collect(),
+        evaluations: verified.evaluations.iter().map(json_evaluation).collect(),
         epsilon_curve: curve(verified).into_iter().map(|(delta, epsilon)| Point { delta, epsilon }).collect(),
         empirical_epsilon: None,
         assumed: notes(&texts::ASSUMED),
         side_channels: notes(&texts::SIDE_CHANNELS),
         known_gaps: notes(&texts::KNOWN_GAPS),
     })
+}
+
+fn json_evaluation(evaluated: &Evaluated) -> JsonEvaluation<'_> {
+    let Evaluated { seq, factors_dropped, evaluation } = evaluated;
+    JsonEvaluation { seq: *seq, factors_dropped: *factors_dropped, evaluation }
 }
 
 fn json_round<'a>(round: &Round<'a>) -> JsonRound<'a> {

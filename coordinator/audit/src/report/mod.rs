@@ -3,6 +3,7 @@
 //! The page has no script and loads nothing. It claims what the privacy specification allows and names the conversion
 //! beside every epsilon.
 
+mod evaluation;
 pub(crate) mod format;
 mod json;
 mod page;
@@ -11,6 +12,8 @@ mod registry;
 mod texts;
 
 use askama::Template as _;
+
+pub use evaluation::{Figure, figures};
 
 use crate::summary;
 use crate::verify::Verified;
@@ -27,7 +30,8 @@ pub struct Report {
     /// `warnings` (texts), `keys`, `period` (`first_hour`, `last_hour`, since the Unix epoch), `rounds` (one object for
     /// every charged line: `seq`, `round`, `kind`, `status`, `length`, `noise_std` in clipping norms, `n_min`,
     /// `contributors`, `dishonest_milli`, `dropout_milli`, `rho`, `rho_total`, `epsilon` cumulative at delta 1e-5, and
-    /// `reason` if abandoned), `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (always null: not measured), and
+    /// `reason` if abandoned), `evaluations` (`seq`, `factors_dropped`, then the fields of
+    /// [`tacit_model::evaluation::Evaluation`]), `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (always null: not measured), and
     /// `assumed`, `side_channels`, `known_gaps` (objects of heading to text). Infinite numbers are null.
     pub json: String,
     /// A draft entry for the public registry of deployments; empty texts are for the operator to fill in.

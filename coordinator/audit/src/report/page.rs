@@ -5,9 +5,9 @@ use tacit_privacy::Tier;
 
 use crate::report::plot::{Plot, Step};
 use crate::report::texts::{self, Note};
-use crate::report::{CURVE_DELTA, Round, curve, format};
+use crate::report::{CURVE_DELTA, Figure, Round, curve, figures, format};
 use crate::summary::{self, DELTAS};
-use crate::{Outcome, Summary, Verified};
+use crate::{Evaluated, Outcome, Summary, Verified};
 
 /// The whole page.
 #[derive(Template)]
@@ -30,6 +30,7 @@ pub(super) struct Page<'a> {
     rho_plot: Plot,
     profile_plot: Plot,
     rows: Vec<Row>,
+    evaluations: Vec<EvaluationTable>,
     incidents: Vec<String>,
     contributors: Option<(u32, u32)>,
     n_min: Option<u32>,
@@ -61,6 +62,13 @@ struct Row {
     abandoned: bool,
 }
 
+struct EvaluationTable {
+    round: u32,
+    contributors: u32,
+    figures: Vec<Figure>,
+    factors_dropped: bool,
+}
+
 impl<'a> Page<'a> {
     pub(super) fn new(verified: &'a Verified, rounds: &[Round<'_>]) -> Self {
         let summary = Summary::of(verified);
@@ -84,6 +92,7 @@ impl<'a> Page<'a> {
             rho_plot: rho_plot(rounds, budget.to_f64_up()),
             profile_plot: profile_plot(verified),
             rows: rounds.iter().map(|round| row(round, budget.to_f64_up())).collect(),
+            evaluations: verified.evaluations.iter().filter_map(|one| evaluation(verified, one)).collect(),
             incidents: incidents(verified),
             contributors: releases().min().zip(releases().max()),
             n_min: verified.entries.iter().map(|entry| entry.charge.mechanism.n_min).min(),
@@ -98,6 +107,16 @@ impl<'a> Page<'a> {
             summary,
         }
     }
+}
+
+fn evaluation(verified: &Verified, evaluated: &Evaluated) -> Option<EvaluationTable> {
+    let entry = verified.entries.iter().find(|entry| entry.seq == evaluated.seq)?;
+    Some(EvaluationTable {
+        round: entry.charge.round.0,
+        contributors: entry.contributors,
+        figures: figures(&evaluated.evaluation),
+        factors_dropped: evaluated.factors_dropped,
+    })
 }
 
 fn epsilons(summary: &Summary) -> Vec<EpsilonRow> {

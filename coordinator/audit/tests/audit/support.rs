@@ -170,6 +170,7 @@ impl World {
             dropout_milli: charge.dropout_milli,
             delta_pico: 10_000_000,
             membership: false,
+            hold_out: false,
             deadline: Timestamp(0),
             sealing_key: "00".into(),
         };

@@ -107,6 +107,7 @@ impl Narrator {
                 "head_gram" => "pairs of popular items",
                 "weighted_gradient" => "weighted squares",
                 "rating_bias" => "item biases and counts",
+                "metrics" => "evaluation on the devices",
                 _ => "item-factor gradient",
             };
             let spent = Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));

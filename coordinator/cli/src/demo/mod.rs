@@ -7,6 +7,7 @@ mod world;
 
 use std::path::PathBuf;
 
+use tacit_accounting::EVALUATION_SHARE;
 use tacit_data::{Dataset, LoadOptions, Split, SyntheticSpec};
 use tacit_model::rating::Scale;
 use tacit_server::job::Job;
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     /// Number of factors, instead of the planner's choice.
     #[arg(long)]
     factors: Option<u32>,
+    /// Share of the budget for evaluating the model on the devices; 0 for none.
+    #[arg(long, default_value_t = EVALUATION_SHARE)]
+    evaluation: f64,
     /// Devices: the first N users of the data (generated: 1500).
     #[arg(long)]
     users: Option<usize>,

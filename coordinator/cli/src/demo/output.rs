@@ -5,13 +5,18 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tacit_audit::Verified;
 use tacit_data::Dataset;
+use tacit_model::History;
 use tacit_model::filter::Filter;
 use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_model::model::Family;
+use tacit_model::model::{Family, Owner};
+use tacit_model::rating::Ratings;
 use tacit_privacy::convert::{CONVERSION, epsilon, shown};
 use tacit_sdk::{Recommendation, Recommender};
 use tacit_server::job::Job;
+use tacit_simulate::evaluated::{Evaluated, direct};
+use tacit_simulate::table::write_evaluation;
 use tacit_types::{Delta, Timestamp};
 
 use super::children::Ran;
@@ -27,6 +32,9 @@ const DELTAS: [(&str, f64); 3] = [("1e-5", 1e-5), ("1e-6", 1e-6), ("1e-8", 1e-8)
 pub(super) struct Outcome {
     model: Family,
     rows: Vec<Row>,
+    /// What the devices found themselves, and the same questions answered centrally.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evaluation: Option<Evaluated>,
     epsilon: BTreeMap<&'static str, f64>,
     conversion: &'static str,
     rho: f64,
@@ -57,6 +65,8 @@ impl Outcome {
     ) -> Result<Self, Failure> {
         let verified = tacit_audit::verify(&world.ledger())?;
         let devices = data.users.len();
+        let evaluation =
+            verified.evaluations.last().map(|found| evaluated(world, data, &verified, found)).transpose()?;
         let mut stated = BTreeMap::new();
         for (name, value) in DELTAS {
             stated.insert(name, epsilon(verified.rho_total, verified.total_variation, Delta::new(value)?));
@@ -65,6 +75,7 @@ impl Outcome {
         Ok(Self {
             model: job.model,
             rows,
+            evaluation: evaluation.flatten(),
             epsilon: stated,
             conversion: CONVERSION,
             rho: verified.rho_total.to_f64_up(),
@@ -122,6 +133,9 @@ impl Outcome {
         } else {
             self.write_ranked(out)?;
         }
+        if let Some(found) = &self.evaluation {
+            write_evaluation(out, found)?;
+        }
         writeln!(
             out,
             "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device time; peak memory {} MB",
@@ -174,6 +188,23 @@ fn label(model: &str) -> &str {
         "central_als" => "central ALS, no privacy",
         other => other,
     }
+}
+
+/// The devices' own evaluation, beside the same questions to everybody in the clear.
+fn evaluated(
+    world: &World,
+    data: &Dataset,
+    verified: &Verified,
+    found: &tacit_audit::Evaluated,
+) -> Result<Option<Evaluated>, Failure> {
+    let Some(entry) = verified.entries.iter().find(|entry| entry.seq == found.seq) else { return Ok(None) };
+    let model = world.model(entry.charge.model_in_hash)?;
+    let cap = entry.charge.mechanism.history_max as usize;
+    let known = |user: &Vec<Interaction>| (History::new(user, model.catalogue_len(), cap), model.ratings(user, cap));
+    let known: Vec<(History, Ratings)> = data.users.iter().map(known).collect();
+    let owners: Vec<Owner<'_>> = known.iter().map(|(history, ratings)| Owner { history, ratings }).collect();
+    let (private, factors_dropped) = (found.evaluation.clone(), found.factors_dropped);
+    Ok(direct(&owners, &model).map(|direct| Evaluated { private, direct, factors_dropped }))
 }
 
 /// One device's list, then the list after one more interaction, with titles.

@@ -10,7 +10,7 @@ use tacit_data::{Dataset, Item};
 use tacit_model::Model;
 use tacit_round::policy::published;
 use tacit_server::job::Job;
-use tacit_types::{Delta, Epsilon};
+use tacit_types::{Delta, Digest, Epsilon};
 
 use super::Options;
 use crate::failure::Failure;
@@ -84,7 +84,11 @@ impl World {
             .lines()
             .rev()
             .find_map(|line| published(&tacit_privacy::record::Line::from_bytes(line.as_bytes()).ok()?));
-        let hash = newest.ok_or_else(|| anyhow::anyhow!("the ledger has no model"))?;
+        self.model(newest.ok_or_else(|| anyhow::anyhow!("the ledger has no model"))?)
+    }
+
+    /// A model of the coordinator's export.
+    pub(super) fn model(&self, hash: Digest) -> Result<Model, Failure> {
         Ok(Model::from_bytes(&fs::read(self.ledger().join("models").join(format!("{hash}.bin")))?)?)
     }
 
@@ -111,7 +115,7 @@ impl World {
                  [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\
                  tokens = \"pki/tokens.sha256\"\n\n\
                  [task]\nname = \"{}\"\nmodel = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = {}\ndelta = {}\ncohort = {}\n\
-                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\n{own}",
+                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\nevaluation = {}\n{own}",
                 tls("coordinator"),
                 self.task.name,
                 self.task.model.as_str(),
@@ -119,6 +123,7 @@ impl World {
                 self.task.delta,
                 self.task.cohort,
                 self.task.deadline_seconds,
+                self.task.evaluation,
             ),
         )?;
         fs::write(
@@ -177,6 +182,10 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         membership: false,
         rounds: in_range("--rounds", options.rounds, 64)?,
         factors: in_range("--factors", options.factors, 512)?,
+        evaluation: match options.evaluation {
+            share if (0.0..=0.5).contains(&share) => share,
+            share => return Err(Failure::input(format!("--evaluation must be from 0 to 0.5, not {share}"))),
+        },
     })
 }
 

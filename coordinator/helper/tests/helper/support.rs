@@ -182,6 +182,7 @@ pub(crate) fn draft(round: u32) -> Ticket {
         dropout_milli: 50,
         delta_pico: 1,
         membership: false,
+        hold_out: false,
         deadline: Timestamp(1_900_000_000_000),
         sealing_key: String::new(),
     }

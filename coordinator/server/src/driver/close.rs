@@ -7,7 +7,7 @@ use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Abandoned, Charge, Event, Release};
 use tacit_round::coordinator::{Answer, Input};
 use tacit_round::mask::PartialSum;
-use tacit_types::ContributionId;
+use tacit_types::{ContributionId, Kind};
 use tokio::runtime::Handle;
 
 use super::ask::Asked;
@@ -50,11 +50,17 @@ impl Driver {
         let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
         let step = Step { features: Some(&self.features), ..self.job.step(self.ledger.releases(), seed) };
         let next = apply(&model, &opened, &step)?;
+        let bytes: Vec<u8> = sum.iter().flat_map(|value| value.to_le_bytes()).collect();
+        if ticket.kind == Kind::Metrics {
+            // Public once released: what was found must follow from it for everybody.
+            self.objects.put(&bytes)?;
+            log_evaluation(&opened, next.factor_count() < model.factor_count());
+        }
         let release = Event::Release(Box::new(Release {
             charge: self.charge(&round),
             contributors,
             set_digest: answer.set_digest,
-            sum_digest: digest(&sum.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()),
+            sum_digest: digest(&bytes),
             helper_line_hash: digest(&helper.line),
             model_out_hash: self.objects.put(&next.to_bytes())?,
         }));
@@ -117,4 +123,11 @@ impl Driver {
             adjacency: Charge::ADJACENCY.to_owned(),
         }
     }
+}
+
+/// For operators who watch; auditors get the same from the exported sum.
+fn log_evaluation(opened: &OpenedSum<'_>, factors_dropped: bool) {
+    let Some(found) = opened.evaluation() else { return };
+    let (value, error) = found.hr_at_10.map_or((f64::NAN, f64::NAN), |hr| (hr.value, hr.error));
+    tracing::info!(event = "model_evaluated", hr_at_10 = value, standard_error = error, factors_dropped);
 }

@@ -60,6 +60,7 @@ impl Driver {
             dropout_milli: self.job.dropout_milli,
             delta_pico: self.job.delta_pico,
             membership: self.membership,
+            hold_out: self.job.is_evaluated(),
             deadline: (self.now)().plus_millis(self.deadline_ms),
             sealing_key: String::new(),
         }))

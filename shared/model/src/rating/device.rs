@@ -59,6 +59,13 @@ impl Ratings {
         Self { given: given.into_iter().collect() }
     }
 
+    /// These ratings but that of one item, and that one.
+    #[must_use]
+    pub fn without(&self, item: ItemId) -> (Self, Option<f64>) {
+        let own = self.given.iter().find(|(rated, _)| *rated == item).map(|(_, rating)| *rating);
+        (Self { given: self.given.iter().copied().filter(|(rated, _)| *rated != item).collect() }, own)
+    }
+
     /// Items and their ratings, ascending by item.
     pub fn given(&self) -> &[(ItemId, f64)] {
         &self.given

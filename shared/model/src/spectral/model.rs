@@ -104,6 +104,12 @@ impl SpectralModel {
         })
     }
 
+    /// The same counts and block without factors: devices rank by popularity.
+    #[must_use]
+    pub fn without_factors(&self) -> Self {
+        self.with_factors(Array2::zeros((self.block.len(), 0)))
+    }
+
     /// M, the number of items in the catalogue.
     pub fn catalogue_len(&self) -> u32 {
         u32::try_from(self.counts.len()).expect("a catalogue has at most CATALOGUE_MAX items")

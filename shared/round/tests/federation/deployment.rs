@@ -139,6 +139,7 @@ pub(crate) fn draft(mechanism: Mechanism, dishonest_milli: u32) -> Ticket {
         dropout_milli: 50,
         delta_pico: 10_000_000,
         membership: false,
+        hold_out: false,
         deadline: DEADLINE,
         sealing_key: String::new(),
     }

@@ -1,0 +1,98 @@
+//! Evaluation by the devices, on planned jobs.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use tacit_data::{SyntheticSpec, synthetic};
+use tacit_model::evaluation::{Estimate, answers, keeps_factors, layout};
+use tacit_model::recipe::{Recipe, SIGNAL_MIN, SIGNAL_UNSURE};
+use tacit_model::spectral::server::random_init;
+use tacit_model::{History, Model};
+use tacit_server::job::Job;
+use tacit_simulate::train::{train, train_without_noise};
+use tacit_simulate::{Population, Setting, exact, job, noise};
+use tacit_types::{Delta, Epsilon, Kind};
+
+const USERS: u32 = 1_500;
+
+fn population() -> Population {
+    Population::new(synthetic(&SyntheticSpec { users: USERS as usize, items: 400, seed: 4 }))
+}
+
+fn planned(epsilon: f64, evaluation: f64) -> Job {
+    let setting = Setting {
+        epsilon: Epsilon::new(epsilon).unwrap(),
+        delta: Delta::new(1e-5).unwrap(),
+        dropout: 0.05,
+        dishonest: 0.05,
+        history_max: 200,
+        factors: None,
+        rounds: None,
+        evaluation,
+    };
+    job::plan(USERS, 400, &setting).unwrap()
+}
+
+#[test]
+fn the_private_figures_are_near_the_true_ones_and_the_training_never_saw_what_they_ask_for() {
+    let (population, job) = (population(), planned(8.0, 0.03));
+    let histories = population.capped(job.history_max);
+    let run = train(&histories, &job, 1).unwrap();
+    let found = run.evaluation.unwrap();
+    let pairs: [(Option<Estimate>, Option<Estimate>); 3] = [
+        (found.private.hr_at_10, found.direct.hr_at_10),
+        (found.private.gain, found.direct.gain),
+        (found.private.ndcg_at_10, found.direct.ndcg_at_10),
+    ];
+    for (private, direct) in pairs {
+        let (private, direct) = (private.unwrap(), direct.unwrap());
+        assert!((private.value - direct.value).abs() < 4.0 * private.error, "{private:?} {direct:?}");
+        assert!(private.error > direct.error && private.error < 0.05);
+    }
+    assert!(!found.factors_dropped && run.model.factor_count() > 0);
+    assert_eq!(run.releases.last().unwrap().kind, "metrics");
+    // The same owners without their latest item, in a job of the same shares that asks for nothing.
+    let spared: Vec<History> = histories.iter().map(|history| history.clone().hold_out().0).collect();
+    let blind = Job { releases: job.releases[..job.releases.len() - 1].to_vec(), ..job };
+    assert!(train(&spared, &blind, 1).unwrap().model == run.model);
+}
+
+#[test]
+fn devices_that_make_real_bytes_evaluate_too() {
+    let (population, job) = (population(), planned(8.0, 0.1));
+    let few = &population.interactions[..];
+    let found = exact::train(few, &job, 1).unwrap().evaluation.unwrap();
+    let (private, direct) = (found.private.hr_at_10.unwrap(), found.direct.hr_at_10.unwrap());
+    assert!((private.value - direct.value).abs() < 5.0 * private.error, "{private:?} {direct:?}");
+}
+
+/// The noise of the job's own evaluation on the true answers to a model, 40 times: how often its factors stay.
+fn kept(histories: &[History], model: &Model, job: &Job) -> usize {
+    let &(kind, rho) = job.releases.last().unwrap();
+    assert_eq!(kind, Kind::Metrics);
+    let mechanism = job.mechanism(kind, rho, model).unwrap();
+    let mut sum = vec![0.0f32; layout::LENGTH];
+    for history in histories {
+        let vector = answers(&history.into(), model).vector().into_coordinates();
+        sum.iter_mut().zip(vector).for_each(|(sum, v)| *sum += v);
+    }
+    let steps = mechanism.steps as f32;
+    #[allow(clippy::cast_possible_truncation, reason = "far below 2^31")]
+    let sum: Vec<i32> = sum.iter().map(|v| (v * steps).round() as i32).collect();
+    let std = mechanism.sum_noise_std(USERS);
+    let noisy = |seed| noise::add(sum.clone(), &mechanism, USERS, seed, 9);
+    let norms = |seed| noisy(seed).into_iter().map(|v| f64::from(v) / f64::from(steps)).collect::<Vec<_>>();
+    (0..40).filter(|&seed| keeps_factors(&norms(seed), std, true)).count()
+}
+
+#[test]
+fn in_doubt_good_factors_stay_and_planted_noise_goes() {
+    let (population, job) = (population(), planned(0.6, 0.03));
+    assert!((SIGNAL_MIN..SIGNAL_UNSURE).contains(&job.signal), "{}", job.signal);
+    let histories = population.capped(job.history_max);
+    let spared: Vec<History> = histories.iter().map(|history| history.clone().hold_out().0).collect();
+    let recipe = Recipe::for_signal(f64::INFINITY, 400).unwrap();
+    let good = train_without_noise(&spared, 400, None, &recipe, 1).unwrap();
+    let useless = Model::from(random_init(good.spectral().unwrap(), &Recipe { factors: 8, ..recipe }, 7));
+    let (good, useless) = (kept(&histories, &good, &job), kept(&histories, &useless, &job));
+    assert!(good >= 30 && useless <= 10, "kept {good} and {useless} of 40");
+}
