@@ -135,7 +135,7 @@ pub struct Step<'a> {
     pub first: bool,
     /// What the job releases after this; weighted squares start from the spectral model that is there before them.
     pub next: Option<Kind>,
-    /// What the catalogue says about its items; used by spectral models.
+    /// What the catalogue says about its items: fills what a spectral model leaves out, and is published with ratings.
     pub features: Option<&'a Features>,
     /// Public seed, used only where neither a head Gram nor features start the factors.
     pub seed: u64,
@@ -239,7 +239,8 @@ impl Model {
     /// Post-processing of released numbers: sequential and order-fixed, so a replay gives the same bits.
     pub fn step(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<Self> {
         let OpenedSum { kind, sum, noise_std, contributors } = *opened;
-        if self.extent(kind)?.length() != sum.len() {
+        let described = step.features.is_none_or(|features| features.items() == self.counts().len());
+        if self.extent(kind)?.length() != sum.len() || !described {
             return None;
         }
         if opened.kind == Kind::Metrics {
@@ -260,10 +261,12 @@ impl Model {
                 Self::Weighted(weighted::server::apply_gradient(model, sum, contributors, noise_std))
             }
             Self::Rating(model) if kind == Kind::RatingBias => {
-                let (features, recipe) = (model.features(), step.recipe);
-                let opened = rating::server::open_biases(sum, noise_std, contributors, features, recipe, model.scale());
-                let start = started(opened.counted, step);
-                Self::Rating(rating::server::assemble(opened.biases, start, features.to_owned(), model.scale()))
+                let features = step.features.map_or(model.features(), Features::values).to_owned();
+                let (view, recipe) = (features.view(), step.recipe);
+                let opened = rating::server::open_biases(sum, noise_std, contributors, view, recipe, model.scale());
+                // Features are columns of their own, so they are no start of the learned ones.
+                let start = started(opened.counted, &Step { features: None, ..*step });
+                Self::Rating(rating::server::assemble(opened.biases, start, features, model.scale()))
             }
             Self::Rating(model) => Self::Rating(model.with_spectral(spectral_step(model.spectral(), opened, step)?)),
         })
@@ -469,5 +472,22 @@ mod tests {
         let bare = after(0.0, true);
         assert_eq!((bare.factor_count(), bare.counts()), (0, model.counts()));
         assert!(after(-2.0, false) == bare && Model::from_bytes(&bare.to_bytes()) == Ok(bare));
+    }
+
+    #[test]
+    fn ratings_publish_what_the_catalogue_says_of_its_items() {
+        let recipe = Recipe { factors: 2, rounds: 1, ..Recipe::counts_only() };
+        let genesis = Model::Rating(RatingModel::genesis(60, Scale::STARS));
+        let categories: Vec<Vec<String>> = (0..60).map(|item| vec![format!("{}", item % 3)]).collect();
+        let stepped = |features: &Features| {
+            let opened = OpenedSum { kind: Kind::RatingBias, sum: &[0.5; 120], noise_std: 0.0, contributors: 5 };
+            genesis.step(
+                &opened,
+                &Step { recipe: &recipe, first: true, next: None, features: Some(features), seed: 1, in_doubt: false },
+            )
+        };
+        let Some(Model::Rating(next)) = stepped(&Features::from_categories(&categories).unwrap()) else { panic!() };
+        assert_eq!((next.features().ncols(), next.spectral().factor_count(), next.factors().ncols()), (3, 2, 6));
+        assert!(stepped(&Features::none(59)).is_none(), "another catalogue");
     }
 }

@@ -110,8 +110,7 @@ fn load(options: &Options) -> Result<(Dataset, Option<RatedPopulation>), Failure
     if population.tested() == 0 {
         return Err(Failure::input("--model rating needs ratings: give --data with a folder that has them"));
     }
-    // A device never sees what is held out, and the task publishes no categories.
-    let population = population.without_features();
+    // A device never sees what is held out.
     Ok((Dataset { users: population.interactions.clone(), ..data }, Some(population)))
 }
 
