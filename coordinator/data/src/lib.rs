@@ -165,7 +165,7 @@ pub enum Split {
     Published,
     /// The published test file where there is one; otherwise the last item of each user whose interactions have times.
     LeaveOneOut,
-    /// A seeded fifth of each user's distinct items. A test file is not read.
+    /// A seeded fifth of each user's distinct items, to the nearest and at least one. A test file is not read.
     Random,
     /// The latest fifth of the items of each user whose interactions have times. A test file is not read.
     Time,

@@ -4,7 +4,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use tacit_data::{Dataset, LoadOptions, load};
+use tacit_data::{Dataset, LoadOptions, Split, load};
 
 fn folder() -> Option<PathBuf> {
     let folder = env::var_os("TACIT_DATA").map(PathBuf::from);
@@ -54,8 +54,17 @@ fn movielens_latest_small_loads() {
 }
 
 #[test]
-fn a_folder_of_another_format_is_refused_by_name() {
+fn retailrocket_loads_from_the_archive() {
     let Some(folder) = folder() else { return };
-    let message = load(&folder.join("retailrocket"), &LoadOptions::default()).unwrap_err().to_string();
-    assert!(message.contains("interactions.csv") && message.contains("retailrocket"), "{message}");
+    let options = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
+    let data = load(&folder.join("retailrocket"), &options).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((data.users.len(), data.items.len(), data.interaction_count()), (3_431, 8_885, 92_487));
+}
+
+#[test]
+fn a_folder_of_no_format_is_refused_by_name() {
+    let Some(folder) = folder() else { return };
+    let Err(error) = load(&folder, &LoadOptions::default()) else { panic!("it has no data of its own") };
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    assert!(error.to_string().contains("interactions.csv") && error.to_string().contains(&name), "{error}");
 }

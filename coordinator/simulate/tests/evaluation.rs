@@ -70,7 +70,7 @@ fn kept(histories: &[History], model: &Model, job: &Job) -> usize {
     let &(kind, rho) = job.releases.last().unwrap();
     assert_eq!(kind, Kind::Metrics);
     let mechanism = job.mechanism(kind, rho, model).unwrap();
-    let mut sum = vec![0.0f32; layout::LENGTH];
+    let mut sum = [0.0f32; layout::LENGTH];
     for history in histories {
         let vector = answers(&history.into(), model).vector().into_coordinates();
         sum.iter_mut().zip(vector).for_each(|(sum, v)| *sum += v);

@@ -41,10 +41,10 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
         noisy.push(replayed(&owners, &noisy_model(&owners, seed)?));
         eprint!(".");
     }
-    let mut out = format!(
+    let mut out = String::from(
         "\nMovieLens-100K, the last fifth of each history replayed in order of time: HR@10 over the whole catalogue for the next \
          item, all items met so far left out. The model was trained on what came before and stays.\n\n\
-         | noise | half-life | profile stays | profile follows | lift over stays, no recency | |\n|---|---|---|---|---|---|\n"
+         | noise | half-life | profile stays | profile follows | lift over stays, no recency | |\n|---|---|---|---|---|---|\n",
     );
     for (name, runs, least) in [("none", &exact[..], LIFT[0]), ("epsilon 8", &noisy[..], LIFT[1])] {
         for (place, half_life) in HALF_LIVES.into_iter().enumerate() {
