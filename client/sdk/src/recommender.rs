@@ -246,11 +246,13 @@ impl Recommender {
 
     /// Sets what each kind of interaction counts when ranking. Training is not affected.
     pub fn set_rules(&mut self, rules: Rules) {
+        self.ranker.set_taste_prior(rules.taste_prior);
         self.profile = OnlineProfile::new(&self.counted(), rules, HISTORY_CAP, &self.ranker);
     }
 
     /// Sets the candidate that would have ranked the owner's latest `held_out` new items best, in the order of recording, and gives
     /// its place; list the default first, it stays where nothing does better. Costs a full scoring per candidate and item.
+    /// All are compared with the taste prior in force.
     pub fn choose_rules(&mut self, candidates: &[Rules], held_out: usize) -> Option<usize> {
         let chosen = choose(&self.counted(), &self.ranker, candidates, held_out)?;
         self.set_rules(candidates[chosen].clone());

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use tacit_types::ItemId;
 
 use crate::interaction::{Interaction, InteractionKind};
+use crate::linalg::narrow;
 use crate::scene::{Scene, SceneRules};
-use crate::score::HALF_LIFE;
+use crate::score::{HALF_LIFE, TASTE_PRIOR};
 
 /// How one kind of interaction counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Rules {
     pub poor_below: f32,
     /// Seconds of dwell that count in full.
     pub dwell_full_s: f32,
+    /// Items from which on taste is trusted by half beside what is popular; 0 to trust it at once.
+    pub taste_prior: f32,
     /// How interactions of other scenes than the present one count; what was said explicitly counts in every scene.
     pub scene: SceneRules,
 }
@@ -50,13 +53,22 @@ impl Default for Rules {
             InteractionKind::Dislike => Rule { confidence: -0.5, half_life: HALF_LIFE },
             _ => Rule { confidence: 1.0, half_life: HALF_LIFE },
         });
-        Self { rules, poor_below: 0.0, dwell_full_s: 30.0, scene: SceneRules::default() }
+        Self {
+            rules,
+            poor_below: 0.0,
+            dwell_full_s: 30.0,
+            taste_prior: narrow(TASTE_PRIOR),
+            scene: SceneRules::default(),
+        }
     }
 }
 
 impl Rules {
     /// A start for shops, where most of what is recorded is looking. A cart says what is bought next, so it counts most; what
     /// was bought says what the owner likes, for longest, but no longer what is missing.
+    ///
+    /// Taste is trusted at once: histories are short, popularity says little of what one owner buys next, and on RetailRocket at
+    /// epsilon 8 the usual caution would take the hit ratio from .38 to .14.
     ///
     /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners of RetailRocket, to predict
     /// purchases; the others and all half-lives are guesses in proportion.
@@ -70,7 +82,9 @@ impl Rules {
             (InteractionKind::Purchase, 0.6, 40.0),
         ]
         .into_iter()
-        .fold(Self::default(), |rules, (kind, confidence, half_life)| rules.with(kind, Rule { confidence, half_life }))
+        .fold(Self { taste_prior: 0.0, ..Self::default() }, |rules, (kind, confidence, half_life)| {
+            rules.with(kind, Rule { confidence, half_life })
+        })
     }
 
     /// The same rules but for one kind. A confidence outside -1 to 1 is moved to the nearest end; NaN becomes 0.

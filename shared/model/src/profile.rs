@@ -25,6 +25,7 @@ pub struct Profile {
     along: f64,
     squares: f64,
     sizes: f64,
+    taste_prior: f64,
     fitted: Option<Fitted>,
 }
 
@@ -32,7 +33,14 @@ impl Profile {
     /// The profile of an owner who did nothing yet.
     pub fn new(ranker: &Ranker) -> Self {
         let taste = vec![0.0; ranker.factor_count()];
-        Self { taste, along: 0.0, squares: 0.0, sizes: 0.0, fitted: ranker.fit().map(Fitted::new) }
+        Self {
+            taste,
+            along: 0.0,
+            squares: 0.0,
+            sizes: 0.0,
+            taste_prior: ranker.taste_prior(),
+            fitted: ranker.fit().map(Fitted::new),
+        }
     }
 
     /// Sums items that are all different. O(n d).
@@ -102,7 +110,7 @@ impl Profile {
 
     /// How far the taste of so many items is trusted.
     pub(crate) fn taste_share(&self) -> f64 {
-        taste_share(self.sizes, self.squares)
+        taste_share(self.sizes, self.squares, self.taste_prior)
     }
 
     /// `Q^T x` (d) and `q0 . x` of the unit vector x, the first as far as taste is trusted, or what was fitted; zeros for an

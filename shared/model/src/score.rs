@@ -17,16 +17,16 @@ pub const HALF_LIFE: f32 = 10.0;
 
 /// How far taste is trusted: by half from so many items on, see [`taste_share`]. Chosen for new owners out of 10, 15 and 20, and
 /// three weaker forms, on users of MovieLens-1M with even numbers.
-const TASTE_PRIOR: f64 = 15.0;
+pub const TASTE_PRIOR: f64 = 15.0;
 
 /// Share of its score that taste gets from an owner whose weights add up to `sizes` and whose squares to `squares`:
 /// `n^2 / (n^2 + prior^2)` for the effective number of items `n = sizes^2 / squares` (Kish 1965, section 11.7).
 ///
 /// A few items say little about the rest of a taste, while what is popular holds for everybody: shrinkage toward the mean of
 /// all owners, which long histories hardly feel.
-pub(crate) fn taste_share(sizes: f64, squares: f64) -> f64 {
+pub(crate) fn taste_share(sizes: f64, squares: f64, prior: f64) -> f64 {
     let n = sizes * sizes / squares.max(f64::MIN_POSITIVE);
-    n * n / (n * n + TASTE_PRIOR * TASTE_PRIOR)
+    if n > 0.0 { n * n / (n * n + prior * prior) } else { 0.0 }
 }
 
 /// Scores every catalogue item for this owner: length M, finite, larger is better.
@@ -49,7 +49,7 @@ pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) 
     let mut scores: Vec<f32> = model.axis().iter().map(|q| q * along).collect();
     let (d, factors, mut p) = (model.factor_count(), model.factor_slice(), user_factors(&profile, model));
     // The squares of a unit vector add up to 1.
-    let share = narrow(taste_share(profile.iter().map(|(_, x)| f64::from(x.abs())).sum(), 1.0));
+    let share = narrow(taste_share(profile.iter().map(|(_, x)| f64::from(x.abs())).sum(), 1.0, TASTE_PRIOR));
     p.iter_mut().for_each(|p| *p *= share);
     for (row, &item) in factors.chunks_exact(d).zip(model.block()) {
         scores[item as usize] += dot(row, &p);

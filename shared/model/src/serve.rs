@@ -19,7 +19,7 @@ use crate::model::Model;
 use crate::profile::Profile;
 use crate::rating::{RatingModel, Ratings, Scale};
 use crate::scene::Scene;
-use crate::score::{Best, popularity_scores};
+use crate::score::{Best, TASTE_PRIOR, popularity_scores};
 use crate::spectral::SpectralModel;
 use crate::weighted::WeightedModel;
 
@@ -58,6 +58,7 @@ pub struct Ranker {
     fit: Option<Arc<Fit>>,
     factors: Factors,
     d: usize,
+    taste_prior: f64,
 }
 
 #[derive(Clone)]
@@ -132,7 +133,21 @@ impl Ranker {
             }
         };
         let Columns { weights, counts, axis, popularity } = columns;
-        Self { weights, counts, axis, popularity, base: Vec::new(), fit: None, block, reach, row_of, factors, d }
+        let taste_prior = TASTE_PRIOR;
+        Self {
+            weights,
+            counts,
+            axis,
+            popularity,
+            base: Vec::new(),
+            fit: None,
+            block,
+            reach,
+            row_of,
+            factors,
+            d,
+            taste_prior,
+        }
     }
 
     /// How an owner is fitted, where user factors are no plain sums.
@@ -188,6 +203,16 @@ impl Ranker {
         self.block.push(item);
         self.row_of.push(row);
         Some(ItemId(item))
+    }
+
+    /// How far taste is trusted: by half from so many items on ([`TASTE_PRIOR`] unless set), at once with 0. Not a number counts
+    /// as 0. Profiles made before keep what held then.
+    pub fn set_taste_prior(&mut self, prior: f32) {
+        self.taste_prior = f64::from(prior.max(0.0));
+    }
+
+    pub(crate) fn taste_prior(&self) -> f64 {
+        self.taste_prior
     }
 
     /// Items that can be ranked: those of the model, then the placed ones.

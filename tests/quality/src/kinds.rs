@@ -46,15 +46,18 @@ struct Way {
 }
 
 fn ways() -> [Way; 4] {
+    // Alike in all but how kinds count.
+    let mut alike = Rules::default();
+    alike.taste_prior = Rules::shop().taste_prior;
     let nothing = Rule { confidence: 0.0, half_life: 10.0 };
     let purchases = [InteractionKind::View, InteractionKind::Cart]
         .into_iter()
-        .fold(Rules::default(), |rules, kind| rules.with(kind, nothing));
+        .fold(alike.clone(), |rules, kind| rules.with(kind, nothing));
     let way = |name, rules| Way { name, trained_on_purchases: false, rules };
     [
         Way { trained_on_purchases: true, ..way("purchases alone", purchases.clone()) },
         way("purchases alone when ranking", purchases),
-        way("all kinds alike", Rules::default()),
+        way("all kinds alike", alike),
         way("fused by the shop's rules", Rules::shop()),
     ]
 }
@@ -133,10 +136,11 @@ fn figures(
         let left =
             |(did, held): (&Owner, &Vec<ItemId>)| did.iter().filter(|one| is_known(one, held)).copied().collect();
         let before: Vec<Owner> = owners.iter().zip(held_out).map(left).collect();
-        let all = Ranker::of(&trained(&before, items, epsilon, seed)?, Precision::Full);
-        let bought = Ranker::of(&trained(&purchases(&before), items, epsilon, seed)?, Precision::Full);
+        let mut all = Ranker::of(&trained(&before, items, epsilon, seed)?, Precision::Full);
+        let mut bought = Ranker::of(&trained(&purchases(&before), items, epsilon, seed)?, Precision::Full);
         for (way, figures) in ways().iter().zip(&mut figures) {
-            let ranker = if way.trained_on_purchases { &bought } else { &all };
+            let ranker = if way.trained_on_purchases { &mut bought } else { &mut all };
+            ranker.set_taste_prior(way.rules.taste_prior);
             let mean = judged(&before, held_out, known, ranker, &way.rules);
             [mean.hr_at_10, mean.ndcg_at_10].into_iter().zip(figures).for_each(|(figure, all)| all.push(figure));
         }
