@@ -70,8 +70,8 @@ impl Rules {
     /// Taste is trusted at once: histories are short, popularity says little of what one owner buys next, and on RetailRocket at
     /// epsilon 8 the usual caution would take the hit ratio from .38 to .14.
     ///
-    /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners of RetailRocket, to predict
-    /// purchases; the others and all half-lives are guesses in proportion.
+    /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners of RetailRocket, with the other
+    /// half in sight, to predict purchases; the others and all half-lives are guesses in proportion.
     pub fn shop() -> Self {
         [
             (InteractionKind::View, 0.2, 10.0),

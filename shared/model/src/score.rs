@@ -15,8 +15,9 @@ use crate::spectral::SpectralModel;
 /// ranking, where people rate films in the order a page lists them; 10 leans on that less.
 pub const HALF_LIFE: f32 = 10.0;
 
-/// How far taste is trusted: by half from so many items on, see [`taste_share`]. Chosen for new owners out of 10, 15 and 20, and
-/// three weaker forms, on users of MovieLens-1M with even numbers.
+/// How far taste is trusted: by half from so many items on, see [`taste_share`]. 10, 15 and 20 were compared for new owners, on
+/// users of MovieLens-1M with even numbers; before that four strengths of a weaker form, on all of them, and two of those on
+/// the published tests.
 pub const TASTE_PRIOR: f64 = 15.0;
 
 /// Share of its score that taste gets from an owner whose weights add up to `sizes` and whose squares to `squares`:
