@@ -38,6 +38,7 @@ const PARTS: [Part; 2] = [
         files: &[
             "shared/accounting/src/mechanism.rs",
             "shared/accounting/src/oracle.rs",
+            "shared/accounting/src/outline.rs",
             "shared/accounting/src/plan.rs",
             "shared/accounting/src/request.rs",
         ],
