@@ -11,7 +11,7 @@ use tacit_sdk::contribute::{TableCache, contribute, gradient};
 use tacit_sdk::{Agent, Deployment, Store};
 use tacit_wire::clock;
 
-use crate::stand_in::Round;
+use crate::stand_in::{Round, deployment};
 
 /// Writes what a child needs to know: the deployment, and one ticket with the size of its catalogue.
 ///
@@ -21,7 +21,7 @@ pub fn order(path: &Path, deployment: &Deployment, round: &Round) -> Result<()> 
     let order = json!({
         "coordinator": deployment.coordinator,
         "root": deployment.root_certificate,
-        "policy": deployment.policy,
+        "policy": deployment.policy(),
         "ticket": String::from_utf8(round.signed.bytes.clone())?,
         "items": round.model.catalogue_len(),
     });
@@ -36,12 +36,8 @@ pub fn order(path: &Path, deployment: &Deployment, round: &Round) -> Result<()> 
 pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     let order: Value = serde_json::from_slice(&std::fs::read(order)?)?;
     let text = |name: &str| order[name].as_str().map(str::to_owned).with_context(|| name.to_owned());
-    let deployment = Deployment {
-        coordinator: text("coordinator")?,
-        server_name: "localhost".into(),
-        root_certificate: text("root")?,
-        policy: serde_json::from_value(order["policy"].clone())?,
-    };
+    let policy = serde_json::from_value(order["policy"].clone())?;
+    let deployment = deployment(&text("coordinator")?, &text("root")?, &policy)?;
     if mode == "step" {
         let agent = Agent::new(folder, deployment.into(), TableCache::default());
         println!("{:?}", agent.step(clock::now()).await?);
@@ -50,7 +46,7 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     let ticket = Ticket::from_bytes(text("ticket")?.as_bytes())?;
     let hash = tacit_privacy::canonical::digest(text("ticket")?.as_bytes());
     let mut store = Store::open(folder)?;
-    let (budget, now) = (deployment.policy.budget(), clock::now());
+    let (budget, now) = (deployment.policy().budget(), clock::now());
     let permit = ledger::spend(&mut store, budget, &ticket.task, ticket.round, hash, &ticket.mechanism, now)??;
     if mode == "spool" {
         let model = SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?).into();

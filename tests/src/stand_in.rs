@@ -21,7 +21,7 @@ use tacit_proto::v1;
 use tacit_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SigningKey};
-use tacit_round::policy::Policy;
+use tacit_round::policy::{Policy, SignedPolicy};
 use tacit_round::seal::{OpeningKey, SCHEME_ID};
 use tacit_round::ticket::{self, Kind, SignedTicket, Ticket};
 use tacit_sdk::Deployment;
@@ -150,6 +150,16 @@ pub fn coordinator_key() -> SigningKey {
 /// The key that signs for the helper.
 pub fn helper_key() -> SigningKey {
     SigningKey::from_seed(&Zeroizing::new([2; 32]))
+}
+
+/// What an app with this policy ships with, signed by a publisher of the tests.
+///
+/// # Errors
+/// When the policy has no canonical form.
+pub fn deployment(coordinator: &str, root: &str, policy: &Policy) -> Result<Deployment> {
+    let publisher = SigningKey::from_seed(&Zeroizing::new([3; 32]));
+    let signed = SignedPolicy::new(policy, &publisher)?;
+    Ok(Deployment::new(coordinator, "localhost", root, &signed, &publisher.public())?)
 }
 
 /// The last line of a ledger whose lines publish these models one after the other, with its head signed by both.
@@ -292,12 +302,8 @@ impl StandIn {
         let tls =
             listener::server_config(chain, key, &roots, ClientCertificate::Optional).map_err(anyhow::Error::msg)?;
         let socket = TcpListener::bind("127.0.0.1:0").await?;
-        let deployment = Deployment {
-            coordinator: format!("https://{}", socket.local_addr()?),
-            server_name: "localhost".into(),
-            root_certificate: authorities.root.chain,
-            policy: round.policy.clone(),
-        };
+        let address = format!("https://{}", socket.local_addr()?);
+        let deployment = deployment(&address, &authorities.root.chain, &round.policy)?;
         let recorded = Arc::new(Mutex::new(BTreeMap::new()));
         let shutdown = Shutdown::default();
         let script = watch::Sender::new(Script::offer(round));

@@ -21,7 +21,7 @@ use tacit_wire::clock;
 
 /// Two chunks of 65,536 bytes are not filled: 80,000 bytes.
 const ITEMS: u32 = 20_000;
-const PROFILES: u32 = 200;
+const PROFILES: u32 = 1_000;
 
 fn one(item: u32, value: f32, kind: InteractionKind, at: Option<u64>) -> Interaction {
     Interaction { item: ItemId(item), timestamp: at.map(Timestamp), value, kind, surface: 0 }

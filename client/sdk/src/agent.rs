@@ -15,7 +15,7 @@ use tacit_privacy::{SpendPermit, canonical, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::head::LoggedLine;
 use tacit_round::member::Member;
-use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal};
+use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal, published_for};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
@@ -124,8 +124,7 @@ impl Action<'_> {
             }
             return Ok(self.step(None, answer.finished));
         };
-        let seen = self.with_store(|store| store.mark()).await?;
-        let mut consistency = Vec::new();
+        let (mut seen, mut consistency) = (LogMark::default(), Vec::new());
         // Only read here, not yet believed: what it says decides what to ask for, and the machine checks it all.
         if let Ok(ticket) = Ticket::from_bytes(&signed.bytes) {
             // The helper would refuse what this device spends for.
@@ -133,14 +132,17 @@ impl Action<'_> {
                 return Ok(self.step(Some(Outcome::TicketRefused(TicketRefusal::NotMember)), false));
             }
             let (task, round, size) = (ticket.task, ticket.round, ticket.logged.head.head.size);
+            let (status, mark) =
+                self.with_store(move |store| Ok((store.status(&task, round)?, store.mark(&task)?))).await?;
             // The round this device already took part in: wait for the next.
-            if self.with_store(move |store| store.status(&task, round)).await?.is_some() {
+            if status.is_some() {
                 return Ok(self.step(None, false));
             }
+            seen = mark;
             consistency = self.consistency(seen, size).await?;
         }
         let offered = Input::Offered(Box::new(Offer { signed, seen, consistency }));
-        let (device, effects) = Device::Idle.handle(offered, &self.agent.deployment.policy, now);
+        let (device, effects) = Device::Idle.handle(offered, self.agent.deployment.policy(), now);
         let outcome = self.drive(device, effects, now).await?;
         Ok(self.step(outcome, false))
     }
@@ -168,7 +170,7 @@ impl Action<'_> {
                 }
                 Effect::Wait => return Ok(None),
             };
-            (device, effects) = device.handle(input, &self.agent.deployment.policy, now);
+            (device, effects) = device.handle(input, self.agent.deployment.policy(), now);
         }
         match device {
             Device::Done(outcome) => Ok(Some(outcome)),
@@ -178,17 +180,18 @@ impl Action<'_> {
 
     /// Fetches and judges the model first: a refusal there costs nothing. Then makes the spend durable.
     async fn reserve(&mut self, ticket: &Ticket, mark: LogMark, now: Timestamp) -> Result<Input, SdkError> {
-        let seen = self.with_store(|store| store.mark()).await?;
+        let task = ticket.task.clone();
+        let seen = self.with_store(move |store| store.mark(&task)).await?;
         if let Err(fault) = self.fetch_model(ticket, seen).await? {
             return Ok(Input::Implausible(fault));
         }
         let (task, round, mechanism) = (ticket.task.clone(), ticket.round, ticket.mechanism.clone());
         let hash = ticket.to_bytes().map(|bytes| canonical::digest(&bytes));
         let hash = hash.map_err(|error| SdkError::Bug(error.to_string()))?;
-        let budget = self.agent.deployment.policy.budget();
+        let budget = self.agent.deployment.policy().budget();
         let spent = self
             .with_store(move |store| {
-                store.set_mark(mark)?;
+                store.set_mark(&task, mark)?;
                 ledger::spend(store, budget, &task, round, hash, &mechanism, now)
             })
             .await?;
@@ -255,10 +258,10 @@ impl Action<'_> {
         let recent = ticket.logged.seq.saturating_sub(seen.model_seq) <= RECENT_LINES;
         let Some(bytes) = self.connection.fetch(hash).await? else { return Ok(Err(FactorFault::Unreadable)) };
         self.bytes_down += bytes.len() as u64;
-        let (path, ticket) = (recent.then(|| model_path(&self.agent.folder)), ticket.clone());
-        let bounds = self.agent.deployment.policy.factors;
-        let judged =
-            blocking(move || Ok(judge(&bytes, &ticket, bounds, path.as_deref()).map(|model| (bytes, model)))).await?;
+        let (path, ticket) = (model_path(&self.agent.folder), ticket.clone());
+        let previous = recent.then_some((path, seen.model));
+        let bounds = self.agent.deployment.policy().factors;
+        let judged = blocking(move || Ok(judge(&bytes, &ticket, bounds, previous).map(|model| (bytes, model)))).await?;
         Ok(judged.map(|(bytes, model)| self.model = Some((bytes, Arc::new(model)))))
     }
 
@@ -298,11 +301,15 @@ impl Action<'_> {
         }
         let refused = |reason: &dyn std::fmt::Display| SdkError::Stop(format!("the published model: {reason}"));
         let logged: LoggedLine = canonical::decode(logged).map_err(|_| refused(&TicketRefusal::Unlogged))?;
-        let seen = self.with_store(|store| store.mark()).await?;
+        // Only read here, as a ticket is: what it says decides which mark to look up, and the policy checks it all.
+        let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| refused(&TicketRefusal::Unlogged))?;
+        let (task, _) = published_for(&line).ok_or_else(|| refused(&TicketRefusal::Unlogged))?;
+        let of = task.clone();
+        let seen = self.with_store(move |store| store.mark(&of)).await?;
         let consistency = self.consistency(seen, logged.head.head.size).await?;
-        let policy = &self.agent.deployment.policy;
+        let policy = self.agent.deployment.policy();
         let checked = policy.check_model(&logged, hash, seen, &consistency);
-        let (mark, _) = checked.map_err(|refusal| refused(&refusal))?;
+        let (mark, task) = checked.map_err(|refusal| refused(&refusal))?;
         let bounds = policy.factors;
         let bytes = self.connection.fetch(hash).await?;
         let bytes = bytes.ok_or_else(|| SdkError::retry("the coordinator sent another object than the last model"))?;
@@ -314,7 +321,7 @@ impl Action<'_> {
             files::write(&path, &bytes)
         })
         .await?;
-        self.with_store(move |store| store.set_mark(mark)).await
+        self.with_store(move |store| store.set_mark(&task, mark)).await
     }
 
     /// Runs storage work off the runtime's threads.
@@ -333,14 +340,20 @@ impl Action<'_> {
     }
 }
 
-/// Reads a model and compares it with the policy and with the model kept last, if that is recent.
-fn judge(bytes: &[u8], ticket: &Ticket, bounds: FactorBounds, kept: Option<&Path>) -> Result<Model, FactorFault> {
+/// Reads a model and compares it with the policy and with `previous`, the path and hash of the last model kept, if that is
+/// still there: another task's may be there instead.
+fn judge(
+    bytes: &[u8],
+    ticket: &Ticket,
+    bounds: FactorBounds,
+    previous: Option<(PathBuf, Digest)>,
+) -> Result<Model, FactorFault> {
     let model = Model::from_bytes(bytes).map_err(|error| match error {
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
-    let previous = kept.and_then(|path| files::read(path).ok());
-    let previous = previous.and_then(|bytes| Model::from_bytes(&bytes).ok());
+    let kept = previous.and_then(|(path, hash)| files::read(&path).ok().filter(|kept| canonical::digest(kept) == hash));
+    let previous = kept.and_then(|bytes| Model::from_bytes(&bytes).ok());
     let figures = model.plausibility();
     let drift = previous.and_then(|previous| model.drift(&previous));
     bounds.check(figures.norm, figures.concentration, drift)?;

@@ -15,6 +15,21 @@ use crate::store::Store;
 use crate::transport;
 
 /// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher signed.
+///
+/// No device acts on a policy that nobody signed, or on one changed since:
+///
+/// ```
+/// # use tacit_sdk::Deployment;
+/// fn budget(deployment: &Deployment) -> tacit_privacy::Rho {
+///     deployment.policy().rho_lifetime
+/// }
+/// ```
+/// ```compile_fail,E0616
+/// # use tacit_sdk::Deployment;
+/// fn raised(mut deployment: Deployment) {
+///     deployment.policy.rho_lifetime = tacit_privacy::Rho::MAX;
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// `https://host:port` of the coordinator.
@@ -23,11 +38,16 @@ pub struct Deployment {
     pub server_name: String,
     /// Root certificate of the deployment, PEM.
     pub root_certificate: String,
-    /// The policy, already checked against the publisher's key.
-    pub policy: Policy,
+    /// Checked against the publisher's key, so it cannot be set from outside.
+    policy: Policy,
 }
 
 impl Deployment {
+    /// The policy, as its publisher signed it.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Checks the policy and builds the deployment.
     ///
     /// # Errors

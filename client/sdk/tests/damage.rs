@@ -47,7 +47,7 @@ fn truth(store: &Store) -> Result<Truth, SdkError> {
     Ok(Truth {
         lines: store.ledger()?,
         spent: store.spent()?,
-        mark: store.mark()?,
+        mark: store.mark(&task())?,
         spooled: store.spooled(&task(), RoundId(3))?,
     })
 }
@@ -78,7 +78,8 @@ fn snapshots() -> ([Files; 2], Truth) {
     store.close();
     let mut store = Store::open(folder.path()).unwrap();
     release(&mut store, 2, Some(Status::Forfeited));
-    store.set_mark(LogMark { generation: 2, size: 40, root: Digest([8; 32]), model_seq: 39 }).unwrap();
+    let mark = LogMark { generation: 2, size: 40, root: Digest([8; 32]), model_seq: 39, ..LogMark::default() };
+    store.set_mark(&task(), mark).unwrap();
     release(&mut store, 3, None);
     let killed = read(folder.path());
     let truth = truth(&store).unwrap();
@@ -235,7 +236,7 @@ fn what_is_not_the_file_is_refused() {
     }
     let folder = lay(&closed);
     let db = rusqlite::Connection::open(folder.path().join(STORE)).unwrap();
-    db.pragma_update(None, "user_version", 3).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     assert!(!judge(folder.path(), &truth, "newer version"));
     assert!(matches!(Store::create(folder.path()), Err(SdkError::Stop(_))), "a newer store is left alone");

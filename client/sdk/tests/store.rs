@@ -166,8 +166,8 @@ fn numbers_the_store_cannot_hold_are_refused_whole() {
     }
     store.reserve(&Reservation { hour: (1 << 63) - 1, ..reservation(1) }).unwrap();
     let mark = LogMark { size: 1 << 63, ..LogMark::default() };
-    assert!(matches!(store.set_mark(mark), Err(SdkError::Stop(_))));
-    assert_eq!(store.mark().unwrap(), LogMark::default());
+    assert!(matches!(store.set_mark(&task(), mark), Err(SdkError::Stop(_))));
+    assert_eq!(store.mark(&task()).unwrap(), LogMark::default());
 }
 
 /// Two processes on one folder: the one that decided on old numbers writes nothing and begins again.
@@ -226,7 +226,7 @@ fn opening_while_another_process_commits_finds_nothing_wrong() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for size in 1..=300 {
-                writer.set_mark(LogMark { size, ..LogMark::default() }).unwrap();
+                writer.set_mark(&task(), LogMark { size, ..LogMark::default() }).unwrap();
             }
             done.store(true, Ordering::Relaxed);
         });

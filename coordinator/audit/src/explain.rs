@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tacit_privacy::record::Charge;
 use tacit_privacy::{Tier, convert};
 
 use crate::error::VerifyError;
@@ -73,7 +74,7 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
          If your device took part, its own numbers were limited in size and hidden in noise before they left it, and \
          it paid rho {}. On its own that is epsilon {} at delta 1e-5; with every round before it, epsilon {}.\n{}\n\
          If your device did not take part, this line cost it nothing.\n\
-         {}\nHow epsilon follows from rho: {}.\n",
+         {}\n{}\nHow epsilon follows from rho: {}.\n",
         entry.seq,
         charge.round,
         charge.task,
@@ -86,7 +87,29 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
         odds(together),
         "This holds while coordinator and helper do not put their knowledge together; the ledger shows the arithmetic, not \
          their honesty.",
+        numbers(charge),
         convert::CONVERSION,
+    )
+}
+
+/// What rho follows from, with what the line leaves to the reader to derive.
+fn numbers(charge: &Charge) -> String {
+    let mechanism = &charge.mechanism;
+    let share = mechanism.sigma2 as f64 / f64::from(mechanism.n_min);
+    let tau = match mechanism.tier {
+        Tier::Helper => ", and 2^-64 more (tau) for noise that is a sum of shares",
+        Tier::Local => "",
+    };
+    format!(
+        "Rho is B2_int / (2 sigma^2){tau}: B2_int {} and sigma^2 {}, in squares of a grid step, of which {} make the \
+         clipping norm; {} shares of noise were counted on, each with a standard deviation s of {} steps. What the \
+         samplers differ from ideal ones, {} in total variation, is taken out of delta (1 + e^epsilon) times.",
+        charge.squared_sensitivity,
+        mechanism.sigma2,
+        mechanism.steps,
+        mechanism.n_min,
+        format::nearest(share.sqrt(), 4),
+        format::scientific_up(charge.total_variation as f64 * 2f64.powi(-128)),
     )
 }
 

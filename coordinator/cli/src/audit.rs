@@ -1,6 +1,8 @@
 //! Checks, reports on and explains an exported release ledger; audits the release pipeline itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use tacit_audit::canary::Measured;
 
 use crate::Folder;
 use crate::canary;
@@ -20,6 +22,9 @@ pub(crate) enum Command {
         /// Folder to write into.
         #[arg(long)]
         out: PathBuf,
+        /// What `tacit audit canary --json` printed: its lower bound is shown beside the certified epsilon.
+        #[arg(long)]
+        canary: Option<PathBuf>,
     },
     /// Say in plain words what one line means for one person.
     #[command(after_help = "Example: tacit audit explain state/ledger 2")]
@@ -44,8 +49,9 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             verified.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("{}", serde_json::to_string(&tacit_audit::Summary::of(&verified))?);
         }
-        Command::Report { dir, out } => {
-            let (html, _) = write_report(dir, out)?;
+        Command::Report { dir, out, canary } => {
+            let measured = canary.as_deref().map(read_canary).transpose()?;
+            let (html, _) = write_report(dir, out, measured.as_ref())?;
             println!("{}", html.display());
         }
         Command::Explain { dir, seq } => println!("{}", tacit_audit::explain(dir, *seq)?),
@@ -54,9 +60,15 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     Ok(())
 }
 
+fn read_canary(path: &Path) -> Result<Measured, Failure> {
+    let bad = |error: &dyn std::fmt::Display| Failure::input(format!("--canary {}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
+    Measured::from_json(&text).map_err(|error| bad(&format!("not what tacit audit canary --json prints: {error}")))
+}
+
 /// Verifies an export and writes its report; gives the paths of the two files.
-pub(crate) fn write_report(dir: &std::path::Path, out: &std::path::Path) -> Result<(PathBuf, PathBuf), Failure> {
-    let report = tacit_audit::report(&tacit_audit::verify(dir)?);
+pub(crate) fn write_report(dir: &Path, out: &Path, measured: Option<&Measured>) -> Result<(PathBuf, PathBuf), Failure> {
+    let report = tacit_audit::report(&tacit_audit::verify(dir)?, measured);
     std::fs::create_dir_all(out)?;
     let (html, json) = (out.join("report.html"), out.join("report.json"));
     std::fs::write(&html, report.html)?;

@@ -121,7 +121,7 @@ pub fn text(outcome: &RatingOutcome) -> String {
         outcome.users, outcome.items, outcome.features, outcome.delta, outcome.tested
     );
     let line = |epsilon: Option<f64>, row: &RatingRow| {
-        let epsilon = epsilon.map_or_else(|| "-".to_owned(), |epsilon| format!("{epsilon:.3}"));
+        let epsilon = epsilon.map_or_else(|| "-".to_owned(), convert::shown);
         format!("{:<40}{epsilon:>9}{:>9.4} +- {:.4}\n", label(row.model), row.rmse.mean, row.rmse.std)
     };
     out.extend(outcome.references.iter().map(|row| line(None, row)));

@@ -47,9 +47,10 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     }
     if plan.epsilon < 0.99 * request.epsilon.get() {
         advice.push(format!(
-            "Only epsilon {:.1} of {} can be spent at this delta: beyond it the noise samplers' distance from the ideal \
+            "Only epsilon {} of {} can be spent at this delta: beyond it the noise samplers' distance from the ideal \
              would use delta up.",
-            plan.epsilon, request.epsilon
+            convert::shown(plan.epsilon),
+            request.epsilon
         ));
     }
     if plan.fallback && (request.factors.is_some() || request.rounds.is_some()) {

@@ -49,6 +49,8 @@ pub struct Policy {
     pub history_max: u32,
     /// Latest round number this installation takes part in.
     pub rounds_max: u32,
+    /// Longest time until a ticket's deadline, hours: until then an unsent contribution stays on disk.
+    pub deadline_hours_max: u32,
     /// What a published model may look like.
     pub factors: FactorBounds,
 }
@@ -100,9 +102,11 @@ pub struct SignedPolicy {
     pub signature: SignatureBytes,
 }
 
-/// Newest point of the release ledger this device has seen; tickets may not go back behind it.
+/// Newest point of a task's release ledger this device has seen; tickets of the task may not go back behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogMark {
+    /// Name of the ledger: a task stays in the one it began in.
+    pub ledger_id: Digest,
     /// Generation of the ledger.
     pub generation: u32,
     /// Number of lines under the newest head.
@@ -111,12 +115,15 @@ pub struct LogMark {
     pub root: Digest,
     /// Position of the line that published the newest model seen.
     pub model_seq: u64,
+    /// Hash of that model.
+    pub model: Digest,
 }
 
 impl Default for LogMark {
     /// Nothing seen: every ledger begins with the empty one.
     fn default() -> Self {
-        Self { generation: 0, size: 0, root: Digest([0; 32]), model_seq: 0 }
+        let nothing = Digest([0; 32]);
+        Self { ledger_id: nothing, generation: 0, size: 0, root: nothing, model_seq: 0, model: nothing }
     }
 }
 
@@ -204,6 +211,8 @@ impl Policy {
             membership: false,
             history_max: 4096,
             rounds_max: 1000,
+            // A day more than any coordinator waits: clocks differ.
+            deadline_hours_max: 192,
             factors: FactorBounds { norm_max_milli: 1050, concentration_max_milli: 990, drift_max_milli: 950 },
         }
     }
@@ -242,7 +251,7 @@ impl Policy {
         if now >= ticket.deadline {
             return Err(TicketRefusal::Expired);
         }
-        self.check_numbers(&ticket)?;
+        self.check_numbers(&ticket, now)?;
         let (mark, task) = self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
         if task == ticket.task { Ok((ticket, mark)) } else { Err(TicketRefusal::Unlogged) }
     }
@@ -264,9 +273,10 @@ impl Policy {
         Ok((mark, task))
     }
 
-    fn check_numbers(&self, ticket: &Ticket) -> Result<(), TicketRefusal> {
+    fn check_numbers(&self, ticket: &Ticket, now: Timestamp) -> Result<(), TicketRefusal> {
         let mechanism = &ticket.mechanism;
         mechanism.check()?;
+        let wait_max = 3_600_000 * u64::from(self.deadline_hours_max);
         let bounds = [
             ("tier", mechanism.tier == Tier::Helper),
             ("n_min", (self.n_min_min..=self.n_min_max).contains(&mechanism.n_min)),
@@ -274,6 +284,7 @@ impl Policy {
             ("membership", ticket.membership || !self.membership),
             ("delta_pico", (1..=self.delta_pico_max).contains(&ticket.delta_pico)),
             ("history_max", mechanism.history_max <= self.history_max),
+            ("deadline", ticket.deadline.0.saturating_sub(now.0) <= wait_max),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
             ("dishonest_milli", (self.dishonest_milli_min..1000).contains(&ticket.dishonest_milli)),
             ("dropout_milli", ticket.dropout_milli < 1000),
@@ -297,8 +308,8 @@ impl Policy {
         let known = ours && line.ledger_id == head.ledger_id && line.seq == logged.seq;
         match published_for(&line) {
             Some((task, logged)) if known && logged == model => {
-                let (generation, size, root, model_seq) = (head.generation, head.size, head.root, line.seq);
-                Ok((LogMark { generation, size, root, model_seq }, task.clone()))
+                let (ledger_id, generation, size, root) = (head.ledger_id, head.generation, head.size, head.root);
+                Ok((LogMark { ledger_id, generation, size, root, model_seq: line.seq, model }, task.clone()))
             }
             _ => Err(TicketRefusal::Unlogged),
         }
@@ -329,6 +340,9 @@ impl FactorBounds {
 impl LogMark {
     /// Whether this point may come after `seen`: not before it, and in the same ledger.
     fn check_follows(&self, seen: Self, consistency: &[Digest]) -> Result<(), TicketRefusal> {
+        if seen.size > 0 && self.ledger_id != seen.ledger_id {
+            return Err(TicketRefusal::Forked);
+        }
         if self.generation < seen.generation || self.size < seen.size || self.model_seq < seen.model_seq {
             return Err(TicketRefusal::RolledBack);
         }
@@ -346,7 +360,7 @@ pub fn published(line: &Line) -> Option<Digest> {
 }
 
 /// The model a line published, and the task it is of.
-fn published_for(line: &Line) -> Option<(&TaskId, Digest)> {
+pub fn published_for(line: &Line) -> Option<(&TaskId, Digest)> {
     match &line.event {
         Event::Genesis(genesis) => Some((&genesis.task, genesis.model_out_hash)),
         Event::Release(release) => Some((&release.charge.task, release.model_out_hash)),

@@ -25,6 +25,7 @@ pub(super) static OPENING: LazyLock<OpeningKey> = LazyLock::new(|| OpeningKey::f
 pub(super) static TASK: LazyLock<TaskId> = LazyLock::new(|| TaskId::new("films").expect(FIXED));
 pub(super) static SEALED: LazyLock<Vec<u8>> = LazyLock::new(|| sealed_to(&OPENING.sealing_key()).expect(FIXED));
 
+pub(super) const LEDGER: Digest = Digest([15; 32]);
 /// Before the deadline of [`ticket`].
 pub(super) const NOW: Timestamp = Timestamp(1_764_000_000_000);
 
@@ -103,7 +104,7 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             sampler: Charge::SAMPLER.into(),
             rng: Charge::RNG.into(),
             table_hash: Digest([14; 32]),
-            build_hash: Digest([15; 32]),
+            build_hash: LEDGER,
             unit: Charge::UNIT.into(),
             adjacency: Charge::ADJACENCY.into(),
         }
@@ -139,7 +140,7 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
     let line = |(seq, event)| {
         let helper = matches!(event, Event::Answered(_));
         let keeper = if helper { Keeper::Helper } else { Keeper::Coordinator };
-        let (ledger_id, time_bucket) = (Digest([15; 32]), 490_000);
+        let (ledger_id, time_bucket) = (LEDGER, 490_000);
         let line = Line { schema: SCHEMA, ledger_id, generation: 1, seq, prev_hash, keeper, time_bucket, event };
         let bytes = line.to_bytes().expect(FIXED);
         prev_hash = digest(&bytes);
@@ -160,7 +161,7 @@ pub(super) fn leaves() -> Vec<Digest> {
 
 pub(super) fn tree_head() -> TreeHead {
     let leaves = leaves();
-    TreeHead { ledger_id: Digest([15; 32]), generation: 1, size: leaves.len() as u64, root: merkle::root(&leaves) }
+    TreeHead { ledger_id: LEDGER, generation: 1, size: leaves.len() as u64, root: merkle::root(&leaves) }
 }
 
 /// Any head with both signatures.

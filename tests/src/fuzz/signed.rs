@@ -36,7 +36,9 @@ pub fn ticket(bytes: &[u8]) {
     let unsigned = SignedTicket { bytes: bytes.to_vec(), coordinator_signature: nothing, helper_signature: nothing };
     assert_eq!(POLICY.check(&unsigned, LogMark::default(), &[], NOW), Err(TicketRefusal::Signature));
 
-    let seen = LogMark { generation: 1, size: 2, root: merkle::root(&LEAVES[..2]), model_seq: 1 };
+    let nothing = LogMark::default();
+    let ledger_id = parties::LEDGER;
+    let seen = LogMark { ledger_id, generation: 1, size: 2, root: merkle::root(&LEAVES[..2]), model_seq: 1, ..nothing };
     let proof = merkle::consistency_proof(&LEAVES, 2).expect("the ledger has two lines");
     if let Ok((ticket, mark)) = POLICY.check(&parties::sign_ticket(bytes), seen, &proof, NOW) {
         assert_eq!(Ok(&ticket), parsed.as_ref());

@@ -141,7 +141,15 @@ async fn a_wrong_clock_refuses_or_answers_once_and_never_pays_less() {
     for (number, clock) in [(1, 0), (1, deadline - 1)] {
         assert_eq!(at(number, clock).await, None, "answered already");
     }
-    for clock in [0, 1, deadline - year, deadline - 1] {
+    // The ticket reads as one that would keep a contribution on disk for years.
+    for clock in [0, 1, deadline - year] {
+        assert_eq!(
+            at(2, clock).await,
+            Some(Outcome::TicketRefused(TicketRefusal::OutsidePolicy("deadline"))),
+            "{clock}"
+        );
+    }
+    for clock in [deadline - 192 * 3_600_000, deadline - 3_600_000, deadline - 1] {
         let refused = at(2, clock).await;
         assert!(
             matches!(refused, Some(Outcome::SpendRefused(Refusal::WindowExhausted { .. }))),

@@ -129,38 +129,41 @@ impl Store {
         .transpose()
     }
 
-    /// Newest point of the release ledger seen. It never goes back, unless the whole folder does.
+    /// Newest point seen of the release ledger `task` stands in. It never goes back, unless the whole folder does.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn mark(&self) -> Result<LogMark, SdkError> {
+    pub fn mark(&self, task: &TaskId) -> Result<LogMark, SdkError> {
         let row = self
             .db
-            .prepare_cached("SELECT generation, size, model_seq, root FROM mark")?
-            .query_row([], |row| {
-                let (size, model_seq): (i64, i64) = (row.get(1)?, row.get(2)?);
+            .prepare_cached("SELECT ledger, generation, size, root, model_seq, model FROM mark WHERE task = ?1")?
+            .query_row([task.as_str()], |row| {
+                let (size, model_seq): (i64, i64) = (row.get(2)?, row.get(4)?);
                 Ok(LogMark {
-                    generation: row.get(0)?,
+                    ledger_id: Digest(row.get(0)?),
+                    generation: row.get(1)?,
                     size: u64::try_from(size).unwrap_or(u64::MAX),
                     root: Digest(row.get(3)?),
                     model_seq: u64::try_from(model_seq).unwrap_or(u64::MAX),
+                    model: Digest(row.get(5)?),
                 })
             })
             .optional()?;
         Ok(row.unwrap_or_default())
     }
 
-    /// Remembers the newest point of the release ledger.
+    /// Remembers the newest point of the release ledger `task` stands in.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails or no ledger can have that size.
-    pub fn set_mark(&mut self, mark: LogMark) -> Result<(), SdkError> {
-        let size = to_i64(mark.size, "the size of the release ledger")?;
-        let model_seq = to_i64(mark.model_seq, "the place of the model's line")?;
+    pub fn set_mark(&mut self, task: &TaskId, mark: LogMark) -> Result<(), SdkError> {
+        let LogMark { ledger_id, generation, size, root, model_seq, model } = mark;
+        let size = to_i64(size, "the size of the release ledger")?;
+        let model_seq = to_i64(model_seq, "the place of the model's line")?;
         self.change(|db| {
             db.execute(
-                "INSERT OR REPLACE INTO mark VALUES (1, ?1, ?2, ?3, ?4)",
-                params![mark.generation, size, mark.root.0, model_seq],
+                "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![task.as_str(), ledger_id.0, generation, size, root.0, model_seq, model.0],
             )?;
             Ok(())
         })

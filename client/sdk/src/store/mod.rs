@@ -29,7 +29,7 @@ use crate::error::SdkError;
 use crate::files;
 
 const FILE: &str = "store.sqlite";
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 const SCHEMA: &str = "
 CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL,
     surface INTEGER NOT NULL);
@@ -40,8 +40,8 @@ CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT
 CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
 CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution BLOB NOT NULL,
     deadline INTEGER NOT NULL, sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
-CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, size INTEGER NOT NULL,
-    root BLOB NOT NULL, model_seq INTEGER NOT NULL);
+CREATE TABLE mark (task TEXT PRIMARY KEY, ledger BLOB NOT NULL, generation INTEGER NOT NULL, size INTEGER NOT NULL,
+    root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB NOT NULL);
 ";
 

@@ -29,7 +29,7 @@ pub(super) const NOTE: &str = "store.count";
 const GUARDED: [&str; 4] = [
     "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
     "SELECT one, rho FROM elsewhere ORDER BY one",
-    "SELECT one, generation, size, root, model_seq FROM mark ORDER BY one",
+    "SELECT task, ledger, generation, size, root, model_seq, model FROM mark ORDER BY task",
     "SELECT task, round, ticket, contribution, deadline, sealed, digest FROM spool ORDER BY task, round",
 ];
 

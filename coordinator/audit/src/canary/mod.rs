@@ -7,6 +7,7 @@
 //! - `noise` releases of nothing: is the noise there, in full, fresh for every device and round, and masked on the wire;
 //! - `influence` releases of too much: how far can one device move the sum, and can it release twice;
 //! - `scores` canaries behind coin flips, read by `one_shot` (an estimate) and `one_run` (a bound at 95 %);
+//! - `measured` what a report repeats of all this;
 //! - `settings` what to run and which mechanism that is; `stats` the few distributions all of this needs.
 //!
 //! Invariant: nothing here can change what the pipeline does. The auditor's seed picks directions and coin flips only; noise
@@ -15,6 +16,7 @@
 
 mod check;
 mod influence;
+mod measured;
 mod noise;
 mod one_run;
 mod one_shot;
@@ -29,6 +31,7 @@ use serde::Serialize;
 use tacit_privacy::{Mechanism, convert};
 
 pub use check::Check;
+pub use measured::Measured;
 pub use one_run::OneRun;
 pub use one_shot::OneShot;
 pub use pipeline::{Devices, Pipeline, PipelineError};

@@ -14,6 +14,17 @@ pub(crate) fn round_up(value: f64, digits: i32) -> String {
     format!("{:.places$}", (value * scale * (1.0 - 1e-14)).ceil() / scale)
 }
 
+/// Rounds a positive number down to `digits` significant digits, for what bounds from below.
+pub(crate) fn round_down(value: f64, digits: i32) -> String {
+    if !value.is_finite() || value <= 0.0 {
+        return "0".into();
+    }
+    let decimals = (digits - 1 - exponent(value)).max(0);
+    let scale = 10f64.powi(decimals);
+    let places = usize::try_from(decimals).unwrap_or(0);
+    format!("{:.places$}", (value * scale).floor() / scale)
+}
+
 /// Rounds to the nearest number of `digits` significant digits, for what bounds nothing.
 pub(crate) fn nearest(value: f64, digits: i32) -> String {
     if !value.is_finite() || value == 0.0 {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tacit_model::evaluation::Evaluation;
 use tacit_privacy::Rho;
 
+use crate::canary::Measured;
 use crate::report::texts::{self, Note};
 use crate::report::{Round, curve};
 use crate::verify::Keys;
@@ -21,7 +22,7 @@ struct Json<'a> {
     rounds: Vec<JsonRound<'a>>,
     evaluations: Vec<JsonEvaluation<'a>>,
     epsilon_curve: Vec<Point>,
-    empirical_epsilon: Option<f64>,
+    empirical_epsilon: Option<&'a Measured>,
     assumed: BTreeMap<&'static str, &'static str>,
     side_channels: BTreeMap<&'static str, &'static str>,
     known_gaps: BTreeMap<&'static str, &'static str>,
@@ -66,7 +67,11 @@ struct JsonRound<'a> {
     reason: Option<&'a str>,
 }
 
-pub(super) fn write(verified: &Verified, rounds: &[Round<'_>]) -> serde_json::Result<String> {
+pub(super) fn write(
+    verified: &Verified,
+    rounds: &[Round<'_>],
+    measured: Option<&Measured>,
+) -> serde_json::Result<String> {
     let notes = |notes: &[Note]| notes.iter().copied().collect();
     serde_json::to_string_pretty(&Json {
         summary: Summary::of(verified),
@@ -76,7 +81,7 @@ pub(super) fn write(verified: &Verified, rounds: &[Round<'_>]) -> serde_json::Re
         rounds: rounds.iter().map(json_round).collect(),
         evaluations: verified.evaluations.iter().map(json_evaluation).collect(),
         epsilon_curve: curve(verified).into_iter().map(|(delta, epsilon)| Point { delta, epsilon }).collect(),
-        empirical_epsilon: None,
+        empirical_epsilon: measured,
         assumed: notes(&texts::ASSUMED),
         side_channels: notes(&texts::SIDE_CHANNELS),
         known_gaps: notes(&texts::KNOWN_GAPS),

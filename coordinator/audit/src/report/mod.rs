@@ -15,6 +15,7 @@ use askama::Template as _;
 
 pub use evaluation::{Figure, figures};
 
+use crate::canary::Measured;
 use crate::summary;
 use crate::verify::Verified;
 
@@ -31,19 +32,20 @@ pub struct Report {
     /// every charged line: `seq`, `round`, `kind`, `status`, `length`, `noise_std` in clipping norms, `n_min`,
     /// `contributors`, `dishonest_milli`, `dropout_milli`, `rho`, `rho_total`, `epsilon` cumulative at delta 1e-5, and
     /// `reason` if abandoned), `evaluations` (`seq`, `factors_dropped`, then the fields of
-    /// [`tacit_model::evaluation::Evaluation`]), `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (always null: not measured), and
+    /// [`tacit_model::evaluation::Evaluation`]), `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (the fields of
+    /// [`Measured`], null when nothing was measured), and
     /// `assumed`, `side_channels`, `known_gaps` (objects of heading to text). Infinite numbers are null.
     pub json: String,
     /// A draft entry for the public registry of deployments; empty texts are for the operator to fill in.
     pub registry: String,
 }
 
-/// Writes the report of a verified export.
-pub fn report(verified: &Verified) -> Report {
+/// Writes the report of a verified export, with what an audit of the pipeline `measured`, if one was made.
+pub fn report(verified: &Verified, measured: Option<&Measured>) -> Report {
     let rounds = rounds(verified);
     Report {
-        html: page::Page::new(verified, &rounds).render().unwrap_or_default(),
-        json: json::write(verified, &rounds).unwrap_or_default(),
+        html: page::Page::new(verified, &rounds, measured).render().unwrap_or_default(),
+        json: json::write(verified, &rounds, measured).unwrap_or_default(),
         registry: registry::write(verified).unwrap_or_default(),
     }
 }

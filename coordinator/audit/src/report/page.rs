@@ -3,6 +3,7 @@
 use askama::Template;
 use tacit_privacy::Tier;
 
+use crate::canary::Measured;
 use crate::report::plot::{Plot, Step};
 use crate::report::texts::{self, Note};
 use crate::report::{CURVE_DELTA, Figure, Round, curve, figures, format};
@@ -38,6 +39,7 @@ pub(super) struct Page<'a> {
     helper_noise: &'static str,
     builds: Vec<String>,
     total_variation: String,
+    empirical: String,
     assumed: &'static [Note],
     side_channels: &'static [Note],
     known_gaps: &'static [Note],
@@ -70,7 +72,7 @@ struct EvaluationTable {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(verified: &'a Verified, rounds: &[Round<'_>]) -> Self {
+    pub(super) fn new(verified: &'a Verified, rounds: &[Round<'_>], measured: Option<&Measured>) -> Self {
         let summary = Summary::of(verified);
         let budget = verified.genesis.rho_budget;
         let budget_epsilon = summary::epsilon(budget, verified.total_variation, CURVE_DELTA);
@@ -100,6 +102,7 @@ impl<'a> Page<'a> {
             helper_noise: helper_noise(verified),
             builds: builds(verified),
             total_variation: format::scientific_up(verified.total_variation as f64 * 2f64.powi(-128)),
+            empirical: empirical(measured),
             assumed: &texts::ASSUMED,
             side_channels: &texts::SIDE_CHANNELS,
             known_gaps: &texts::KNOWN_GAPS,
@@ -117,6 +120,19 @@ fn evaluation(verified: &Verified, evaluated: &Evaluated) -> Option<EvaluationTa
         figures: figures(&evaluated.evaluation),
         factors_dropped: evaluated.factors_dropped,
     })
+}
+
+/// What canaries found, which bounds nothing from above.
+fn empirical(measured: Option<&Measured>) -> String {
+    let Some(found) = measured else { return "not measured.".into() };
+    format!(
+        "at least {} with probability {} %, measured by canaries in releases certified at epsilon {} and delta {:e}{}.",
+        format::round_down(found.epsilon_lower_bound, 3),
+        format::nearest(100.0 * found.confidence, 3),
+        format::round_up(found.certified_epsilon, 4),
+        found.delta,
+        if found.passed { "" } else { "; the audit FAILED, see its output" },
+    )
 }
 
 fn epsilons(summary: &Summary) -> Vec<EpsilonRow> {

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::export::export;
 use crate::support::{Round, World, head_file, small, write_lines};
+use tacit_audit::canary::Measured;
 use tacit_audit::{ExplainError, Summary, explain, report, verify};
 use tacit_privacy::Rho;
 use tacit_privacy::noise::NoiseTable;
@@ -32,7 +33,7 @@ fn the_page_is_self_contained_and_says_what_it_must() {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit");
     job().write(&kept);
     let verified = verify(&kept).unwrap();
-    let html = report(&verified).html;
+    let html = report(&verified, None).html;
     fs::write(kept.join("report.html"), &html).unwrap();
     for absent in ["<script", "http://", "https://", "src=", "url(", "@import", "<link", "NaN"] {
         assert!(!html.contains(absent), "{absent}");
@@ -65,7 +66,7 @@ fn what_others_wrote_cannot_change_the_page() {
         abandoned.reason = "<script>alert(1)</script>\"><img src=x>".into();
     }
     world.rechain();
-    let html = report(&verify(export(&world).path()).unwrap()).html;
+    let html = report(&verify(export(&world).path()).unwrap(), None).html;
     assert!(!html.contains("<script") && !html.contains("<img"));
     assert!(html.contains("&#60;script&#62;"));
 }
@@ -73,7 +74,7 @@ fn what_others_wrote_cannot_change_the_page() {
 #[test]
 fn the_json_holds_the_same_numbers() {
     let verified = verify(export(&job()).path()).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&report(&verified).json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&report(&verified, None).json).unwrap();
     assert_eq!(json["rho"], verified.rho_total.to_string());
     assert_eq!(json["rounds"].as_array().unwrap().len(), 6);
     assert_eq!(json["rounds"][3]["status"], "abandoned");
@@ -82,9 +83,29 @@ fn the_json_holds_the_same_numbers() {
 }
 
 #[test]
+fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
+    let printed = r#"{"one_run":{"epsilon_lower_bound":0.12399,"confidence":0.95,"canaries":1024},"certified_epsilon":2.99991,
+        "delta":1e-5,"passed":true,"meaning":"..."}"#;
+    let measured = Measured::from_json(printed).unwrap();
+    let verified = verify(export(&job()).path()).unwrap();
+    let found = report(&verified, Some(&measured));
+    // A lower bound is rounded down, a certificate up.
+    let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries in releases certified at epsilon \
+                3.000 and delta 1e-5.";
+    assert!(found.html.contains(said));
+    let json: serde_json::Value = serde_json::from_str(&found.json).unwrap();
+    assert_eq!(json["empirical_epsilon"]["epsilon_lower_bound"], 0.12399);
+    let failed = Measured { passed: false, ..measured };
+    assert!(report(&verified, Some(&failed)).html.contains("the audit FAILED"));
+    for bad in ["", "{}", "[]", r#"{"one_run":{}}"#] {
+        assert!(Measured::from_json(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn the_registry_entry_states_the_verified_numbers_and_leaves_the_operators_part_empty() {
     let verified = verify(export(&job()).path()).unwrap();
-    let entry: serde_json::Value = serde_json::from_str(&report(&verified).registry).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&report(&verified, None).registry).unwrap();
     let deployment = &entry["deployment"];
     assert_eq!(deployment["dp_flavor"]["name"], "Zero-concentrated DP");
     let parameters = &deployment["privacy_loss"]["privacy_parameters"];
@@ -97,7 +118,7 @@ fn the_registry_entry_states_the_verified_numbers_and_leaves_the_operators_part_
 #[test]
 fn an_empty_ledger_has_a_report_too() {
     let verified = verify(export(&World::new(&[], [1, 2])).path()).unwrap();
-    let report = report(&verified);
+    let report = report(&verified, None);
     assert!(report.html.contains("Nothing was charged yet") && !report.html.contains("NaN"));
     assert_eq!(Summary::of(&verified).epsilon["1e-5"], 0.0);
 }
@@ -107,6 +128,7 @@ fn every_line_has_an_explanation() {
     let dir = export(&small());
     let texts: Vec<String> = (0..5).map(|seq| explain(dir.path(), seq).unwrap()).collect();
     assert!(texts[0].contains("it cost nothing"));
+    assert!(texts[1].contains("Rho is B2_int / (2 sigma^2), and 2^-64 more (tau)"), "{}", texts[1]);
     assert!(texts[1].contains("951 devices contributed") && texts[1].contains("times in 100"));
     assert!(texts[2].contains("abandoned") && texts[2].contains("The helper never answered"));
     assert!(texts[3].contains("started again"));

@@ -89,7 +89,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         Some(population) => evaluate::rated(population, &model)?,
         None => evaluate::rows(&data, &job, &model, options.seed)?,
     };
-    let (report, _) = crate::audit::write_report(&world.ledger(), &world.report())?;
+    let (report, _) = crate::audit::write_report(&world.ledger(), &world.report(), None)?;
     let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
     let showcase = output::showcase(&world, &data)?;
     if options.json {

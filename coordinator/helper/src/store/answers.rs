@@ -1,17 +1,18 @@
-//! Answers, the seeds they used, and the helper's ledger: written together or not at all.
+//! Answers, the seeds they used, and the helper's ledgers, one a task, so that each can be published whole: written together
+//! or not at all.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Answered, Event, Keeper, Line, SCHEMA, time_bucket};
 use tacit_round::helper::{HelperRefusal, OpenedSet};
 use tacit_round::keys::{Context, SignatureBytes, SigningKey};
-use tacit_types::{Digest, Timestamp};
+use tacit_types::{Digest, TaskId, Timestamp};
 
 use crate::error::{Failure, StorageError};
 use crate::store::{Store, admitted};
 
 /// Newest answers whose mask sums are kept, for a coordinator that lost one on the way. Lines are kept for ever.
-const MASK_SUMS_KEPT: u64 = 4;
+const MASK_SUMS_KEPT: i64 = 4;
 
 /// A recorded answer.
 pub(crate) struct Recorded {
@@ -29,7 +30,7 @@ impl Store {
     /// The answer this round was given, if it was.
     pub(crate) fn answer(&self, ticket: Digest) -> Result<Option<Recorded>, StorageError> {
         let query =
-            "SELECT set_digest, line, signature, mask_sum FROM answers JOIN lines USING (seq) WHERE ticket_hash = ?1";
+            "SELECT set_digest, line, signature, mask_sum FROM answers JOIN lines USING (id) WHERE ticket_hash = ?1";
         let recorded = self.db.prepare_cached(query)?.query_row(params![ticket.0], read).optional()?;
         recorded.as_ref().map_or(Ok(()), check_mask_sum)?;
         Ok(recorded)
@@ -53,15 +54,18 @@ impl Store {
         end_round(&transaction, answered.ticket_hash)?;
         use_seeds(&transaction, opened)?;
         admitted::forget(&transaction, answered.ticket_hash)?;
-        let seq = as_i64(line.seq)?;
-        transaction.execute("INSERT INTO lines VALUES (?1, ?2, ?3)", params![seq, bytes, signature.0])?;
+        transaction.execute(
+            "INSERT INTO lines (task, line, signature) VALUES (?1, ?2, ?3)",
+            params![answered.task.as_str(), bytes, signature.0],
+        )?;
+        let id = transaction.last_insert_rowid();
         transaction.execute(
             "INSERT INTO answers VALUES (?1, ?2, ?3, ?4)",
-            params![answered.ticket_hash.0, seq, answered.set_digest.0, mask_sum],
+            params![answered.ticket_hash.0, id, answered.set_digest.0, mask_sum],
         )?;
         transaction.execute(
-            "UPDATE answers SET mask_sum = NULL WHERE seq <= ?1 AND mask_sum IS NOT NULL",
-            params![seq - as_i64(MASK_SUMS_KEPT)?],
+            "UPDATE answers SET mask_sum = NULL WHERE id <= ?1 AND mask_sum IS NOT NULL",
+            params![id - MASK_SUMS_KEPT],
         )?;
         transaction.commit()?;
         Ok((bytes, signature))
@@ -70,7 +74,11 @@ impl Store {
     fn next_line(&self, answered: Answered, now: Timestamp) -> Result<Line, StorageError> {
         let last = self
             .db
-            .query_row("SELECT line FROM lines ORDER BY seq DESC LIMIT 1", [], |row| row.get::<_, Vec<u8>>(0))
+            .query_row(
+                "SELECT line FROM lines WHERE task = ?1 ORDER BY id DESC LIMIT 1",
+                [answered.task.as_str()],
+                |row| row.get::<_, Vec<u8>>(0),
+            )
             .optional()?;
         let (seq, prev_hash, bucket) = match &last {
             None => (0, Digest([0; 32]), 0),
@@ -81,7 +89,7 @@ impl Store {
         };
         Ok(Line {
             schema: SCHEMA,
-            ledger_id: self.ledger_id,
+            ledger_id: self.ledger_of(&answered.task),
             generation: self.generation,
             seq,
             prev_hash,
@@ -92,19 +100,31 @@ impl Store {
         })
     }
 
-    /// Replays the helper's own ledger: chain, names and signatures.
-    pub(super) fn check_ledger(&self) -> Result<(), StorageError> {
-        let mut query = self.db.prepare("SELECT line, signature FROM lines ORDER BY seq")?;
-        let rows = query.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, SignatureBytes(row.get(1)?))))?;
-        let (mut seq, mut prev_hash) = (0, Digest([0; 32]));
+    /// Name of a task's ledger.
+    fn ledger_of(&self, task: &TaskId) -> Digest {
+        canonical::digest(&[&self.ledger_id.0, task.as_str().as_bytes()].concat())
+    }
+
+    /// Replays the helper's own ledgers: chains, names and signatures.
+    pub(super) fn check_ledgers(&self) -> Result<(), StorageError> {
+        let mut query = self.db.prepare("SELECT task, line, signature FROM lines ORDER BY task, id")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, SignatureBytes(row.get(2)?))))?;
+        let mut before: Option<(String, u64, Digest)> = None;
         for row in rows {
-            let (bytes, signature) = row?;
+            let (task, bytes, signature): (String, Vec<u8>, _) = row?;
             let line = parse(&bytes)?;
-            let follows = line.seq == seq && line.prev_hash == prev_hash && line.ledger_id == self.ledger_id;
+            let (seq, prev_hash) = match &before {
+                Some((of, seq, hash)) if *of == task => (seq + 1, *hash),
+                _ => (0, Digest([0; 32])),
+            };
+            let named = matches!(&line.event, Event::Answered(answered)
+                if answered.task.as_str() == task && line.ledger_id == self.ledger_of(&answered.task));
+            let follows = named && line.seq == seq && line.prev_hash == prev_hash;
             if !follows || !self.helper_key.verifies(Context::Line, &bytes, &signature) {
-                return Err(StorageError::damaged(&format!("ledger line {seq} does not follow from the one before")));
+                let problem = format!("line {seq} of the ledger of '{task}' does not follow from the one before");
+                return Err(StorageError::damaged(&problem));
             }
-            (seq, prev_hash) = (seq + 1, canonical::digest(&bytes));
+            before = Some((task, seq, canonical::digest(&bytes)));
         }
         Ok(())
     }
@@ -145,8 +165,4 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
         signature: SignatureBytes(row.get(2)?),
         mask_sum: row.get(3)?,
     })
-}
-
-fn as_i64(value: u64) -> Result<i64, StorageError> {
-    i64::try_from(value).map_err(|_| StorageError("the ledger is full".into()))
 }

@@ -20,15 +20,16 @@ mod heads;
 pub(crate) mod rounds;
 
 const FILE: &str = "helper.sqlite";
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 const SCHEMA: &str = "
 CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), ledger_id BLOB NOT NULL, generation INTEGER NOT NULL,
     helper_key BLOB NOT NULL);
 CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, draft_digest BLOB NOT NULL,
     ticket_hash BLOB NOT NULL UNIQUE, ticket BLOB NOT NULL, signature BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT, UNIQUE (task, round));
-CREATE TABLE lines (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, signature BLOB NOT NULL);
-CREATE TABLE answers (ticket_hash BLOB PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, set_digest BLOB NOT NULL, mask_sum BLOB);
+CREATE TABLE lines (id INTEGER PRIMARY KEY, task TEXT NOT NULL, line BLOB NOT NULL, signature BLOB NOT NULL);
+CREATE INDEX lines_of ON lines (task, id);
+CREATE TABLE answers (ticket_hash BLOB PRIMARY KEY, id INTEGER NOT NULL UNIQUE, set_digest BLOB NOT NULL, mask_sum BLOB);
 CREATE TABLE admitted (fingerprint BLOB PRIMARY KEY, ticket_hash BLOB NOT NULL, contribution BLOB NOT NULL, member BLOB)
     WITHOUT ROWID;
 CREATE UNIQUE INDEX admitted_to ON admitted (ticket_hash, member);
@@ -40,7 +41,7 @@ CREATE TABLE heads (ledger_id BLOB PRIMARY KEY, generation INTEGER NOT NULL, siz
 /// The store, locked against every other process.
 pub(crate) struct Store {
     db: Connection,
-    /// Name of the helper's ledger, made once.
+    /// Made once; with the task, it names each of the helper's ledgers.
     ledger_id: Digest,
     /// Raised when keys are found lost.
     generation: u32,
@@ -63,7 +64,7 @@ impl Store {
             }
         }
         let store = identify(db, helper_key)?;
-        store.check_ledger()?;
+        store.check_ledgers()?;
         Ok(store)
     }
 

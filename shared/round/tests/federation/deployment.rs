@@ -20,6 +20,8 @@ pub(crate) const LENGTH: u32 = 16;
 pub(crate) const MODEL_SEQ: u64 = 1;
 /// Size of the tree under the head.
 pub(crate) const TREE_SIZE: u64 = 3;
+/// Name of the ledger.
+pub(crate) const LEDGER: Digest = Digest([1; 32]);
 /// Generation of the ledger.
 pub(crate) const GENERATION: u32 = 2;
 
@@ -64,7 +66,7 @@ pub(crate) fn lines() -> Vec<Vec<u8>> {
     let line = |(seq, event)| {
         let line = Line {
             schema: tacit_privacy::record::SCHEMA,
-            ledger_id: Digest([1; 32]),
+            ledger_id: LEDGER,
             generation: GENERATION,
             seq,
             prev_hash: Digest([3; 32]),
@@ -91,8 +93,7 @@ pub(crate) fn leaves() -> Vec<Digest> {
 pub(crate) fn logged(seq: u64, coordinator: &SigningKey, helper: &SigningKey) -> LoggedLine {
     let (lines, leaves) = (lines(), leaves());
     let at = usize::try_from(seq).unwrap();
-    let head =
-        TreeHead { ledger_id: Digest([1; 32]), generation: GENERATION, size: TREE_SIZE, root: merkle::root(&leaves) };
+    let head = TreeHead { ledger_id: LEDGER, generation: GENERATION, size: TREE_SIZE, root: merkle::root(&leaves) };
     let coordinator_signature = head::sign(&head, coordinator).unwrap();
     let helper_signature = head::sign(&head, helper).unwrap();
     LoggedLine {

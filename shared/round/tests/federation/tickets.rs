@@ -9,15 +9,22 @@ use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{OpeningKey, SEALING_KEY_LEN};
 use tacit_round::ticket::{SignedTicket, TICKET_BYTES_MAX, Ticket};
-use tacit_types::{Digest, RoundId, TaskId};
+use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::deployment::*;
 
-const NOW: tacit_types::Timestamp = START;
+const NOW: Timestamp = START;
 
 /// The point of the ledger every sound ticket stands at.
 fn seen() -> LogMark {
-    LogMark { generation: GENERATION, size: TREE_SIZE, root: merkle::root(&leaves()), model_seq: MODEL_SEQ }
+    LogMark {
+        ledger_id: LEDGER,
+        generation: GENERATION,
+        size: TREE_SIZE,
+        root: merkle::root(&leaves()),
+        model_seq: MODEL_SEQ,
+        model: sound().model_in_hash,
+    }
 }
 
 fn sound() -> Ticket {
@@ -117,11 +124,13 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     use MechanismError::{GridTooCoarse, RingTooSmall, ShareTooLarge, ShareTooSmall};
     use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Unlogged, Version};
     type Change = fn(&mut Ticket);
-    let cases: [(Change, TicketRefusal); 36] = [
+    let cases: [(Change, TicketRefusal); 38] = [
         (|t| t.schema = 2, Version),
         (|t| t.schema = 0, Version),
         (|t| t.scheme_id = 2, Version),
         (|t| t.deadline = NOW, Expired),
+        (|t| t.deadline = Timestamp(NOW.0 + 8 * 24 * 3_600_000 + 1), OutsidePolicy("deadline")),
+        (|t| t.deadline = Timestamp(u64::MAX), OutsidePolicy("deadline")),
         (|t| (t.mechanism.tier, t.mechanism.n_min) = (Tier::Local, 1), OutsidePolicy("tier")),
         (|t| t.mechanism.n_min = 1, OutsidePolicy("n_min")),
         (|t| t.mechanism = Mechanism { sigma2: 51 << 10, ..mechanism(60, 51) }, OutsidePolicy("n_min")),
@@ -224,6 +233,9 @@ fn a_ticket_behind_what_the_device_has_seen_is_refused() {
 fn a_ledger_that_does_not_continue_the_one_seen_is_refused_as_forked() {
     let other = LogMark { root: Digest([7; 32]), ..seen() };
     assert_eq!(check(&signed(&sound()), &policy(), other), Some(TicketRefusal::Forked), "same size");
+    // The same lines under another name: a ledger begun anew, to make devices forget what they have seen.
+    let renamed = LogMark { ledger_id: Digest([7; 32]), ..seen() };
+    assert_eq!(check(&signed(&sound()), &policy(), renamed), Some(TicketRefusal::Forked), "another ledger");
     let all = leaves();
     let earlier = |root| LogMark { size: TREE_SIZE - 1, root, ..seen() };
     let last = all.len() - 1;
