@@ -247,6 +247,7 @@ impl Servers {
                 membership: false,
                 rounds: None,
                 factors: None,
+                clip_norm: None,
                 evaluation: 0.0,
             },
         };

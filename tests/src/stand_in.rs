@@ -104,6 +104,7 @@ impl Round {
             membership: false,
             rounds: None,
             factors: None,
+            clip_norm: None,
             evaluation: 0.0,
         };
         let job = Job::plan(&task, model.catalogue_len())?;

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Factor-gradient rounds, comma-separated, instead of the planner's choice.
     #[arg(long, value_delimiter = ',')]
     rounds: Vec<u32>,
+    /// Clipping norms of weighted squares, comma-separated, instead of the library's choice.
+    #[arg(long, value_delimiter = ',')]
+    clip_norm: Vec<f64>,
     /// Sizes of the population, comma-separated: the first N users of the data (generated: 1500).
     #[arg(long, value_delimiter = ',')]
     users: Vec<usize>,
@@ -112,6 +115,7 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
     let unused = [
         ("--split", options.split.is_some()),
         ("--rounds", !options.rounds.is_empty()),
+        ("--clip-norm", !options.clip_norm.is_empty()),
         ("--projected-users", !options.projected_users.is_empty()),
         ("--half-life", options.half_life.is_some()),
         ("--exact", options.exact),
@@ -174,6 +178,9 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
     in_range("--rounds", &widened(&options.rounds), 1, 64)?;
     in_range("--factors", &widened(&options.factors), 1, 512)?;
     in_range("--projected-users", &widened(&options.projected_users), 4, 1 << 24)?;
+    if let Some(norm) = options.clip_norm.iter().find(|norm| !(1e-3..=1e3).contains(*norm)) {
+        return Err(Failure::input(format!("--clip-norm must be from 0.001 to 1000, not {norm}")));
+    }
     if options.half_life.is_some_and(|half_life| !(0.0..1e6).contains(&half_life)) {
         return Err(Failure::input("--half-life must be from 0 to below 1000000"));
     }
@@ -191,12 +198,14 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
             dishonest: share("--dishonest", options.dishonest)?,
             history_max: options.history_max,
             factors: None,
+            clip_norm: None,
             rounds: None,
             evaluation: options.evaluation,
         },
         epsilons,
         factors: or_planned(&options.factors),
         rounds: or_planned(&options.rounds),
+        clip_norms: or_planned(&options.clip_norm),
         projected: std::iter::once(None).chain(options.projected_users.iter().copied().map(Some)).collect(),
         seeds: (0..options.seeds).map(|n| options.seed.wrapping_add(n)).collect(),
         half_life: half_life(options),
@@ -271,7 +280,7 @@ fn widened(values: &[u32]) -> Vec<u64> {
 }
 
 /// The values to go through; without any, the planner's.
-fn or_planned(values: &[u32]) -> Vec<Option<u32>> {
+fn or_planned<T: Copy>(values: &[T]) -> Vec<Option<T>> {
     if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
 }
 

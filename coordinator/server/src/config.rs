@@ -117,6 +117,8 @@ pub struct Task {
     pub rounds: Option<u32>,
     /// Number of factors, instead of the planner's choice.
     pub factors: Option<u32>,
+    /// Weighted squares: norm at which a device's gradient is clipped, instead of the library's choice; 0.001 to 1000.
+    pub clip_norm: Option<f64>,
     /// Share of the budget for evaluating the model on the devices, in thousandths at most; 0 for none.
     #[serde(default = "evaluation")]
     pub evaluation: f64,
@@ -177,6 +179,11 @@ impl Config {
         let rules = [
             ("task.deadline_seconds must be from 1 to 604800", (1..=604_800).contains(&task.deadline_seconds)),
             ("task.scale must be the least and the largest rating, at least 0.01 apart", task.scale().is_some()),
+            (
+                "task.clip_norm must be from 0.001 to 1000",
+                task.clip_norm.is_none_or(|norm| (1e-3..=1e3).contains(&norm)),
+            ),
+            ("task.clip_norm is for model = \"weighted\"", task.clip_norm.is_none() || task.model == Family::Weighted),
             ("helper.address must start with https://", self.helper.address.starts_with("https://")),
         ];
         match rules.iter().find(|(_, holds)| !holds) {

@@ -47,6 +47,9 @@ pub struct Job {
     pub factors: Option<u32>,
     /// Rounds asked for instead of the planner's choice.
     pub rounds: Option<u32>,
+    /// Clipping norm of weighted squares asked for instead of the library's choice.
+    #[serde(default)]
+    pub clip_norm: Option<f64>,
     /// Share of the budget asked for to evaluate the model, thousandths.
     #[serde(default)]
     pub evaluation_milli: u32,
@@ -88,9 +91,10 @@ impl Job {
             history_max: task.history_max,
             factors: task.factors,
             rounds: task.rounds,
+            clip_norm: task.clip_norm,
             evaluation_milli: request.evaluation_milli(),
             releases: plan.releases.iter().map(|release| (release.kind, release.rho)).collect(),
-            recipe: plan.recipe,
+            recipe: Recipe { clip_norm: task.clip_norm.unwrap_or(plan.recipe.clip_norm), ..plan.recipe },
             signal: plan.q,
             fallback: plan.fallback,
         })
@@ -171,6 +175,7 @@ mod tests {
             history_max: 1024,
             rounds: None,
             factors: None,
+            clip_norm: None,
             evaluation: 0.03,
             helper_noise: false,
             membership: false,
@@ -218,7 +223,7 @@ mod tests {
         assert!(kept.same_terms(&planned));
         let newer = Job { signal: 1.0, fallback: true, recipe: Recipe::counts_only(), ..planned.clone() };
         assert!(kept.same_terms(&newer));
-        let changes: [fn(&mut Task); 8] = [
+        let changes: [fn(&mut Task); 9] = [
             |task| task.model = Family::Weighted,
             |task| task.scale = [0.5, 5.0],
             |task| task.epsilon = Epsilon::new(8.1).unwrap(),
@@ -226,6 +231,7 @@ mod tests {
             |task| task.helper_noise = true,
             |task| task.rounds = Some(1),
             |task| task.history_max = 1023,
+            |task| task.clip_norm = Some(7.0),
             |task| task.evaluation = 0.0,
         ];
         for change in changes {

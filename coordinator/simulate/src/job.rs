@@ -24,6 +24,8 @@ pub struct Setting {
     pub factors: Option<u32>,
     /// Rounds of factor gradients, instead of the planner's choice.
     pub rounds: Option<u32>,
+    /// Clipping norm of weighted squares, instead of the library's choice.
+    pub clip_norm: Option<f64>,
     /// Share of the budget for evaluating the model on the devices; 0 for none.
     pub evaluation: f64,
 }
@@ -58,6 +60,7 @@ pub fn plan_for(model: Family, devices: u32, items: u32, setting: &Setting) -> R
         membership: false,
         rounds: setting.rounds,
         factors: setting.factors,
+        clip_norm: setting.clip_norm,
         evaluation: setting.evaluation,
     };
     Job::plan(&task, items)

@@ -58,6 +58,8 @@ pub struct Point {
     pub factors_asked: Option<u32>,
     /// Rounds asked for, in place of the planner's choice.
     pub rounds_asked: Option<u32>,
+    /// Clipping norm, where weighted squares are trained.
+    pub clip_norm: Option<f64>,
     /// Epsilon of what was released, at most that.
     pub epsilon: f64,
     /// Its zCDP parameter.

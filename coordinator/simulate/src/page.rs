@@ -5,7 +5,7 @@ use askama::Template;
 use crate::outcome::{Outcome, Point, Row};
 use crate::plot::{self, Chart, Frame, Series};
 use crate::quality::{LENGTHS, METRICS};
-use crate::table::{headline, label};
+use crate::table::{headline, label, pairs};
 
 /// Models from the least to the most important, the order lines are drawn in.
 const MODELS: [(&str, &str); 5] = [
@@ -45,6 +45,9 @@ struct Table {
     projection: bool,
     fallback: bool,
     rows: Vec<TableRow>,
+    /// What the devices found themselves: name, under noise, in the clear.
+    evaluation: Vec<[String; 3]>,
+    factors_dropped: bool,
 }
 
 struct TableRow {
@@ -64,42 +67,61 @@ struct Along {
     fixed: fn(&Point) -> Vec<u64>,
 }
 
-const ALONG: [Along; 4] = [
+const ALONG: [Along; 5] = [
     Along {
         title: "Against epsilon",
         x_label: "epsilon (logarithmic)",
         x: |point| point.epsilon_asked,
         logarithmic: true,
-        fixed: |point| {
-            vec![point.devices().into(), point.users.into(), asked(point.factors_asked), asked(point.rounds_asked)]
-        },
+        fixed: |point| [population(point), trained(point)].concat(),
     },
     Along {
         title: "Against devices",
         x_label: "devices (logarithmic)",
         x: |point| f64::from(point.devices()),
         logarithmic: true,
-        fixed: |point| vec![point.epsilon_asked.to_bits(), asked(point.factors_asked), asked(point.rounds_asked)],
+        fixed: |point| [vec![point.epsilon_asked.to_bits()], trained(point)].concat(),
     },
     Along {
         title: "Against rounds",
         x_label: "rounds of factor gradients",
         x: |point| f64::from(point.rounds),
         logarithmic: false,
-        fixed: |point| {
-            vec![point.devices().into(), point.users.into(), point.epsilon_asked.to_bits(), asked(point.factors_asked)]
-        },
+        fixed: |point| [price(point), vec![asked(point.factors_asked), clip(point).to_bits()]].concat(),
     },
     Along {
         title: "Against factors",
         x_label: "item factors",
         x: |point| f64::from(point.factors),
         logarithmic: false,
-        fixed: |point| {
-            vec![point.devices().into(), point.users.into(), point.epsilon_asked.to_bits(), asked(point.rounds_asked)]
-        },
+        fixed: |point| [price(point), vec![asked(point.rounds_asked), clip(point).to_bits()]].concat(),
+    },
+    Along {
+        title: "Against the clipping norm",
+        x_label: "clipping norm (logarithmic)",
+        x: clip,
+        logarithmic: true,
+        fixed: |point| [price(point), vec![asked(point.factors_asked), asked(point.rounds_asked)]].concat(),
     },
 ];
+
+fn population(point: &Point) -> Vec<u64> {
+    vec![point.devices().into(), point.users.into()]
+}
+
+/// Who takes part, and for how much.
+fn price(point: &Point) -> Vec<u64> {
+    [population(point), vec![point.epsilon_asked.to_bits()]].concat()
+}
+
+fn trained(point: &Point) -> Vec<u64> {
+    vec![asked(point.factors_asked), asked(point.rounds_asked), clip(point).to_bits()]
+}
+
+/// The clipping norm; 1 for models whose vectors have that norm by construction.
+fn clip(point: &Point) -> f64 {
+    point.clip_norm.unwrap_or(1.0)
+}
 
 fn asked(value: Option<u32>) -> u64 {
     value.map_or(u64::MAX, u64::from)
@@ -246,6 +268,13 @@ fn table(point: &Point, delta: f64, shown: &[usize]) -> Table {
         projection: point.projected_users.is_some(),
         fallback: point.fallback,
         rows: point.rows.iter().map(|row| table_row(row, shown)).collect(),
+        evaluation: point
+            .evaluation
+            .iter()
+            .flat_map(pairs)
+            .map(|(name, both)| [name, both[0].clone(), both[1].clone()])
+            .collect(),
+        factors_dropped: point.evaluation.as_ref().is_some_and(|found| found.factors_dropped),
     }
 }
 

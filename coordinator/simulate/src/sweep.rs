@@ -33,7 +33,7 @@ pub struct Sweep {
     pub family: Family,
     /// What was held out, for the record.
     pub split: String,
-    /// What all combinations share; its epsilon, factors and rounds are replaced by those below.
+    /// What all combinations share; its epsilon, factors, rounds and clipping norm are replaced by those below.
     pub base: Setting,
     /// Budgets.
     pub epsilons: Vec<Epsilon>,
@@ -41,6 +41,8 @@ pub struct Sweep {
     pub factors: Vec<Option<u32>>,
     /// Rounds; `None` leaves it to the planner.
     pub rounds: Vec<Option<u32>>,
+    /// Clipping norms of weighted squares; `None` leaves it to the library.
+    pub clip_norms: Vec<Option<f64>>,
     /// Devices the users stand for; `None` for as many as there are.
     pub projected: Vec<Option<u32>>,
     /// Seeds of noise, rounding and dropouts.
@@ -54,7 +56,8 @@ pub struct Sweep {
 impl Sweep {
     /// Trainings under noise that [`run`] makes for so many populations.
     pub fn trainings(&self, populations: usize) -> usize {
-        let points = self.epsilons.len() * self.factors.len() * self.rounds.len() * self.projected.len();
+        let trained = self.factors.len() * self.rounds.len() * self.clip_norms.len();
+        let points = self.epsilons.len() * trained * self.projected.len();
         populations * points * self.seeds.len()
     }
 
@@ -62,10 +65,12 @@ impl Sweep {
     fn settings(&self) -> Vec<(Option<u32>, Setting)> {
         let mut settings = Vec::new();
         for &projected in &self.projected {
-            for &rounds in &self.rounds {
-                for &factors in &self.factors {
-                    for &epsilon in &self.epsilons {
-                        settings.push((projected, Setting { epsilon, factors, rounds, ..self.base.clone() }));
+            for &clip_norm in &self.clip_norms {
+                for &rounds in &self.rounds {
+                    for &factors in &self.factors {
+                        let base = Setting { factors, rounds, clip_norm, ..self.base.clone() };
+                        let each = self.epsilons.iter().map(|&epsilon| Setting { epsilon, ..base.clone() });
+                        settings.extend(each.map(|setting| (projected, setting)));
                     }
                 }
             }
@@ -128,6 +133,10 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
         }
         if sweep.family == Family::Rating {
             return Err(SimulateError::Input("ratings are predicted, not ranked: see `rating`".into()));
+        }
+        if setting.clip_norm.is_some() && sweep.family != Family::Weighted {
+            let problem = "only weighted squares have a clipping norm: --model weighted";
+            return Err(SimulateError::Input(format!("--clip-norm: {problem}")));
         }
         if projected.is_some() && sweep.exact {
             let problem = "only devices that exist make real bytes: leave it out, or --exact";
@@ -244,6 +253,7 @@ impl<'a> Bench<'a> {
             epsilon_asked: plan.setting.epsilon.get(),
             factors_asked: plan.setting.factors,
             rounds_asked: plan.setting.rounds,
+            clip_norm: (self.sweep.family == Family::Weighted).then_some(recipe.clip_norm),
             epsilon: run.map_or(0.0, spent),
             rho: run.map_or(0.0, |run| run.rho().to_f64_up()),
             signal: job.signal,

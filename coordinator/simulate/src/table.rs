@@ -74,8 +74,9 @@ pub fn headline(point: &Point, delta: f64) -> String {
         Some(projected) => format!(" standing for {projected} (projection)"),
         None => String::new(),
     };
+    let clip = point.clip_norm.map(|norm| format!(", clipped at {norm}")).unwrap_or_default();
     format!(
-        "{} users{projection}, {} items: epsilon {} at delta {delta:e} (asked {}), rho {:.4}, q {:.0}, d {}, rounds {}, head {}",
+        "{} users{projection}, {} items: epsilon {} at delta {delta:e} (asked {}), rho {:.4}, q {:.0}, d {}, rounds {}, head {}{clip}",
         point.users,
         point.items,
         convert::shown(point.epsilon),
@@ -115,9 +116,8 @@ fn write_row(out: &mut String, row: &Row) -> std::fmt::Result {
 /// When `out` cannot be written to.
 pub fn write_evaluation(out: &mut String, found: &Evaluated) -> std::fmt::Result {
     writeln!(out, "the devices' own evaluation, on each owner's latest item, under noise (and in the clear):")?;
-    let direct = figures(&found.direct);
-    for (private, direct) in figures(&found.private).iter().filter_map(|one| Some((one, named(&direct, &one.name)?))) {
-        writeln!(out, "  {:<44}{:>20}   ({})", private.name, private.text, direct.text)?;
+    for (name, [private, direct]) in pairs(found) {
+        writeln!(out, "  {name:<44}{private:>20}   ({direct})")?;
     }
     if found.factors_dropped {
         writeln!(out, "  popularity won: the model is published without its factors")?;
@@ -125,8 +125,12 @@ pub fn write_evaluation(out: &mut String, found: &Evaluated) -> std::fmt::Result
     Ok(())
 }
 
-fn named<'a>(figures: &'a [Figure], name: &str) -> Option<&'a Figure> {
-    figures.iter().find(|figure| figure.name == name)
+/// Each figure by its name, under noise and in the clear.
+pub(crate) fn pairs(found: &Evaluated) -> Vec<(String, [String; 2])> {
+    let direct = figures(&found.direct);
+    let clear = |name: &str| direct.iter().find(|figure| figure.name == name).map(|figure| figure.text.clone());
+    let pair = |one: Figure| clear(&one.name).map(|clear| (one.name, [one.text, clear]));
+    figures(&found.private).into_iter().filter_map(pair).collect()
 }
 
 /// Writes one line per point, model and seed.
@@ -135,22 +139,55 @@ fn named<'a>(figures: &'a [Figure], name: &str) -> Option<&'a Figure> {
 /// When writing fails.
 pub fn csv(outcome: &Outcome, out: impl io::Write) -> Result<(), csv::Error> {
     let mut writer = csv::Writer::from_writer(out);
-    let point_columns =
-        ["users", "projected_users", "items", "epsilon_asked", "epsilon", "delta", "q", "factors", "rounds"];
+    let point_columns = [
+        "users",
+        "projected_users",
+        "items",
+        "epsilon_asked",
+        "epsilon",
+        "delta",
+        "q",
+        "factors",
+        "rounds",
+        "clip_norm",
+    ];
     let columns = point_columns.into_iter().chain(["head", "model", "seed", "tested"]);
     writer.write_record(columns.chain(METRICS.map(|(name, _)| name)))?;
     for (point, row) in outcome.points.iter().flat_map(|point| point.rows.iter().map(move |row| (point, row))) {
         let runs = row.figures.values().map(|figure| figure.runs.len()).max().unwrap_or(0);
         for (run, seed) in outcome.seeds.iter().enumerate().take(runs) {
-            writer.write_record(record(outcome, point, row, run, *seed))?;
+            let figure = |name: &str| row.figures.get(name).and_then(|figure| figure.runs.get(run)).copied();
+            writer.write_record(record(outcome, point, row.model, *seed, row.tested, figure))?;
+        }
+    }
+    // The devices' own evaluation is of the first seed.
+    for (found, point) in outcome.points.iter().filter_map(|point| Some((point.evaluation.as_ref()?, point))) {
+        let seed = outcome.seeds.first().copied().unwrap_or(0);
+        for (model, figures) in [("own_evaluation", &found.private), ("own_evaluation_in_the_clear", &found.direct)] {
+            let figure = |name: &str| {
+                let figure = match name {
+                    "hr_at_10" => figures.hr_at_10,
+                    "ndcg_at_10" => figures.ndcg_at_10,
+                    _ => None,
+                };
+                figure.map(|figure| figure.value)
+            };
+            let tested = figures.contributors as usize;
+            writer.write_record(record(outcome, point, model, seed, tested, figure))?;
         }
     }
     writer.flush()?;
     Ok(())
 }
 
-fn record(outcome: &Outcome, point: &Point, row: &Row, run: usize, seed: u64) -> Vec<String> {
-    let figure = |name: &str| row.figures.get(name).and_then(|figure| figure.runs.get(run));
+fn record(
+    outcome: &Outcome,
+    point: &Point,
+    model: &str,
+    seed: u64,
+    tested: usize,
+    figure: impl Fn(&str) -> Option<f64>,
+) -> Vec<String> {
     let mut record = vec![
         point.users.to_string(),
         point.projected_users.map(|projected| projected.to_string()).unwrap_or_default(),
@@ -161,11 +198,12 @@ fn record(outcome: &Outcome, point: &Point, row: &Row, run: usize, seed: u64) ->
         point.signal.to_string(),
         point.factors.to_string(),
         point.rounds.to_string(),
+        point.clip_norm.map(|norm| norm.to_string()).unwrap_or_default(),
         point.head.to_string(),
-        row.model.to_owned(),
+        model.to_owned(),
         seed.to_string(),
-        row.tested.to_string(),
+        tested.to_string(),
     ];
-    record.extend(METRICS.iter().map(|(name, _)| figure(name).map(f64::to_string).unwrap_or_default()));
+    record.extend(METRICS.iter().map(|(name, _)| figure(name).map(|figure| figure.to_string()).unwrap_or_default()));
     record
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use std::collections::BTreeMap;
+
 use tacit_data::{SyntheticSpec, synthetic};
 use tacit_model::evaluation::{Estimate, answers, keeps_factors, layout};
 use tacit_model::recipe::{Recipe, SIGNAL_MIN, SIGNAL_UNSURE};
@@ -9,7 +11,7 @@ use tacit_model::spectral::server::random_init;
 use tacit_model::{History, Model};
 use tacit_server::job::Job;
 use tacit_simulate::train::{train, train_without_noise};
-use tacit_simulate::{Population, Setting, exact, job, noise};
+use tacit_simulate::{Family, Population, Setting, Sweep, exact, job, noise, page, table};
 use tacit_types::{Delta, Epsilon, Kind};
 
 const USERS: u32 = 1_500;
@@ -18,18 +20,22 @@ fn population() -> Population {
     Population::new(synthetic(&SyntheticSpec { users: USERS as usize, items: 400, seed: 4 }))
 }
 
-fn planned(epsilon: f64, evaluation: f64) -> Job {
-    let setting = Setting {
+fn setting(epsilon: f64, evaluation: f64) -> Setting {
+    Setting {
         epsilon: Epsilon::new(epsilon).unwrap(),
         delta: Delta::new(1e-5).unwrap(),
         dropout: 0.05,
         dishonest: 0.05,
         history_max: 200,
         factors: None,
+        clip_norm: None,
         rounds: None,
         evaluation,
-    };
-    job::plan(USERS, 400, &setting).unwrap()
+    }
+}
+
+fn planned(epsilon: f64, evaluation: f64) -> Job {
+    job::plan(USERS, 400, &setting(epsilon, evaluation)).unwrap()
 }
 
 #[test]
@@ -54,6 +60,36 @@ fn the_private_figures_are_near_the_true_ones_and_the_training_never_saw_what_th
     let spared: Vec<History> = histories.iter().map(|history| history.clone().hold_out().0).collect();
     let blind = Job { releases: job.releases[..job.releases.len() - 1].to_vec(), ..job };
     assert!(train(&spared, &blind, 1).unwrap().model == run.model);
+}
+
+#[test]
+fn what_the_devices_found_stands_in_every_output() {
+    let sweep = Sweep {
+        family: Family::Spectral,
+        split: "last item".into(),
+        base: setting(8.0, 0.03),
+        epsilons: vec![Epsilon::new(8.0).unwrap()],
+        factors: vec![None],
+        rounds: vec![None],
+        clip_norms: vec![None],
+        projected: vec![None],
+        seeds: vec![7],
+        half_life: None,
+        exact: false,
+    };
+    let outcome = tacit_simulate::run(&[population()], &sweep, &|| ()).unwrap();
+    let found = outcome.points[0].evaluation.as_ref().unwrap();
+    let private = found.private.hr_at_10.unwrap().value;
+    let mut csv = Vec::new();
+    table::csv(&outcome, &mut csv).unwrap();
+    let rows: Vec<BTreeMap<String, String>> =
+        csv::Reader::from_reader(csv.as_slice()).deserialize().collect::<Result<_, _>>().unwrap();
+    let row = rows.iter().find(|row| row["model"] == "own_evaluation").unwrap();
+    assert_eq!((row["seed"].as_str(), row["hr_at_10"].parse()), ("7", Ok(private)));
+    let shown = format!("{private:.4} ±");
+    for text in [page::html(&outcome).unwrap(), table::text(&outcome)] {
+        assert!(text.contains(&shown) && text.contains("HR@10 gained over popularity"), "{text}");
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn setting(epsilon: f64) -> Setting {
         dishonest: 0.05,
         history_max: 40,
         factors: None,
+        clip_norm: None,
         rounds: Some(2),
         evaluation: 0.0,
     }
@@ -39,6 +40,7 @@ fn sweep() -> Sweep {
         epsilons: vec![Epsilon::new(8.0).unwrap(), Epsilon::new(0.5).unwrap()],
         factors: vec![None, Some(4)],
         rounds: vec![Some(2)],
+        clip_norms: vec![None],
         projected: vec![None, Some(2_000)],
         seeds: vec![3, 4],
         half_life: Some(10.0),

@@ -23,6 +23,7 @@ fn setting(epsilon: f64) -> Setting {
         dishonest: 0.05,
         history_max: 40,
         factors: Some(8),
+        clip_norm: None,
         rounds: None,
         evaluation: 0.0,
     }
@@ -36,6 +37,7 @@ fn sweep(epsilons: &[f64]) -> Sweep {
         epsilons: epsilons.iter().map(|&epsilon| Epsilon::new(epsilon).unwrap()).collect(),
         factors: vec![Some(8)],
         rounds: vec![Some(2)],
+        clip_norms: vec![None],
         projected: vec![None],
         seeds: vec![1],
         half_life: None,
@@ -55,6 +57,20 @@ fn weighted_squares_cost_what_was_asked_and_learn_without_noise() {
     let mean = |model| outcome.points[0].row(model).unwrap().mean("ndcg_at_10").unwrap();
     assert!(mean("noise_free") > 1.2 * mean("private_popularity"));
     assert!(mean("noise_free") > 0.9 * mean("central_ials"));
+}
+
+#[test]
+fn the_clipping_norm_is_swept_where_there_is_one_and_drawn() {
+    let norms = Sweep { clip_norms: vec![Some(0.5), Some(8.0)], ..sweep(&[20.0]) };
+    let outcome = tacit_simulate::run(&[Population::new(data(300))], &norms, &|| ()).unwrap();
+    let clipped: Vec<Option<f64>> = outcome.points.iter().map(|point| point.clip_norm).collect();
+    assert_eq!(clipped, [Some(0.5), Some(8.0)]);
+    let figure = |place: usize| outcome.points[place].row("federated").unwrap().mean("ndcg_at_10").unwrap();
+    assert!((figure(0) - figure(1)).abs() > 1e-6, "it changes what is trained");
+    assert!(tacit_simulate::page::html(&outcome).unwrap().contains("Against the clipping norm"));
+    let spectral = Sweep { family: Family::Spectral, ..norms };
+    let refused = tacit_simulate::run(&[Population::new(data(300))], &spectral, &|| ()).unwrap_err();
+    assert!(refused.to_string().starts_with("--clip-norm: "), "{refused}");
 }
 
 #[test]

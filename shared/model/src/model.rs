@@ -251,7 +251,10 @@ impl Model {
             Self::Spectral(model) => {
                 let next = spectral_step(model, opened, step)?;
                 match (step.next, step.features) {
-                    (Some(Kind::WeightedGradient), _) => Self::weighted_start(&next, WeightedTerms::default()),
+                    (Some(Kind::WeightedGradient), _) => {
+                        let clip_norm = step.recipe.clip_norm;
+                        Self::weighted_start(&next, WeightedTerms { clip_norm, ..WeightedTerms::default() })
+                    }
                     (Some(Kind::HeadGram | Kind::FactorGradient), _) | (_, None) => Self::Spectral(next),
                     // Nothing more is learned: features fill what is left.
                     (_, Some(features)) => Self::Spectral(public::completed(&next, features, step.recipe)),

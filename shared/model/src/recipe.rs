@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::spectral::model::FACTORS_MAX;
+use crate::weighted::CLIP_NORM;
 
 /// Signal-to-noise ratio below which item factors are not trained: they would lose to private popularity.
 pub const SIGNAL_MIN: f64 = 5.0;
@@ -45,10 +46,17 @@ pub struct Recipe {
     /// Most columns of public features in the final model.
     #[serde(default)]
     pub feature_columns: u32,
+    /// Weighted squares: norm at which a device's gradient is clipped before it is scaled to norm 1, C.
+    #[serde(default = "clip_norm")]
+    pub clip_norm: f64,
     /// Share of rho for the counts.
     pub counts_share: f64,
     /// Share of rho for the head Gram; 0 without one.
     pub head_share: f64,
+}
+
+fn clip_norm() -> f64 {
+    CLIP_NORM
 }
 
 /// One row of the planner's table: it holds for signals below `below`.
@@ -129,6 +137,7 @@ impl Recipe {
             carry: row.carry,
             coverage: row.coverage,
             feature_columns: FEATURE_COLUMNS,
+            clip_norm: CLIP_NORM,
             counts_share: row.counts_share,
             head_share: if head > 0 { (1.0 - row.counts_share) * HEAD_SHARE_OF_REST } else { 0.0 },
         })
@@ -145,6 +154,7 @@ impl Recipe {
             carry: 0.0,
             coverage: 1.0,
             feature_columns: FEATURE_COLUMNS,
+            clip_norm: CLIP_NORM,
             counts_share: COUNTS_SHARE_ALONE,
             head_share: 0.0,
         }

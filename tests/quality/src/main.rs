@@ -103,6 +103,7 @@ fn measure(
         epsilons,
         factors: vec![None],
         rounds: vec![None],
+        clip_norms: vec![None],
         projected: projected.to_vec(),
         seeds: SEEDS.to_vec(),
         half_life,
@@ -121,6 +122,7 @@ fn setting(epsilon: Epsilon) -> anyhow::Result<Setting> {
         dishonest: 0.05,
         history_max: 1024,
         factors: None,
+        clip_norm: None,
         rounds: None,
         evaluation: 0.0,
     })

@@ -20,8 +20,9 @@ use crate::{ML_1M, ML_100K, PROJECTED, SEEDS, cold, features, kinds, population,
 /// What holds for every table here.
 const NOTE: &str = "\nCrowd, delta, seeds and rules as above.\n";
 /// How far weighted squares are from untouched data.
-const LOOKED_AT: &str = "\nAbout fifteen settings of clipping norm, damping, rounds and the share of the start were looked at on this \
-    very test, so these figures flatter the model a little; the spectral presets were chosen on second-last interactions.\n";
+const LOOKED_AT: &str = "\nRounds without noise and the penalty were chosen on second-last interactions, as the spectral presets were. \
+    Earlier, about fifteen settings of clipping norm, damping and the share of the start were looked at on this very test, so \
+    these figures flatter the model a little.\n";
 /// Factors at which weighted squares must reach central implicit ALS, and its least HR@10 (99).
 const PARITY: [(u32, f64); 3] = [(16, 0.0), (32, 0.70), (64, 0.72)];
 /// How far from central implicit ALS counts as parity.
@@ -107,18 +108,22 @@ fn parity(out: &mut String, published: &Population) -> anyhow::Result<()> {
     writeln!(
         out,
         "\nMovieLens-1M, published leave-one-out, no recency. Without noise, {ROUNDS_WITHOUT_NOISE} rounds \
-         from spectral factors, beside central iALS at the same d.\n\n\
+         from spectral factors, beside central iALS at the same d from five random starts.\n\n\
          | d | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|---|"
     )?;
     for (d, least) in PARITY {
-        let model = ials(&published.histories, published.items, &IalsConfig::new(d as usize, 0));
-        let central = judge(published, |user| model.scores(&published.histories[user]));
-        line(out, d, "central iALS", &central, "")?;
+        let central = SEEDS.map(|seed| {
+            let model = ials(&published.histories, published.items, &IalsConfig::new(d as usize, seed));
+            judge(published, |user| model.scores(&published.histories[user]))
+        });
+        let central = Row::of("central_ials", &central);
+        writeln!(out, "| {d} | central iALS | {} | |", cells(&central))?;
+        let central = central.mean("hr_at_10_sampled").unwrap_or_default();
         let terms = WeightedTerms::default();
         for (name, terms) in [("never clipped", terms.clone().unclipped(1024)), ("clipped at 8", terms)] {
             let model = without_noise(&published.histories, published.items, d, ROUNDS_WITHOUT_NOISE, terms)?;
             let own = reference::ranked_with(published, &model, None);
-            let gap = sampled(&central) - sampled(&own);
+            let gap = central - sampled(&own);
             let met = if gap <= PARITY_GAP && sampled(&own) >= least { "met" } else { "**missed**" };
             let verdict = format!("{met}: within {PARITY_GAP} of central, at least {least:.2}");
             line(out, d, &format!("weighted squares, {name}"), &own, &verdict)?;
@@ -182,6 +187,7 @@ fn sweep(published: &Population, family: Family, epsilons: &[f64]) -> anyhow::Re
         epsilons,
         factors: vec![None],
         rounds: vec![None],
+        clip_norms: vec![None],
         projected: vec![None, Some(PROJECTED)],
         seeds: SEEDS.to_vec(),
         half_life: None,
