@@ -1,0 +1,231 @@
+//! The one seam behind which every trained model stands: what a device is asked for, what it gives, and what the server makes
+//! of the sum.
+//!
+//! Protocol, server and SDK know [`Model`] only. What differs between families is in their own modules; here is who answers:
+//! `owner` is what a vector is made of, `step` what a server makes of the sum.
+
+mod owner;
+mod step;
+
+use serde::{Deserialize, Serialize};
+use tacit_types::{ItemGradient, Kind};
+
+use crate::evaluation::{self, layout};
+use crate::interaction::Interaction;
+use crate::preference::History;
+use crate::rating::{self, RatingModel, Ratings};
+use crate::score::{self, popularity_scores};
+use crate::spectral::device::{SparseGradient, sparse_counts, sparse_gradient, sparse_head_gram};
+use crate::spectral::plausibility::Plausibility;
+use crate::spectral::{ModelError, SpectralModel};
+use crate::weighted::{self, WeightedModel};
+
+pub use owner::{Owner, Spared};
+pub use step::{OpenedSum, Step};
+
+/// What a job trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Unit-vector subspace gradients: the default.
+    #[default]
+    Spectral,
+    /// Weighted squares, the loss of implicit ALS, started from a spectral model.
+    Weighted,
+    /// Explicit ratings: biases, and the subspace of what was rated.
+    Rating,
+}
+
+impl Family {
+    /// The word used in options, configuration and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spectral => "spectral",
+            Self::Weighted => "weighted",
+            Self::Rating => "rating",
+        }
+    }
+}
+
+/// A published model of any family. It never changes; [`Model::step`] makes the next one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Model {
+    /// Counts and item factors that span the subspace of what people use together.
+    Spectral(SpectralModel),
+    /// Item factors of weighted squares.
+    Weighted(WeightedModel),
+    /// Item biases and the subspace of what people rate together.
+    Rating(RatingModel),
+}
+
+/// What a vector looks like: it follows from the model and the kind alone, never from anybody's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Rows of the vector.
+    pub rows: usize,
+    /// Coordinates of a row.
+    pub row_width: usize,
+}
+
+impl Extent {
+    /// Coordinates of the vector.
+    pub fn length(&self) -> usize {
+        self.rows * self.row_width
+    }
+}
+
+impl Model {
+    /// M, the number of items in the catalogue.
+    pub fn catalogue_len(&self) -> u32 {
+        u32::try_from(self.counts().len()).unwrap_or(u32::MAX)
+    }
+
+    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one where the signal is too weak.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Spectral(_) => Family::Spectral,
+            Self::Weighted(_) => Family::Weighted,
+            Self::Rating(_) => Family::Rating,
+        }
+    }
+
+    /// The spectral model, where this is one or carries one.
+    pub fn spectral(&self) -> Option<&SpectralModel> {
+        match self {
+            Self::Spectral(model) => Some(model),
+            Self::Weighted(_) => None,
+            Self::Rating(model) => Some(model.spectral()),
+        }
+    }
+
+    /// Noisy item counts, floored, all above 0: (M).
+    pub fn counts(&self) -> &[f32] {
+        match self {
+            Self::Spectral(model) => model.counts(),
+            Self::Weighted(model) => model.counts(),
+            Self::Rating(model) => model.spectral().counts(),
+        }
+    }
+
+    /// d, the number of trained factors; 0 before training.
+    pub fn factor_count(&self) -> usize {
+        match self {
+            Self::Spectral(model) => model.factor_count(),
+            Self::Weighted(model) => model.factor_count(),
+            Self::Rating(model) => model.spectral().factor_count(),
+        }
+    }
+
+    /// What a device's vector of this kind looks like; `None` for a kind this model does not give.
+    pub fn extent(&self, kind: Kind) -> Option<Extent> {
+        let (rows, row_width) = match (self, kind) {
+            (Self::Weighted(model), Kind::WeightedGradient) => {
+                (model.catalogue_len() + model.factor_count(), model.factor_count())
+            }
+            (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
+            (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
+            (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
+            (_, Kind::FactorGradient) => (self.spectral()?.block().len(), self.factor_count()),
+            (_, Kind::Metrics) => (layout::LENGTH, 1),
+            _ => return None,
+        };
+        Some(Extent { rows, row_width })
+    }
+
+    /// This owner's vector of one kind without its zeros; `None` for a kind this model does not give.
+    ///
+    /// # Guarantees
+    /// Of [`Self::extent`], with L2 norm at most 1 up to f32 rounding.
+    pub fn sparse_vector(&self, kind: Kind, owner: &Owner<'_>) -> Option<SparseGradient> {
+        let history = owner.history;
+        Some(match (self, kind) {
+            (Self::Weighted(model), Kind::WeightedGradient) => weighted::device::sparse_gradient(history, model),
+            (Self::Rating(model), Kind::RatingBias) => rating::device::sparse_biases(owner.ratings, model.scale()),
+            (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
+            (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
+            (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
+            (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
+            _ => return None,
+        })
+    }
+
+    /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's items; `None` for a kind
+    /// this model does not give.
+    pub fn vector(&self, kind: Kind, interactions: &[Interaction], history_max: usize) -> Option<ItemGradient> {
+        let length = self.extent(kind)?.length();
+        let history = History::new(interactions, self.catalogue_len(), history_max);
+        let ratings = self.ratings(interactions, history_max);
+        Some(self.sparse_vector(kind, &Owner { history: &history, ratings: &ratings })?.dense(length))
+    }
+
+    /// What an owner rated, where this model asks for ratings: the last `cap` items.
+    pub fn ratings(&self, interactions: &[Interaction], cap: usize) -> Ratings {
+        match self {
+            Self::Rating(model) => Ratings::new(interactions, self.catalogue_len(), cap, model.scale()),
+            _ => Ratings::NONE,
+        }
+    }
+
+    /// Writes the model; equal models give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Spectral(model) => model.to_bytes(),
+            Self::Weighted(model) => model.to_bytes(),
+            Self::Rating(model) => model.to_bytes(),
+        }
+    }
+
+    /// Reads a model of any family from bytes anybody may have written; the first eight say which family.
+    ///
+    /// # Errors
+    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more than a
+    /// small multiple of `bytes.len()`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        if bytes.starts_with(weighted::MAGIC) {
+            return WeightedModel::from_bytes(bytes).map(Self::Weighted);
+        }
+        if bytes.starts_with(rating::MAGIC) {
+            return RatingModel::from_bytes(bytes).map(Self::Rating);
+        }
+        SpectralModel::from_bytes(bytes).map(Self::Spectral)
+    }
+
+    /// Figures by which a device judges the model before it takes part.
+    pub fn plausibility(&self) -> Plausibility {
+        match self {
+            Self::Spectral(model) => model.plausibility(),
+            Self::Weighted(model) => model.plausibility(),
+            Self::Rating(model) => model.spectral().plausibility(),
+        }
+    }
+
+    /// Part of `previous`' factors that is gone from these, 0 to 1; `None` where there is nothing to compare.
+    pub fn drift(&self, previous: &Self) -> Option<f64> {
+        match (self, previous) {
+            (Self::Spectral(model), Self::Spectral(previous)) => model.drift(previous),
+            (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
+            (Self::Rating(model), Self::Rating(previous)) => model.spectral().drift(previous.spectral()),
+            _ => None,
+        }
+    }
+
+    /// Scores every item for an owner, larger is better: length M. `half_life` as in [`score::scores`], for a spectral model;
+    /// ratings are predicted on their scale.
+    pub fn scores(&self, owner: &Owner<'_>, half_life: Option<f32>) -> Vec<f32> {
+        match self {
+            Self::Spectral(model) => score::scores(owner.history, model, half_life),
+            Self::Weighted(model) if owner.history.is_empty() => popularity_scores(model.counts()),
+            Self::Weighted(model) => weighted::device::scores(owner.history, model),
+            Self::Rating(model) => rating::device::predictions(owner.ratings, model),
+        }
+    }
+}
+
+impl From<SpectralModel> for Model {
+    fn from(model: SpectralModel) -> Self {
+        Self::Spectral(model)
+    }
+}
+
+#[cfg(test)]
+mod tests;
