@@ -230,6 +230,7 @@ impl Servers {
                 certificate: path("issuing.crt"),
                 key: path("issuing.key"),
                 tokens: path("tokens"),
+                state: None,
             },
             task: tacit_server::config::Task {
                 model: tacit_model::model::Family::Spectral,

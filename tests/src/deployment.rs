@@ -269,7 +269,7 @@ impl Deployment {
             "listen = \"127.0.0.1:{}\"\nstate = \"coordinator\"\n\n{}\n\
              [helper]\naddress = \"{}\"\nserver_name = \"localhost\"\nidentity_key = \"{}\"\n\n\
              [signing]\nkey = \"pki/coordinator.sign\"\n\n\
-             [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \"pki/tokens.sha256\"\n\n\
+             [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \"pki/tokens.sha256\"\nstate = \"enrolled\"\n\n\
              [task]\nname = \"test\"\ncatalogue = \"catalogue.txt\"\nepsilon = {epsilon}\ndelta = 1e-5\n\
              cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = {deadline_seconds}\n{evaluation}{task}",
             self.coordinator_port,

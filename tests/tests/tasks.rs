@@ -4,23 +4,27 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tacit_privacy::Rho;
-use tacit_privacy::record::Event;
-use tacit_round::device::Status;
-use tacit_sdk::Store;
+use tacit_privacy::ledger::Refusal;
+use tacit_privacy::{Rho, canonical};
+use tacit_round::device::{Outcome, Status};
+use tacit_round::policy::{Policy, SignedPolicy};
+use tacit_sdk::contribute::TableCache;
+use tacit_sdk::{Agent, Store};
 use tacit_tests::deployment::{Deployment, Role, Settings};
-use tokio::time::Instant;
+use tacit_wire::clock;
+use tokio::time::{Instant, sleep};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Seconds a round waits for its cohort, which the last one never gets.
-const ROUND_SECONDS: u64 = 5;
 
-/// Stops the coordinator of the task `old` and starts one of the task `new` on a fresh state, as an operator would; the helper
-/// stays.
+/// Stops the coordinator of the task `old` and starts one of the task `new` on a fresh state, as an operator would. The helper
+/// starts again on its own, which holds the ledgers of all tasks.
 fn next_task(deployment: &mut Deployment, old: &str, new: &str) {
     deployment.kill(Role::Coordinator).unwrap();
+    deployment.crash(Role::Helper).unwrap();
     let path = deployment.path("coordinator.toml");
     let config = fs::read_to_string(&path).unwrap();
     let config = config.replace(&format!("name = \"{old}\""), &format!("name = \"{new}\""));
@@ -29,54 +33,89 @@ fn next_task(deployment: &mut Deployment, old: &str, new: &str) {
     deployment.start(Role::Coordinator).unwrap();
 }
 
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+fn finished(deployment: &mut Deployment) {
     let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < DEADLINE, "{what}: not in time");
+    deployment.start(Role::Devices).unwrap();
+    while deployment.ended(Role::Devices).unwrap().is_none() {
+        assert!(start.elapsed() < DEADLINE, "not finished in time");
         std::thread::sleep(Duration::from_millis(50));
     }
+    assert!(deployment.kill(Role::Devices).unwrap().success());
+    deployment.verify().unwrap();
 }
 
-fn spent(deployment: &Deployment, device: u32) -> (Vec<(String, Status)>, Rho) {
-    let store = Store::open(&deployment.path(&format!("devices/{device:06}"))).unwrap();
+fn spent(folder: &Path) -> (Vec<(String, Status)>, Rho) {
+    let store = Store::open(folder).unwrap();
     let lines = store.ledger().unwrap();
     let lines = lines.into_iter().map(|(line, status)| (line.task.to_string(), status)).collect();
     (lines, store.spent().unwrap())
 }
 
-#[test]
-fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
-    let settings = Settings { deadline_seconds: ROUND_SECONDS, ..Settings::default() };
-    let mut deployment = Deployment::running(settings).unwrap();
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// What the app ships with.
+fn shipped(deployment: &Deployment) -> tacit_sdk::Deployment {
+    let policy = serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
+    let publisher = serde_json::from_value(deployment.pki("publisher.pub").unwrap().trim().into()).unwrap();
+    let (address, root) = (deployment.coordinator_address(), deployment.pki("root.crt").unwrap());
+    tacit_sdk::Deployment::new(&address, "localhost", &root, &policy, &publisher).unwrap()
+}
+
+/// What this installation makes of the open round.
+async fn outcome(deployment: &Deployment, folder: &Path) -> Option<Outcome> {
+    let agent = Agent::new(folder, Arc::new(shipped(deployment)), TableCache::default());
+    let start = Instant::now();
+    loop {
+        match agent.step(clock::now()).await {
+            Ok(step) if step.outcome.is_some() => return step.outcome,
+            Ok(_) => assert!(start.elapsed() < DEADLINE, "nothing was offered"),
+            Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
+    let mut deployment = Deployment::running(Settings::default()).unwrap();
     // Rho grows with about the square of epsilon: enough for two tasks of epsilon 1, not for three.
     fs::remove_file(deployment.path("pki/policy.json")).unwrap();
     let policy = ["pki", "policy", "pki", "--epsilon", "1.6", "--cohort", "4"];
     assert!(deployment.tacit(&policy).unwrap().status.success());
     fs::write(deployment.path("interactions.csv"), "device,item,timestamp,value,type\n0,1,,1,view\n").unwrap();
+    let folders: Vec<_> = (0..4).map(|device| deployment.path(&format!("devices/{device:06}"))).collect();
 
-    let mut price = Rho::ZERO;
-    for name in ["test", "second"] {
-        if name == "second" {
-            next_task(&mut deployment, "test", name);
-        }
-        deployment.start(Role::Devices).unwrap();
-        wait_for(name, || deployment.ended(Role::Devices).unwrap().is_some());
-        assert!(deployment.kill(Role::Devices).unwrap().success(), "{name}");
-        deployment.verify().unwrap();
-        let charge = deployment.releases().unwrap().remove(0).charge;
-        assert_eq!(charge.task.as_str(), name);
-        price = price.compose(charge.rho);
-    }
-    let both = ["second", "test"].map(|task| (task.to_owned(), Status::Acknowledged)).to_vec();
-    (0..4).for_each(|device| assert_eq!(spent(&deployment, device), (both.clone(), price)));
+    finished(&mut deployment);
+    let price = deployment.releases().unwrap()[0].charge.rho;
+    let both = price.compose(price);
+    let signed: SignedPolicy = serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
+    let lifetime = canonical::decode::<Policy>(signed.policy.as_bytes()).unwrap().rho_lifetime;
+    assert!(both <= lifetime && lifetime < both.compose(price), "this test is about the third task");
+    copy(&folders[3], &deployment.path("old"));
 
+    next_task(&mut deployment, "test", "second");
+    finished(&mut deployment);
+    assert_eq!(deployment.releases().unwrap()[0].charge.task.as_str(), "second");
+    let lines = ["second", "test"].map(|task| (task.to_owned(), Status::Acknowledged)).to_vec();
+    folders.iter().for_each(|folder| assert_eq!(spent(folder), (lines.clone(), both)));
+
+    // One of them comes back as it was after the first task.
+    copy(&deployment.path("old"), &folders[3]);
+    assert_eq!(spent(&folders[3]), (lines[1..].to_vec(), price));
     next_task(&mut deployment, "second", "third");
-    deployment.start(Role::Devices).unwrap();
-    let abandoned = |deployment: &Deployment| {
-        deployment.lines().unwrap().iter().any(|line| matches!(line.event, Event::Abandoned(_)))
-    };
-    wait_for("a round without devices", || abandoned(&deployment));
-    deployment.kill(Role::Devices).unwrap();
-    assert!(deployment.releases().unwrap().is_empty(), "nobody can pay for a third task");
-    (0..4).for_each(|device| assert_eq!(spent(&deployment, device), (both.clone(), price)));
+    for folder in [&folders[0], &folders[3]] {
+        let refused = outcome(&deployment, folder).await;
+        assert!(matches!(refused, Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))), "{refused:?}");
+        assert_eq!(spent(folder).1, both);
+    }
+    // A token that was used for the first task buys no second identity in the third.
+    let token = deployment.tokens().unwrap().remove(0).try_into().unwrap();
+    let fresh = deployment.path("fresh");
+    let again = tacit_sdk::identity::enrol(&fresh, &shipped(&deployment), &token).await.unwrap_err();
+    assert!(again.to_string().contains("already used"), "{again}");
 }

@@ -12,7 +12,7 @@ use tacit_model::Model;
 use tacit_model::spectral::ModelError;
 use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{SpendPermit, canonical, ledger};
-use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
+use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::head::LoggedLine;
 use tacit_round::member::Member;
 use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal, published_for};
@@ -67,8 +67,17 @@ impl Agent {
     /// [`SdkError`]; a network failure leaves everything as it was and says when to retry.
     pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
         let folder = self.folder.clone();
-        let open = move || Ok((Store::open(&folder)?, identity::load(&folder)?, identity::member(&folder)?));
-        let (store, identity, member) = blocking(open).await?;
+        let open = move || {
+            let mut store = Store::open(&folder)?;
+            let dropped = drop_overdue(&mut store, now)?;
+            Ok((store, identity::load(&folder)?, identity::member(&folder)?, dropped))
+        };
+        let (store, identity, member, dropped) = blocking(open).await?;
+        if dropped {
+            let committing = blocking(move || Ok(store.close())).await?;
+            let (outcome, retry_after) = (Some(Outcome::TooLate), Duration::from_secs(1));
+            return Ok(Step { outcome, retry_after, finished: false, bytes_up: 0, bytes_down: 0, committing });
+        }
         let connection = Connection::open(self.deployment.endpoint(Some(identity))?).await?;
         let mut action = Action {
             agent: self,
@@ -191,8 +200,15 @@ impl Action<'_> {
         let budget = self.agent.deployment.policy().budget();
         let spent = self
             .with_store(move |store| {
-                store.set_mark(&task, mark)?;
-                ledger::spend(store, budget, &task, round, hash, &mechanism, now)
+                let spent = ledger::spend(store, budget, &task, round, hash, &mechanism, now)?;
+                match &spent {
+                    Ok(_) => store.set_mark(&task, mark)?,
+                    // The model is not kept, so the next is still judged against the one before; of a task this device never
+                    // took part in there is nothing to remember.
+                    Err(_) if seen.size > 0 => store.set_mark(&task, LogMark { model: seen.model, ..mark })?,
+                    Err(_) => {}
+                }
+                Ok(spent)
             })
             .await?;
         Ok(match spent {
@@ -338,6 +354,17 @@ impl Action<'_> {
         self.store = Some(store);
         result
     }
+}
+
+/// Gives up a contribution that reached nobody before its ticket's deadline, whoever can be reached now; says whether there
+/// was one.
+fn drop_overdue(store: &mut Store, now: Timestamp) -> Result<bool, SdkError> {
+    let Some((task, round, Status::Spooled)) = store.unfinished()? else { return Ok(false) };
+    let overdue = now >= store.spooled(&task, round)?.deadline();
+    if overdue {
+        store.finish(&task, round, Status::Forfeited)?;
+    }
+    Ok(overdue)
 }
 
 /// Reads a model and compares it with the policy and with `previous`, the path and hash of the last model kept, if that is

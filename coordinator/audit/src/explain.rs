@@ -96,19 +96,24 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
 fn numbers(charge: &Charge) -> String {
     let mechanism = &charge.mechanism;
     let share = mechanism.sigma2 as f64 / f64::from(mechanism.n_min);
-    let tau = match mechanism.tier {
-        Tier::Helper => ", and 2^-64 more (tau) for noise that is a sum of shares",
-        Tier::Local => "",
+    let s = format::nearest(share.sqrt(), 4);
+    let (tau, shares) = match mechanism.tier {
+        Tier::Helper => (
+            ", and 2^-64 more (tau) for noise that is a sum of shares",
+            format!(
+                "{} shares of noise were counted on, each with a standard deviation s of {s} steps",
+                mechanism.n_min
+            ),
+        ),
+        Tier::Local => ("", format!("each device adds all of the noise, with a standard deviation s of {s} steps")),
     };
     format!(
-        "Rho is B2_int / (2 sigma^2){tau}: B2_int {} and sigma^2 {}, in squares of a grid step, of which {} make the \
-         clipping norm; {} shares of noise were counted on, each with a standard deviation s of {} steps. What the \
-         samplers differ from ideal ones, {} in total variation, is taken out of delta (1 + e^epsilon) times.",
+        "Rho is B2_int / (2 sigma^2){tau}: B2_int {} and sigma^2 {}, in squared grid steps; the clipping norm is {} steps; \
+         {shares}. What the samplers differ from ideal ones, {} in total variation, is taken out of delta (1 + e^epsilon) \
+         times.",
         charge.squared_sensitivity,
         mechanism.sigma2,
         mechanism.steps,
-        mechanism.n_min,
-        format::nearest(share.sqrt(), 4),
         format::scientific_up(charge.total_variation as f64 * 2f64.powi(-128)),
     )
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use tacit_data::{LoadOptions, SyntheticSpec};
 use tacit_model::score::HALF_LIFE;
+use tacit_model::weighted::CLIP_NORMS;
 use tacit_simulate::rated::FOLDS;
 use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
 use tacit_types::{Delta, Epsilon};
@@ -178,7 +179,7 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
     in_range("--rounds", &widened(&options.rounds), 1, 64)?;
     in_range("--factors", &widened(&options.factors), 1, 512)?;
     in_range("--projected-users", &widened(&options.projected_users), 4, 1 << 24)?;
-    if let Some(norm) = options.clip_norm.iter().find(|norm| !(1e-3..=1e3).contains(*norm)) {
+    if let Some(norm) = options.clip_norm.iter().find(|norm| !CLIP_NORMS.contains(norm)) {
         return Err(Failure::input(format!("--clip-norm must be from 0.001 to 1000, not {norm}")));
     }
     if options.half_life.is_some_and(|half_life| !(0.0..1e6).contains(&half_life)) {

@@ -28,6 +28,11 @@ impl Helper {
         if let Some(known) = store.round_of(&asked.task, asked.round)? {
             return repeat(known, draft);
         }
+        let ledger = asked.logged.head.head.ledger_id;
+        if store.ledger_of_task(&asked.task)?.is_some_and(|known| known != ledger) {
+            let problem = "the task stands in another ledger: go on with the state it began with";
+            return Err(HelperRefusal::Draft(problem.into()).into());
+        }
         let key = keys::draw()?;
         let ticket = complete_draft(draft, &key, &self.terms)?;
         let row = self.sign(draft, &ticket)?;

@@ -1,11 +1,12 @@
 //! The coordinator's configuration file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tacit_accounting::{EVALUATION_SHARE, PlanRequest};
 use tacit_model::model::Family;
 use tacit_model::rating::Scale;
+use tacit_model::weighted::CLIP_NORMS;
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
 
@@ -73,6 +74,9 @@ pub struct Enrolment {
     pub key: PathBuf,
     /// SHA-256 digests of single-use tokens, one in hexadecimal a line.
     pub tokens: PathBuf,
+    /// Folder of what outlives a task: used tokens, and what each device was counted for. The coordinators of all tasks of a
+    /// deployment share it; the state folder where there is only one.
+    pub state: Option<PathBuf>,
 }
 
 /// `[task]`
@@ -168,6 +172,11 @@ fn history_max() -> u32 {
 }
 
 impl Config {
+    /// Folder of what outlives a task.
+    pub fn deployment_state(&self) -> &Path {
+        self.enrolment.state.as_deref().unwrap_or(&self.state)
+    }
+
     /// Checks what TOML types cannot.
     ///
     /// # Errors
@@ -179,10 +188,7 @@ impl Config {
         let rules = [
             ("task.deadline_seconds must be from 1 to 604800", (1..=604_800).contains(&task.deadline_seconds)),
             ("task.scale must be the least and the largest rating, at least 0.01 apart", task.scale().is_some()),
-            (
-                "task.clip_norm must be from 0.001 to 1000",
-                task.clip_norm.is_none_or(|norm| (1e-3..=1e3).contains(&norm)),
-            ),
+            ("task.clip_norm must be from 0.001 to 1000", task.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm))),
             ("task.clip_norm is for model = \"weighted\"", task.clip_norm.is_none() || task.model == Family::Weighted),
             ("helper.address must start with https://", self.helper.address.starts_with("https://")),
         ];

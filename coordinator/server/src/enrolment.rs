@@ -59,8 +59,11 @@ impl Enrolment {
         let authority = Authority::from_pem(&certificate, &key)
             .map_err(|error| ServerError::OperatorConfig(format!("{}: {error}", files())))?;
         let tokens = read_tokens(config)?;
-        std::fs::create_dir_all(&config.state)?;
-        let db = Connection::open(config.state.join("enrolment.sqlite"))?;
+        let state = config.deployment_state();
+        std::fs::create_dir_all(state)?;
+        let db = Connection::open(state.join("enrolment.sqlite"))?;
+        // Another task's coordinator may be enrolling a device.
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.execute_batch(SCHEMA)?;

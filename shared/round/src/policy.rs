@@ -64,7 +64,8 @@ pub struct FactorBounds {
     pub norm_max_milli: u32,
     /// Largest share of one factor's squared norm on a single item, thousandths; 1000 is a one-hot factor.
     pub concentration_max_milli: u32,
-    /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any change.
+    /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any change. Judged while the
+    /// device keeps that model: not after a model of another task has taken its place.
     pub drift_max_milli: u32,
 }
 

@@ -68,6 +68,26 @@ async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
     assert_eq!((store.ledger().unwrap().len(), store.spent().unwrap()), (1, round.ticket.mechanism.rho()));
 }
 
+/// A finished task's coordinator is away for good: what was meant for it is erased all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let agent = enrolled(&stand_in, folder.path()).await;
+    stand_in.script(|script| script.contribute = Answer::Lose);
+    let deadline = round.ticket.deadline;
+    assert_eq!(agent.step(Timestamp(deadline.0 - 2)).await.unwrap().outcome, None);
+    drop(stand_in);
+    assert!(agent.step(Timestamp(deadline.0 - 1)).await.is_err(), "nobody is there");
+    let (task, number) = (&round.ticket.task, round.ticket.round);
+    assert!(Store::open(folder.path()).unwrap().spooled(task, number).is_ok(), "not yet");
+    assert_eq!(agent.step(deadline).await.unwrap().outcome, Some(Outcome::TooLate));
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((store.status(task, number).unwrap(), store.unfinished().unwrap()), (Some(Status::Forfeited), None));
+    assert!(store.spooled(task, number).is_err(), "the bytes are gone");
+}
+
 /// What nobody could take before the deadline is not kept for ever: from then on the same bytes are erased, not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_reach_nobody_before_the_deadline_are_dropped() {

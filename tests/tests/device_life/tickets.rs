@@ -6,10 +6,11 @@ use tacit_model::spectral::SpectralModel;
 use tacit_model::weighted::WeightedTerms;
 use tacit_privacy::Tier;
 use tacit_privacy::canonical::{self, digest};
+use tacit_privacy::ledger::Refusal;
 use tacit_proto::v1;
 use tacit_round::device::Outcome;
 use tacit_round::keys::Context;
-use tacit_round::policy::{FactorFault, TicketRefusal};
+use tacit_round::policy::{FactorFault, Policy, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_sdk::{Recommender, Store};
 use tacit_tests::stand_in::{Round, Script, StandIn, consistency, coordinator_key, helper_key, logged, sign, to_proto};
@@ -65,11 +66,16 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Policy)) -> Self {
         let first = Model::from_bytes(&model(&[even, odd])).unwrap();
         let mut round = Round::of(Kind::FactorGradient, first).unwrap();
         round.policy.n_min_max = round.ticket.mechanism.n_min;
         round.policy.history_max = round.ticket.mechanism.history_max;
         round.policy.rounds_max = 8;
+        change(&mut round.policy);
         let stand_in = StandIn::start(&round).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let agent = enrolled(&stand_in, folder.path()).await;
@@ -320,6 +326,24 @@ async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
         assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged), "{other}");
         assert!(other == "folder" || fixture.kept() == model(&[even, turned_odd]), "{other}");
     }
+}
+
+/// A round this device may not pay for names a model it does not keep: the next is judged by the one before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_spend_does_not_switch_the_drift_check_off() {
+    let fixture = Fixture::with(|policy| policy.separation_min = 2).await;
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    let first = fixture.round.ticket.model_in_hash;
+    let (near, gone) = (fixture.serve(model(&[even, turned_odd])), fixture.serve(model(&[turned, turned_odd])));
+    let ticket = fixture.next(2, &[first, near]);
+    fixture.stand_in.script(|script| {
+        (script.ticket, script.proof) = (Some(ticket), consistency(&[first, near], 1).unwrap());
+    });
+    assert!(matches!(outcome(&fixture.agent).await, Some(Outcome::SpendRefused(Refusal::TooSoon(_)))));
+    let ledger = [first, near, gone];
+    fixture.stand_in.script(|script| script.proof = consistency(&ledger, 2).unwrap());
+    let refused = fixture.refused("nothing is left", fixture.next(3, &ledger)).await;
+    assert_eq!(refused, TicketRefusal::Factors(FactorFault::Drift));
 }
 
 /// A device that was away for more than 16 lines of the ledger is not kept out by how far the model has moved.

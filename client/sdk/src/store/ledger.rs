@@ -12,6 +12,9 @@ use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
 use super::{FILE, Store, to_i64};
 use crate::error::SdkError;
 
+/// Most tasks whose release ledger an installation remembers: every mark is read again at every commit.
+pub const TASKS_MAX: u32 = 1024;
+
 /// Final bytes of one contribution, as spooled and as sent.
 ///
 /// Made from a [`MaskedUpdate`] or read from the store, so nothing that is not masked can be sent:
@@ -155,12 +158,18 @@ impl Store {
     /// Remembers the newest point of the release ledger `task` stands in.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails or no ledger can have that size.
+    /// [`SdkError::Stop`] when storage fails, no ledger can have that size, or [`TASKS_MAX`] other tasks have a mark.
     pub fn set_mark(&mut self, task: &TaskId, mark: LogMark) -> Result<(), SdkError> {
         let LogMark { ledger_id, generation, size, root, model_seq, model } = mark;
         let size = to_i64(size, "the size of the release ledger")?;
         let model_seq = to_i64(model_seq, "the place of the model's line")?;
         self.change(|db| {
+            let query = "SELECT count(*) FROM mark WHERE task != ?1";
+            let others: u32 = db.query_row(query, [task.as_str()], |row| row.get(0))?;
+            if others >= TASKS_MAX {
+                let problem = format!("this installation has taken part in {TASKS_MAX} tasks, the most it can");
+                return Err(SdkError::Stop(problem));
+            }
             db.execute(
                 "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![task.as_str(), ledger_id.0, generation, size, root.0, model_seq, model.0],

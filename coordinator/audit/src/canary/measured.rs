@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use tacit_types::Digest;
+
 use super::Audit;
 
 /// A lower bound from an audit of the same code. The audit has releases of its own: it measures the pipeline, not a ledger.
@@ -17,6 +19,8 @@ pub struct Measured {
     pub delta: f64,
     /// Whether every check of the audit passed.
     pub passed: bool,
+    /// SHA-256 of the program that was measured.
+    pub build_hash: Option<Digest>,
 }
 
 /// The fields that are read of what `tacit audit canary --json` prints.
@@ -26,6 +30,7 @@ struct Printed {
     certified_epsilon: f64,
     delta: f64,
     passed: bool,
+    build_hash: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -40,9 +45,9 @@ impl Measured {
     /// # Errors
     /// When the text is not that.
     pub fn from_json(text: &str) -> serde_json::Result<Self> {
-        let Printed { one_run, certified_epsilon, delta, passed } = serde_json::from_str(text)?;
+        let Printed { one_run, certified_epsilon, delta, passed, build_hash } = serde_json::from_str(text)?;
         let PrintedRun { epsilon_lower_bound, confidence } = one_run;
-        Ok(Self { epsilon_lower_bound, confidence, certified_epsilon, delta, passed })
+        Ok(Self { epsilon_lower_bound, confidence, certified_epsilon, delta, passed, build_hash })
     }
 }
 
@@ -50,6 +55,7 @@ impl From<&Audit> for Measured {
     fn from(audit: &Audit) -> Self {
         let (certified_epsilon, delta, passed) = (audit.certified_epsilon, audit.delta, audit.passed);
         let (epsilon_lower_bound, confidence) = (audit.one_run.epsilon_lower_bound, audit.one_run.confidence);
-        Self { epsilon_lower_bound, confidence, certified_epsilon, delta, passed }
+        let build_hash = audit.build_hash;
+        Self { epsilon_lower_bound, confidence, certified_epsilon, delta, passed, build_hash }
     }
 }

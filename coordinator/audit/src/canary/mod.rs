@@ -28,7 +28,8 @@ mod stats;
 mod text;
 
 use serde::Serialize;
-use tacit_privacy::{Mechanism, convert};
+use tacit_privacy::{Mechanism, canonical, convert};
+use tacit_types::Digest;
 
 pub use check::Check;
 pub use measured::Measured;
@@ -55,6 +56,8 @@ pub struct Audit {
     pub delta: f64,
     /// Conversion behind the certified epsilon.
     pub conversion: &'static str,
+    /// SHA-256 of the program whose pipeline was measured; `None` where it cannot be read.
+    pub build_hash: Option<Digest>,
     /// Estimate of epsilon from canaries that are all in the sum.
     pub one_shot: OneShot,
     /// Lower bound of epsilon from canaries behind coin flips.
@@ -100,6 +103,7 @@ pub fn run(
         certified_epsilon: certified,
         delta: prepared.delta().get(),
         conversion: convert::CONVERSION,
+        build_hash: std::env::current_exe().and_then(std::fs::read).ok().map(|program| canonical::digest(&program)),
         one_shot,
         one_run,
         passed: checks.iter().all(|check| check.passed),

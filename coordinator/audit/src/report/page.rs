@@ -102,7 +102,7 @@ impl<'a> Page<'a> {
             helper_noise: helper_noise(verified),
             builds: builds(verified),
             total_variation: format::scientific_up(verified.total_variation as f64 * 2f64.powi(-128)),
-            empirical: empirical(measured),
+            empirical: empirical(verified, measured),
             assumed: &texts::ASSUMED,
             side_channels: &texts::SIDE_CHANNELS,
             known_gaps: &texts::KNOWN_GAPS,
@@ -123,14 +123,16 @@ fn evaluation(verified: &Verified, evaluated: &Evaluated) -> Option<EvaluationTa
 }
 
 /// What canaries found, which bounds nothing from above.
-fn empirical(measured: Option<&Measured>) -> String {
+fn empirical(verified: &Verified, measured: Option<&Measured>) -> String {
     let Some(found) = measured else { return "not measured.".into() };
+    let same = verified.entries.iter().any(|entry| Some(entry.charge.build_hash) == found.build_hash);
     format!(
-        "at least {} with probability {} %, measured by canaries in releases certified at epsilon {} and delta {:e}{}.",
+        "at least {} with probability {} %, measured by canaries in releases certified at epsilon {} and delta {:e}, by {}{}.",
         format::round_down(found.epsilon_lower_bound, 3),
         format::nearest(100.0 * found.confidence, 3),
         format::round_up(found.certified_epsilon, 4),
         found.delta,
+        if same { "a build that kept this ledger" } else { "another build than those that kept this ledger" },
         if found.passed { "" } else { "; the audit FAILED, see its output" },
     )
 }

@@ -85,14 +85,16 @@ fn the_json_holds_the_same_numbers() {
 #[test]
 fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
     let printed = r#"{"one_run":{"epsilon_lower_bound":0.12399,"confidence":0.95,"canaries":1024},"certified_epsilon":2.99991,
-        "delta":1e-5,"passed":true,"meaning":"..."}"#;
+        "delta":1e-5,"passed":true,"build_hash":null,"meaning":"..."}"#;
     let measured = Measured::from_json(printed).unwrap();
     let verified = verify(export(&job()).path()).unwrap();
     let found = report(&verified, Some(&measured));
     // A lower bound is rounded down, a certificate up.
     let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries in releases certified at epsilon \
-                3.000 and delta 1e-5.";
+                3.000 and delta 1e-5, by another build";
     assert!(found.html.contains(said));
+    let same = Measured { build_hash: Some(verified.entries[0].charge.build_hash), ..measured.clone() };
+    assert!(report(&verified, Some(&same)).html.contains("by a build that kept this ledger."));
     let json: serde_json::Value = serde_json::from_str(&found.json).unwrap();
     assert_eq!(json["empirical_epsilon"]["epsilon_lower_bound"], 0.12399);
     let failed = Measured { passed: false, ..measured };

@@ -52,6 +52,13 @@ impl Store {
         Ok(self.db.prepare_cached(&query)?.query_row(params![ticket.0], read).optional()?)
     }
 
+    /// The coordinator's ledger that this task's first round stood in.
+    pub(crate) fn ledger_of_task(&self, task: &TaskId) -> Result<Option<Digest>, StorageError> {
+        let query = format!("SELECT {COLUMNS} FROM rounds WHERE task = ?1 ORDER BY id LIMIT 1");
+        let first = self.db.prepare_cached(&query)?.query_row([task.as_str()], read).optional()?;
+        first.map(|first| Ok(first.ticket()?.logged.head.head.ledger_id)).transpose()
+    }
+
     /// The round with this name, whatever its ticket.
     pub(crate) fn round_of(&self, task: &TaskId, round: RoundId) -> Result<Option<RoundRow>, StorageError> {
         let query = format!("SELECT {COLUMNS} FROM rounds WHERE task = ?1 AND round = ?2");

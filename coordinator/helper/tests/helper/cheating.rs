@@ -10,7 +10,7 @@ use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::OpeningKey;
 use tacit_round::ticket::{SignedTicket, Ticket};
-use tacit_types::Timestamp;
+use tacit_types::{Digest, TaskId, Timestamp};
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -189,6 +189,29 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
     assert_eq!(judged(swapped, forged), TicketRefusal::Signature);
     // The genuine one gets past the signatures; its ledger is made up here.
     assert_eq!(judged(genuine.ticket.to_vec(), countersignature), TicketRefusal::Unlogged);
+    helper.stop().await;
+}
+
+/// A second ledger for one task would be a fork that no device could see alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_stays_in_the_ledger_it_began_in() {
+    let deployment = Deployment::new();
+    let mut helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    countersign(&mut client, &draft(1)).await.unwrap();
+    let mut elsewhere = draft(2);
+    elsewhere.logged.head.head.ledger_id = Digest([9; 32]);
+    for restarted in [false, true] {
+        if restarted {
+            helper.stop().await;
+            helper = deployment.start().await;
+            client = deployment.coordinator(&helper).await;
+        }
+        refused_with(countersign(&mut client, &elsewhere).await.map(drop), Code::InvalidArgument, "another ledger");
+    }
+    let other = Ticket { task: TaskId::new("books").unwrap(), ..elsewhere };
+    countersign(&mut client, &other).await.unwrap();
+    countersign(&mut client, &draft(2)).await.unwrap();
     helper.stop().await;
 }
 

@@ -27,6 +27,7 @@ use tacit_wire::Shutdown;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::accounts::Accounts;
 use crate::board::{Board, OpenRound, Published};
 use crate::config::Config;
 use crate::error::ServerError;
@@ -50,6 +51,7 @@ pub struct Driver {
     /// SHA-256 of the running program, for the ledger.
     build: Digest,
     store: Store,
+    accounts: Accounts,
     objects: Objects,
     ledger: Ledger,
     export: std::path::PathBuf,
@@ -91,6 +93,7 @@ impl Driver {
         shutdown: Shutdown,
     ) -> Result<Self, ServerError> {
         let store = Store::open(&config.state)?;
+        let accounts = Accounts::open(config.deployment_state(), config.task.name.clone())?;
         let job = inputs::keep_job(&store, inputs.planned)?;
         let mut new_id = [0; 32];
         rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut new_id)
@@ -106,6 +109,7 @@ impl Driver {
             features: inputs.features,
             build: inputs.build,
             store,
+            accounts,
             objects,
             ledger,
             export: config.state.join("ledger"),
@@ -222,9 +226,10 @@ impl Driver {
         self.board.set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
     }
 
-    /// What handlers answer from: consistency proofs, and what each device was counted for.
-    fn show_ledger(&self) -> Result<(), ServerError> {
-        self.board.set_ledger(self.ledger.leaves(), self.store.spent()?);
+    /// What handlers answer from: consistency proofs, and what each device was counted for in all tasks.
+    fn show_ledger(&mut self) -> Result<(), ServerError> {
+        let spent = self.accounts.settle(&self.store.spent()?)?;
+        self.board.set_ledger(self.ledger.leaves(), spent);
         Ok(())
     }
 

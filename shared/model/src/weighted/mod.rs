@@ -14,6 +14,7 @@ mod plausibility;
 pub mod server;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -39,6 +40,8 @@ pub struct WeightedTerms {
     pub clip_norm: f64,
 }
 
+/// Clipping norms that may be asked for.
+pub const CLIP_NORMS: RangeInclusive<f64> = 1e-3..=1e3;
 /// C where nothing else is asked for: a little below the median norm on film-like data.
 pub const CLIP_NORM: f64 = 8.0;
 
