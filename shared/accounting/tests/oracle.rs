@@ -4,7 +4,9 @@
 
 use opendp::traits::samplers::sample_discrete_gaussian;
 use tacit_accounting::opendp_epsilon;
-use tacit_privacy::noise::NoiseTable;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use tacit_privacy::noise::{NoiseTable, rejection};
 use tacit_privacy::{Rho, convert};
 use tacit_types::Delta;
 
@@ -36,15 +38,22 @@ fn opendp_refuses_what_has_no_meaning() {
     assert!(opendp_epsilon(0.5, 2.0).unwrap_err().to_string().starts_with("opendp: "));
 }
 
+/// opendp's sampler and both of ours, held against one list of exact probabilities.
 #[test]
-fn opendps_noise_follows_our_tables_probabilities() {
+fn three_samplers_draw_from_one_distribution() {
     // Chi-square has mean k and variance 2k; k + 6 sqrt(2k) + 20 leaves a false-alarm rate below 1e-6 per case.
     for (a, b, scale) in [(81u64, 4u32, 4.5f64), (256, 1, 16.0), (10_201, 4, 50.5)] {
         let table = NoiseTable::for_variance(a, b);
         let draws = (0..20_000).map(|_| sample_discrete_gaussian(scale.try_into().unwrap()).unwrap());
-        let draws: Vec<i32> = draws.map(|draw| draw.try_into().unwrap()).collect();
-        let (statistic, freedom) = chi_square(&table, &draws);
-        assert!(statistic < freedom + 6.0 * (2.0 * freedom).sqrt() + 20.0, "{scale}: {statistic} {freedom}");
+        let theirs: Vec<i32> = draws.map(|draw| draw.try_into().unwrap()).collect();
+        let mut rng = ChaCha20Rng::seed_from_u64(a);
+        let rejected: Vec<i32> = (0..20_000).map(|_| rejection::sample(a, b, &mut rng)).collect();
+        let mut inverted = vec![0; 20_000];
+        table.fill(&mut inverted, &mut rng);
+        for (name, draws) in [("opendp", theirs), ("rejection", rejected), ("table", inverted)] {
+            let (statistic, freedom) = chi_square(&table, &draws);
+            assert!(statistic < freedom + 6.0 * (2.0 * freedom).sqrt() + 20.0, "{name} {scale}: {statistic} {freedom}");
+        }
     }
 }
 

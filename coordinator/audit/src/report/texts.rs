@@ -65,6 +65,6 @@ pub(crate) const KNOWN_GAPS: [Note; 9] = [
     ),
     (
         "Other tasks",
-        "This ledger speaks of one task. A device that takes part in several loses the sum; its own ledger bounds that sum.",
+        "This ledger speaks of one task. A device that takes part in several loses the sum; its own ledger bounds that sum. Under another name a task begins anew, and with it the participation limit and what devices remember of forks and rollbacks; the budget does not.",
     ),
 ];
