@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use tacit_privacy::Rho;
 use tacit_privacy::merkle;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Charge, Event, Genesis, Keeper, Line};
+use tacit_privacy::{Mechanism, Rho};
 use tacit_types::Digest;
 
 use crate::chain::Chain;
@@ -14,6 +14,9 @@ use crate::error::VerifyError;
 use crate::files::Lines;
 
 pub(crate) const FILE: &str = "ledger.jsonl";
+/// Most outcomes of all noise tables together, about half a minute's work: a thousand releases of shares with a standard
+/// deviation of 512 grid steps. A table's time grows with its share's deviation, which the one who wrote the export chose.
+const OUTCOMES_MAX: u64 = 1 << 24;
 
 /// One line that cost something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub(crate) struct Ledger {
     pub(crate) total_variation: u128,
     pub(crate) leaves: Vec<Digest>,
     pub(crate) generations: Vec<u32>,
+    /// Outcomes of all noise tables made so far.
+    outcomes: u64,
     /// Every model the ledger names, with the line that names it.
     pub(crate) models: Vec<(u64, Digest)>,
     model: Digest,
@@ -105,6 +110,7 @@ impl Ledger {
             total_variation: 0,
             leaves: vec![merkle::leaf(bytes)],
             generations: vec![line.generation],
+            outcomes: 0,
             models: vec![(0, genesis.model_out_hash)],
             model: genesis.model_out_hash,
             genesis,
@@ -156,8 +162,13 @@ impl Ledger {
         check_charge(&entry.charge, entry.contributors)?;
         let charge = &entry.charge;
         let known = self.entries.iter().rev().find(|before| same_noise(&before.charge, charge));
-        let table_hash =
-            known.map_or_else(|| NoiseTable::new(&charge.mechanism).digest(), |before| before.charge.table_hash);
+        let table_hash = match known {
+            Some(before) => before.charge.table_hash,
+            None => {
+                self.outcomes = with_table(self.outcomes, &charge.mechanism)?;
+                NoiseTable::new(&charge.mechanism).digest()
+            }
+        };
         constant("table_hash", &charge.table_hash.to_string(), &table_hash.to_string())?;
         if charge.task != self.genesis.task {
             return Err(format!("task is {} and the genesis line's is {}", charge.task, self.genesis.task));
@@ -202,6 +213,13 @@ impl Ledger {
     }
 }
 
+/// Outcomes of all tables with one more, which reaches 16 standard deviations to either side.
+fn with_table(outcomes: u64, mechanism: &Mechanism) -> Result<u64, String> {
+    let variance = mechanism.sigma2.div_ceil(mechanism.n_min.into());
+    let all = outcomes.saturating_add(32 * variance.isqrt());
+    if all > OUTCOMES_MAX { Err("asks for more different noise tables than any task needs".into()) } else { Ok(all) }
+}
+
 /// Recomputes everything that follows from a charge's own numbers.
 fn check_charge(charge: &Charge, contributors: u32) -> Result<(), String> {
     let mechanism = &charge.mechanism;
@@ -233,4 +251,31 @@ fn same(field: &str, said: u128, computed: u128) -> Result<(), String> {
 
 fn constant(field: &str, said: &str, expected: &str) -> Result<(), String> {
     if said == expected { Ok(()) } else { Err(format!("{field} is {:.60} and must be {expected}", said)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_privacy::Tier;
+
+    use super::*;
+
+    #[test]
+    fn a_thousand_usual_tables_are_fine_and_a_hundred_of_the_largest_are_not() {
+        let mechanism = |s: u64| Mechanism {
+            tier: Tier::Helper,
+            length: 32,
+            row_width: 32,
+            row_cap_milli: 1000,
+            history_max: 1,
+            nnz_max: 32,
+            steps: 64,
+            sigma2: s * s * 100,
+            n_min: 100,
+            cohort_max: 200,
+            helper_noise: false,
+        };
+        let all = |s: u64, tables: u32| (0..tables).try_fold(0, |outcomes, _| with_table(outcomes, &mechanism(s)));
+        assert!(all(128, 1_000).is_ok() && all(1 << 13, 64).is_ok());
+        assert!(all(1 << 13, 100).unwrap_err().contains("noise tables"));
+    }
 }

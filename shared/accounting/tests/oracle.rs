@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 use opendp::traits::samplers::sample_discrete_gaussian;
-use tacit_accounting::opendp_epsilon;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use tacit_accounting::opendp_epsilon;
 use tacit_privacy::noise::{NoiseTable, rejection};
 use tacit_privacy::{Rho, convert};
 use tacit_types::Delta;

@@ -33,6 +33,23 @@ pub fn root(leaves: &[Digest]) -> Digest {
     }
 }
 
+/// [`root`] of the first 0, 1, 2, ... leaves and of all, in about one hash a leaf for the tree and one for each subtree on the way.
+pub fn prefix_roots(leaves: &[Digest]) -> Vec<Digest> {
+    // Whole subtrees of falling size, with the number of leaves of each.
+    let mut whole: Vec<(usize, Digest)> = Vec::new();
+    let mut roots = vec![root(&[])];
+    for &leaf in leaves {
+        let mut grown = (1, leaf);
+        while let Some((size, left)) = whole.pop_if(|(size, _)| *size == grown.0) {
+            grown = (2 * size, node(left, grown.1));
+        }
+        whole.push(grown);
+        let joined = whole.iter().rev().map(|(_, hash)| *hash).reduce(|right, left| node(left, right));
+        roots.extend(joined);
+    }
+    roots
+}
+
 /// Largest power of two below `len` (at least 2).
 fn split(len: usize) -> usize {
     len.next_power_of_two() / 2
@@ -197,6 +214,13 @@ mod tests {
             }
             assert_eq!(consistency_proof(&all, usize::from(size) + 1), None);
         }
+    }
+
+    #[test]
+    fn the_roots_of_all_prefixes_are_their_roots() {
+        let leaves = leaves(70);
+        let expected: Vec<Digest> = (0..=leaves.len()).map(|size| root(&leaves[..size])).collect();
+        assert_eq!(prefix_roots(&leaves), expected);
     }
 
     #[test]
