@@ -83,8 +83,10 @@ impl<R: Rng> TryRng for Woven<R> {
         unreachable!("rounding takes 64-bit words")
     }
 
-    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
-        unreachable!("rounding takes 64-bit words")
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        let (words, rest) = out.as_chunks_mut::<8>();
+        assert!(rest.is_empty(), "rounding takes 64-bit words");
+        words.iter_mut().try_for_each(|word| self.try_next_u64().map(|next| *word = next.to_le_bytes()))
     }
 }
 

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::mechanism::Mechanism;
 
+/// Thousandths of the clipping norm at which a row cap binds nothing.
+const ROW_CAP_NONE: u32 = 1000;
+
 /// A vector of L2 norm at most 1 whose rows keep the row cap. Prints as its length only; no `Serialize`, no `Clone`.
 pub struct ClippedGradient {
     coordinates: Vec<f64>,
@@ -66,9 +69,12 @@ pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     }
     let mut coordinates: Vec<f64> = raw.iter().map(|&x| if x.is_finite() { f64::from(x) } else { 0.0 }).collect();
     scale_to(&mut coordinates, 1.0);
-    let row_cap = f64::from(mechanism.row_cap_milli) / 1000.0;
-    for row in coordinates.chunks_exact_mut(mechanism.row_width as usize) {
-        scale_to(row, row_cap);
+    // No row of a vector of norm at most 1 is longer than 1.
+    if mechanism.row_cap_milli < ROW_CAP_NONE {
+        let row_cap = f64::from(mechanism.row_cap_milli) / f64::from(ROW_CAP_NONE);
+        for row in coordinates.chunks_exact_mut(mechanism.row_width as usize) {
+            scale_to(row, row_cap);
+        }
     }
     ClippedGradient { coordinates, rows: rows(mechanism) }
 }
