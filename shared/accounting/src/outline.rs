@@ -158,3 +158,59 @@ fn weighted_factors_max(items: u32) -> u32 {
     let fits = |factors: &u32| u64::from(items + factors + 1) * u64::from(factors + 1) <= u64::from(LENGTH_MAX);
     (1..=512).take_while(fits).last().unwrap_or(1).min(items)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::tests::request;
+
+    fn of(model: Family, items: u32, q: f64, change: impl FnOnce(&mut PlanRequest)) -> Result<Outline, PlanError> {
+        let mut asked = PlanRequest { model, ..request(6_040, items, 8.0) };
+        change(&mut asked);
+        outline(&asked, q)
+    }
+
+    fn kinds(outline: &Outline) -> Vec<Kind> {
+        outline.releases.iter().map(|(kind, ..)| *kind).collect()
+    }
+
+    #[test]
+    fn the_widest_weighted_gradient_just_fits() {
+        assert_eq!([3, 4_000, 8_000, 100_000, 3_000_000].map(weighted_factors_max), [3, 512, 492, 40, 1]);
+        let length = |items: u64, factors: u64| (items + factors + 1) * (factors + 1);
+        for (items, most) in [(8_000, 492), (100_000, 40)] {
+            assert!(length(items, most) <= u64::from(LENGTH_MAX) && length(items, most + 1) > u64::from(LENGTH_MAX));
+        }
+    }
+
+    #[test]
+    fn weighted_squares_start_with_what_their_share_of_the_signal_allows() {
+        let asked = PlanRequest { model: Family::Weighted, ..request(6_040, 4_000, 8.0) };
+        let half = preset(&asked, 100.0 * START_SHARE.sqrt());
+        let planned = outline(&asked, 100.0).unwrap().recipe;
+        assert_eq!((planned.head, planned.factors, planned.rounds), (half.head, half.factors, half.rounds));
+        assert!(half.head < preset(&asked, 100.0).head);
+    }
+
+    #[test]
+    fn without_a_head_gram_two_participations_are_enough() {
+        for (model, items, q) in [(Family::Spectral, 4_000, SIGNAL_MIN), (Family::Rating, 30, 100.0)] {
+            let planned = of(model, items, q, |asked| asked.participation = Some(2)).unwrap();
+            assert_eq!((planned.recipe.head, planned.recipe.head_share, planned.recipe.rounds), (0, 0.0, 1));
+            assert_eq!(kinds(&planned)[1..], [Kind::FactorGradient]);
+            let refused = of(model, items, q, |asked| asked.participation = Some(1));
+            assert!(matches!(refused, Err(PlanError::TooFewParticipations { needed: 2 })));
+        }
+    }
+
+    #[test]
+    fn ratings_have_a_recipe_of_their_own() {
+        let planned = of(Family::Rating, 4_000, 400.0, |asked| asked.rounds = Some(3)).unwrap();
+        let Recipe { rounds, weight_exponent, head, coverage, .. } = planned.recipe;
+        assert_eq!((rounds, weight_exponent, head, coverage), (3, 0.1, RATING_HEAD_MAX, 1.0));
+        assert_eq!(kinds(&planned)[..2], [Kind::RatingBias, Kind::HeadGram]);
+        // As many factors as a vector has room for, and at least one.
+        let factors = |items| of(Family::Rating, items, 100.0, |_| ()).unwrap().recipe.factors;
+        assert_eq!([factors(3_000_000), factors(4_000)], [1, RATING_FACTORS]);
+    }
+}

@@ -207,6 +207,12 @@ mod tests {
     }
 
     #[test]
+    fn a_device_sends_four_bytes_a_number() {
+        let release = plan(&request(6_040, 400, 8.0)).unwrap().releases.remove(0);
+        assert_eq!((release.mechanism.length, release.upload_bytes()), (400, 1_600));
+    }
+
+    #[test]
     fn a_weak_signal_plans_counts_only() {
         let plan = plan(&PlanRequest { rounds: Some(3), ..request(100, 4_000, 1.0) }).unwrap();
         assert!(plan.fallback && plan.q < SIGNAL_MIN && plan.gain_share == 0.0);
