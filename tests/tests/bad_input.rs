@@ -75,7 +75,7 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     let coordinator = fs::read_to_string(deployment.path("coordinator.toml")).unwrap();
     let helper = fs::read_to_string(deployment.path("helper.toml")).unwrap();
     let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
-    let cases: [(&str, &str, &str, &str, &[&str]); 22] = [
+    let cases: [(&str, &str, &str, &str, &[&str]); 26] = [
         ("coordinator", &coordinator, "cohort = 4", "cohrt = 4", &["line ", "cohrt", "cohort"]),
         ("coordinator", &coordinator, "cohort = 4", "cohort = 1", &["cohort"]),
         ("coordinator", &coordinator, "cohort = 4", "cohort = 0", &["cohort"]),
@@ -92,6 +92,10 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
         ("coordinator", &coordinator, "dropout = 0.05", "dropout = nan", &["dropout"]),
         ("coordinator", &coordinator, "deadline_seconds = 60", "deadline_seconds = 0", &["deadline_seconds"]),
         ("coordinator", &coordinator, "https://", "http://", &["helper.address"]),
+        ("coordinator", &coordinator, "[task]", "[task]\nclip_norm = 8.0", &["task.clip_norm", "weighted"]),
+        ("coordinator", &coordinator, "[task]", "[task]\nmodel = \"weighted\"\nclip_norm = 0.0", &["task.clip_norm"]),
+        ("coordinator", &coordinator, "[task]", "[task]\nmodel = \"weighted\"\nclip_norm = nan", &["task.clip_norm"]),
+        ("coordinator", &coordinator, "state = \"enrolled\"", "state = 7", &["line ", "string"]),
         ("helper", &helper, "state =", "stat =", &["line ", "stat"]),
         ("helper", &helper, "state = \"helper\"", "state = \"helper\"\nn_min_min = 1", &["n_min_min"]),
         ("helper", &helper, "listen = \"127", "listen = \"nowhere\" # ", &["listen"]),
@@ -120,6 +124,29 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     assert_refused(&deployment.path(""), &["coordinator", "--config", "absent.toml"], &["absent.toml"]);
     for state in ["coordinator", "helper", "devices"] {
         assert!(!deployment.path(state).exists(), "{state}: state was written");
+    }
+}
+
+/// What outlives a task stands in a folder of its own: one that is none, and files that are no databases. HOSTILE 87, 93.
+#[test]
+fn a_deployments_state_that_cannot_be_used_is_refused_by_name_and_left_alone() {
+    let deployment = Deployment::new(Settings::default()).unwrap();
+    let start = || deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
+    fs::write(deployment.path("enrolled"), "mine").unwrap();
+    assert_refused(&deployment.path(""), &["coordinator", "--config", "coordinator.toml"], &["enrolled"]);
+    assert_eq!(fs::read_to_string(deployment.path("enrolled")).unwrap(), "mine");
+    fs::remove_file(deployment.path("enrolled")).unwrap();
+    fs::create_dir(deployment.path("enrolled")).unwrap();
+    for file in ["enrolment.sqlite", "accounts.sqlite"] {
+        let path = deployment.path("enrolled").join(file);
+        let garbage = "not a database".repeat(1000);
+        fs::write(&path, &garbage).unwrap();
+        let output = start();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(file) && error.lines().last().unwrap().contains("not a database"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), garbage);
+        fs::remove_file(&path).unwrap();
     }
 }
 

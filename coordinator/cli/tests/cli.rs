@@ -119,6 +119,18 @@ fn bad_options_exit_with_2_and_one_line() {
         (vec!["simulate", "--history-max", "0"], "--history-max must be from 1 to 1048576"),
         (vec!["simulate", "--half-life", "-1"], "--half-life must be from 0"),
         (vec!["simulate", "--users", "20", "--projected-users", "10"], "--projected-users: 10 is fewer than the 20"),
+        (
+            vec!["simulate", "--model", "weighted", "--clip-norm", "8,0"],
+            "--clip-norm must be from 0.001 to 1000, not 0",
+        ),
+        (vec!["simulate", "--model", "weighted", "--clip-norm", "nan"], "--clip-norm must be from 0.001 to 1000"),
+        (vec!["simulate", "--users", "20", "--clip-norm", "8"], "--clip-norm: only weighted squares have"),
+        (vec!["simulate", "--model", "rating", "--clip-norm", "8"], "--clip-norm: --model rating has no use for it"),
+        (vec!["audit", "report", "x", "--out", kept, "--canary", "no-such-file"], "--canary no-such-file: "),
+        (
+            vec!["audit", "report", "x", "--out", kept, "--canary", "Cargo.toml"],
+            "not what tacit audit canary --json prints",
+        ),
         (vec!["simulate", "--data", "no-such-folder"], "no-such-folder"),
         (vec!["simulate", "--exact", "--projected-users", "9000"], "--projected-users: only devices that exist"),
         (vec!["simulate", "--csv", "no-such-folder/out.csv"], "--csv no-such-folder/out.csv: the file is in no"),

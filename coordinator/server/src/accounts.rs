@@ -1,8 +1,9 @@
 //! What every device of a deployment was counted for, over all its tasks.
 //!
 //! A task has a state folder of its own and counts there, in the commit that records a release. Here each task repeats its own
-//! totals, so that a device which comes back as an old copy of itself hears of all of them, whichever task it asks. Totals
-//! and not differences: what is repeated after a crash changes nothing.
+//! totals, so that a device which comes back as an old copy of itself hears of all of them, whichever task it asks (of
+//! a task beside its own as of the last release of its own). Totals and not differences: what is repeated after a crash
+//! changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +13,9 @@ use tacit_privacy::Rho;
 use tacit_types::{DeviceId, TaskId};
 
 use crate::error::ServerError;
+use crate::shared;
 
+const FILE: &str = "accounts.sqlite";
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS counted
     (task TEXT NOT NULL, device BLOB NOT NULL, rho TEXT NOT NULL, PRIMARY KEY (task, device)) WITHOUT ROWID;";
 
@@ -26,15 +29,10 @@ impl Accounts {
     /// Opens or creates the accounts in `folder`, for a coordinator of this task.
     ///
     /// # Errors
-    /// [`ServerError::StorageUnavailable`].
+    /// [`ServerError::OperatorConfig`] for a folder that cannot be made, [`ServerError::StorageUnavailable`] for a file that is no
+    /// database.
     pub fn open(folder: &Path, task: TaskId) -> Result<Self, ServerError> {
-        std::fs::create_dir_all(folder)?;
-        let db = Connection::open(folder.join("accounts.sqlite"))?;
-        db.busy_timeout(std::time::Duration::from_secs(5))?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(None, "synchronous", "FULL")?;
-        db.execute_batch(SCHEMA)?;
-        Ok(Self { db, task })
+        Ok(Self { db: shared::open(folder, FILE, SCHEMA)?, task })
     }
 
     /// Repeats this task's totals; durable when this returns. Gives what each device was counted for in all tasks.
@@ -56,7 +54,7 @@ impl Accounts {
     fn total(&self) -> Result<BTreeMap<DeviceId, Rho>, ServerError> {
         let mut query = self.db.prepare_cached("SELECT device, rho FROM counted")?;
         let rows = query.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
-        let damaged = || ServerError::StorageUnavailable("accounts.sqlite is damaged".into());
+        let damaged = || ServerError::StorageUnavailable(format!("{FILE} is damaged"));
         let mut total: BTreeMap<DeviceId, Rho> = BTreeMap::new();
         for row in rows {
             let (device, rho) = row?;

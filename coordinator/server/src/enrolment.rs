@@ -12,6 +12,7 @@ use tacit_wire::pki::Authority;
 
 use crate::config::Config;
 use crate::error::ServerError;
+use crate::shared;
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS enrolments
     (token BLOB PRIMARY KEY, request BLOB NOT NULL, device BLOB NOT NULL, chain TEXT NOT NULL) WITHOUT ROWID;";
@@ -59,14 +60,7 @@ impl Enrolment {
         let authority = Authority::from_pem(&certificate, &key)
             .map_err(|error| ServerError::OperatorConfig(format!("{}: {error}", files())))?;
         let tokens = read_tokens(config)?;
-        let state = config.deployment_state();
-        std::fs::create_dir_all(state)?;
-        let db = Connection::open(state.join("enrolment.sqlite"))?;
-        // Another task's coordinator may be enrolling a device.
-        db.busy_timeout(std::time::Duration::from_secs(5))?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(None, "synchronous", "FULL")?;
-        db.execute_batch(SCHEMA)?;
+        let db = shared::open(config.deployment_state(), "enrolment.sqlite", SCHEMA)?;
         Ok(Self { authority: Arc::new(authority), tokens: Arc::new(tokens), db: Arc::new(Mutex::new(db)) })
     }
 

@@ -4,7 +4,7 @@
 //!   now; [`admission`] asks the helper which seeds open;
 //! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs every effect;
 //! - [`catalogue`] what the operator says about the items; [`job`] what the task releases, in which order and at what price; [`apply`] makes the next model from an opened sum;
-//! - [`store`], [`objects`], [`enrolment`] durable state; [`ledger`] appends and signs release lines;
+//! - [`store`], [`objects`], [`enrolment`], [`accounts`] durable state, the last two of all tasks (`shared` opens them); [`ledger`] appends and signs release lines;
 //! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other party;
 //! - [`export`] writes what auditors get.
 
@@ -26,6 +26,7 @@ pub mod job;
 pub mod ledger;
 pub mod objects;
 pub mod service;
+mod shared;
 pub mod slots;
 pub mod status;
 pub mod store;

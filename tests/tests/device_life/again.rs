@@ -1,11 +1,12 @@
 //! The same round asked for a hundred times gives one ciphertext: HOSTILE 50, 56, 105, 111, 124.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use tacit_proto::v1::ContributeRequest;
 use tacit_round::device::{Outcome, Status};
-use tacit_sdk::{SdkError, Store};
+use tacit_sdk::{Agent, SdkError, Store};
 use tacit_tests::stand_in::{Answer, Round, StandIn};
 use tacit_types::Timestamp;
 use tokio::time::timeout;
@@ -68,14 +69,20 @@ async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
     assert_eq!((store.ledger().unwrap().len(), store.spent().unwrap()), (1, round.ticket.mechanism.rho()));
 }
 
+/// An installation whose contributions all get lost, with the round it is asked for.
+async fn unheard(folder: &Path) -> (Round, StandIn, Agent) {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let agent = enrolled(&stand_in, folder).await;
+    stand_in.script(|script| script.contribute = Answer::Lose);
+    (round, stand_in, agent)
+}
+
 /// A finished task's coordinator is away for good: what was meant for it is erased all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
-    let round = Round::counts(300).unwrap();
-    let stand_in = StandIn::start(&round).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let agent = enrolled(&stand_in, folder.path()).await;
-    stand_in.script(|script| script.contribute = Answer::Lose);
+    let (round, stand_in, agent) = unheard(folder.path()).await;
     let deadline = round.ticket.deadline;
     assert_eq!(agent.step(Timestamp(deadline.0 - 2)).await.unwrap().outcome, None);
     drop(stand_in);
@@ -91,11 +98,8 @@ async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
 /// What nobody could take before the deadline is not kept for ever: from then on the same bytes are erased, not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_reach_nobody_before_the_deadline_are_dropped() {
-    let round = Round::counts(300).unwrap();
-    let stand_in = StandIn::start(&round).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let agent = enrolled(&stand_in, folder.path()).await;
-    stand_in.script(|script| script.contribute = Answer::Lose);
+    let (round, stand_in, agent) = unheard(folder.path()).await;
     let deadline = round.ticket.deadline;
     for before in [deadline.0 - 3_600_000, deadline.0 - 1] {
         assert_eq!(agent.step(Timestamp(before)).await.unwrap().outcome, None, "{before}");
