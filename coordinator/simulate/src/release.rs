@@ -8,7 +8,7 @@ use tacit_server::job::Job;
 
 use crate::clock;
 use crate::noise;
-use crate::streams::{Purpose, stream};
+use crate::streams::{Purpose, fast_stream, stream};
 use crate::sum::vector_sum;
 use crate::train::Throughput;
 
@@ -42,7 +42,7 @@ impl Opening<'_> {
         let steps = if projected { scaled(self.mechanism.steps, stands_for.sqrt()) } else { self.mechanism.steps };
         let grid = Mechanism { steps, ..self.mechanism.clone() };
         let start = clock::cpu_seconds();
-        let rounding = |user: u32| stream(self.seed, Purpose::Rounding, self.release, u64::from(user));
+        let rounding = |user: u32| fast_stream(self.seed, Purpose::Rounding, self.release, u64::from(user));
         let mut sum = vector_sum(present, &grid, rounding, vector);
         let spent = Throughput { devices: present.len() as u64, cpu_seconds: clock::cpu_seconds() - start };
         let mut contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);

@@ -1,6 +1,7 @@
 //! Random streams by name, so that no result depends on which thread drew first.
 
 use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
 use rand_chacha::ChaCha8Rng;
 
 /// What a stream is for.
@@ -29,4 +30,9 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, release: u32, index: u64) -> C
     let mut rng = ChaCha8Rng::from_seed(key);
     rng.set_stream(index);
     rng
+}
+
+/// A stream for many words, twice as fast and as reproducible, begun from [`stream`]: what is drawn in a simulation is no secret.
+pub(crate) fn fast_stream(seed: u64, purpose: Purpose, release: u32, index: u64) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::from_rng(&mut stream(seed, purpose, release, index))
 }

@@ -12,7 +12,7 @@ use tacit_model::spectral::device::SparseGradient;
 use tacit_privacy::{Mechanism, clip, quantise};
 use tacit_round::ticket::Kind;
 
-use crate::streams::{Purpose, stream};
+use crate::streams::{Purpose, fast_stream};
 
 /// What all devices of a round are asked for.
 pub struct Ask<'a> {
@@ -43,7 +43,7 @@ pub fn device_sum(histories: &[History], present: &[u32], ask: &Ask<'_>) -> Vec<
 
 /// The stream one device rounds with.
 pub fn rounding(ask: &Ask<'_>, user: u32) -> impl Rng + use<> {
-    stream(ask.seed, Purpose::Rounding, ask.release, u64::from(user))
+    fast_stream(ask.seed, Purpose::Rounding, ask.release, u64::from(user))
 }
 
 /// [`device_sum`] of any vectors.

@@ -57,7 +57,7 @@ fn dense(population: &Population, user: u32, ask: &Ask<'_>) -> Vec<i32> {
     let rows = vector().into_coordinates();
     let touched = rows.chunks(width).map(|row| row.iter().any(|&value| value != 0.0)).collect();
     let clipped = clip(vector(), ask.mechanism);
-    let mut words = Woven { touched, width, length, at: 0, inner: rounding(ask, user) };
+    let mut words = Woven { touched, width, length, at: 0, words: Vec::new().into_iter(), inner: rounding(ask, user) };
     quantise(clipped, ask.mechanism, &mut words).values().to_vec()
 }
 
@@ -67,26 +67,41 @@ struct Woven<R> {
     width: usize,
     length: usize,
     at: usize,
+    /// Words of this attempt not yet given, drawn as fast mode draws those of one attempt.
+    words: std::vec::IntoIter<[u8; 4]>,
     inner: R,
+}
+
+impl<R: Rng> Woven<R> {
+    fn next_word(&mut self) -> [u8; 4] {
+        let place = self.at % self.length;
+        if place == 0 {
+            let rows = self.touched.iter().filter(|touched| **touched).count();
+            let mut words = vec![0; 4 * rows * self.width];
+            self.inner.fill_bytes(&mut words);
+            self.words = words.as_chunks::<4>().0.to_vec().into_iter();
+        }
+        self.at += 1;
+        if self.touched[place / self.width] { self.words.next().unwrap() } else { [0; 4] }
+    }
 }
 
 impl<R: Rng> TryRng for Woven<R> {
     type Error = std::convert::Infallible;
 
     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let row = self.at % self.length / self.width;
-        self.at += 1;
-        Ok(if self.touched[row] { self.inner.next_u64() } else { 0 })
+        unreachable!("rounding takes 32-bit words")
     }
 
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        unreachable!("rounding takes 64-bit words")
+        unreachable!("rounding takes its words in blocks")
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
-        let (words, rest) = out.as_chunks_mut::<8>();
-        assert!(rest.is_empty(), "rounding takes 64-bit words");
-        words.iter_mut().try_for_each(|word| self.try_next_u64().map(|next| *word = next.to_le_bytes()))
+        let (words, rest) = out.as_chunks_mut::<4>();
+        assert!(rest.is_empty(), "rounding takes 32-bit words");
+        words.iter_mut().for_each(|word| *word = self.next_word());
+        Ok(())
     }
 }
 

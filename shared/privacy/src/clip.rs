@@ -6,7 +6,7 @@
 use std::fmt;
 
 use tacit_types::ItemGradient;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 use crate::mechanism::Mechanism;
 
@@ -15,14 +15,24 @@ const ROW_CAP_NONE: u32 = 1000;
 
 /// A vector of L2 norm at most 1 whose rows keep the row cap. Prints as its length only; no `Serialize`, no `Clone`.
 pub struct ClippedGradient {
-    coordinates: Vec<f64>,
+    /// Finite, as they came.
+    coordinates: Vec<f32>,
+    /// What each equal stretch of them is to be multiplied by: all at once, or row by row under a row cap that may bind.
+    factors: Vec<f64>,
     /// Width and cap of the rows it was clipped for.
     rows: (u32, u32),
 }
 
 impl ClippedGradient {
-    pub(crate) fn coordinates(&self) -> &[f64] {
-        &self.coordinates
+    /// The clipped vector, piece by piece: coordinates, and the factor they are multiplied by.
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = (&[f32], f64)> {
+        let stretch = if self.factors.len() == 1 { self.coordinates.len() } else { self.rows.0 as usize };
+        self.coordinates.chunks(stretch.max(1)).zip(self.factors.iter().copied())
+    }
+
+    /// Number of coordinates.
+    pub(crate) fn len(&self) -> usize {
+        self.coordinates.len()
     }
 
     /// Whether it was clipped to the length and the rows of `mechanism`.
@@ -39,7 +49,8 @@ impl fmt::Debug for ClippedGradient {
 
 impl Drop for ClippedGradient {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.coordinates);
+        self.coordinates.zeroize();
+        self.factors.zeroize();
     }
 }
 
@@ -62,21 +73,22 @@ impl Drop for ClippedGradient {
 /// [`crate::quantise()`].
 pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     let length = mechanism.length as usize;
-    // Erased with everything else that is unprotected, whichever way this ends.
-    let raw = Zeroizing::new(gradient.into_coordinates());
-    if raw.len() != length {
-        return ClippedGradient { coordinates: vec![0.0; length], rows: rows(mechanism) };
+    let mut coordinates = gradient.into_coordinates();
+    if coordinates.len() != length {
+        // Erased like everything else that is unprotected.
+        coordinates.zeroize();
+        coordinates = vec![0.0; length];
     }
-    let mut coordinates: Vec<f64> = raw.iter().map(|&x| if x.is_finite() { f64::from(x) } else { 0.0 }).collect();
-    scale_to(&mut coordinates, 1.0);
+    coordinates.iter_mut().for_each(|x| *x = if x.is_finite() { *x } else { 0.0 });
+    let whole = factor_to(&coordinates, 1.0, 1.0);
     // No row of a vector of norm at most 1 is longer than 1.
-    if mechanism.row_cap_milli < ROW_CAP_NONE {
+    let factors = if mechanism.row_cap_milli < ROW_CAP_NONE {
         let row_cap = f64::from(mechanism.row_cap_milli) / f64::from(ROW_CAP_NONE);
-        for row in coordinates.chunks_exact_mut(mechanism.row_width as usize) {
-            scale_to(row, row_cap);
-        }
-    }
-    ClippedGradient { coordinates, rows: rows(mechanism) }
+        coordinates.chunks(mechanism.row_width as usize).map(|row| factor_to(row, whole, row_cap)).collect()
+    } else {
+        vec![whole]
+    };
+    ClippedGradient { coordinates, factors, rows: rows(mechanism) }
 }
 
 /// Width of a row, and its cap in thousandths.
@@ -84,18 +96,32 @@ fn rows(mechanism: &Mechanism) -> (u32, u32) {
     (mechanism.row_width, mechanism.row_cap_milli)
 }
 
-/// Scales `values` down to norm at most `cap`; the factor is rounded down. f32 inputs cannot overflow the f64 sum.
-fn scale_to(values: &mut [f64], cap: f64) {
-    let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
-    if norm > cap {
-        let factor = (cap / norm).next_down();
-        values.iter_mut().for_each(|x| *x *= factor);
+/// What `values` must be multiplied by so that, after `factor`, their norm is at most `cap`; rounded down. f32 values cannot
+/// overflow the f64 sum.
+fn factor_to(values: &[f32], factor: f64, cap: f64) -> f64 {
+    let norm = squared_norm(values).sqrt() * factor;
+    if norm > cap { factor * (cap / norm).next_down() } else { factor }
+}
+
+/// Sum of squares over eight lanes, none of which waits for another.
+fn squared_norm(values: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let mut lanes = [0.0; 8];
+    let (eights, rest) = values.as_chunks::<8>();
+    for eight in eights {
+        lanes.iter_mut().zip(eight).for_each(|(lane, x)| *lane += square(*x));
     }
+    lanes.iter().sum::<f64>() + rest.iter().map(|x| square(*x)).sum::<f64>()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The coordinates rounding sees.
+    pub(crate) fn multiplied(gradient: &ClippedGradient) -> Vec<f64> {
+        gradient.stretches().flat_map(|(values, factor)| values.iter().map(move |x| f64::from(*x) * factor)).collect()
+    }
 
     fn clipped(values: &[f32], row_width: u32, row_cap_milli: u32) -> Vec<f64> {
         let mechanism = Mechanism {
@@ -104,7 +130,7 @@ mod tests {
             row_cap_milli,
             ..crate::mechanism::tests::example()
         };
-        clip(ItemGradient::new(values.to_vec()), &mechanism).coordinates().to_vec()
+        multiplied(&clip(ItemGradient::new(values.to_vec()), &mechanism))
     }
 
     fn norm(values: &[f64]) -> f64 {
@@ -130,7 +156,7 @@ mod tests {
         let mechanism = crate::mechanism::tests::example();
         for length in [0, 1, 319, 321] {
             let gradient = ItemGradient::new(vec![1.0; length]);
-            assert_eq!(clip(gradient, &mechanism).coordinates(), vec![0.0; 320]);
+            assert_eq!(multiplied(&clip(gradient, &mechanism)), vec![0.0; 320]);
         }
     }
 

@@ -63,27 +63,51 @@ pub const REDRAWS_MAX: usize = 32;
 /// Zero-out adjacency, device-level: the squared L2 sensitivity of the result is at most
 /// [`Mechanism::squared_sensitivity`], checked in integers (Kairouz, Liu & Steinke 2021, conditional rounding).
 pub fn quantise(gradient: ClippedGradient, mechanism: &Mechanism, rng: &mut impl Rng) -> QuantisedUpdate {
-    within(mechanism.squared_sensitivity(), gradient.coordinates(), mechanism.steps, rng)
+    within(mechanism.squared_sensitivity(), &gradient, mechanism.steps, rng)
 }
 
-fn within(bound: u128, coordinates: &[f64], steps: u32, rng: &mut impl Rng) -> QuantisedUpdate {
-    let mut update = QuantisedUpdate { values: vec![0; coordinates.len()] };
+fn within(bound: u128, gradient: &ClippedGradient, steps: u32, rng: &mut impl Rng) -> QuantisedUpdate {
+    let mut update = QuantisedUpdate { values: vec![0; gradient.len()] };
     for _ in 0..REDRAWS_MAX {
-        rounding::stochastic(coordinates, steps, rng, &mut update.values);
+        round(gradient, &mut update, |x, factor, values| rounding::stochastic(x, factor, steps, rng, values));
         if squared_norm(&update.values) <= bound {
             return update;
         }
     }
-    rounding::toward_zero(coordinates, steps, &mut update.values);
+    round(gradient, &mut update, |x, factor, values| rounding::toward_zero(x, factor, steps, values));
     if squared_norm(&update.values) > bound {
         update.values.fill(0);
     }
     update
 }
 
+/// Rounds every stretch of `gradient` to where it belongs.
+fn round(gradient: &ClippedGradient, update: &mut QuantisedUpdate, mut by: impl FnMut(&[f32], f64, &mut [i32])) {
+    let mut at = 0;
+    for (coordinates, factor) in gradient.stretches() {
+        by(coordinates, factor, &mut update.values[at..][..coordinates.len()]);
+        at += coordinates.len();
+    }
+}
+
+/// Values squared and added together in 64 bits, where they are all below [`SMALL`]: 2^10 squares below 2^54.
+const STRETCH: usize = 1 << 10;
+const SMALL: u32 = 1 << 27;
+
 /// Exact squared norm.
 fn squared_norm(values: &[i32]) -> u128 {
-    values.iter().map(|&v| u128::from(u64::from(v.unsigned_abs()).pow(2))).sum()
+    values.chunks(STRETCH).map(stretch_squared).sum()
+}
+
+/// The same of at most [`STRETCH`] values. A clipped vector has none above 2^20 + 1, so 64 bits hold it; anything else takes 128.
+fn stretch_squared(values: &[i32]) -> u128 {
+    let square = |&value: &i32| u64::from(value.unsigned_abs()).pow(2);
+    let bits_of_all = values.iter().fold(0, |bits, value| bits | value.unsigned_abs());
+    if bits_of_all < SMALL {
+        // Wrapping, because a check would be made for every coordinate; it cannot wrap.
+        return u128::from(values.iter().map(square).fold(0, u64::wrapping_add));
+    }
+    values.iter().map(|value| u128::from(square(value))).sum()
 }
 
 #[cfg(test)]

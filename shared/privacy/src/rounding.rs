@@ -1,7 +1,7 @@
 //! The last floating-point step of a release: from a clipped coordinate to a whole number of grid steps.
 //!
-//! No value here is subnormal, for which processors are slower: the smallest float a gradient can hold, scaled down by
-//! clipping, is above 1e-90.
+//! No result here is subnormal, for which processors are slower: the smallest float a gradient can hold, scaled down by
+//! clipping, is above 1e-90 and is not made smaller.
 
 use rand::Rng;
 use zeroize::Zeroizing;
@@ -12,32 +12,41 @@ const BLOCK: usize = 64;
 /// the low bits.
 const SHIFT: f64 = 6_755_399_441_055_744.0;
 
-/// Writes floor(x steps) or floor(x steps) + 1 for every coordinate, with expectation x steps.
+/// Writes floor(x steps) or floor(x steps) + 1 for every `coordinate * factor = x`, with expectation x steps up to 2^-32.
 ///
-/// Takes one 64-bit word per coordinate whatever the data, and the comparison is a mask, not a branch, in the compiler's
+/// Takes one 32-bit word per coordinate whatever the data, and the comparisons are masks, not branches, in the compiler's
 /// output for x86-64. A zero needs no special case: its fraction is 0, and no uniform
 /// is below that, so exact zeros stay zero.
-pub(crate) fn stochastic(coordinates: &[f64], steps: u32, rng: &mut impl Rng, values: &mut [i32]) {
+///
+/// 32 bits are enough: the gradient is of f32, so its own last bit is worth 2^-24 of a coordinate, and what the grid of uniforms
+/// can add to a sum of 2^24 devices is 2^-8 of a step, under noise of at least 4 steps per device. What a release costs does
+/// not rest on it but on the integer norm test.
+pub(crate) fn stochastic(coordinates: &[f32], factor: f64, steps: u32, rng: &mut impl Rng, values: &mut [i32]) {
     let steps = f64::from(steps);
-    let mut words = Zeroizing::new([0u8; 8 * BLOCK]);
+    let mut words = Zeroizing::new([0u8; 4 * BLOCK]);
     for (values, coordinates) in values.chunks_mut(BLOCK).zip(coordinates.chunks(BLOCK)) {
-        let words = &mut words[..8 * coordinates.len()];
+        let words = &mut words[..4 * coordinates.len()];
         rng.fill_bytes(words);
-        for ((value, &x), word) in values.iter_mut().zip(coordinates).zip(words.as_chunks::<8>().0) {
-            *value = up_or_down(x * steps, u64::from_le_bytes(*word));
+        for ((value, &x), word) in values.iter_mut().zip(coordinates).zip(words.as_chunks::<4>().0) {
+            *value = up_or_down(f64::from(x) * factor * steps, u32::from_le_bytes(*word));
         }
     }
 }
 
-/// floor(`scaled`), or one more if a uniform from [0, 1) in steps of 2^-53, made of `word`, is below its fraction.
+/// floor(`scaled`), or one more if a uniform from [0, 1) in steps of 2^-32, made of `word`, is below its fraction.
 ///
 /// The same work for every number: no conversion that saturates, no call, no branch. A clipped vector on the finest grid stays
 /// within 2^20 + 1, far inside what [`SHIFT`] can hold; of anything else the integer norm test that follows judges the result.
-fn up_or_down(scaled: f64, word: u64) -> i32 {
+fn up_or_down(scaled: f64, word: u32) -> i32 {
     let near = (scaled + SHIFT) - SHIFT;
-    let below = near - f64::from(u8::from(near > scaled));
-    let uniform = (word >> 11) as f64 * 2f64.powi(-53);
-    whole(below + f64::from(u8::from(uniform < scaled - below)))
+    let below = near - one_if(near > scaled);
+    let uniform = f64::from(word) * 2f64.powi(-32);
+    whole(below + one_if(uniform < scaled - below))
+}
+
+/// 1 or 0, by a mask: a conversion from an integer would take twice as long as all the rest.
+fn one_if(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
 }
 
 /// A whole number within +-2^31 as an integer.
@@ -46,10 +55,10 @@ fn whole(value: f64) -> i32 {
     ((value + SHIFT).to_bits() as u32).cast_signed()
 }
 
-/// Writes x steps without its fraction for every coordinate: no magnitude grows.
-pub(crate) fn toward_zero(coordinates: &[f64], steps: u32, values: &mut [i32]) {
+/// Writes x steps without its fraction for every `coordinate * factor = x`: no magnitude grows.
+pub(crate) fn toward_zero(coordinates: &[f32], factor: f64, steps: u32, values: &mut [i32]) {
     for (value, &x) in values.iter_mut().zip(coordinates) {
-        *value = truncate(x * f64::from(steps));
+        *value = truncate(f64::from(x) * factor * f64::from(steps));
     }
 }
 
@@ -75,9 +84,9 @@ mod tests {
         for scaled in edges.into_iter().chain(large).chain(drawn) {
             let (below, fraction) = (scaled.floor(), scaled - scaled.floor());
             // The words whose uniforms are the least, the greatest, and those around the fraction.
-            let at = ((fraction * 2f64.powi(53)) as u64) << 11;
-            for word in [0, u64::MAX, at, at.saturating_sub(1 << 11), at.saturating_add(1 << 11), rng.next_u64()] {
-                let up = ((word >> 11) as f64) / 2f64.powi(53) < fraction;
+            let at = (fraction * 2f64.powi(32)) as u32;
+            for word in [0, u32::MAX, at, at.saturating_sub(1), at.saturating_add(1), rng.next_u32()] {
+                let up = f64::from(word) / 2f64.powi(32) < fraction;
                 assert_eq!(up_or_down(scaled, word), below as i32 + i32::from(up), "{scaled} {word}");
             }
         }

@@ -67,14 +67,13 @@ pub fn sparse_head_gram(history: &History, model: &SpectralModel) -> SparseGradi
 pub fn sparse_gradient(history: &History, model: &SpectralModel) -> SparseGradient {
     let d = model.factor_count();
     let factors = model.factor_slice();
-    let mut x = block_profile(history, model);
+    let x = block_profile(history, model);
     let mut p = vec![0.0f32; d];
     for &(row, x_row) in &x {
         add_scaled(&mut p, x_row, &factors[row * d..][..d]);
     }
     let norm = norm_squared(&p);
     make_unit(p.iter_mut(), norm);
-    x.sort_unstable_by_key(|&(row, _)| row);
     let (rows, values) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() * d));
     let mut gradient = SparseGradient { width: d, rows, values };
     x.iter().for_each(|&(row, x_row)| gradient.push(row, p.iter().map(|p| x_row * p)));
@@ -142,10 +141,13 @@ pub(crate) fn gram_row(i: usize, k: usize) -> usize {
     i * (2 * k + 1 - i) / 2
 }
 
-/// `x`: (row in the block, weight) of the block items used, norm 1.
+/// `x`: (row in the block, weight) of the block items used, rows ascending, norm 1.
 fn block_profile(history: &History, model: &SpectralModel) -> Vec<(usize, f32)> {
-    let rows = history.items().iter().filter_map(|&item| Some((model.block_row(item)?, item)));
-    unit(rows.map(|(row, item)| (row, model.weights()[item.0 as usize])))
+    // Numbers alone sort in half the time of pairs, and the block is in the order of its items.
+    let mut used: Vec<u32> = history.items().iter().map(|item| item.0).collect();
+    used.sort_unstable();
+    let rows = used.into_iter().filter_map(|item| Some((model.block_row(ItemId(item))?, item)));
+    unit(rows.map(|(row, item)| (row, model.weights()[item as usize])))
 }
 
 fn unit(entries: impl Iterator<Item = (usize, f32)>) -> Vec<(usize, f32)> {

@@ -5,6 +5,7 @@ use tacit_types::ItemGradient;
 
 use super::*;
 use crate::clip::clip;
+use crate::clip::tests::multiplied;
 use crate::mechanism::tests::example;
 use crate::noise::tests::Metered;
 
@@ -18,6 +19,10 @@ fn mechanism(length: usize, steps: u32) -> Mechanism {
 fn quantised(values: &[f32], mechanism: &Mechanism, rng: &mut impl Rng) -> Vec<i32> {
     assert_eq!(mechanism.check(), Ok(()));
     quantise(clip(ItemGradient::new(values.to_vec()), mechanism), mechanism, rng).values().to_vec()
+}
+
+fn clipped(values: &[f32]) -> ClippedGradient {
+    clip(ItemGradient::new(values.to_vec()), &mechanism(values.len(), 1))
 }
 
 fn seeded(seed: u64) -> ChaCha20Rng {
@@ -52,14 +57,40 @@ fn zeros_stay_zero_whatever_is_drawn() {
     }
 }
 
+#[test]
+fn the_squared_norm_is_exact_however_large_and_long() {
+    let small = |at: usize| i32::try_from(at % 7).unwrap() - 3;
+    for length in [0, 1, STRETCH - 1, STRETCH, 3 * STRETCH + 5] {
+        for (place, large) in [(0, 0), (length / 2, i32::MIN), (0, i32::MAX), (length.saturating_sub(1), 1 << 27)] {
+            let mut values: Vec<i32> = (0..length).map(small).collect();
+            values.iter_mut().skip(place).take(3).for_each(|value| *value = large);
+            let expected = values.iter().map(|&v| i128::from(v) * i128::from(v)).sum::<i128>();
+            assert_eq!(squared_norm(&values), expected.cast_unsigned());
+        }
+    }
+    // A full stretch on either side of what 64 bits hold.
+    for large in [(1 << 27) - 1, 1 << 27, i32::MAX, i32::MIN] {
+        let expected = (i128::from(large) * i128::from(large)).cast_unsigned() * (2 * STRETCH) as u128;
+        assert_eq!(squared_norm(&[large; 2 * STRETCH]), expected);
+    }
+}
+
 /// Where no draw fits, what is rounded toward zero is sent if it fits, to the last unit, and nothing else.
 #[test]
 fn the_bound_itself_is_kept() {
-    let sent = |bound| within(bound, &[0.65; 4], 10, &mut Stuck(0)).values().to_vec();
+    let sent = |bound| within(bound, &clipped(&[0.325; 4]), 20, &mut Stuck(0)).values().to_vec();
     assert_eq!(sent(4 * 49), [7; 4]);
     assert_eq!(sent(4 * 49 - 1), [6; 4]);
     assert_eq!(sent(4 * 36), [6; 4]);
     assert_eq!(sent(4 * 36 - 1), [0; 4]);
+}
+
+#[test]
+fn rows_scaled_to_their_cap_are_rounded_where_they_belong() {
+    // Steps of 1/128: the first and last row come down to 32 each, the middle row is below its cap, the row of zeros stays.
+    let mechanism = Mechanism { row_width: 2, row_cap_milli: 250, ..mechanism(8, 128) };
+    let values = quantised(&[0.5, 0.0, 0.125, 0.0, 0.0, 0.0, 0.0, -0.5], &mechanism, &mut Stuck(255));
+    assert_eq!(values, [32, 0, 16, 0, 0, 0, 0, -32]);
 }
 
 #[test]
@@ -114,17 +145,16 @@ fn draws_that_never_meet_the_bound_end_in_rounding_toward_zero() {
 }
 
 fn rounded_up(input: &[f32], mechanism: &Mechanism) -> Vec<i32> {
-    let coordinates: Vec<f64> = input.iter().map(|x| f64::from(*x)).collect();
     let mut values = vec![0; input.len()];
-    rounding::stochastic(&coordinates, mechanism.steps, &mut Stuck(0), &mut values);
+    rounding::stochastic(input, 1.0, mechanism.steps, &mut Stuck(0), &mut values);
     values
 }
 
 #[test]
 fn a_vector_no_rounding_brings_within_the_bound_becomes_zero() {
-    let update = within(99, &[1.0, 0.0], 10, &mut seeded(3));
+    let update = within(99, &clipped(&[1.0, 0.0]), 10, &mut seeded(3));
     assert_eq!(update.values(), [0, 0]);
-    assert_eq!(within(100, &[1.0, 0.0], 10, &mut seeded(3)).values(), [10, 0]);
+    assert_eq!(within(100, &clipped(&[1.0, 0.0]), 10, &mut seeded(3)).values(), [10, 0]);
 }
 
 #[test]
@@ -135,11 +165,11 @@ fn every_draw_takes_one_word_per_coordinate_whatever_the_data() {
     for input in [vec![0.0; 320], sparse, spread, vec![f32::NAN; 320], vec![1.0; 3], vec![f32::MAX; 320]] {
         let mut rng = Metered::new(4);
         quantised(&input, &mechanism, &mut rng);
-        assert_eq!(rng.bytes, 8 * 320, "one draw each, with this seed");
+        assert_eq!(rng.bytes, 4 * 320, "one draw each, with this seed");
     }
     let mut rng = Metered::new(5);
-    within(0, &[1.0; 10], 10, &mut rng);
-    assert_eq!(rng.bytes, REDRAWS_MAX * 8 * 10);
+    within(0, &clipped(&[1.0; 10]), 10, &mut rng);
+    assert_eq!(rng.bytes, REDRAWS_MAX * 4 * 10);
 }
 
 #[test]
@@ -152,7 +182,7 @@ fn redraws_are_as_rare_as_stated() {
         let draws = |input: &[f32], rng: &mut Metered| {
             let before = rng.bytes;
             quantised(input, &mechanism, rng);
-            (rng.bytes - before) / (8 * 6_400)
+            (rng.bytes - before) / (4 * 6_400)
         };
         spread += draws(&input, &mut rng) - 1;
         // Every fraction is one half and the norm exactly 1: (5.5 / 440)^2 times 6400.
@@ -191,8 +221,8 @@ proptest! {
             quantised(&input, &mechanism, &mut seeded(seed))
         };
         prop_assert!(squared_norm(&values) <= mechanism.squared_sensitivity());
-        let clipped = clip(ItemGradient::new(input.clone()), &mechanism);
-        for ((&value, &x), &raw) in values.iter().zip(clipped.coordinates()).zip(&input) {
+        let clipped = multiplied(&clip(ItemGradient::new(input.clone()), &mechanism));
+        for ((&value, &x), &raw) in values.iter().zip(&clipped).zip(&input) {
             let scaled = x * f64::from(mechanism.steps);
             prop_assert!([scaled.floor(), scaled.ceil()].contains(&f64::from(value)), "{} {}", value, scaled);
             prop_assert!(value == 0 || (raw.is_finite() && raw != 0.0));
