@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use tacit_data::Dataset;
 use tacit_privacy::record::{Event, Line, Release};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -199,6 +200,37 @@ impl Deployment {
     /// When the system does not say.
     pub fn ended(&mut self, role: Role) -> Result<Option<ExitStatus>> {
         Ok(self.running[role as usize].as_mut().map(Child::try_wait).transpose()?.flatten())
+    }
+
+    /// Gives the devices what their owners did: one device a list, in order.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_interactions(&self, data: &Dataset) -> Result<()> {
+        let mut text = String::from("device,item,timestamp,value,type\n");
+        for (device, interactions) in data.users.iter().enumerate() {
+            for one in interactions {
+                let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
+                writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str())?;
+            }
+        }
+        Ok(fs::write(self.path("interactions.csv"), text)?)
+    }
+
+    /// Waits until the devices' process has ended by itself, which it does with their task.
+    ///
+    /// # Errors
+    /// When that takes longer than `limit`, or it failed.
+    pub fn finish(&mut self, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended(Role::Devices)? {
+                ensure!(status.success(), "the devices ended with {status}");
+                return Ok(());
+            }
+            ensure!(start.elapsed() < limit, "the devices did not finish their task in {limit:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Runs `tacit` in the deployment's folder, to its end and at most 20 seconds.

@@ -4,13 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::fs;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use tacit_data::{Dataset, SyntheticSpec, synthetic};
+use tacit_data::{SyntheticSpec, synthetic};
 use tacit_privacy::Rho;
 use tacit_privacy::record::{Charge, Event};
 use tacit_round::device::Status;
@@ -24,17 +22,6 @@ const ITEMS: u32 = 60;
 const DEADLINE: Duration = Duration::from_secs(110);
 /// Kills happen within this time of each other.
 const PAUSE_MS: std::ops::Range<u64> = 100..1200;
-
-fn interactions(data: &Dataset) -> String {
-    let mut text = String::from("device,item,timestamp,value,type\n");
-    for (device, interactions) in data.users.iter().enumerate() {
-        for one in interactions {
-            let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
-            let _ = writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str());
-        }
-    }
-    text
-}
 
 /// What one round cost and gave, from the coordinator's ledger.
 struct Round {
@@ -75,7 +62,7 @@ fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
     };
     let mut deployment = Deployment::new(settings).unwrap();
     let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
-    fs::write(deployment.path("interactions.csv"), interactions(&data)).unwrap();
+    deployment.write_interactions(&data).unwrap();
     let start = Instant::now();
     for role in [Role::Helper, Role::Coordinator, Role::Devices] {
         deployment.start(role).unwrap();
@@ -92,14 +79,10 @@ fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
             killed += 1;
         }
     }
-    let ended = loop {
-        if let Some(status) = deployment.ended(Role::Devices).unwrap() {
-            break status;
-        }
-        assert!(start.elapsed() < DEADLINE, "seed {seed}: not finished after {killed} kills");
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    assert!(ended.success(), "seed {seed}: the devices ended with {ended}");
+    let left = DEADLINE.saturating_sub(start.elapsed());
+    if let Err(error) = deployment.finish(left) {
+        panic!("seed {seed}, {killed} kills: {error:#}");
+    }
     println!("{killed} kills, {:?}", start.elapsed());
     assert!(killed >= 5, "seed {seed}: only {killed} kills before the task was finished");
 

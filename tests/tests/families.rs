@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,40 +15,20 @@ use tacit_model::model::Family;
 use tacit_sdk::{Feedback, Recommender};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::{ItemId, Timestamp};
-use tokio::time::Instant;
 
 const USERS: u32 = 60;
 const ITEMS: u32 = 40;
 /// The task must be finished by then.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-fn interactions(data: &Dataset) -> String {
-    let mut text = String::from("device,item,timestamp,value,type\n");
-    for (device, interactions) in data.users.iter().enumerate() {
-        for one in interactions {
-            let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
-            let _ = writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str());
-        }
-    }
-    text
-}
-
 /// Runs the task to its end; both verifiers must accept its ledger.
 fn finished(task: &'static str, data: &Dataset) -> Deployment {
     // As much epsilon as can be spent, so that so few devices give a signal.
     let settings = Settings { cohort: USERS, tokens: USERS, items: ITEMS, epsilon: 200.0, task, ..Settings::default() };
     let mut deployment = Deployment::new(settings).unwrap();
-    fs::write(deployment.path("interactions.csv"), interactions(data)).unwrap();
+    deployment.write_interactions(data).unwrap();
     [Role::Helper, Role::Coordinator, Role::Devices].into_iter().for_each(|role| deployment.start(role).unwrap());
-    let start = Instant::now();
-    let status = loop {
-        if let Some(status) = deployment.ended(Role::Devices).unwrap() {
-            break status;
-        }
-        assert!(start.elapsed() < DEADLINE, "not finished in time");
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    assert!(status.success(), "{status}");
+    deployment.finish(DEADLINE).unwrap();
     deployment.verify().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/audit/python/verify.py");
     let second = Command::new("python3").arg(script).arg(deployment.ledger()).output().unwrap();

@@ -6,10 +6,10 @@
 //!
 //! # What it shows, and what it cannot
 //! Rounding, noise and masks come from the operating system, on purpose: a device has no other source and no seed can be
-//! put in. So two exact runs differ, as two runs over the wire do, and no claim about equal bytes from equal seeds is made.
-//! What holds bit for bit is everything that follows from given contributions, and it is checked in every release:
-//! the opened sum is the plain 64-bit integer sum of the updates, so masks cancel and nothing wrapped; and the server's
-//! step makes the same model from either.
+//! put in. So two exact runs differ, as two runs over the wire do. Where the operating system itself answers both alike, which
+//! the workspace's test `exact` arranges, the last model is that of a run over the wire to the last bit.
+//! In every run every release is checked: the opened sum is the plain 64-bit integer sum of the updates, so masks cancel and
+//! nothing wrapped; and the server's step makes the same model from either.
 
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
