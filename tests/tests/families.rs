@@ -21,12 +21,13 @@ const ITEMS: u32 = 40;
 /// The task must be finished by then.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Runs the task to its end; both verifiers must accept its ledger.
-fn finished(task: &'static str, data: &Dataset) -> Deployment {
+/// Runs the task to its end, for a catalogue with these lines; both verifiers must accept its ledger.
+fn finished(task: &'static str, data: &Dataset, catalogue: &str) -> Deployment {
     // As much epsilon as can be spent, so that so few devices give a signal.
     let settings = Settings { cohort: USERS, tokens: USERS, items: ITEMS, epsilon: 200.0, task, ..Settings::default() };
     let mut deployment = Deployment::new(settings).unwrap();
     deployment.write_interactions(data).unwrap();
+    fs::write(deployment.path("catalogue.txt"), catalogue).unwrap();
     [Role::Helper, Role::Coordinator, Role::Devices].into_iter().for_each(|role| deployment.start(role).unwrap());
     deployment.finish(DEADLINE).unwrap();
     deployment.verify().unwrap();
@@ -38,6 +39,11 @@ fn finished(task: &'static str, data: &Dataset) -> Deployment {
 
 fn kinds(deployment: &Deployment) -> Vec<String> {
     deployment.releases().unwrap().into_iter().map(|release| release.charge.kind).collect()
+}
+
+/// A catalogue that says nothing about its items.
+fn bare() -> String {
+    (0..ITEMS).map(|item| format!("item {item}\n")).collect()
 }
 
 /// The model every device has kept, read from one of them.
@@ -63,7 +69,7 @@ fn recommended(recommender: &Recommender) -> Vec<ItemId> {
 #[test]
 fn weighted_squares_are_trained_over_the_wire_and_rank_on_the_device() {
     let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
-    let deployment = finished("model = \"weighted\"\nrounds = 2\nfactors = 4\n", &data);
+    let deployment = finished("model = \"weighted\"\nrounds = 2\nfactors = 4\n", &data, &bare());
     let kinds = kinds(&deployment);
     assert_eq!(
         (kinds.first().unwrap().as_str(), &kinds[kinds.len() - 2..]),
@@ -91,7 +97,7 @@ fn weighted_squares_are_trained_over_the_wire_and_rank_on_the_device() {
 #[test]
 fn ratings_are_trained_over_the_wire_and_predicted_on_the_device() {
     let data = synthetic_ratings(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
-    let deployment = finished("model = \"rating\"\nfactors = 2\n", &data);
+    let deployment = finished("model = \"rating\"\nfactors = 2\n", &data, &bare());
     let kinds = kinds(&deployment);
     assert_eq!((kinds.first().unwrap().as_str(), kinds.last().unwrap().as_str()), ("rating_bias", "factor_gradient"));
     assert_eq!(kept(&deployment).family(), Family::Rating);
@@ -105,4 +111,31 @@ fn ratings_are_trained_over_the_wire_and_predicted_on_the_device() {
     recommender.feedback(disliked, Feedback::Dislike, Timestamp(at.0 + 1)).unwrap();
     assert!(predicted(&recommender, disliked) < first && !recommended(&recommender).contains(&disliked));
     assert_eq!(recommender.predicted_rating(ItemId(ITEMS)), None);
+}
+
+#[test]
+fn a_network_is_trained_over_the_wire_and_ends_as_a_spectral_model() {
+    let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
+    let described: String = data.items.iter().map(|item| format!("title\t{}\n", item.categories.join("|"))).collect();
+    let deployment = finished("model = \"neural\"\nrounds = 2\nfactors = 4\n", &data, &described);
+    assert_eq!(kinds(&deployment), ["counts", "layer_gradient", "layer_gradient"]);
+    let releases = deployment.releases().unwrap();
+    assert!(releases[1].charge.mechanism.length <= 40 * 4, "as short as the basis of so small a catalogue");
+    let model = kept(&deployment);
+    assert!(model.family() == Family::Spectral && model.factor_count() > 4, "trained factors and what categories tell");
+    recommended(&Recommender::open(&deployment.path("devices/000003")).unwrap());
+}
+
+/// HOSTILE 93: what the network needs is asked for before anything is written.
+#[test]
+fn a_network_without_categories_is_refused_by_name() {
+    let settings = Settings { cohort: USERS, tokens: USERS, task: "model = \"neural\"\n", ..Settings::default() };
+    let deployment = Deployment::new(settings).unwrap();
+    let refused = deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && error.contains("task.catalogue 'catalogue.txt': no line has categories"),
+        "{error}"
+    );
+    assert!(!deployment.path("coordinator").exists(), "nothing was written");
 }

@@ -397,7 +397,7 @@ fn or_nothing(vector: impl FnOnce() -> ItemGradient) -> ItemGradient {
 /// the first gradient replaces them wholly, so the next model's drift from them would mean nothing.
 fn is_first_guess(ticket: &Ticket) -> bool {
     let line = Line::from_bytes(ticket.logged.line.as_bytes());
-    let trained = [Kind::FactorGradient, Kind::WeightedGradient].map(Kind::as_str);
+    let trained = [Kind::FactorGradient, Kind::WeightedGradient, Kind::LayerGradient].map(Kind::as_str);
     line.is_ok_and(
         |line| matches!(line.event, Event::Release(release) if !trained.contains(&release.charge.kind.as_str())),
     )

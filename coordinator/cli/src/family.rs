@@ -11,6 +11,8 @@ pub(crate) enum ModelOption {
     Weighted,
     /// Explicit ratings: biases, and the subspace of what was rated.
     Rating,
+    /// A network over the catalogue's categories: a few kilobytes a round, whatever the size of the catalogue.
+    Neural,
 }
 
 impl From<ModelOption> for Family {
@@ -19,6 +21,7 @@ impl From<ModelOption> for Family {
             ModelOption::Spectral => Self::Spectral,
             ModelOption::Weighted => Self::Weighted,
             ModelOption::Rating => Self::Rating,
+            ModelOption::Neural => Self::Neural,
         }
     }
 }

@@ -109,7 +109,7 @@ impl Job {
     /// The model a task starts from.
     pub fn genesis(&self) -> Model {
         match self.model {
-            Family::Spectral | Family::Weighted => SpectralModel::genesis(self.items).into(),
+            Family::Spectral | Family::Weighted | Family::Neural => SpectralModel::genesis(self.items).into(),
             Family::Rating => Model::Rating(RatingModel::genesis(self.items, self.scale())),
         }
     }
@@ -123,7 +123,8 @@ impl Job {
     /// How the release at this place in [`Self::releases`] is applied, without features; `seed` is public.
     pub fn step(&self, release: usize, seed: u64) -> Step<'_> {
         let before = self.releases.iter().take(release);
-        let first = before.filter(|(kind, _)| *kind == Kind::FactorGradient).count() == 0;
+        let trains = |kind: Kind| matches!(kind, Kind::FactorGradient | Kind::LayerGradient);
+        let first = before.filter(|(kind, _)| trains(*kind)).count() == 0;
         let next = self.releases.get(release + 1).map(|(kind, _)| *kind);
         Step { recipe: &self.recipe, first, next, features: None, seed, in_doubt: self.signal < SIGNAL_UNSURE }
     }
@@ -155,6 +156,7 @@ fn stars_milli() -> [i64; 2] {
 mod tests {
     use tacit_model::spectral::server;
     use tacit_model::weighted::WeightedTerms;
+    use tacit_model::{Features, neural};
     use tacit_types::{Delta, Epsilon, TaskId};
 
     use super::*;
@@ -194,15 +196,25 @@ mod tests {
             Kind::WeightedGradient => {
                 Model::weighted_start(&server::random_init(&counted, &recipe, 1), WeightedTerms::default())
             }
+            Kind::LayerGradient => {
+                // As many different items as there are, so that no direction is missing.
+                let categories: Vec<_> = (0..job.items).map(|item| vec![format!("{}", item % 300)]).collect();
+                let features = Features::from_categories(&categories).unwrap();
+                Model::Neural(neural::server::start(&counted, &features, &recipe, 1))
+            }
             Kind::RatingBias => Model::Rating(RatingModel::genesis(job.items, job.scale())),
         }
     }
 
     #[test]
     fn the_coordinator_runs_what_the_planner_prints() {
-        for (model, helper_noise) in
-            [(Family::Spectral, false), (Family::Spectral, true), (Family::Weighted, false), (Family::Rating, false)]
-        {
+        for (model, helper_noise) in [
+            (Family::Spectral, false),
+            (Family::Spectral, true),
+            (Family::Weighted, false),
+            (Family::Rating, false),
+            (Family::Neural, false),
+        ] {
             let task = Task { model, helper_noise, ..demo() };
             let (job, plan) = (Job::plan(&task, 400).unwrap(), plan(&task.request(400)).unwrap());
             assert!(plan.epsilon <= 8.0 && plan.epsilon > 7.99, "{}", plan.epsilon);

@@ -10,7 +10,7 @@
 //!
 //! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and [`noise`] (one release),
 //! [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference) (what it was worth), [`sweep`] (many of them),
-//! [`table`] and [`page`] (how it is shown). [`weighted`] has its own run without noise, [`rated`] and [`rating`] their own measure;
+//! [`table`] and [`page`] (how it is shown). [`weighted`] and [`neural`] have their own runs without noise, [`rated`] and [`rating`] their own measure;
 //! [`growth`] updates a spectral model.
 //!
 //! # What a simulation can and cannot find
@@ -41,6 +41,7 @@ pub mod evaluated;
 pub mod exact;
 pub mod growth;
 pub mod job;
+pub mod neural;
 pub mod noise;
 pub mod outcome;
 pub mod page;

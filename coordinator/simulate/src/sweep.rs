@@ -12,6 +12,7 @@ use tacit_types::Epsilon;
 use crate::error::SimulateError;
 use crate::exact;
 use crate::job::{self, Setting};
+use crate::neural;
 use crate::outcome::{Outcome, Point, ReleaseLine, Row};
 use crate::population::Population;
 use crate::quality::Figures;
@@ -134,6 +135,10 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
         if sweep.family == Family::Rating {
             return Err(SimulateError::Input("ratings are predicted, not ranked: see `rating`".into()));
         }
+        if sweep.family == Family::Neural && population.features.count() == 0 {
+            let problem = "a network learns from categories, and these items have none";
+            return Err(SimulateError::Input(format!("--model neural: {problem}")));
+        }
         if setting.clip_norm.is_some() && sweep.family != Family::Weighted {
             let problem = "only weighted squares have a clipping norm: --model weighted";
             return Err(SimulateError::Input(format!("--clip-norm: {problem}")));
@@ -213,6 +218,10 @@ impl<'a> Bench<'a> {
                 let rounds = setting.rounds.unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
                 let terms = WeightedTerms::default().unclipped(self.sweep.base.history_max);
                 let model = weighted::without_noise(&self.histories, population.items, factors.max(2), rounds, terms)?;
+                reference::ranked_with(population, &model, half_life)
+            }
+            Family::Neural => {
+                let model = neural::without_noise(&self.histories, &population.features, asked, setting.rounds)?;
                 reference::ranked_with(population, &model, half_life)
             }
             Family::Spectral | Family::Rating => {

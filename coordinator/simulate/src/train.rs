@@ -95,7 +95,7 @@ impl Run {
             self.evaluated(owners, private, &next);
         }
         self.model = next;
-        let gradient = matches!(kind, Kind::FactorGradient | Kind::WeightedGradient);
+        let gradient = matches!(kind, Kind::FactorGradient | Kind::WeightedGradient | Kind::LayerGradient);
         let counted = if gradient { opened.spent } else { Throughput::default() };
         self.record(kind.as_str(), mechanism, opened.contributors, counted);
         Ok(())
@@ -233,7 +233,7 @@ impl Free<'_> {
             let after = kinds.peek().map(|(_, kind)| *kind);
             let step = Step { recipe, first, next: after, features, seed, in_doubt: false };
             model = apply(&model, &summed(kind, &mechanism, &opened), &step)?;
-            first &= kind != Kind::FactorGradient;
+            first &= !matches!(kind, Kind::FactorGradient | Kind::LayerGradient);
         }
         Ok(model)
     }

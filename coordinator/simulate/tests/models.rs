@@ -7,7 +7,7 @@ use tacit_model::interaction::InteractionKind;
 use tacit_model::rating::Scale;
 use tacit_privacy::convert;
 use tacit_simulate::rated::RatedPopulation;
-use tacit_simulate::train::{Run, train, train_owners};
+use tacit_simulate::train::{Run, train, train_featured, train_owners};
 use tacit_simulate::{Family, Population, Setting, Sweep, exact, growth, job, rating, reference};
 use tacit_types::{Delta, Epsilon};
 
@@ -88,6 +88,28 @@ fn every_family_runs_in_exact_mode_and_costs_what_fast_mode_does() {
         assert_eq!((exact.releases.last().unwrap().kind, exact.model.family()), (last, family));
         assert!(exact.model.factor_count() > 0 && exact.model != fast.model);
     }
+}
+
+#[test]
+fn a_network_learns_from_categories_costs_what_was_asked_and_ends_as_a_spectral_model() {
+    let population = Population::new(data(400));
+    let job = job::plan_for(Family::Neural, 400, population.items, &setting(200.0)).unwrap();
+    let exact = exact::train_featured(&population.interactions, &population.features, &job, 3).unwrap();
+    let fast = train_featured(&population.capped(40), &population.features, &job, 3).unwrap();
+    let public = |run: &Run| run.releases.iter().map(|one| (one.kind, one.mechanism.clone())).collect::<Vec<_>>();
+    assert_eq!(public(&exact), public(&fast));
+    let kinds: Vec<&str> = fast.releases.iter().map(|release| release.kind).collect();
+    assert!(kinds.len() > 1 && kinds[0] == "counts" && kinds[1..].iter().all(|kind| *kind == "layer_gradient"));
+    assert!(fast.releases[1].mechanism.length < population.items * 16, "shorter than a factor gradient");
+    assert!([&exact, &fast].iter().all(|run| run.model.family() == Family::Spectral && run.model.factor_count() > 0));
+
+    let asked = Sweep { family: Family::Neural, clip_norms: vec![None], rounds: vec![None], ..sweep(&[20.0]) };
+    let outcome = tacit_simulate::run(&[Population::new(data(400))], &asked, &|| ()).unwrap();
+    let figure = |model| outcome.points[0].row(model).unwrap().mean("hr_at_10").unwrap();
+    assert!(figure("federated") > figure("private_popularity"));
+    let bare = [Population::new(data(400)).without_features()];
+    let refused = tacit_simulate::run(&bare, &asked, &|| ()).unwrap_err();
+    assert!(refused.to_string().starts_with("--model neural: "), "{refused}");
 }
 
 #[test]

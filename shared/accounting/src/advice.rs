@@ -37,6 +37,13 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     if (least..SIGNAL_GOOD).contains(&q) {
         advice.push(format!("{}.", ways_to(SIGNAL_GOOD, "For nine tenths of the gain", request, plan)));
     }
+    if request.model == Family::Neural && !plan.fallback {
+        advice.push(
+            "A network learns what the catalogue's categories tell of the items and no more: the gain stated is that of a \
+             spectral model with so strong a signal."
+                .into(),
+        );
+    }
     let usual = default_delta(request.cohort);
     if request.delta.get() * 10.0 * f64::from(request.cohort) > 1.0 + 1e-9 {
         advice.push(format!(
@@ -68,7 +75,7 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
 /// Why the first statistic is all there is.
 fn alone(model: Family) -> &'static str {
     match model {
-        Family::Spectral | Family::Weighted => {
+        Family::Spectral | Family::Weighted | Family::Neural => {
             "trained factors would lose to private popularity, so only item counts are released"
         }
         Family::Rating => "trained factors would cost more than they tell, so only item biases are released",
@@ -87,7 +94,7 @@ fn ways_to(target: f64, goal: &str, request: &PlanRequest, plan: &Plan) -> Strin
         ways.push(format!("epsilon {epsilon:.1}"));
     }
     let items = two_digits_down(f64::from(request.items) / (more * more));
-    if items >= ITEMS_ADVISED_MIN {
+    if items >= ITEMS_ADVISED_MIN && request.model != Family::Neural {
         ways.push(format!("a catalogue of {} items", thousands(items)));
     }
     if request.helper_noise && more * more <= growth_by_helper(request, plan) {

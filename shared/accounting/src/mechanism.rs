@@ -43,6 +43,7 @@ impl Shape {
             Kind::HeadGram => Self::head_gram(count(model.spectral()?.head_items().len()), history_max),
             Kind::FactorGradient => Self::factor_gradient(rows, width, history_max),
             Kind::WeightedGradient => Self::weighted_gradient(model.catalogue_len(), width, history_max),
+            Kind::LayerGradient => Self::layer_gradient(rows, width, history_max),
             Kind::RatingBias => Self::rating_bias(rows, history_max),
             Kind::Metrics => Self::metrics(history_max),
         })
@@ -68,6 +69,12 @@ impl Shape {
     pub fn weighted_gradient(items: u32, factors: u32, history_max: u32) -> Self {
         let rows = |items: u32| items.saturating_add(factors).saturating_mul(factors);
         Self { length: rows(items), row_width: factors, nnz_max: rows(history_max.min(items)), history_max }
+    }
+
+    /// A gradient of a network's trained layer: `directions` rows of `factors`, whatever was used.
+    pub fn layer_gradient(directions: u32, factors: u32, history_max: u32) -> Self {
+        let length = directions.saturating_mul(factors);
+        Self { length, row_width: factors, nnz_max: length, history_max }
     }
 
     /// Counts and centred ratings over a catalogue: two numbers an item.

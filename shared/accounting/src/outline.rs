@@ -4,13 +4,14 @@
 //! |---|---|
 //! | spectral | counts, the head Gram if it pays, rounds of factor gradients |
 //! | weighted | half of the budget for a spectral job, half for rounds of weighted squares that start from it |
+//! | neural | counts, then rounds of layer gradients |
 //! | rating | half for biases and counts in one, then the head Gram and one round of what was rated |
 //!
 //! Below its floor a family releases its first statistic alone, at the price of the whole job.
 
-use tacit_model::Recipe;
 use tacit_model::model::Family;
 use tacit_model::recipe::SIGNAL_MIN;
+use tacit_model::{Recipe, neural};
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_types::Kind;
 
@@ -44,10 +45,15 @@ pub(crate) struct Outline {
     pub(crate) releases: Vec<(Kind, f64, Shape)>,
 }
 
+/// Rows of the vector a family's factors are trained by: what the noise is spread over.
+pub(crate) fn trained_rows(request: &PlanRequest) -> u32 {
+    if request.model == Family::Neural { neural::directions(request.items) } else { request.items }
+}
+
 /// Signal-to-noise ratio below which a family trains no factors.
 pub fn signal_min(model: Family) -> f64 {
     match model {
-        Family::Spectral => SIGNAL_MIN,
+        Family::Spectral | Family::Neural => SIGNAL_MIN,
         // q grows with the root of the budget.
         Family::Weighted => SIGNAL_MIN / START_SHARE.sqrt(),
         Family::Rating => RATING_SIGNAL_MIN,
@@ -65,6 +71,7 @@ pub(crate) fn outline(request: &PlanRequest, q: f64) -> Result<Outline, PlanErro
         Family::Spectral => spectral(request, q),
         Family::Weighted => weighted(request, q),
         Family::Rating => rating(request, q),
+        Family::Neural => network(request, q),
     }
 }
 
@@ -105,6 +112,22 @@ fn weighted(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let started = before.into_iter().map(|(kind, share, shape)| (kind, START_SHARE * share, shape));
     let round = (Kind::WeightedGradient, (1.0 - START_SHARE) / f64::from(rounds), shape);
     Ok(Outline { releases: started.chain((0..rounds).map(|_| round)).collect(), recipe })
+}
+
+/// Counts, then rounds over a basis that is as long whatever the catalogue: `q` is the signal against that basis.
+fn network(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
+    let planned = neural::recipe(q, request.items);
+    let widest = neural::directions(request.items).min((LENGTH_MAX / request.items).max(1));
+    let recipe = Recipe {
+        factors: request.factors.unwrap_or(planned.factors).min(widest),
+        rounds: affordable(request, 1, request.rounds.unwrap_or(planned.rounds))?,
+        ..planned
+    };
+    let (items, history) = (request.items, request.history_max);
+    let counts = (Kind::Counts, recipe.counts_share, Shape::counts(items, history));
+    let shape = Shape::layer_gradient(neural::directions(items), recipe.factors, history);
+    let rounds = (0..recipe.rounds).map(|_| (Kind::LayerGradient, recipe.round_share(), shape));
+    Ok(Outline { releases: [counts].into_iter().chain(rounds).collect(), recipe })
 }
 
 /// Biases, then one round after a head Gram with every item in it: ratings of rare items are predicted too.

@@ -13,7 +13,7 @@ use tacit_types::{Delta, Epsilon, Kind};
 use crate::advice::advice;
 use crate::error::PlanError;
 use crate::mechanism::{Crowd, Shape, mechanism_for};
-use crate::outline::{Outline, outline};
+use crate::outline::{Outline, outline, trained_rows};
 use crate::request::PlanRequest;
 
 /// Room for the samplers' total variation over a whole task, in units of 2^-128: 2^70 of them are 3.5e-18, against a delta
@@ -139,7 +139,7 @@ fn crowd(request: &PlanRequest) -> Result<Crowd, PlanError> {
 fn signal(request: &PlanRequest, crowd: &Crowd, rho: Rho) -> f64 {
     let answers = f64::from(request.cohort) * f64::from(1000 - request.dropout_milli()) / 1000.0;
     let variance = answers / f64::from(crowd.n_min) + f64::from(u8::from(crowd.helper_noise));
-    signal_to_noise(answers / variance.sqrt(), rho.to_f64_up(), request.items.into())
+    signal_to_noise(answers / variance.sqrt(), rho.to_f64_up(), trained_rows(request).into())
 }
 
 /// Share of rho for the evaluation; the other releases share what it leaves.
@@ -242,6 +242,24 @@ mod tests {
         assert!(few.fallback && few.q > SIGNAL_MIN && kinds(&few) == [Kind::Counts], "{}", few.q);
         let long = plan(&PlanRequest { model: Family::Weighted, ..request(300_000, 400_000, 8.0) }).unwrap();
         assert!(long.recipe.factors < 10, "what fits a vector");
+    }
+
+    #[test]
+    fn a_network_sends_as_much_for_every_catalogue() {
+        let of = |cohort, items| plan(&PlanRequest { model: Family::Neural, ..request(cohort, items, 8.0) }).unwrap();
+        let (small, large) = (of(6_040, 3_706), of(6_040, 200_000));
+        for plan in [&small, &large] {
+            assert!(plan.epsilon <= 8.0 && plan.epsilon > 0.999 * 8.0, "{}", plan.epsilon);
+            assert_eq!(kinds(plan), [Kind::Counts, Kind::LayerGradient, Kind::LayerGradient]);
+            assert_eq!(plan.releases[1].mechanism.length, 128 * 16);
+        }
+        assert_eq!(small.q, large.q, "the noise is on the layer");
+        // The basis of 20 items has 20 directions at most, and no more factors.
+        let few = of(6_040, 20);
+        assert_eq!((few.releases[1].mechanism.length, few.recipe.factors), (20 * 16, 16));
+        assert_eq!(kinds(&of(400, 3_706)), [Kind::Counts, Kind::LayerGradient]);
+        let weak = of(30, 3_706);
+        assert!(weak.fallback && kinds(&weak) == [Kind::Counts], "{}", weak.q);
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! [`features`] (what the catalogue says about items), [`mod@model`] (the seam: what any model asks of a device and makes of a
 //! sum), [`spectral`] (the default, its device half and its server half), [`score`] (ranking, as measured). On the device: [`sessions`],
 //! [`fusion`] and [`scene`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to date), [`filter`] and [`rerank`] (the
-//! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`] and [`rating`] are
-//! two more models behind the seam; [`metric`] and [`baseline`] exist for measuring only.
+//! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of. [`weighted`], [`rating`] and [`neural`] are
+//! three more models behind the seam; [`metric`] and [`baseline`] exist for measuring only.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -27,6 +27,7 @@ pub mod interaction;
 mod linalg;
 pub mod metric;
 pub mod model;
+pub mod neural;
 pub mod preference;
 pub mod profile;
 pub mod rating;

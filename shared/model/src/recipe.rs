@@ -167,7 +167,7 @@ impl Recipe {
 }
 
 /// Most factors a catalogue of this length can have, at least 1.
-fn factors_max(catalogue_len: u32) -> u32 {
+pub(crate) fn factors_max(catalogue_len: u32) -> u32 {
     u32::try_from(FACTORS_MAX).unwrap_or(u32::MAX).checked_div(catalogue_len).unwrap_or(u32::MAX).max(1)
 }
 

@@ -27,6 +27,11 @@ impl<'a> Words<'a> {
         self.word().map(f64::from_le_bytes)
     }
 
+    /// A seed.
+    pub(crate) fn u64(&mut self) -> Result<u64, ModelError> {
+        self.word().map(u64::from_le_bytes)
+    }
+
     /// So many numbers.
     pub(crate) fn f32s(&mut self, count: usize) -> Result<Vec<f32>, ModelError> {
         let bytes = self.take(count.checked_mul(4).ok_or(ModelError::Sizes)?)?;

@@ -16,6 +16,8 @@ pub enum Kind {
     FactorGradient,
     /// The gradient of weighted squares: item rows over the catalogue, then a (d, d) matrix; length (M + d) d.
     WeightedGradient,
+    /// The gradient of a network's trained layer, through a public basis: length r d.
+    LayerGradient,
     /// Counts and centred ratings of the items rated; length 2M.
     RatingBias,
     /// How well the model ranks what the device held out: a few small histograms.
@@ -24,8 +26,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Counts, Self::HeadGram, Self::FactorGradient, Self::WeightedGradient, Self::RatingBias, Self::Metrics];
+    pub const ALL: [Self; 7] = [
+        Self::Counts,
+        Self::HeadGram,
+        Self::FactorGradient,
+        Self::WeightedGradient,
+        Self::LayerGradient,
+        Self::RatingBias,
+        Self::Metrics,
+    ];
 
     /// The word used in tickets and ledgers.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +43,7 @@ impl Kind {
             Self::HeadGram => "head_gram",
             Self::FactorGradient => "factor_gradient",
             Self::WeightedGradient => "weighted_gradient",
+            Self::LayerGradient => "layer_gradient",
             Self::RatingBias => "rating_bias",
             Self::Metrics => "metrics",
         }

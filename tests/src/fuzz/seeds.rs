@@ -7,7 +7,7 @@ use tacit_model::rating::{RatingModel, Scale};
 use tacit_model::recipe::Recipe;
 use tacit_model::spectral::server::{apply_counts, random_init};
 use tacit_model::weighted::WeightedTerms;
-use tacit_model::{Model, SpectralModel};
+use tacit_model::{Features, Model, SpectralModel, neural};
 use tacit_privacy::canonical;
 use tacit_proto::v1;
 use tacit_proto::v1::contribute_request::Part;
@@ -158,6 +158,9 @@ fn models() -> Named {
         contributors: 40,
     };
     let rating = Model::Rating(RatingModel::genesis(30, Scale::STARS)).step(&opened, &step);
+    let categories: Vec<Vec<String>> = (0..30).map(|item| vec![format!("{}", item % 4)]).collect();
+    let features = Features::from_categories(&categories).expect("four categories");
+    let neural = Model::Neural(neural::server::start(&counted, &features, &recipe, 11));
     let rating = rating.expect("two numbers an item are a sum of rating vectors");
     vec![
         ("genesis", SpectralModel::genesis(3).to_bytes()),
@@ -166,6 +169,7 @@ fn models() -> Named {
         ("counted", counted.to_bytes()),
         ("weighted", weighted.to_bytes()),
         ("rating", rating.to_bytes()),
+        ("neural", neural.to_bytes()),
         ("rating_genesis", Model::Rating(RatingModel::genesis(2, Scale::STARS)).to_bytes()),
     ]
 }

@@ -89,6 +89,7 @@ pub(crate) fn kind(kind: &str) -> String {
         "head_gram" => "Pairs of popular items".into(),
         "factor_gradient" => "Item-factor gradient".into(),
         "weighted_gradient" => "Weighted-squares gradient".into(),
+        "layer_gradient" => "Network layer gradient".into(),
         "rating_bias" => "Item biases and counts".into(),
         "metrics" => "Evaluation on the devices".into(),
         other => format!("Unknown kind: {}", shortened(other, 40)),

@@ -106,6 +106,7 @@ impl Narrator {
                 "counts" => "item counts",
                 "head_gram" => "pairs of popular items",
                 "weighted_gradient" => "weighted squares",
+                "layer_gradient" => "network layer",
                 "rating_bias" => "item biases and counts",
                 "metrics" => "evaluation on the devices",
                 _ => "item-factor gradient",

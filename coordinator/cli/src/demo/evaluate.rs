@@ -10,7 +10,7 @@ use tacit_model::{History, Model};
 use tacit_server::job::Job;
 use tacit_simulate::quality::Figures;
 use tacit_simulate::rated::RatedPopulation;
-use tacit_simulate::{Population, rating, reference, weighted};
+use tacit_simulate::{Population, neural, rating, reference, weighted};
 
 use crate::failure::Failure;
 
@@ -57,8 +57,11 @@ pub(super) fn rated(population: &RatedPopulation, federated: &Model) -> Result<V
 
 /// The model of this family without noise.
 fn noise_free(population: &Population, histories: &[History], job: &Job, federated: &Model) -> Result<Model, Failure> {
+    let features = Some(&population.features);
+    if job.model == Family::Neural {
+        return Ok(neural::without_noise(histories, &population.features, job.factors, job.rounds)?);
+    }
     if job.model != Family::Weighted {
-        let features = Some(&population.features);
         return Ok(reference::without_noise(histories, job.items, features, job.factors, job.rounds)?);
     }
     let factors = u32::try_from(federated.factor_count())?.max(2);
@@ -76,7 +79,7 @@ pub(super) fn rows(data: &Dataset, job: &Job, federated: &Model, seed: u64) -> R
     let noise_free = noise_free(&population, &histories, job, federated)?;
     // Columns of public features are not learned: central iALS gets as many factors as the job trains.
     let factors = match job.model {
-        Family::Spectral => job.recipe.factors,
+        Family::Spectral | Family::Neural => job.recipe.factors,
         _ => u32::try_from(federated.factor_count())?,
     };
     Ok(vec![

@@ -1,6 +1,7 @@
 //! What the driver needs from the operator, read before anything is written, and kept for later starts.
 
 use tacit_model::features::Features;
+use tacit_model::model::Family;
 use tacit_round::keys::SigningKey;
 use tacit_types::Digest;
 use tacit_wire::files;
@@ -32,6 +33,10 @@ impl Inputs {
             .map_err(|error| ServerError::OperatorConfig(format!("task.catalogue '{path}': {error}")))?;
         let read = catalogue::parse(&catalogue)
             .map_err(|problem| ServerError::OperatorConfig(format!("task.catalogue '{path}': {problem}")))?;
+        if config.task.model == Family::Neural && read.features.count() == 0 {
+            let problem = "no line has categories, from which a network learns; write title<TAB>category|category";
+            return Err(ServerError::OperatorConfig(format!("task.catalogue '{path}': {problem}")));
+        }
         let planned = Job::plan(&config.task, read.items)?;
         Ok(Self { signing, catalogue, features: read.features, planned, build: build_hash()? })
     }

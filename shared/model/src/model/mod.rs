@@ -12,6 +12,7 @@ use tacit_types::{ItemGradient, Kind};
 
 use crate::evaluation::{self, layout};
 use crate::interaction::Interaction;
+use crate::neural::{self, NeuralModel};
 use crate::preference::History;
 use crate::rating::{self, RatingModel, Ratings};
 use crate::score::{self, popularity_scores};
@@ -34,6 +35,8 @@ pub enum Family {
     Weighted,
     /// Explicit ratings: biases, and the subspace of what was rated.
     Rating,
+    /// A network over public item features; it ends as a spectral model.
+    Neural,
 }
 
 impl Family {
@@ -43,6 +46,7 @@ impl Family {
             Self::Spectral => "spectral",
             Self::Weighted => "weighted",
             Self::Rating => "rating",
+            Self::Neural => "neural",
         }
     }
 }
@@ -56,6 +60,8 @@ pub enum Model {
     Weighted(WeightedModel),
     /// Item biases and the subspace of what people rate together.
     Rating(RatingModel),
+    /// A network in training.
+    Neural(NeuralModel),
 }
 
 /// What a vector looks like: it follows from the model and the kind alone, never from anybody's data.
@@ -80,12 +86,14 @@ impl Model {
         u32::try_from(self.counts().len()).unwrap_or(u32::MAX)
     }
 
-    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one where the signal is too weak.
+    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one where the signal is too weak; a
+    /// network begins and ends as one.
     pub fn family(&self) -> Family {
         match self {
             Self::Spectral(_) => Family::Spectral,
             Self::Weighted(_) => Family::Weighted,
             Self::Rating(_) => Family::Rating,
+            Self::Neural(_) => Family::Neural,
         }
     }
 
@@ -95,6 +103,7 @@ impl Model {
             Self::Spectral(model) => Some(model),
             Self::Weighted(_) => None,
             Self::Rating(model) => Some(model.spectral()),
+            Self::Neural(model) => Some(model.spectral()),
         }
     }
 
@@ -104,6 +113,7 @@ impl Model {
             Self::Spectral(model) => model.counts(),
             Self::Weighted(model) => model.counts(),
             Self::Rating(model) => model.spectral().counts(),
+            Self::Neural(model) => model.spectral().counts(),
         }
     }
 
@@ -113,6 +123,7 @@ impl Model {
             Self::Spectral(model) => model.factor_count(),
             Self::Weighted(model) => model.factor_count(),
             Self::Rating(model) => model.spectral().factor_count(),
+            Self::Neural(model) => model.spectral().factor_count(),
         }
     }
 
@@ -124,6 +135,8 @@ impl Model {
             }
             (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
             (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
+            (Self::Neural(model), Kind::LayerGradient) => (model.directions(), self.factor_count()),
+            (Self::Neural(_), Kind::HeadGram | Kind::FactorGradient) => return None,
             (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
             (_, Kind::FactorGradient) => (self.spectral()?.block().len(), self.factor_count()),
             (_, Kind::Metrics) => (layout::LENGTH, 1),
@@ -142,6 +155,8 @@ impl Model {
             (Self::Weighted(model), Kind::WeightedGradient) => weighted::device::sparse_gradient(history, model),
             (Self::Rating(model), Kind::RatingBias) => rating::device::sparse_biases(owner.ratings, model.scale()),
             (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
+            (Self::Neural(model), Kind::LayerGradient) => neural::device::sparse_gradient(history, model),
+            (Self::Neural(_), Kind::HeadGram | Kind::FactorGradient) => return None,
             (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
             (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
             (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
@@ -172,6 +187,7 @@ impl Model {
             Self::Spectral(model) => model.to_bytes(),
             Self::Weighted(model) => model.to_bytes(),
             Self::Rating(model) => model.to_bytes(),
+            Self::Neural(model) => model.to_bytes(),
         }
     }
 
@@ -187,6 +203,9 @@ impl Model {
         if bytes.starts_with(rating::MAGIC) {
             return RatingModel::from_bytes(bytes).map(Self::Rating);
         }
+        if bytes.starts_with(neural::MAGIC) {
+            return NeuralModel::from_bytes(bytes).map(Self::Neural);
+        }
         SpectralModel::from_bytes(bytes).map(Self::Spectral)
     }
 
@@ -196,6 +215,7 @@ impl Model {
             Self::Spectral(model) => model.plausibility(),
             Self::Weighted(model) => model.plausibility(),
             Self::Rating(model) => model.spectral().plausibility(),
+            Self::Neural(model) => model.spectral().plausibility(),
         }
     }
 
@@ -205,6 +225,7 @@ impl Model {
             (Self::Spectral(model), Self::Spectral(previous)) => model.drift(previous),
             (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
             (Self::Rating(model), Self::Rating(previous)) => model.spectral().drift(previous.spectral()),
+            (Self::Neural(model), Self::Neural(previous)) => model.spectral().drift(previous.spectral()),
             _ => None,
         }
     }
@@ -217,6 +238,7 @@ impl Model {
             Self::Weighted(model) if owner.history.is_empty() => popularity_scores(model.counts()),
             Self::Weighted(model) => weighted::device::scores(owner.history, model),
             Self::Rating(model) => rating::device::predictions(owner.ratings, model),
+            Self::Neural(model) => score::scores(owner.history, model.spectral(), half_life),
         }
     }
 }

@@ -5,6 +5,7 @@ use tacit_types::Kind;
 use super::Model;
 use crate::evaluation;
 use crate::features::Features;
+use crate::neural;
 use crate::rating;
 use crate::recipe::Recipe;
 use crate::spectral::{SpectralModel, public, server};
@@ -27,7 +28,7 @@ pub struct OpenedSum<'a> {
 pub struct Step<'a> {
     /// What is trained.
     pub recipe: &'a Recipe,
-    /// Whether this is the job's first round of factor gradients.
+    /// Whether this is the job's first round of factor or layer gradients.
     pub first: bool,
     /// What the job releases after this; weighted squares start from the spectral model that is there before them.
     pub next: Option<Kind>,
@@ -60,6 +61,11 @@ impl Model {
                         let clip_norm = step.recipe.clip_norm;
                         Self::weighted_start(&next, WeightedTerms { clip_norm, ..WeightedTerms::default() })
                     }
+                    (Some(Kind::LayerGradient), features) => {
+                        let nothing = Features::none(next.catalogue_len());
+                        let features = features.unwrap_or(&nothing);
+                        Self::Neural(neural::server::start(&next, features, step.recipe, step.seed))
+                    }
                     (Some(Kind::HeadGram | Kind::FactorGradient), _) | (_, None) => Self::Spectral(next),
                     // Nothing more is learned: features fill what is left.
                     (_, Some(features)) => Self::Spectral(public::completed(&next, features, step.recipe)),
@@ -67,6 +73,14 @@ impl Model {
             }
             Self::Weighted(model) => {
                 Self::Weighted(weighted::server::apply_gradient(model, sum, contributors, noise_std))
+            }
+            Self::Neural(model) => {
+                let next = neural::server::apply_gradient(model, sum, step.recipe, step.first);
+                match step.features {
+                    _ if step.next == Some(Kind::LayerGradient) => Self::Neural(next),
+                    Some(features) => Self::Spectral(public::completed(next.spectral(), features, step.recipe)),
+                    None => Self::Spectral(next.spectral().clone()),
+                }
             }
             Self::Rating(model) if kind == Kind::RatingBias => {
                 let features = step.features.map_or(model.features(), Features::values).to_owned();
@@ -91,6 +105,7 @@ impl Model {
     pub fn without_factors(&self) -> Self {
         match self {
             Self::Spectral(model) => Self::Spectral(model.without_factors()),
+            Self::Neural(model) => Self::Spectral(model.spectral().without_factors()),
             other => other.clone(),
         }
     }
@@ -104,7 +119,7 @@ fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>)
         Kind::HeadGram if model.head_items().is_empty() => return None,
         Kind::HeadGram => server::apply_head_gram(model, sum, noise_std, recipe),
         Kind::FactorGradient => server::apply_gradient(model, sum, recipe, step.first),
-        Kind::WeightedGradient | Kind::RatingBias | Kind::Metrics => return None,
+        Kind::WeightedGradient | Kind::LayerGradient | Kind::RatingBias | Kind::Metrics => return None,
     })
 }
 

@@ -10,11 +10,11 @@ use crate::spectral::server;
 use crate::synthetic::{history, trained};
 use crate::weighted::WeightedTerms;
 
-fn models() -> [Model; 3] {
+fn models() -> [Model; 4] {
     let rating =
         RatingModel::genesis(60, Scale::STARS).with_features(Array2::ones((60, 2))).with_spectral(trained_whole());
     let weighted = Model::weighted_start(&trained(60, 4), WeightedTerms::default());
-    [trained(60, 4).into(), weighted, Model::Rating(rating)]
+    [trained(60, 4).into(), weighted, Model::Rating(rating), Model::Neural(crate::neural::tests::started(60, 3))]
 }
 
 /// Every item in the block.
@@ -27,7 +27,8 @@ fn trained_whole() -> SpectralModel {
 #[test]
 fn every_family_gives_its_own_kinds_and_no_other() {
     let given = |model: &Model| Kind::ALL.into_iter().filter(|kind| model.extent(*kind).is_some()).collect::<Vec<_>>();
-    let [spectral, weighted, rating] = models();
+    let [spectral, weighted, rating, neural] = models();
+    assert_eq!(given(&neural), [Kind::LayerGradient, Kind::Metrics]);
     assert_eq!(given(&spectral), [Kind::Counts, Kind::HeadGram, Kind::FactorGradient, Kind::Metrics]);
     assert_eq!(given(&weighted), [Kind::WeightedGradient, Kind::Metrics]);
     assert_eq!(given(&rating), [Kind::HeadGram, Kind::FactorGradient, Kind::RatingBias, Kind::Metrics]);
@@ -79,13 +80,18 @@ fn a_step_keeps_the_family_and_weighted_squares_follow_the_spectral_model() {
         let step = Step { recipe: &recipe, first: true, next, features: None, seed: 1, in_doubt: true };
         model.step(&opened, &step).unwrap()
     };
-    let [spectral, weighted, rating] = models();
+    let [spectral, weighted, rating, neural] = models();
     let next = stepped(&spectral, Kind::FactorGradient, Some(Kind::WeightedGradient));
     assert_eq!((next.family(), next.factor_count()), (Family::Weighted, 5));
     assert_eq!(stepped(&weighted, Kind::WeightedGradient, None).family(), Family::Weighted);
     let biased = stepped(&rating, Kind::RatingBias, Some(Kind::FactorGradient));
     assert_eq!((biased.family(), biased.factor_count()), (Family::Rating, 4));
     assert_eq!(stepped(&rating, Kind::FactorGradient, None).family(), Family::Rating);
+    let begun = stepped(&spectral, Kind::Counts, Some(Kind::LayerGradient));
+    assert_eq!((begun.family(), begun.factor_count()), (Family::Neural, 1), "nothing is known of the items");
+    let again = stepped(&neural, Kind::LayerGradient, Some(Kind::LayerGradient));
+    assert_eq!((again.family(), again.factor_count()), (Family::Neural, 3));
+    assert_eq!(stepped(&neural, Kind::LayerGradient, None).family(), Family::Spectral, "it ends as one");
 }
 
 #[test]

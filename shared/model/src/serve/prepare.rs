@@ -27,6 +27,7 @@ impl Ranker {
             Model::Spectral(model) => Self::new(model, precision),
             Model::Weighted(model) => Self::weighted(model, precision),
             Model::Rating(model) => Self::rated(model, precision),
+            Model::Neural(model) => Self::new(model.spectral(), precision),
         }
     }
 

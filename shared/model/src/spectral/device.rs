@@ -65,17 +65,10 @@ pub fn sparse_head_gram(history: &History, model: &SpectralModel) -> SparseGradi
 
 /// [`gradient`] without the rows of items the owner did not use.
 pub fn sparse_gradient(history: &History, model: &SpectralModel) -> SparseGradient {
-    let d = model.factor_count();
-    let factors = model.factor_slice();
     let x = block_profile(history, model);
-    let mut p = vec![0.0f32; d];
-    for &(row, x_row) in &x {
-        add_scaled(&mut p, x_row, &factors[row * d..][..d]);
-    }
-    let norm = norm_squared(&p);
-    make_unit(p.iter_mut(), norm);
-    let (rows, values) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() * d));
-    let mut gradient = SparseGradient { width: d, rows, values };
+    let p = user_factors(&x, model);
+    let (rows, values) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() * p.len()));
+    let mut gradient = SparseGradient { width: p.len(), rows, values };
     x.iter().for_each(|&(row, x_row)| gradient.push(row, p.iter().map(|p| x_row * p)));
     gradient
 }
@@ -141,8 +134,20 @@ pub(crate) fn gram_row(i: usize, k: usize) -> usize {
     i * (2 * k + 1 - i) / 2
 }
 
+/// `p = unit(Q^T x)`: (d), of the owner whose profile this is.
+pub(crate) fn user_factors(x: &[(usize, f32)], model: &SpectralModel) -> Vec<f32> {
+    let (d, factors) = (model.factor_count(), model.factor_slice());
+    let mut p = vec![0.0f32; d];
+    for &(row, x_row) in x {
+        add_scaled(&mut p, x_row, &factors[row * d..][..d]);
+    }
+    let norm = norm_squared(&p);
+    make_unit(p.iter_mut(), norm);
+    p
+}
+
 /// `x`: (row in the block, weight) of the block items used, rows ascending, norm 1.
-fn block_profile(history: &History, model: &SpectralModel) -> Vec<(usize, f32)> {
+pub(crate) fn block_profile(history: &History, model: &SpectralModel) -> Vec<(usize, f32)> {
     // Numbers alone sort in half the time of pairs, and the block is in the order of its items.
     let mut used: Vec<u32> = history.items().iter().map(|item| item.0).collect();
     used.sort_unstable();

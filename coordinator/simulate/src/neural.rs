@@ -1,0 +1,35 @@
+//! A network without noise: what a job of that family, which [`crate::train`] simulates like any other, falls short of.
+
+use tacit_model::model::Owner;
+use tacit_model::preference::History;
+use tacit_model::recipe::Recipe;
+use tacit_model::spectral::SpectralModel;
+use tacit_model::{Features, Model, neural};
+use tacit_round::ticket::Kind;
+
+use crate::error::SimulateError;
+use crate::train::Free;
+
+/// Rounds without noise; more change nothing.
+const ROUNDS_WITHOUT_NOISE: u32 = 6;
+
+/// Trains on everybody without noise, on the finest grid.
+///
+/// # Errors
+/// As [`crate::train::train_without_noise`].
+pub fn without_noise(
+    histories: &[History],
+    features: &Features,
+    factors: Option<u32>,
+    rounds: Option<u32>,
+) -> Result<Model, SimulateError> {
+    let items = u32::try_from(features.items()).unwrap_or(u32::MAX);
+    let planned = neural::recipe(f64::INFINITY, items);
+    let rounds = rounds.unwrap_or(ROUNDS_WITHOUT_NOISE);
+    let factors = factors.unwrap_or(planned.factors).min(neural::directions(items));
+    let recipe = Recipe { factors, rounds, ..planned };
+    let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
+    let kinds = [Kind::Counts].into_iter().chain((0..rounds).map(|_| Kind::LayerGradient));
+    Free { owners: &owners, features: Some(features), recipe: &recipe, seed: 0 }
+        .train(SpectralModel::genesis(items).into(), kinds)
+}
