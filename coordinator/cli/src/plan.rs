@@ -253,6 +253,9 @@ fn verdict(model: Family, plan: &Plan) -> String {
             }
         };
     }
+    if model == Family::Neural && !plan.fallback {
+        return "Within reach: what categories tell of the items; how much that is depends on the catalogue.".into();
+    }
     let percent = |q: f64| 100.0 * gain_share(q);
     // Sparse populations need about twice the signal.
     let band = format!(
@@ -262,7 +265,7 @@ fn verdict(model: Family, plan: &Plan) -> String {
     );
     match plan.q {
         _ if plan.fallback => {
-            "Out of reach: factors cannot be trained; devices would rank by private popularity.".into()
+            "Out of reach: factors cannot be trained; devices would rank by private popularity and public item features.".into()
         }
         q if q < SIGNAL_UNSURE => format!("At the edge: {band}."),
         q if q < SIGNAL_GOOD => format!("Within reach: {band}."),
@@ -277,6 +280,9 @@ fn trained(model: Family, plan: &Plan) -> String {
     let spectral = match (plan.fallback, recipe.head) {
         (true, _) if model == Family::Rating => "item biases and counts only".into(),
         (true, _) => "item counts only".into(),
+        (false, _) if model == Family::Neural => {
+            format!("{} factors of public item features in {rounds}", recipe.factors)
+        }
         (false, 0) => format!("{} factors in {rounds}", recipe.factors),
         (false, head) => format!("{} factors in {rounds} after the pairs of {head} popular items", recipe.factors),
     };

@@ -24,7 +24,7 @@ pub fn without_noise(
     rounds: Option<u32>,
 ) -> Result<Model, SimulateError> {
     let items = u32::try_from(features.items()).unwrap_or(u32::MAX);
-    let planned = neural::recipe(f64::INFINITY, items);
+    let planned = neural::recipe(items);
     let rounds = rounds.unwrap_or(ROUNDS_WITHOUT_NOISE);
     let factors = factors.unwrap_or(planned.factors).min(neural::directions(items));
     let recipe = Recipe { factors, rounds, ..planned };

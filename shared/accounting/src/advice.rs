@@ -39,8 +39,8 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     }
     if request.model == Family::Neural && !plan.fallback {
         advice.push(
-            "A network learns what the catalogue's categories tell of the items and no more: the gain stated is that of a \
-             spectral model with so strong a signal."
+            "A network learns what the catalogue's categories tell of the items and no more; the share of the gain is that \
+             of a spectral model with so strong a signal."
                 .into(),
         );
     }
@@ -76,7 +76,7 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
 fn alone(model: Family) -> &'static str {
     match model {
         Family::Spectral | Family::Weighted | Family::Neural => {
-            "trained factors would lose to private popularity, so only item counts are released"
+            "trained factors would lose to private popularity, so only item counts are released, which public item features complete"
         }
         Family::Rating => "trained factors would cost more than they tell, so only item biases are released",
     }

@@ -71,7 +71,7 @@ pub(crate) fn outline(request: &PlanRequest, q: f64) -> Result<Outline, PlanErro
         Family::Spectral => spectral(request, q),
         Family::Weighted => weighted(request, q),
         Family::Rating => rating(request, q),
-        Family::Neural => network(request, q),
+        Family::Neural => network(request),
     }
 }
 
@@ -114,9 +114,9 @@ fn weighted(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     Ok(Outline { releases: started.chain((0..rounds).map(|_| round)).collect(), recipe })
 }
 
-/// Counts, then rounds over a basis that is as long whatever the catalogue: `q` is the signal against that basis.
-fn network(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
-    let planned = neural::recipe(q, request.items);
+/// Counts, then rounds over a basis that is as long whatever the catalogue.
+fn network(request: &PlanRequest) -> Result<Outline, PlanError> {
+    let planned = neural::recipe(request.items);
     let widest = neural::directions(request.items).min((LENGTH_MAX / request.items).max(1));
     let recipe = Recipe {
         factors: request.factors.unwrap_or(planned.factors).min(widest),

@@ -146,16 +146,22 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_the_exact_local_solve() {
-        let rules = InteractionKind::ALL.into_iter().fold(Rules::default(), |rules, kind| {
-            let rule = rules.rule(kind);
-            rules.with(kind, crate::fusion::Rule { half_life: 0.0, ..rule })
-        });
-        for used in [&[][..], &[3], &[1, 9, 70, 44, 9]] {
-            let did = did(used, InteractionKind::View);
+        let decaying = |half_life| {
+            InteractionKind::ALL.into_iter().fold(Rules::default(), |rules, kind| {
+                let rule = rules.rule(kind);
+                rules.with(kind, crate::fusion::Rule { half_life, ..rule })
+            })
+        };
+        let rules = decaying(0.0);
+        for (used, half_life) in [(&[][..], 0.0), (&[3], 0.0), (&[1, 9, 70, 44, 9], 0.0), (&[1, 9, 70, 44], 3.0)] {
+            let (did, rules) = (did(used, InteractionKind::View), decaying(half_life));
             let (model, history) = (weighted(), History::new(&did, ITEMS, 100));
             let ranker = Ranker::of(&model, Precision::Full);
             let profile = Profile::of(&fuse(&did, ITEMS, 100, &rules).weights, &ranker);
-            assert!(close(&ranker.scores(&profile), &model.scores(&Owner::from(&history), None), 1e-5), "{used:?}");
+            assert!(
+                close(&ranker.scores(&profile), &model.scores(&Owner::from(&history), Some(half_life)), 1e-5),
+                "{used:?}"
+            );
         }
         for model in [rating(false), rating(true)] {
             for used in [&[][..], &[3], &[1, 9, 70, 44, 9]] {

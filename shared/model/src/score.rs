@@ -138,14 +138,17 @@ fn best_first(a: &(ItemId, f32), b: &(ItemId, f32)) -> Ordering {
 
 /// `x`: the history's items with their weights, norm 1.
 fn profile(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<(ItemId, f32)> {
-    let half_life = half_life.filter(|half_life| history.is_timed() && *half_life > 0.0);
-    let weight = |(age, item): (usize, &ItemId)| {
-        let decay = half_life.map_or(1.0, |half_life| (-(age as f64) / f64::from(half_life)).exp2());
-        Some((*item, f64::from(*model.weights().get(item.0 as usize)?) * decay))
-    };
-    let weighted: Vec<(ItemId, f64)> = history.items().iter().rev().enumerate().filter_map(weight).collect();
+    let weight = |(item, decay): (ItemId, f64)| Some((item, f64::from(*model.weights().get(item.0 as usize)?) * decay));
+    let weighted: Vec<(ItemId, f64)> = decayed(history, half_life).filter_map(weight).collect();
     let norm = weighted.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
     weighted.into_iter().map(|(item, w)| (item, narrow(w / norm))).collect()
+}
+
+/// The items, latest first, each with `2^(-age / half-life)`; with 1 where the history is untimed or the half-life not above 0.
+pub(crate) fn decayed(history: &History, half_life: Option<f32>) -> impl Iterator<Item = (ItemId, f64)> {
+    let half_life = half_life.filter(|half_life| history.is_timed() && *half_life > 0.0);
+    let share = move |age: usize| half_life.map_or(1.0, |half_life| (-(age as f64) / f64::from(half_life)).exp2());
+    history.items().iter().rev().enumerate().map(move |(age, item)| (*item, share(age)))
 }
 
 /// `Q^T x`: (d).

@@ -2,8 +2,8 @@
 //!
 //! Data comes from the folder in `TACIT_DATA`, with `ml-1m/`, `ml-100k/` and `retailrocket/` in it. Nothing here tunes anything: presets are
 //! the planner's, chosen on validation data, and what is measured is what was held out. Runs in fast mode, so the
-//! table is the same on every machine up to the last bits of its floating point. A second argument, `main`, `features`, `weighted`, `growth`,
-//! `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and leaves the rest of the file as it is.
+//! table is the same on every machine up to the last bits of its floating point. A second argument, `main`, `features`, `weighted`, `network`,
+//! `growth`, `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod features;
 mod kinds;
 mod markdown;
 mod models;
+mod network;
 mod replay;
 mod server_side;
 mod target;
@@ -95,9 +96,20 @@ fn measure(
     projected: &[Option<u32>],
     half_life: Option<f32>,
 ) -> anyhow::Result<Outcome> {
+    measure_family(Family::Spectral, split, population, epsilons, projected, half_life)
+}
+
+fn measure_family(
+    family: Family,
+    split: &str,
+    population: &Population,
+    epsilons: &[f64],
+    projected: &[Option<u32>],
+    half_life: Option<f32>,
+) -> anyhow::Result<Outcome> {
     let epsilons = epsilons.iter().map(|&epsilon| Epsilon::new(epsilon)).collect::<Result<Vec<_>, _>>()?;
     let sweep = Sweep {
-        family: Family::Spectral,
+        family,
         split: split.into(),
         base: setting(epsilons[0])?,
         epsilons,

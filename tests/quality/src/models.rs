@@ -15,7 +15,9 @@ use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
 use tacit_simulate::{Family, Population, Sweep, growth as grow, job, reference, run};
 use tacit_types::Epsilon;
 
-use crate::{ML_1M, ML_100K, PROJECTED, SEEDS, cold, features, kinds, population, replay, server_side, setting};
+use crate::{
+    ML_1M, ML_100K, PROJECTED, SEEDS, cold, features, kinds, network, population, replay, server_side, setting,
+};
 
 /// What holds for every table here.
 const NOTE: &str = "\nCrowd, delta, seeds and rules as above.\n";
@@ -39,9 +41,10 @@ const RMSE: [(&str, f64, f64); 2] =
 type Measure = fn(&Path) -> anyhow::Result<String>;
 
 /// The parts, by the word that asks for them, each with the heading it begins with.
-const PARTS: [(&str, &str, Measure); 8] = [
+const PARTS: [(&str, &str, Measure); 9] = [
     ("features", "# Public features", features::measure),
     ("weighted", "# Weighted squares", weighted),
+    ("network", "# A network over public features", network::measure),
     ("growth", "# Grown catalogue", growth),
     ("ratings", "# Ratings", ratings),
     ("cold", "# New owners", cold::measure),
@@ -59,7 +62,9 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
 pub(crate) fn replace(out: &Path, part: &str, data: &Path) -> anyhow::Result<()> {
     let known = PARTS.iter().find(|(name, ..)| *name == part);
     let (_, heading, measure) = known.with_context(|| {
-        format!("{part}: the parts are main, features, weighted, growth, ratings, cold, replay, kinds and free")
+        format!(
+            "{part}: the parts are main, features, weighted, network, growth, ratings, cold, replay, kinds and free"
+        )
     })?;
     let old = std::fs::read_to_string(out).with_context(|| format!("{} cannot be read", out.display()))?;
     let heading = format!("\n{heading}\n");

@@ -117,7 +117,7 @@ impl Outcome {
             writeln!(
                 out,
                 "The signal q = {:.1} is below the planner's floor of {:.1}: item factors were not trained.\n\
-                 Devices rank by private popularity; recency acts through what they have already seen.",
+                 Devices rank by private popularity and by what public item features, where there are any, tell of a taste.",
                 self.signal,
                 tacit_accounting::signal_min(self.model)
             )?;

@@ -230,13 +230,13 @@ impl Model {
         }
     }
 
-    /// Scores every item for an owner, larger is better: length M. `half_life` as in [`score::scores`], for a spectral model;
-    /// ratings are predicted on their scale.
+    /// Scores every item for an owner, larger is better: length M. `half_life` as in [`score::scores`]; ratings are predicted on
+    /// their scale, whatever it is.
     pub fn scores(&self, owner: &Owner<'_>, half_life: Option<f32>) -> Vec<f32> {
         match self {
             Self::Spectral(model) => score::scores(owner.history, model, half_life),
             Self::Weighted(model) if owner.history.is_empty() => popularity_scores(model.counts()),
-            Self::Weighted(model) => weighted::device::scores(owner.history, model),
+            Self::Weighted(model) => weighted::device::scores(owner.history, model, half_life),
             Self::Rating(model) => rating::device::predictions(owner.ratings, model),
             Self::Neural(model) => score::scores(owner.history, model.spectral(), half_life),
         }

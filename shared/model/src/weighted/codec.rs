@@ -118,7 +118,7 @@ mod tests {
             if let Ok(model) = WeightedModel::from_bytes(&bytes) {
                 prop_assert_eq!(model.to_bytes(), bytes);
                 let used = history(&[0, 3, 8]);
-                prop_assert!(scores(&used, &model).iter().all(|score| score.is_finite()));
+                prop_assert!(scores(&used, &model, Some(10.0)).iter().all(|score| score.is_finite()));
                 prop_assert!(norm_squared(&gradient(&used, &model).into_coordinates()).sqrt() <= 1.0 + 1e-5);
             }
             let _ = WeightedModel::from_bytes(&[&MAGIC[..], &tail].concat());

@@ -1,16 +1,29 @@
 //! The device half: exact user factors, which stay, and the gradient of the item factors, which may be sent.
 
+use std::sync::Arc;
+
 use tacit_types::ItemGradient;
 
 use super::WeightedModel;
+use crate::fit::{Fit, Fitted};
 use crate::linalg::{dot, narrow};
 use crate::preference::History;
+use crate::score::decayed;
 use crate::solve::{NormalEquation, implicit};
 use crate::spectral::device::SparseGradient;
 
-/// Scores every catalogue item by `p . v_j`: length M; all 0 for a history without known items.
-pub fn scores(history: &History, model: &WeightedModel) -> Vec<f32> {
-    let p = user_factors(&rows(history, model), model);
+/// Scores every catalogue item by `p . v_j`: length M; all 0 for a history without known items. With a `half_life`, in
+/// interactions, `p` is fitted to a timed history whose older items count less, as serving does.
+pub fn scores(history: &History, model: &WeightedModel, half_life: Option<f32>) -> Vec<f32> {
+    let mut fitted = Fitted::new(&Arc::new(Fit::weighted(model)));
+    let (mut aims, mut count) = (vec![0.0; model.factor_count() + 1], 0.0);
+    for (item, weight) in decayed(history, half_life).filter(|(item, _)| (item.0 as usize) < model.catalogue_len()) {
+        // The axis is not used.
+        let row = [model.row(item.0 as usize), &[0.0]].concat();
+        count += fitted.shift(&row, weight, 1.0);
+        aims.iter_mut().zip(&row).for_each(|(aim, &v)| *aim += weight * f64::from(v));
+    }
+    let (p, _) = fitted.user_factors(aims, count);
     (0..model.catalogue_len()).map(|item| dot(model.row(item), &p)).collect()
 }
 
@@ -156,6 +169,6 @@ mod tests {
         let fine = model(&[0.5, -0.2], WeightedTerms::default());
         assert!(zeros(&[], &fine) && zeros(&[20, 99], &fine) && !zeros(&[3], &fine));
         assert!(zeros(&[3], &model(&[f32::NAN], WeightedTerms::default())));
-        assert!(scores(&history(&[]), &fine).iter().all(|&score| score == 0.0));
+        assert!(scores(&history(&[]), &fine, None).iter().all(|&score| score == 0.0));
     }
 }

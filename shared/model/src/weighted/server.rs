@@ -138,7 +138,7 @@ mod tests {
         let central = hits(&data, |used| central.scores(used));
         for terms in [WeightedTerms::default(), WeightedTerms::default().unclipped(12)] {
             let model = trained(&data, terms, 10);
-            let federated = hits(&data, |used| scores(used, &model));
+            let federated = hits(&data, |used| scores(used, &model, None));
             assert!(federated > central - 0.01, "{federated} against {central}");
         }
     }
