@@ -7,3 +7,6 @@
 pub mod v1 {
     tonic::include_proto!("tacit.v1");
 }
+
+/// Largest object, a model or a catalogue, that a device fetches.
+pub const OBJECT_BYTES_MAX: usize = 64 << 20;

@@ -249,6 +249,7 @@ impl Servers {
                 rounds: None,
                 factors: None,
                 clip_norm: None,
+                start: None,
                 evaluation: 0.0,
             },
         };

@@ -105,6 +105,7 @@ impl Round {
             rounds: None,
             factors: None,
             clip_norm: None,
+            start: None,
             evaluation: 0.0,
         };
         let job = Job::plan(&task, model.catalogue_len())?;

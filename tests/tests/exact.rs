@@ -2,7 +2,7 @@
 //!
 //! No seed can be put into a device, so the operating system is replaced instead: a library loaded into the unchanged `tacit
 //! device` process, and into the simulation, answers the request that becomes the rounding and noise seed with the same bytes for
-//! everybody. All else stays random: contribution ids, masks, keys, TLS. Every model and every sum must then be the same.
+//! everybody. Contribution ids and masks stay random. Every model and every sum must then be the same.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

@@ -120,22 +120,19 @@ fn a_network_is_trained_over_the_wire_and_ends_as_a_spectral_model() {
     let deployment = finished("model = \"neural\"\nrounds = 2\nfactors = 4\n", &data, &described);
     assert_eq!(kinds(&deployment), ["counts", "layer_gradient", "layer_gradient"]);
     let releases = deployment.releases().unwrap();
-    assert!(releases[1].charge.mechanism.length <= 40 * 4, "as short as the basis of so small a catalogue");
+    assert!(releases[1].charge.mechanism.length <= 40 * 4, "no longer than the basis of so small a catalogue");
     let model = kept(&deployment);
     assert!(model.family() == Family::Spectral && model.factor_count() > 4, "trained factors and what categories tell");
     recommended(&Recommender::open(&deployment.path("devices/000003")).unwrap());
 }
 
-/// HOSTILE 93: what the network needs is asked for before anything is written.
+/// What the network needs is asked for before anything is written.
 #[test]
 fn a_network_without_categories_is_refused_by_name() {
     let settings = Settings { cohort: USERS, tokens: USERS, task: "model = \"neural\"\n", ..Settings::default() };
     let deployment = Deployment::new(settings).unwrap();
     let refused = deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
     let error = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        !refused.status.success() && error.contains("task.catalogue 'catalogue.txt': no line has categories"),
-        "{error}"
-    );
+    assert!(!refused.status.success() && error.contains("tell no item from another"), "{error}");
     assert!(!deployment.path("coordinator").exists(), "nothing was written");
 }

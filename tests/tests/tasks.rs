@@ -8,6 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tacit_data::{SyntheticSpec, synthetic};
+use tacit_model::spectral::server::{apply_counts, random_init};
+use tacit_model::{Model, Recipe, SpectralModel};
 use tacit_privacy::ledger::Refusal;
 use tacit_privacy::{Rho, canonical};
 use tacit_round::device::{Outcome, Status};
@@ -77,6 +80,83 @@ async fn outcome(deployment: &Deployment, folder: &Path) -> Option<Outcome> {
             Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
         }
         sleep(Duration::from_millis(50)).await;
+    }
+}
+
+const USERS: u32 = 60;
+const ITEMS: u32 = 40;
+
+fn catalogue(items: u32) -> String {
+    (0..items).map(|item| format!("item {item}\tkind {}\n", item % 3)).collect()
+}
+
+/// Puts a line at the end of the coordinator's file, in `[task]`.
+fn ask(deployment: &Deployment, line: &str) {
+    let path = deployment.path("coordinator.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{config}\n{line}\n")).unwrap();
+}
+
+/// The catalogue grew, and the next task goes on from the factors of the one before: counts, and one round.
+#[test]
+fn the_next_task_updates_the_factors_of_the_one_before() {
+    let task = "factors = 4\nrounds = 1\n";
+    let settings = Settings { cohort: USERS, tokens: USERS, items: ITEMS, epsilon: 10.0, task, ..Settings::default() };
+    let mut deployment = Deployment::running(settings).unwrap();
+    fs::remove_file(deployment.path("pki/policy.json")).unwrap();
+    let policy = ["pki", "policy", "pki", "--epsilon", "25", "--cohort", "60"];
+    assert!(deployment.tacit(&policy).unwrap().status.success());
+    let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
+    deployment.write_interactions(&data).unwrap();
+    finished(&mut deployment);
+    let first = deployment.releases().unwrap().last().unwrap().model_out_hash;
+    let read = |path: &Path| Model::from_bytes(&fs::read(path).unwrap()).unwrap();
+    let earlier = read(&deployment.ledger().join(format!("models/{first}.bin")));
+    let known = earlier.factor_count();
+    assert!(known > 0);
+
+    fs::write(deployment.path("catalogue.txt"), catalogue(ITEMS + 5)).unwrap();
+    ask(&deployment, &format!("start = \"coordinator.test/ledger/models/{first}.bin\""));
+    next_task(&mut deployment, "test", "update");
+    finished(&mut deployment);
+    let releases = deployment.releases().unwrap();
+    let kinds: Vec<&str> = releases.iter().map(|release| release.charge.kind.as_str()).collect();
+    assert_eq!(kinds, ["counts", "factor_gradient"], "no head Gram: the basis is there");
+    let updated = read(&deployment.path("devices/000003/model.bin"));
+    assert!(updated.catalogue_len() == ITEMS + 5 && updated.factor_count() > known, "categories stand beside");
+    let genesis = read(&deployment.ledger().join(format!("models/{}.bin", releases[0].charge.model_in_hash)));
+    assert_eq!((genesis.catalogue_len(), genesis.factor_count()), (ITEMS + 5, known));
+    // A start that was not used at all would agree by chance in about d / M' of the span.
+    let drift = |model: &Model, start: &Model| model.drift(start).unwrap();
+    assert!(drift(&updated, &genesis) < 0.6, "{}", drift(&updated, &genesis));
+
+    // A coordinator that starts again on the same state goes on.
+    deployment.crash(Role::Coordinator).unwrap();
+    deployment.verify().unwrap();
+}
+
+/// Each start that is none is refused by its name, before anything is written.
+#[test]
+fn a_start_that_is_none_is_refused_by_name() {
+    let settings = Settings { items: ITEMS, epsilon: 200.0, task: "start = \"start.bin\"\n", ..Settings::default() };
+    let deployment = Deployment::new(settings).unwrap();
+    let recipe = Recipe { factors: 3, ..Recipe::counts_only() };
+    let of = |items: u32| random_init(&apply_counts(&vec![9.0; items as usize], 1.0, &recipe), &recipe, 1).to_bytes();
+    let cases = [
+        (None, "No such file"),
+        (Some(b"nothing".to_vec()), "not a spectral model"),
+        (Some(of(ITEMS + 1)), "a catalogue only grows"),
+        (Some(SpectralModel::genesis(ITEMS).to_bytes()), "no learned factors"),
+    ];
+    for (bytes, problem) in cases {
+        if let Some(bytes) = bytes {
+            fs::write(deployment.path("start.bin"), bytes).unwrap();
+        }
+        let refused = deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
+        let error = String::from_utf8(refused.stderr).unwrap();
+        let named = error.contains("task.start 'start.bin'") && error.contains(problem);
+        assert!(!refused.status.success() && named, "{problem}: {error}");
+        assert!(!deployment.path("coordinator").exists(), "nothing was written");
     }
 }
 

@@ -393,7 +393,7 @@ fn or_nothing(vector: impl FnOnce() -> ItemGradient) -> ItemGradient {
     catch_unwind(AssertUnwindSafe(vector)).unwrap_or_else(|_| ItemGradient::new(Vec::new()))
 }
 
-/// Whether the factors of the ticket's model are a first guess, random or from the head Gram, by the line both parties signed:
+/// Whether the factors of the ticket's model are a first guess, random or from a head Gram or features, by the line both parties signed:
 /// the first gradient replaces them wholly, so the next model's drift from them would mean nothing.
 fn is_first_guess(ticket: &Ticket) -> bool {
     let line = Line::from_bytes(ticket.logged.line.as_bytes());

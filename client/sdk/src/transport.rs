@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacit_privacy::Rho;
-use tacit_proto::v1;
 use tacit_proto::v1::contribute_request::Part;
 use tacit_proto::v1::coordinator_client::CoordinatorClient;
+use tacit_proto::{OBJECT_BYTES_MAX, v1};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
@@ -23,8 +23,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Upload chunk in bytes; every chunk but the last has this size.
 pub const CHUNK_BYTES: usize = 65_536;
-/// Largest object a device fetches.
-const OBJECT_BYTES_MAX: usize = 64 << 20;
 /// Hashes of a consistency proof: at most two a level of a tree of 2^32 lines.
 const PROOF_MAX: usize = 64;
 /// Protocol version spoken.

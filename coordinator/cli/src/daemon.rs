@@ -36,7 +36,7 @@ pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
         &mut enrolment.tokens,
         &mut task.catalogue,
     ];
-    paths.into_iter().chain(&mut enrolment.state).for_each(|path| *path = base.join(&*path));
+    paths.into_iter().chain(&mut enrolment.state).chain(&mut task.start).for_each(|path| *path = base.join(&*path));
     let named = |error: &ServerError| Failure::input(format!("{}: {error}", options.config.display()));
     settings.check().map_err(|error| named(&error))?;
     if options.check_config {

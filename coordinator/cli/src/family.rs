@@ -11,7 +11,7 @@ pub(crate) enum ModelOption {
     Weighted,
     /// Explicit ratings: biases, and the subspace of what was rated.
     Rating,
-    /// A network over the catalogue's categories: a few kilobytes a round, whatever the size of the catalogue.
+    /// A network over the catalogue's categories: after the counts a device sends at most 16 KiB a round.
     Neural,
 }
 

@@ -85,6 +85,7 @@ fn request(options: &Options) -> Result<PlanRequest, Failure> {
     let delta = options.delta.map(Delta::new).transpose();
     let delta = delta.map_err(|error| Failure::input(format!("--delta: {error}")))?;
     Ok(PlanRequest {
+        carried: None,
         model: options.model.into(),
         cohort: options.users,
         items: options.items,
@@ -198,7 +199,7 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
     )?;
     line("", format!("conversion: {}", convert::CONVERSION))?;
     let good = match request.model {
-        Family::Rating => String::new(),
+        Family::Rating | Family::Neural => String::new(),
         _ => format!(", {SIGNAL_GOOD} keeps nine tenths of the gain"),
     };
     line("signal q", format!("{:.1}; {} is the least{good}", plan.q, figure(signal_min(request.model))))?;
@@ -281,7 +282,7 @@ fn trained(model: Family, plan: &Plan) -> String {
         (true, _) if model == Family::Rating => "item biases and counts only".into(),
         (true, _) => "item counts only".into(),
         (false, _) if model == Family::Neural => {
-            format!("{} factors of public item features in {rounds}", recipe.factors)
+            format!("at most {} factors of public item features in {rounds}", recipe.factors)
         }
         (false, 0) => format!("{} factors in {rounds}", recipe.factors),
         (false, head) => format!("{} factors in {rounds} after the pairs of {head} popular items", recipe.factors),

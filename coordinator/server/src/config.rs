@@ -85,7 +85,7 @@ pub struct Enrolment {
 pub struct Task {
     /// Name.
     pub name: TaskId,
-    /// What is trained: `spectral`, `weighted` or `rating`.
+    /// What is trained: `spectral`, `weighted`, `rating` or `neural`.
     #[serde(default)]
     pub model: Family,
     /// Least and largest rating, in thousandths at most; used where ratings are trained.
@@ -117,6 +117,9 @@ pub struct Task {
     /// Whether only members of the helper's organisation count; its helper must know the issuer.
     #[serde(default)]
     pub membership: bool,
+    /// A model of an earlier task, from its export, whose factors this task updates. Its catalogue must be the first lines of
+    /// this one's. For a spectral model.
+    pub start: Option<PathBuf>,
     /// Factor-gradient rounds, instead of the planner's choice.
     pub rounds: Option<u32>,
     /// Number of factors, instead of the planner's choice.
@@ -150,6 +153,7 @@ impl Task {
             factors: self.factors,
             rounds: self.rounds,
             evaluation: self.evaluation,
+            carried: None,
             participation: None,
         }
     }
@@ -190,6 +194,7 @@ impl Config {
             ("task.scale must be the least and the largest rating, at least 0.01 apart", task.scale().is_some()),
             ("task.clip_norm must be from 0.001 to 1000", task.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm))),
             ("task.clip_norm is for model = \"weighted\"", task.clip_norm.is_none() || task.model == Family::Weighted),
+            ("task.start is for model = \"spectral\"", task.start.is_none() || task.model == Family::Spectral),
             ("helper.address must start with https://", self.helper.address.starts_with("https://")),
         ];
         match rules.iter().find(|(_, holds)| !holds) {

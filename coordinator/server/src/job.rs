@@ -1,7 +1,7 @@
 //! The durable record of a task's plan: what it releases, in which order and at what price, fixed before its first round.
 
 use serde::{Deserialize, Serialize};
-use tacit_accounting::{Crowd, Shape, mechanism_for, plan};
+use tacit_accounting::{Crowd, PlanRequest, Shape, mechanism_for, plan};
 use tacit_model::Model;
 use tacit_model::model::{Family, Step};
 use tacit_model::rating::{RatingModel, Scale};
@@ -50,6 +50,9 @@ pub struct Job {
     /// Clipping norm of weighted squares asked for instead of the library's choice.
     #[serde(default)]
     pub clip_norm: Option<f64>,
+    /// Factors carried over from an earlier task's model; none for a task that starts from nothing.
+    #[serde(default)]
+    pub carried: Option<u32>,
     /// Share of the budget asked for to evaluate the model, thousandths.
     #[serde(default)]
     pub evaluation_milli: u32,
@@ -68,13 +71,21 @@ impl Job {
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] naming the key, when there is no sound plan.
+    pub fn plan(task: &Task, items: u32) -> Result<Self, ServerError> {
+        Self::plan_update(task, items, None)
+    }
+
+    /// [`Self::plan`] for a task that goes on from so many factors of an earlier one.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a delta is from 0 to 0.1, a scale bounded"
     )]
-    pub fn plan(task: &Task, items: u32) -> Result<Self, ServerError> {
-        let request = task.request(items);
+    pub fn plan_update(task: &Task, items: u32, carried: Option<u32>) -> Result<Self, ServerError> {
+        let request = PlanRequest { carried, ..task.request(items) };
         let plan = plan(&request).map_err(|error| ServerError::of_plan(&error))?;
         let scale = task.scale().ok_or_else(|| ServerError::OperatorConfig("task.scale: not a scale".into()))?;
         Ok(Self {
@@ -92,6 +103,7 @@ impl Job {
             factors: task.factors,
             rounds: task.rounds,
             clip_norm: task.clip_norm,
+            carried,
             evaluation_milli: request.evaluation_milli(),
             releases: plan.releases.iter().map(|release| (release.kind, release.rho)).collect(),
             recipe: Recipe { clip_norm: task.clip_norm.unwrap_or(plan.recipe.clip_norm), ..plan.recipe },
@@ -106,7 +118,7 @@ impl Job {
         *self == Self { releases, recipe, signal, fallback, ..other.clone() }
     }
 
-    /// The model a task starts from.
+    /// The model a task starts from, unless it goes on from an earlier one.
     pub fn genesis(&self) -> Model {
         match self.model {
             Family::Spectral | Family::Weighted | Family::Neural => SpectralModel::genesis(self.items).into(),
@@ -124,7 +136,7 @@ impl Job {
     pub fn step(&self, release: usize, seed: u64) -> Step<'_> {
         let before = self.releases.iter().take(release);
         let trains = |kind: Kind| matches!(kind, Kind::FactorGradient | Kind::LayerGradient);
-        let first = before.filter(|(kind, _)| trains(*kind)).count() == 0;
+        let first = self.carried.is_none() && before.filter(|(kind, _)| trains(*kind)).count() == 0;
         let next = self.releases.get(release + 1).map(|(kind, _)| *kind);
         Step { recipe: &self.recipe, first, next, features: None, seed, in_doubt: self.signal < SIGNAL_UNSURE }
     }
@@ -178,6 +190,7 @@ mod tests {
             rounds: None,
             factors: None,
             clip_norm: None,
+            start: None,
             evaluation: 0.03,
             helper_noise: false,
             membership: false,

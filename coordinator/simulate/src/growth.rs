@@ -2,22 +2,17 @@
 
 use rand::seq::SliceRandom;
 use tacit_data::Dataset;
-use tacit_model::Model;
 use tacit_model::interaction::Interaction;
-use tacit_model::model::{Owner, Step};
+use tacit_model::model::Owner;
 use tacit_model::preference::History;
-use tacit_model::recipe::Recipe;
-use tacit_model::spectral::growth::carried_over;
-use tacit_round::ticket::Kind;
-use tacit_server::job::Job;
+use tacit_model::spectral::growth::grown;
+use tacit_model::{Features, Model};
 use tacit_types::ItemId;
 
 use crate::error::SimulateError;
+use crate::job::{Setting, plan_update};
 use crate::streams::{Purpose, stream};
-use crate::train::{Run, spectral};
-
-/// Share of the update's budget for the counts of the grown catalogue; the round gets the rest.
-const COUNTS_SHARE: f64 = 0.05;
+use crate::train::{Run, releases, spectral};
 
 /// Renumbers a data set so that random items come last, as if a catalogue had grown by them.
 #[must_use]
@@ -39,25 +34,23 @@ pub fn earlier(interactions: &[Vec<Interaction>], items: u32, history_max: u32) 
     interactions.iter().map(|own| History::new(own, items, history_max as usize)).collect()
 }
 
-/// Updates `previous` at the price and with the crowd of `whole`, a job planned for the grown catalogue: counts, then one
-/// round with carry. Falls back to the counts alone where that job does.
+/// Updates `previous` on a catalogue that grew to `items`: the job a coordinator plans for `[task] start`.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when a release has no sound mechanism.
-pub fn update(previous: &Model, histories: &[History], whole: &Job, seed: u64) -> Result<Run, SimulateError> {
-    let fallback = whole.fallback || previous.factor_count() == 0;
-    let counts_share = if fallback { 1.0 } else { COUNTS_SHARE };
-    let recipe = Recipe { head: 0, rounds: 0, ..whole.recipe.clone() };
-    let job = Job { recipe, ..whole.clone() };
-    // Every round carries on from the previous basis.
-    let step = Step { recipe: &job.recipe, first: false, next: None, features: None, seed, in_doubt: false };
+/// [`SimulateError::Job`] when the numbers make no job; [`SimulateError::Input`] when there is nothing to update.
+pub fn update(
+    previous: &Model,
+    histories: &[History],
+    items: u32,
+    features: Option<&Features>,
+    setting: &Setting,
+    seed: u64,
+) -> Result<Run, SimulateError> {
+    let start = grown(spectral(previous)?, items, setting.factors.unwrap_or(u32::MAX));
+    let start = start.ok_or_else(|| SimulateError::Input("the earlier model has no factors to carry over".into()))?;
+    let devices = u32::try_from(histories.len()).unwrap_or(u32::MAX);
+    let carried = u32::try_from(start.factor_count()).unwrap_or(u32::MAX);
+    let job = plan_update(devices, items, setting, carried)?;
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
-    let mut run = Run::start(job.genesis());
-    run.release(&owners, &job, (Kind::Counts, whole.rho_budget.share(counts_share)), &step)?;
-    if !fallback {
-        run.model = carried_over(spectral(previous)?, spectral(&run.model)?).into();
-        let round = (Kind::FactorGradient, whole.rho_budget.share(1.0 - COUNTS_SHARE));
-        run.release(&owners, &job, round, &step)?;
-    }
-    Ok(run)
+    releases(&owners, start.into(), features, &job, seed)
 }

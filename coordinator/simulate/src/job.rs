@@ -43,8 +43,20 @@ pub fn plan(devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerEr
 /// # Errors
 /// [`ServerError::OperatorConfig`] when the numbers make no job.
 pub fn plan_for(model: Family, devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerError> {
+    Job::plan(&task(model, devices, setting)?, items)
+}
+
+/// Plans the update of so many factors of an earlier job.
+///
+/// # Errors
+/// As [`plan_for`].
+pub fn plan_update(devices: u32, items: u32, setting: &Setting, carried: u32) -> Result<Job, ServerError> {
+    Job::plan_update(&task(Family::Spectral, devices, setting)?, items, Some(carried))
+}
+
+fn task(model: Family, devices: u32, setting: &Setting) -> Result<Task, ServerError> {
     let name = TaskId::new("simulation").map_err(|error| ServerError::OperatorConfig(error.to_string()))?;
-    let task = Task {
+    Ok(Task {
         name,
         model,
         scale: [Scale::STARS.low, Scale::STARS.high],
@@ -61,7 +73,7 @@ pub fn plan_for(model: Family, devices: u32, items: u32, setting: &Setting) -> R
         rounds: setting.rounds,
         factors: setting.factors,
         clip_norm: setting.clip_norm,
+        start: None,
         evaluation: setting.evaluation,
-    };
-    Job::plan(&task, items)
+    })
 }

@@ -135,8 +135,8 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
         if sweep.family == Family::Rating {
             return Err(SimulateError::Input("ratings are predicted, not ranked: see `rating`".into()));
         }
-        if sweep.family == Family::Neural && population.features.count() == 0 {
-            let problem = "a network learns from categories, and these items have none";
+        if sweep.family == Family::Neural && !population.features.tell_apart() {
+            let problem = "a network learns from categories, and they tell no item from another";
             return Err(SimulateError::Input(format!("--model neural: {problem}")));
         }
         if setting.clip_norm.is_some() && sweep.family != Family::Weighted {

@@ -171,7 +171,7 @@ pub fn train_owners(owners: &[Owner<'_>], genesis: Model, job: &Job, seed: u64) 
 }
 
 /// All releases of a job.
-fn releases(
+pub(crate) fn releases(
     owners: &[Owner<'_>],
     genesis: Model,
     features: Option<&Features>,

@@ -147,7 +147,7 @@ fn an_update_costs_what_was_asked_and_is_worth_a_job_from_nothing() {
     assert!(known.iter().flat_map(|own| own.items()).all(|item| item.0 < 108));
     let previous = train(&known, &before, 7).unwrap().model;
     let histories = population.capped(40);
-    let update = growth::update(&previous, &histories, &whole, 1).unwrap();
+    let update = growth::update(&previous, &histories, population.items, None, &setting(20.0), 1).unwrap();
     let kinds: Vec<&str> = update.releases.iter().map(|release| release.kind).collect();
     assert_eq!(kinds, ["counts", "factor_gradient"]);
     assert!(convert::epsilon(update.rho(), update.total_variation(), setting(20.0).delta) <= 20.0);

@@ -34,7 +34,7 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
             ways_to(SIGNAL_UNSURE, "To be clear of it", request, plan)
         ));
     }
-    if (least..SIGNAL_GOOD).contains(&q) {
+    if (least..SIGNAL_GOOD).contains(&q) && request.model != Family::Neural {
         advice.push(format!("{}.", ways_to(SIGNAL_GOOD, "For nine tenths of the gain", request, plan)));
     }
     if request.model == Family::Neural && !plan.fallback {

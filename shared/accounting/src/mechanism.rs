@@ -270,6 +270,9 @@ mod tests {
             Shape::rating_bias(1_682, 200),
             Shape { length: 3_364, row_width: 2, nnz_max: 400, history_max: 200 }
         );
+        // A network's layer is moved by every item alike.
+        let layer = Shape { length: 128 * 32, row_width: 32, nnz_max: 128 * 32, history_max: 20 };
+        assert_eq!(Shape::layer_gradient(128, 32, 20), layer);
         assert_eq!((Shape::metrics(200).length, Shape::metrics(200).nnz_max), (32, 10));
         // Hostile numbers saturate and are refused by the mechanism's own bounds.
         assert_eq!(Shape::head_gram(u32::MAX, u32::MAX).length, u32::MAX);

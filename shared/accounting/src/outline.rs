@@ -2,7 +2,7 @@
 //!
 //! | family | releases |
 //! |---|---|
-//! | spectral | counts, the head Gram if it pays, rounds of factor gradients |
+//! | spectral | counts, the head Gram if it pays, rounds of factor gradients; an update has no head Gram |
 //! | weighted | half of the budget for a spectral job, half for rounds of weighted squares that start from it |
 //! | neural | counts, then rounds of layer gradients |
 //! | rating | half for biases and counts in one, then the head Gram and one round of what was rated |
@@ -45,7 +45,8 @@ pub(crate) struct Outline {
     pub(crate) releases: Vec<(Kind, f64, Shape)>,
 }
 
-/// Rows of the vector a family's factors are trained by: what the noise is spread over.
+/// Rows of the vector a family's factors are trained by: what the noise is spread over. A network's basis is shorter where items
+/// have few different features; its signal is then larger than planned.
 pub(crate) fn trained_rows(request: &PlanRequest) -> u32 {
     if request.model == Family::Neural { neural::directions(request.items) } else { request.items }
 }
@@ -92,9 +93,15 @@ fn preset(request: &PlanRequest, q: f64) -> Recipe {
 
 fn spectral(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let preset = preset(request, q);
+    let preset = match request.carried {
+        // The basis is there: nothing to start it with.
+        Some(carried) => Recipe { head: 0, head_share: 0.0, rounds: 1, factors: carried, ..preset },
+        None => preset,
+    };
     let before = if preset.head > 0 { 2 } else { 1 };
     let rounds = affordable(request, before, request.rounds.unwrap_or(preset.rounds))?;
-    let factors = request.factors.unwrap_or(preset.factors).min(request.items);
+    let asked = request.factors.filter(|_| request.carried.is_none());
+    let factors = asked.unwrap_or(preset.factors).min(request.items);
     let recipe = Recipe { factors, rounds, ..preset };
     Ok(Outline { releases: spectral_releases(request, &recipe), recipe })
 }
@@ -117,9 +124,8 @@ fn weighted(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
 /// Counts, then rounds over a basis that is as long whatever the catalogue.
 fn network(request: &PlanRequest) -> Result<Outline, PlanError> {
     let planned = neural::recipe(request.items);
-    let widest = neural::directions(request.items).min((LENGTH_MAX / request.items).max(1));
     let recipe = Recipe {
-        factors: request.factors.unwrap_or(planned.factors).min(widest),
+        factors: request.factors.unwrap_or(planned.factors).min(neural::directions(request.items)),
         rounds: affordable(request, 1, request.rounds.unwrap_or(planned.rounds))?,
         ..planned
     };

@@ -31,6 +31,8 @@ pub struct PlanRequest {
     pub factors: Option<u32>,
     /// Rounds of factor gradients, instead of the recipe's.
     pub rounds: Option<u32>,
+    /// Factors carried over from an earlier task of a spectral model: counts and rounds with carry update them.
+    pub carried: Option<u32>,
     /// Share of rho for evaluating the model on the devices, counted in thousandths; 0 for none. Where the signal leaves it
     /// open whether factors pay, an evaluation that is on gets at least [`crate::plan::GUARD_SHARE`].
     pub evaluation: f64,
@@ -124,6 +126,7 @@ pub(crate) mod tests {
             factors: None,
             rounds: None,
             evaluation: 0.0,
+            carried: None,
             participation: None,
         }
     }

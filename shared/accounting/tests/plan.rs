@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use tacit_accounting::{PlanRequest, plan};
-use tacit_model::model::Family::{Rating, Spectral, Weighted};
+use tacit_model::model::Family::{Neural, Rating, Spectral, Weighted};
 use tacit_privacy::Rho;
 use tacit_types::{Delta, Epsilon};
 
@@ -12,12 +12,13 @@ use tacit_types::{Delta, Epsilon};
 fn requests() -> impl Strategy<Value = PlanRequest> {
     let crowd = (log_uniform(1.0, 2e6), 0.0..1.1f64, 0.0..1.1f64, any::<bool>());
     let privacy = (-3.0..3.0f64, -18.0..-1.0f64);
-    let family = prop_oneof![Just(Spectral), Just(Weighted), Just(Rating)];
+    let family = prop_oneof![Just(Spectral), Just(Weighted), Just(Rating), Just(Neural)];
     let evaluation = prop_oneof![Just(0.0), 0.0..0.6f64];
     let own = (option(600), option(70), option(12), family, evaluation);
     (crowd, log_uniform(1.0, 5e6), privacy, log_uniform(1.0, 2e6), own).prop_map(
         |((cohort, dropout, dishonest, helper_noise), items, (epsilon, delta), history_max, own)| PlanRequest {
             model: own.3,
+            carried: own.0.filter(|_| own.3 == Spectral),
             cohort,
             items,
             epsilon: Epsilon::new(10f64.powf(epsilon)).unwrap(),
@@ -84,6 +85,7 @@ proptest! {
             factors: None,
             rounds: None,
             evaluation: 0.0,
+            carried: None,
             participation: None,
         };
         let q = |request: &PlanRequest| plan(request).unwrap().q;

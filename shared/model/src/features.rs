@@ -59,6 +59,11 @@ impl Features {
         Ok(Self { values })
     }
 
+    /// Whether they tell any item from another.
+    pub fn tell_apart(&self) -> bool {
+        self.values.rows().into_iter().any(|row| row != self.values.row(0))
+    }
+
     /// The features as given: (M, F).
     pub fn values(&self) -> ArrayView2<'_, f32> {
         self.values.view()

@@ -1,7 +1,7 @@
 //! The last floating-point step of a release: from a clipped coordinate to a whole number of grid steps.
 //!
-//! No result here is subnormal, for which processors are slower: the smallest float a gradient can hold, scaled down by
-//! clipping, is above 1e-90 and is not made smaller.
+//! No value here is subnormal, for which processors are slower: clipping leaves none, and the least number it leaves is, multiplied,
+//! above 1e-90.
 
 use rand::Rng;
 use zeroize::Zeroizing;

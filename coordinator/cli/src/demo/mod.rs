@@ -103,6 +103,9 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 /// What the devices know, and where ratings are predicted also what is held out of it.
 fn load(options: &Options) -> Result<(Dataset, Option<RatedPopulation>), Failure> {
     let data = read(options)?;
+    if options.model == ModelOption::Neural && data.items.iter().all(|item| item.tags().is_empty()) {
+        return Err(Failure::input("--model neural needs categories: give --data with a folder that has them"));
+    }
     if options.model != ModelOption::Rating {
         return Ok((data, None));
     }

@@ -183,6 +183,7 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         rounds: in_range("--rounds", options.rounds, 64)?,
         factors: in_range("--factors", options.factors, 512)?,
         clip_norm: None,
+        start: None,
         evaluation: match options.evaluation {
             share if (0.0..=0.5).contains(&share) => share,
             share => return Err(Failure::input(format!("--evaluation must be from 0 to 0.5, not {share}"))),

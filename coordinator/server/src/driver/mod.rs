@@ -50,6 +50,8 @@ pub struct Driver {
     features: Features,
     /// SHA-256 of the running program, for the ledger.
     build: Digest,
+    /// The first model of an update, until it is in the ledger.
+    start: Option<Model>,
     store: Store,
     accounts: Accounts,
     objects: Objects,
@@ -108,6 +110,7 @@ impl Driver {
             catalogue: objects.put(&inputs.catalogue)?,
             features: inputs.features,
             build: inputs.build,
+            start: inputs.start,
             store,
             accounts,
             objects,

@@ -14,7 +14,7 @@ impl Driver {
     /// First start: the genesis line. Later starts: a line that says so.
     pub(super) fn recover(&mut self) -> Result<(), ServerError> {
         let event = if self.ledger.is_empty() {
-            let genesis = self.job.genesis().to_bytes();
+            let genesis = self.start.take().unwrap_or_else(|| self.job.genesis()).to_bytes();
             Event::Genesis(Genesis {
                 task: self.task.clone(),
                 model_out_hash: self.objects.put(&genesis)?,

@@ -150,13 +150,13 @@ impl Model {
     /// # Guarantees
     /// Of [`Self::extent`], with L2 norm at most 1 up to f32 rounding.
     pub fn sparse_vector(&self, kind: Kind, owner: &Owner<'_>) -> Option<SparseGradient> {
+        self.extent(kind)?;
         let history = owner.history;
         Some(match (self, kind) {
             (Self::Weighted(model), Kind::WeightedGradient) => weighted::device::sparse_gradient(history, model),
             (Self::Rating(model), Kind::RatingBias) => rating::device::sparse_biases(owner.ratings, model.scale()),
             (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
             (Self::Neural(model), Kind::LayerGradient) => neural::device::sparse_gradient(history, model),
-            (Self::Neural(_), Kind::HeadGram | Kind::FactorGradient) => return None,
             (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
             (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
             (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
@@ -226,6 +226,8 @@ impl Model {
             (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
             (Self::Rating(model), Self::Rating(previous)) => model.spectral().drift(previous.spectral()),
             (Self::Neural(model), Self::Neural(previous)) => model.spectral().drift(previous.spectral()),
+            // Its job ends as a spectral model.
+            (Self::Spectral(model), Self::Neural(previous)) => model.drift(previous.spectral()),
             _ => None,
         }
     }

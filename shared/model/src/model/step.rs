@@ -8,7 +8,7 @@ use crate::features::Features;
 use crate::neural;
 use crate::rating;
 use crate::recipe::Recipe;
-use crate::spectral::{SpectralModel, public, server};
+use crate::spectral::{SpectralModel, growth, public, server};
 use crate::weighted::{self, WeightedTerms};
 
 /// The opened, noisy sum of one release, in clipping norms.
@@ -34,7 +34,7 @@ pub struct Step<'a> {
     pub next: Option<Kind>,
     /// What the catalogue says about its items: fills what a spectral model leaves out, and is published with ratings.
     pub features: Option<&'a Features>,
-    /// Public seed, used only where neither a head Gram nor features start the factors.
+    /// Public seed of a network's hidden layer, and of first factors where neither a head Gram nor features start them.
     pub seed: u64,
     /// Whether the signal leaves it open that factors beat popularity, so that an evaluation has to show it.
     pub in_doubt: bool,
@@ -115,6 +115,10 @@ impl Model {
 fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<SpectralModel> {
     let (sum, noise_std, recipe) = (opened.sum, opened.noise_std, step.recipe);
     Some(match opened.kind {
+        // A task that goes on from an earlier one's factors has them before it has counts.
+        Kind::Counts if model.factor_count() > 0 => {
+            growth::carried_over(model, &server::apply_counts(sum, noise_std, recipe))
+        }
         Kind::Counts => started(server::apply_counts(sum, noise_std, recipe), step),
         Kind::HeadGram if model.head_items().is_empty() => return None,
         Kind::HeadGram => server::apply_head_gram(model, sum, noise_std, recipe),
@@ -123,9 +127,9 @@ fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>)
     })
 }
 
-/// First factors where no head Gram is released to start them.
+/// First factors where neither a head Gram is released to start them nor a network makes them.
 fn started(counted: SpectralModel, step: &Step<'_>) -> SpectralModel {
-    if step.recipe.head > 0 || step.recipe.rounds == 0 {
+    if step.recipe.head > 0 || step.recipe.rounds == 0 || step.next == Some(Kind::LayerGradient) {
         return counted;
     }
     match step.features {

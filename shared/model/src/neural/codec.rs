@@ -60,12 +60,12 @@ impl NeuralModel {
             return Err(ModelError::Factors);
         }
         let mixing = Array2::from_shape_vec((HIDDEN, directions), mixing).map_err(|_| ModelError::Sizes)?;
-        let network = Network::assemble(&spectral, features, seed, mixing);
+        let network = Network::from_parts(features, seed, mixing);
         Ok(Self { spectral, network })
     }
 }
 
-/// Features of one item: columns ascending, values within a row of norm 1.
+/// Features of one item: columns ascending, values from -1 to 1 and not 0.
 fn row(words: &mut Words<'_>, columns: usize) -> Result<Vec<(usize, f32)>, ModelError> {
     let known = words.size(0, columns)?;
     let mut places = Vec::new();

@@ -5,11 +5,11 @@
 //! popularity axis away and mixes them into an orthonormal public basis `U: (M, r)`; the item factors are `Q = U B`. Devices
 //! train `B: (r, d)` by the unit vectors of [`crate::spectral`], seen through the basis: `unit(U^T x) p^T` with `p = unit(Q^T x)`.
 //!
-//! What that buys: a vector of r d numbers, 16 KiB, whatever the size of the catalogue, and noise on so few. What it
+//! What that buys: after the counts, a vector of at most r d numbers, 16 KiB, whatever the size of the catalogue, and noise on so few. What it
 //! costs: the trained factors know nothing of an item but its features, so a strong signal is wasted on it.
 //! `tests/quality/RESULTS.md` shows where it beats the spectral model with the same features and where it loses.
 //!
-//! Only training knows the network: the last model of such a job is a spectral one.
+//! Only training knows the network: the last model of a finished job is a spectral one.
 
 mod codec;
 pub mod device;
@@ -33,6 +33,7 @@ const FACTORS: u32 = 32;
 const ROUNDS: u32 = 2;
 /// Share for the counts: the layer is short and needs little.
 const COUNTS_SHARE: f64 = 0.3;
+
 /// What a job of this family does, whatever its signal. Chosen on the second-last interactions of MovieLens-1M's 2,999 users with
 /// times, with a half-life of 10, among 8, 16 and 32 factors and one or two rounds, three noise seeds; full HR@10:
 ///
@@ -212,10 +213,13 @@ pub(crate) mod tests {
     #[test]
     fn a_catalogue_that_says_nothing_ends_without_a_taste() {
         let data = planted(50, 60, 4, 2);
+        // Items that are all alike tell what is popular from what is not, which the axis does not wholly take away.
         let alike = Features::from_categories(&vec![vec!["all"]; 60]).unwrap();
+        assert!(!alike.tell_apart() && !Features::none(60).tell_apart() && categories(60, 2).tell_apart());
         for features in [Features::none(60), alike] {
             let model = trained(&data, &features, 2);
             assert_eq!(model.directions(), 1);
+            assert!(features.count() > 0 || model.spectral.factors().iter().all(|&value| value == 0.0));
             assert!(scores(&data.histories[0], &model.spectral, None).iter().all(|score| score.is_finite()));
         }
     }

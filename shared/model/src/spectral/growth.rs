@@ -3,11 +3,34 @@
 //! A job that starts from here releases counts and one round of factor gradients with carry, and no head Gram: the basis is
 //! there already. A new item has a row of zeros until that round; its popularity is known from the counts.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1, Axis, Slice};
 
-use super::model::SpectralModel;
+use super::model::{FACTORS_MAX, SpectralModel};
 use super::server::without_axis;
-use crate::linalg::{narrow_all, polar};
+use crate::linalg::{narrow_all, norm_squared, polar};
+
+/// Squared norm of a learned factor, up to rounding.
+const LEARNED_MIN: f64 = 0.999;
+
+/// The model an update starts from: `previous` for a catalogue that grew to `items`, with its learned factors only, at most
+/// `factors` of them. `None` where it has none, or more items than there are now.
+///
+/// Columns of public features come after the learned ones and are shorter than 1; the job makes its own from its catalogue.
+pub fn grown(previous: &SpectralModel, items: u32, factors: u32) -> Option<SpectralModel> {
+    let columns = previous.factors();
+    let is_learned = |column: &ArrayView1<'_, f32>| norm_squared(&column.to_vec()) > LEARNED_MIN;
+    let known = columns.columns().into_iter().take(factors as usize).take_while(is_learned).count();
+    let catalogue = items as usize;
+    if known == 0 || previous.counts().len() > catalogue || known * catalogue > FACTORS_MAX {
+        return None;
+    }
+    let counted = SpectralModel::genesis(items);
+    let mut kept = Array2::zeros((catalogue, known));
+    for (row, &item) in columns.rows().into_iter().zip(previous.block()) {
+        kept.row_mut(item as usize).assign(&row.slice_axis(Axis(0), Slice::from(..known)));
+    }
+    Some(counted.with_factors(kept))
+}
 
 /// Carries the factors of `previous` over to `counted`, which knows the new counts, weights and block but has no factors yet.
 ///
@@ -87,6 +110,25 @@ mod tests {
     fn earlier(data: &Planted) -> Vec<History> {
         let old = |used: &History| history(&used.items().iter().map(|i| i.0).filter(|i| *i < OLD).collect::<Vec<_>>());
         data.histories.iter().map(old).collect()
+    }
+
+    #[test]
+    fn an_update_starts_from_learned_factors_alone() {
+        let recipe = Recipe { coverage: 1.0, factors: 5, ..Recipe::for_signal(f64::INFINITY, 30).unwrap() };
+        let counted = server::apply_counts(&vec![9.0; 30], 1.0, &recipe);
+        let learned = server::random_init(&counted, &recipe, 3);
+        let categories: Vec<Vec<String>> = (0..30).map(|item| vec![(item % 4).to_string()]).collect();
+        let features = crate::Features::from_categories(&categories).unwrap();
+        let model = crate::spectral::public::completed(&learned, &features, &recipe);
+        assert!(model.factor_count() > 5);
+        let start = grown(&model, 34, u32::MAX).unwrap();
+        assert_eq!((start.catalogue_len(), start.factor_count()), (34, 5));
+        let rows = start.factors();
+        assert!(
+            rows.rows().into_iter().take(30).eq(learned.factors().rows()) && rows.iter().skip(150).all(|v| *v == 0.0)
+        );
+        assert_eq!(grown(&model, 30, 2).unwrap().factor_count(), 2);
+        assert!(grown(&model, 29, 5).is_none() && grown(&counted, 30, 5).is_none() && grown(&model, 30, 0).is_none());
     }
 
     #[test]
