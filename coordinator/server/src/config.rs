@@ -118,7 +118,7 @@ pub struct Task {
     #[serde(default)]
     pub membership: bool,
     /// A model of an earlier task, from its export, whose factors this task updates. Its catalogue must be the first lines of
-    /// this one's. For a spectral model.
+    /// this one's. For a spectral model; read at every start of the task.
     pub start: Option<PathBuf>,
     /// Factor-gradient rounds, instead of the planner's choice.
     pub rounds: Option<u32>,

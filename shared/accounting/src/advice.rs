@@ -39,8 +39,8 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     }
     if request.model == Family::Neural && !plan.fallback {
         advice.push(
-            "A network learns what the catalogue's categories tell of the items and no more; the share of the gain is that \
-             of a spectral model with so strong a signal."
+            "A network learns what the catalogue's categories tell of the items and no more. A share of the gain, where \
+             one is given, is that of a spectral model with so strong a signal."
                 .into(),
         );
     }

@@ -195,7 +195,7 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more than a
-    /// small multiple of `bytes.len()`.
+    /// small multiple of `bytes.len()` and 2 MiB.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         if bytes.starts_with(weighted::MAGIC) {
             return WeightedModel::from_bytes(bytes).map(Self::Weighted);

@@ -41,7 +41,7 @@ impl NeuralModel {
     ///
     /// # Errors
     /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more
-    /// than a small multiple of `bytes.len()`.
+    /// than a small multiple of `bytes.len()` and the 2 MiB of the widest hidden layer.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut words = Words::after(MAGIC, bytes)?;
         let (items, columns) = (words.size(1, CATALOGUE_MAX as usize)?, words.size(0, FEATURES_MAX)?);
@@ -60,7 +60,7 @@ impl NeuralModel {
             return Err(ModelError::Factors);
         }
         let mixing = Array2::from_shape_vec((HIDDEN, directions), mixing).map_err(|_| ModelError::Sizes)?;
-        let network = Network::from_parts(features, seed, mixing);
+        let network = Network::from_parts(&spectral, features, seed, mixing);
         Ok(Self { spectral, network })
     }
 }

@@ -1,7 +1,5 @@
 //! The public part: features through the hidden layer into an orthonormal basis.
 
-use std::sync::OnceLock;
-
 use ndarray::{Array1, Array2, Axis, Slice};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -20,29 +18,16 @@ const STRENGTH_MIN: f64 = 1e-6;
 const STRETCH: usize = 1024;
 
 /// Features, hidden layer and basis. Follows from the catalogue, the counts and a public seed; no data enters it but counts.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Network {
     pub(super) features: Sparse,
     pub(super) seed: u64,
     /// From hidden units to the basis: (H, r).
     pub(super) mixing: Array2<f32>,
-    /// Made when a gradient is computed: a device that only ranks needs neither.
-    derived: OnceLock<Derived>,
-}
-
-/// What follows from the seed and the counts.
-#[derive(Clone)]
-struct Derived {
-    /// W: (F, H).
+    /// W: (F, H); follows from the seed.
     first: Array2<f64>,
-    /// What all items together have along the popularity axis, `m = sum_j a_j sqrt(c_j w_j) h_j`: (H).
+    /// What all items together have along the popularity axis, `m = sum_j a_j sqrt(c_j w_j) h_j`: (H); follows from the counts.
     along_axis: Array1<f64>,
-}
-
-impl PartialEq for Network {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.features, self.seed, &self.mixing) == (&other.features, other.seed, &other.mixing)
-    }
 }
 
 /// Features of the items, each row of norm 1 or 0, without zeros.
@@ -69,7 +54,7 @@ impl Network {
     /// The network for these counts and features: the strongest directions of the hidden layer, at most [`DIRECTIONS`]. One
     /// direction of zeros where the features say nothing beside popularity, so that a job can end.
     pub(super) fn new(counted: &SpectralModel, features: &Features, seed: u64) -> Self {
-        let mut network = Self::from_parts(Sparse::of(features), seed, Array2::zeros((HIDDEN, 1)));
+        let mut network = Self::from_parts(counted, Sparse::of(features), seed, Array2::zeros((HIDDEN, 1)));
         let (moment, whole) = network.second_moment(counted);
         let (squares, vectors) = eigen_descending(moment.view());
         let least = STRENGTH_MIN * whole;
@@ -81,22 +66,17 @@ impl Network {
         network
     }
 
-    /// The network of what is sent.
-    pub(super) fn from_parts(features: Sparse, seed: u64, mixing: Array2<f32>) -> Self {
-        Self { features, seed, mixing, derived: OnceLock::new() }
-    }
-
-    fn derived(&self, counted: &SpectralModel) -> &Derived {
-        self.derived.get_or_init(|| {
-            let mut rng = ChaCha20Rng::seed_from_u64(self.seed);
-            let draw = || StandardNormal.sample(&mut rng);
-            let first = Array2::from_shape_simple_fn((self.features.columns, HIDDEN), draw);
-            let mut along_axis = Array1::zeros(HIDDEN);
-            for (item, &share) in counted.axis().iter().enumerate() {
-                self.add_hidden(&first, &mut along_axis, item, f64::from(share) * size(counted, item));
-            }
-            Derived { first, along_axis }
-        })
+    /// The network of what is sent: derives the rest.
+    pub(super) fn from_parts(counted: &SpectralModel, features: Sparse, seed: u64, mixing: Array2<f32>) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let first = Array2::from_shape_simple_fn((features.columns, HIDDEN), || StandardNormal.sample(&mut rng));
+        let mut network = Self { features, seed, mixing, first, along_axis: Array1::zeros(HIDDEN) };
+        let mut along_axis = Array1::zeros(HIDDEN);
+        for (item, &share) in counted.axis().iter().enumerate() {
+            network.add_hidden(&mut along_axis, item, f64::from(share) * size(counted, item));
+        }
+        network.along_axis = along_axis;
+        network
     }
 
     /// r.
@@ -106,14 +86,13 @@ impl Network {
 
     /// `U^T x` for items of these weights: (r).
     pub(super) fn through_basis(&self, x: &[(usize, f32)], counted: &SpectralModel) -> Vec<f64> {
-        let Derived { first, along_axis } = self.derived(counted);
         let mut hidden = Array1::zeros(HIDDEN);
         let mut along = 0.0;
         for &(item, weight) in x {
-            self.add_hidden(first, &mut hidden, item, f64::from(weight) * size(counted, item));
+            self.add_hidden(&mut hidden, item, f64::from(weight) * size(counted, item));
             along += f64::from(weight) * f64::from(counted.axis()[item]);
         }
-        hidden.scaled_add(-along, along_axis);
+        hidden.scaled_add(-along, &self.along_axis);
         self.mixing
             .columns()
             .into_iter()
@@ -148,21 +127,19 @@ impl Network {
     fn second_moment(&self, counted: &SpectralModel) -> (Array2<f64>, f64) {
         let mut moment = Array2::zeros((HIDDEN, HIDDEN));
         self.for_stretches(counted, |_, hidden| moment += &hidden.t().dot(hidden));
-        let along_axis = &self.derived(counted).along_axis;
-        let whole = moment.diag().sum() + along_axis.dot(along_axis);
+        let whole = moment.diag().sum() + self.along_axis.dot(&self.along_axis);
         (moment, whole)
     }
 
     /// Calls `with` the first item and the rows `sqrt(c_j w_j) h_j - a_j m` of some items, until all were there.
     fn for_stretches(&self, counted: &SpectralModel, mut with: impl FnMut(usize, &Array2<f64>)) {
-        let Derived { first, along_axis } = self.derived(counted);
         let items = self.features.rows.len();
         for start in (0..items).step_by(STRETCH) {
             let mut hidden = Array2::zeros((STRETCH.min(items - start), HIDDEN));
             for (mut row, item) in hidden.rows_mut().into_iter().zip(start..) {
                 let mut units = Array1::zeros(HIDDEN);
-                self.add_hidden(first, &mut units, item, size(counted, item));
-                units.scaled_add(-f64::from(counted.axis()[item]), along_axis);
+                self.add_hidden(&mut units, item, size(counted, item));
+                units.scaled_add(-f64::from(counted.axis()[item]), &self.along_axis);
                 row.assign(&units);
             }
             with(start, &hidden);
@@ -170,14 +147,14 @@ impl Network {
     }
 
     /// `sum += scale h_j`; nothing for an item nothing is known of.
-    fn add_hidden(&self, first: &Array2<f64>, sum: &mut Array1<f64>, item: usize, scale: f64) {
+    fn add_hidden(&self, sum: &mut Array1<f64>, item: usize, scale: f64) {
         let known = &self.features.rows[item];
         if known.is_empty() {
             return;
         }
         let mut units = Array1::<f64>::zeros(HIDDEN);
         for &(column, value) in known {
-            units.scaled_add(value.into(), &first.row(column));
+            units.scaled_add(value.into(), &self.first.row(column));
         }
         sum.zip_mut_with(&units, |sum, &unit| *sum += scale * unit.max(0.0));
     }
