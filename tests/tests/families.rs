@@ -126,7 +126,7 @@ fn a_network_is_trained_over_the_wire_and_ends_as_a_spectral_model() {
     recommended(&Recommender::open(&deployment.path("devices/000003")).unwrap());
 }
 
-/// What the network needs is asked for before anything is written.
+/// HOSTILE 91: what the network needs is asked for before anything is written.
 #[test]
 fn a_network_without_categories_is_refused_by_name() {
     let settings = Settings { cohort: USERS, tokens: USERS, task: "model = \"neural\"\n", ..Settings::default() };
@@ -134,5 +134,20 @@ fn a_network_without_categories_is_refused_by_name() {
     let refused = deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
     let error = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && error.contains("tell no item from another"), "{error}");
+    assert!(!deployment.path("coordinator").exists(), "nothing was written");
+}
+
+/// HOSTILE 91: a model that devices could not fetch is refused before a round costs anything.
+#[test]
+fn a_catalogue_whose_model_no_device_could_fetch_is_refused_by_name() {
+    let settings = Settings { cohort: USERS, tokens: USERS, task: "model = \"rating\"\n", ..Settings::default() };
+    let deployment = Deployment::new(settings).unwrap();
+    // Features go along in full: 20,000 items of 1,000 categories are 80 MB.
+    let catalogue: String = (0..20_000).map(|item| format!("item {item}\tkind {}\n", item % 1_000)).collect();
+    fs::write(deployment.path("catalogue.txt"), catalogue).unwrap();
+    let refused = deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
+    let error = String::from_utf8(refused.stderr).unwrap();
+    let named = error.contains("task.catalogue 'catalogue.txt'") && error.contains("devices fetch 64 at most");
+    assert!(!refused.status.success() && named, "{error}");
     assert!(!deployment.path("coordinator").exists(), "nothing was written");
 }

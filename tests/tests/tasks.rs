@@ -135,7 +135,7 @@ fn the_next_task_updates_the_factors_of_the_one_before() {
     deployment.verify().unwrap();
 }
 
-/// Each start that is none is refused by its name, before anything is written.
+/// HOSTILE 87, 91: each start that is none is refused by its name, before anything is written.
 #[test]
 fn a_start_that_is_none_is_refused_by_name() {
     let settings = Settings { items: ITEMS, epsilon: 200.0, task: "start = \"start.bin\"\n", ..Settings::default() };

@@ -12,7 +12,7 @@ use crate::spectral::SpectralModel;
 
 /// H, units of the hidden layer.
 pub const HIDDEN: usize = 256;
-/// Directions below this share of the strongest, squared, say nothing.
+/// Directions below this share of all squares together say nothing.
 const STRENGTH_MIN: f64 = 1e-6;
 /// Items whose hidden units are held at once.
 const STRETCH: usize = 1024;
