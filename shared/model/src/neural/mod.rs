@@ -5,7 +5,7 @@
 //! popularity axis away and mixes them into an orthonormal public basis `U: (M, r)`; the item factors are `Q = U B`. Devices
 //! train `B: (r, d)` by the unit vectors of [`crate::spectral`], seen through the basis: `unit(U^T x) p^T` with `p = unit(Q^T x)`.
 //!
-//! What that buys: after the counts, a vector of at most r d numbers, 16 KiB, whatever the size of the catalogue, and noise on so few. What it
+//! What that buys: after the counts, a vector of at most r d numbers, 16 KiB with 32 factors, whatever the size of the catalogue, and noise on so few. What it
 //! costs: the trained factors know nothing of an item but its features, so a strong signal is wasted on it.
 //! `tests/quality/RESULTS.md` shows where it beats the spectral model with the same features and where it loses.
 //!
