@@ -1,7 +1,12 @@
 //! The generated wire protocol and nothing else. Read `tacit/v1/tacit.proto`.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::all, clippy::cast_possible_truncation, unreachable_pub, reason = "generated code")]
+#![allow(
+    clippy::all,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "generated code"
+)]
 
 /// Version 1 of the protocol.
 pub mod v1 {

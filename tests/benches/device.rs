@@ -1,5 +1,5 @@
-//! What one release costs a device, and the noise sampler beside the one it replaced. Target: at most 12 ms a release at
-//! 118,592 coordinates (docs/LIMITS.md).
+//! What one release costs a device, and the noise sampler beside the one it replaced. Target: at
+//! most 12 ms a release at 118,592 coordinates (docs/LIMITS.md).
 
 mod common;
 
@@ -14,7 +14,9 @@ use tacit_model::spectral::{SpectralModel, server};
 use tacit_model::{Interaction, InteractionKind, Model, Recipe};
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::noise::{NoiseTable, rejection};
-use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Rho, SpendPermit, clip, privatise};
+use tacit_privacy::{
+    DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Rho, SpendPermit, clip, privatise,
+};
 use tacit_round::seal::OpeningKey;
 use tacit_sdk::contribute::{TableCache, contribute, fits, gradient};
 use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
@@ -52,21 +54,35 @@ fn release(c: &mut Criterion) {
     let ticket = ticket(mechanism(16), &key);
     let (model, interactions) = (model(), interactions());
     let model = Model::from(model);
-    assert!(fits(&ticket, &model), "the ticket asks for this model's gradient");
+    assert!(
+        fits(&ticket, &model),
+        "the ticket asks for this model's gradient"
+    );
     let tables = TableCache::default();
     let table = NoiseTable::new(&ticket.mechanism);
 
     let mut group = c.benchmark_group("device at 118592 coordinates");
-    group.bench_function("whole release: gradient to sealed bytes (target 12 ms)", |b| {
-        let whole = |permit| {
-            let vector = gradient(&ticket, &model, &interactions);
-            contribute(&ticket, permit, vector, &tables, None).expect("randomness and a good key")
-        };
-        b.iter_batched(|| permit(&ticket.mechanism), whole, BatchSize::PerIteration);
+    group.bench_function(
+        "whole release: gradient to sealed bytes (target 12 ms)",
+        |b| {
+            let whole = |permit| {
+                let vector = gradient(&ticket, &model, &interactions);
+                contribute(&ticket, permit, vector, &tables, None)
+                    .expect("randomness and a good key")
+            };
+            b.iter_batched(|| permit(&ticket.mechanism), whole, BatchSize::PerIteration);
+        },
+    );
+    group.bench_function("of it: gradient", |b| {
+        b.iter(|| gradient(&ticket, &model, &interactions))
     });
-    group.bench_function("of it: gradient", |b| b.iter(|| gradient(&ticket, &model, &interactions)));
     group.bench_function("of it: clip, round, noise", |b| {
-        let inputs = || (permit(&ticket.mechanism), gradient(&ticket, &model, &interactions));
+        let inputs = || {
+            (
+                permit(&ticket.mechanism),
+                gradient(&ticket, &model, &interactions),
+            )
+        };
         let private = |(permit, vector)| {
             let seed = NoiseSeed::from_os().expect("randomness");
             privatise(clip(vector, &ticket.mechanism), permit, &table, seed)
@@ -78,7 +94,11 @@ fn release(c: &mut Criterion) {
 
 /// A model of 3,706 items and 32 random factors.
 fn model() -> SpectralModel {
-    let recipe = Recipe { factors: FACTORS, weight_exponent: 0.2, ..Recipe::counts_only() };
+    let recipe = Recipe {
+        factors: FACTORS,
+        weight_exponent: 0.2,
+        ..Recipe::counts_only()
+    };
     let counts: Vec<f64> = (1..=ITEMS).map(|rank| 1e4 / f64::from(rank)).collect();
     server::random_init(&server::apply_counts(&counts, 1.0, &recipe), &recipe, 3)
 }
@@ -113,7 +133,15 @@ impl LedgerStore for Forgetful {
 fn permit(mechanism: &Mechanism) -> SpendPermit {
     let budget = DeviceBudget::lifetime(Rho::MAX);
     let task = TaskId::new("bench").expect("a task name");
-    let Ok(permit) = spend(&mut Forgetful, budget, &task, RoundId(1), Digest([0; 32]), mechanism, Timestamp(0));
+    let Ok(permit) = spend(
+        &mut Forgetful,
+        budget,
+        &task,
+        RoundId(1),
+        Digest([0; 32]),
+        mechanism,
+        Timestamp(0),
+    );
     permit.expect("the budget is large")
 }
 

@@ -1,5 +1,6 @@
-//! What one seed costs the helper on one core: opened, expanded to a mask of 118,592 coordinates, added. Target: at least
-//! 3,000 seeds a second (docs/LIMITS.md), beside the bare keystream that no helper can be faster than.
+//! What one seed costs the helper on one core: opened, expanded to a mask of 118,592 coordinates,
+//! added. Target: at least 3,000 seeds a second (docs/LIMITS.md), beside the bare keystream that no
+//! helper can be faster than.
 
 mod common;
 
@@ -26,7 +27,9 @@ fn seeds(c: &mut Criterion) {
     mechanism.n_min = 2;
     let ticket = ticket(mechanism, &key);
     let hash = digest(&ticket.to_bytes().expect("a ticket is canonical"));
-    let sealed: Vec<SealedSeed> = (0..SEEDS).map(|name| sealed(&ticket, hash, name, &mut rng)).collect();
+    let sealed: Vec<SealedSeed> = (0..SEEDS)
+        .map(|name| sealed(&ticket, hash, name, &mut rng))
+        .collect();
     let round = HelperRound::new(ticket, hash, key, None);
 
     let mut group = c.benchmark_group("helper at 118592 coordinates, one core (elem = seed)");
@@ -34,7 +37,9 @@ fn seeds(c: &mut Criterion) {
     group.bench_function("open, expand, sum (target 3 Kelem/s)", |b| {
         b.iter(|| round.mask_sum(round.open_set(&sealed).expect("an honest set").seeds()));
     });
-    group.bench_function("of it: open", |b| b.iter(|| round.open_set(&sealed).expect("an honest set")));
+    group.bench_function("of it: open", |b| {
+        b.iter(|| round.open_set(&sealed).expect("an honest set"))
+    });
     group.bench_function("bare ChaCha20 keystream, added", |b| {
         let mut sum = vec![0u32; LENGTH as usize];
         b.iter(|| {
@@ -69,7 +74,11 @@ fn sealed(ticket: &Ticket, hash: Digest, name: u8, rng: &mut ChaCha20Rng) -> Sea
     };
     let key = ticket.sealing_key_bytes().expect("hexadecimal");
     let sealed = seal(&MaskSeed::draw(rng), None, &key, &binding, rng).expect("a good key");
-    SealedSeed { contribution: binding.contribution, sealed, digest: binding.digest }
+    SealedSeed {
+        contribution: binding.contribution,
+        sealed,
+        digest: binding.digest,
+    }
 }
 
 criterion_group! {

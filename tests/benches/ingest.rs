@@ -1,11 +1,13 @@
-//! Ingest of 474 KB contributions, end to end over loopback mutual TLS: receive, validate, admit at the helper, add,
-//! deduplicate, checkpoint, acknowledge. Beside it, in the same run and in alternating waves, a tonic server behind the same
-//! listener that reads the same messages and throws them away. Target: at least 80 % of its rate (docs/LIMITS.md).
+//! Ingest of 474 KB contributions, end to end over loopback mutual TLS: receive, validate, admit at
+//! the helper, add, deduplicate, checkpoint, acknowledge. Beside it, in the same run and in
+//! alternating waves, a tonic server behind the same listener that reads the same messages and
+//! throws them away. Target: at least 80 % of its rate (docs/LIMITS.md).
 //!
-//! Not a criterion benchmark: a round takes each device once, so a wave cannot be repeated as often as statistics would
-//! like. Connections are open before a wave begins, on both sides. Clients, coordinator, helper and discarding server share
-//! this machine; processor time is told apart by thread names, wall time is not. Contributions share 32 masked vectors,
-//! so that clients stay small; each has an id and a sealed seed of its own.
+//! Not a criterion benchmark: a round takes each device once, so a wave cannot be repeated as often
+//! as statistics would like. Connections are open before a wave begins, on both sides. Clients,
+//! coordinator, helper and discarding server share this machine; processor time is told apart by
+//! thread names, wall time is not. Contributions share 32 masked vectors, so that clients stay
+//! small; each has an id and a sealed seed of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +42,8 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
 
-/// Coordinates of a contribution: 3,706 items by 32 factors. Here the length of a catalogue, whose counts are round 1.
+/// Coordinates of a contribution: 3,706 items by 32 factors. Here the length of a catalogue, whose
+/// counts are round 1.
 const LENGTH: u32 = 118_592;
 const CHUNK: usize = 65_536;
 /// Uploads in flight, each on a connection of its own.
@@ -54,7 +57,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn main() -> Result<()> {
     // Under `cargo test --benches` one short wave shows that it still runs.
     let measured = std::env::args().any(|argument| argument == "--bench");
-    let (wave, waves) = if measured { (WAVE, WAVES) } else { (IN_FLIGHT, 1) };
+    let (wave, waves) = if measured {
+        (WAVE, WAVES)
+    } else {
+        (IN_FLIGHT, 1)
+    };
     let clients = runtime("clients")?;
     let servers = Servers::start(wave * waves)?;
     let totals = clients.block_on(drive(&servers, wave, waves))?;
@@ -67,15 +74,23 @@ fn main() -> Result<()> {
 async fn drive(servers: &Servers, wave: usize, waves: usize) -> Result<Totals> {
     let mut totals = Totals::default();
     let first = servers.device(0)?;
-    let (ticket, hash) =
-        BareDevice::new(&servers.coordinator, &servers.root, Some(&first))?.ticket(Instant::now() + PATIENCE).await?;
-    ensure!(ticket.mechanism.length == LENGTH, "the first round asks for counts of the whole catalogue");
+    let (ticket, hash) = BareDevice::new(&servers.coordinator, &servers.root, Some(&first))?
+        .ticket(Instant::now() + PATIENCE)
+        .await?;
+    ensure!(
+        ticket.mechanism.length == LENGTH,
+        "the first round asks for counts of the whole catalogue"
+    );
     let vectors: Vec<Bytes> = (0..VECTORS).map(vector).collect();
     for turn in 0..waves {
         let devices = turn * wave..(turn + 1) * wave;
-        let uploads = devices.clone().map(|device| upload(&ticket, hash, device, &vectors[device % VECTORS]));
+        let uploads = devices
+            .clone()
+            .map(|device| upload(&ticket, hash, device, &vectors[device % VECTORS]));
         let uploads: Arc<Vec<_>> = Arc::new(uploads.collect::<Result<_>>()?);
-        let credentials = devices.map(|device| servers.device(device)).collect::<Result<Vec<_>>>()?;
+        let credentials = devices
+            .map(|device| servers.device(device))
+            .collect::<Result<Vec<_>>>()?;
         let mut order = [(&servers.coordinator, true), (&servers.discarding, false)];
         if turn % 2 == 1 {
             order.reverse();
@@ -85,17 +100,28 @@ async fn drive(servers: &Servers, wave: usize, waves: usize) -> Result<Totals> {
             let before = Processor::read();
             let started = Instant::now();
             send(connected, &uploads).await?;
-            totals.add(ours, uploads.len(), started.elapsed(), Processor::read().since(before));
+            totals.add(
+                ours,
+                uploads.len(),
+                started.elapsed(),
+                Processor::read().since(before),
+            );
         }
     }
     Ok(totals)
 }
 
 /// One connection a device, before any clock runs.
-async fn connect(address: &str, root: &str, devices: &[Credentials]) -> Result<Vec<CoordinatorClient<Channel>>> {
+async fn connect(
+    address: &str,
+    root: &str,
+    devices: &[Credentials],
+) -> Result<Vec<CoordinatorClient<Channel>>> {
     let mut connected = Vec::with_capacity(devices.len());
     for device in devices {
-        let mut client = BareDevice::new(address, root, Some(device))?.connect().await?;
+        let mut client = BareDevice::new(address, root, Some(device))?
+            .connect()
+            .await?;
         // A first call, so that both ends are past their settings frames.
         client.check_in(v1::CheckInRequest { protocol: 1 }).await?;
         connected.push(client);
@@ -103,9 +129,14 @@ async fn connect(address: &str, root: &str, devices: &[Credentials]) -> Result<V
     Ok(connected)
 }
 
-/// Sends every upload on its device's connection, [`IN_FLIGHT`] at a time, until all are acknowledged.
-async fn send(clients: Vec<CoordinatorClient<Channel>>, uploads: &Arc<Vec<Vec<v1::ContributeRequest>>>) -> Result<()> {
-    let mut lanes: Vec<Vec<(usize, CoordinatorClient<Channel>)>> = (0..IN_FLIGHT).map(|_| Vec::new()).collect();
+/// Sends every upload on its device's connection, [`IN_FLIGHT`] at a time, until all are
+/// acknowledged.
+async fn send(
+    clients: Vec<CoordinatorClient<Channel>>,
+    uploads: &Arc<Vec<Vec<v1::ContributeRequest>>>,
+) -> Result<()> {
+    let mut lanes: Vec<Vec<(usize, CoordinatorClient<Channel>)>> =
+        (0..IN_FLIGHT).map(|_| Vec::new()).collect();
     for (i, client) in clients.into_iter().enumerate() {
         lanes[i % IN_FLIGHT].push((i, client));
     }
@@ -114,8 +145,15 @@ async fn send(clients: Vec<CoordinatorClient<Channel>>, uploads: &Arc<Vec<Vec<v1
         let uploads = uploads.clone();
         sending.spawn(async move {
             for (i, mut client) in lane {
-                let answer = client.contribute(tokio_stream::iter(uploads[i].clone())).await?.into_inner();
-                ensure!(answer.outcome() == v1::ContributionOutcome::Accepted, "{:?}", answer.outcome());
+                let answer = client
+                    .contribute(tokio_stream::iter(uploads[i].clone()))
+                    .await?
+                    .into_inner();
+                ensure!(
+                    answer.outcome() == v1::ContributionOutcome::Accepted,
+                    "{:?}",
+                    answer.outcome()
+                );
             }
             Ok(())
         });
@@ -130,7 +168,12 @@ fn vector(seed: usize) -> Bytes {
 }
 
 /// The messages of one device's contribution; chunks share the vector's memory.
-fn upload(ticket: &Ticket, hash: Digest, device: usize, masked: &Bytes) -> Result<Vec<v1::ContributeRequest>> {
+fn upload(
+    ticket: &Ticket,
+    hash: Digest,
+    device: usize,
+    masked: &Bytes,
+) -> Result<Vec<v1::ContributeRequest>> {
     let mut rng = ChaCha20Rng::seed_from_u64(1_000_000 + device as u64);
     let contribution = ContributionId(device_id(device));
     let binding = Binding {
@@ -141,7 +184,9 @@ fn upload(ticket: &Ticket, hash: Digest, device: usize, masked: &Bytes) -> Resul
         contribution,
         digest: digest(masked),
     };
-    let key = ticket.sealing_key_bytes().context("the ticket has a sealing key")?;
+    let key = ticket
+        .sealing_key_bytes()
+        .context("the ticket has a sealing key")?;
     let header = v1::ContributionHeader {
         scheme_id: SCHEME_ID,
         ticket_hash: Bytes::copy_from_slice(&hash.0),
@@ -149,9 +194,13 @@ fn upload(ticket: &Ticket, hash: Digest, device: usize, masked: &Bytes) -> Resul
         sealed_seed: seal(&MaskSeed::draw(&mut rng), None, &key, &binding, &mut rng)?.into(),
         digest: Bytes::copy_from_slice(&binding.digest.0),
     };
-    let chunks = (0..masked.len()).step_by(CHUNK).map(|at| Part::Chunk(masked.slice(at..masked.len().min(at + CHUNK))));
+    let chunks = (0..masked.len())
+        .step_by(CHUNK)
+        .map(|at| Part::Chunk(masked.slice(at..masked.len().min(at + CHUNK))));
     let parts = std::iter::once(Part::Header(header)).chain(chunks);
-    Ok(parts.map(|part| v1::ContributeRequest { part: Some(part) }).collect())
+    Ok(parts
+        .map(|part| v1::ContributeRequest { part: Some(part) })
+        .collect())
 }
 
 fn device_id(device: usize) -> [u8; 16] {
@@ -170,13 +219,15 @@ struct Servers {
 }
 
 impl Servers {
-    /// Starts all three. The cohort is one larger than what will come, so that the round stays open.
+    /// Starts all three. The cohort is one larger than what will come, so that the round stays
+    /// open.
     fn start(devices: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| folder.path().join(name);
         let made = create_authorities(now())?;
         let authority = Authority::from_pem(&made.issuing.chain, &made.issuing.key)?;
-        let coordinator = authority.issue_server(Peer::Coordinator, &["localhost".into()], now())?;
+        let coordinator =
+            authority.issue_server(Peer::Coordinator, &["localhost".into()], now())?;
         let helper = authority.issue_server(Peer::Helper, &["localhost".into()], now())?;
         for (name, text) in [
             ("root.crt", &made.root.chain),
@@ -204,14 +255,21 @@ impl Servers {
                 key: path("helper.key"),
                 root: path("root.crt"),
             },
-            signing: tacit_helper::config::Signing { key: path("helper.sign") },
+            signing: tacit_helper::config::Signing {
+                key: path("helper.sign"),
+            },
             coordinator_key: signing_key(1).public(),
             n_min_min: 2,
             membership: None,
         };
-        let helper_at = run(&mut running, "helper", &shutdown, |shutdown, bound| async move {
-            Ok(tacit_helper::serve(helper_config, now, shutdown, bound).await?)
-        })?;
+        let helper_at = run(
+            &mut running,
+            "helper",
+            &shutdown,
+            |shutdown, bound| async move {
+                Ok(tacit_helper::serve(helper_config, now, shutdown, bound).await?)
+            },
+        )?;
         let config = tacit_server::Config {
             listen: "127.0.0.1:0".into(),
             state: path("coordinator"),
@@ -225,7 +283,9 @@ impl Servers {
                 server_name: "localhost".into(),
                 identity_key: signing_key(2).public(),
             },
-            signing: tacit_server::config::Signing { key: path("coordinator.sign") },
+            signing: tacit_server::config::Signing {
+                key: path("coordinator.sign"),
+            },
             enrolment: tacit_server::config::Enrolment {
                 certificate: path("issuing.crt"),
                 key: path("issuing.key"),
@@ -253,22 +313,39 @@ impl Servers {
                 evaluation: 0.0,
             },
         };
-        let coordinator_at = run(&mut running, "coordinator", &shutdown, |shutdown, bound| async move {
-            Ok(tacit_server::serve(config, now, shutdown, bound).await?)
-        })?;
-        let (chain, key) =
-            (files::read_certificates(&path("coordinator.crt"), now())?, files::read_key(&path("coordinator.key"))?);
+        let coordinator_at = run(
+            &mut running,
+            "coordinator",
+            &shutdown,
+            |shutdown, bound| async move {
+                Ok(tacit_server::serve(config, now, shutdown, bound).await?)
+            },
+        )?;
+        let (chain, key) = (
+            files::read_certificates(&path("coordinator.crt"), now())?,
+            files::read_key(&path("coordinator.key"))?,
+        );
         let roots = files::read_certificates(&path("root.crt"), now())?;
-        let tls = server_config(chain, key, &roots, ClientCertificate::Optional).map_err(anyhow::Error::msg)?;
-        let discarding_at = run(&mut running, "discarding", &shutdown, |shutdown, bound| async move {
-            let socket = TcpListener::bind("127.0.0.1:0").await?;
-            bound(socket.local_addr()?);
-            let service = CoordinatorServer::new(Discarding);
-            let connections = Listener::new(socket, tls).incoming(shutdown.clone());
-            let stop = shutdown.drain.clone().cancelled_owned();
-            let server = Server::builder().max_concurrent_streams(16).add_service(service);
-            Ok(server.serve_with_incoming_shutdown(connections, stop).await?)
-        })?;
+        let tls = server_config(chain, key, &roots, ClientCertificate::Optional)
+            .map_err(anyhow::Error::msg)?;
+        let discarding_at = run(
+            &mut running,
+            "discarding",
+            &shutdown,
+            |shutdown, bound| async move {
+                let socket = TcpListener::bind("127.0.0.1:0").await?;
+                bound(socket.local_addr()?);
+                let service = CoordinatorServer::new(Discarding);
+                let connections = Listener::new(socket, tls).incoming(shutdown.clone());
+                let stop = shutdown.drain.clone().cancelled_owned();
+                let server = Server::builder()
+                    .max_concurrent_streams(16)
+                    .add_service(service);
+                Ok(server
+                    .serve_with_incoming_shutdown(connections, stop)
+                    .await?)
+            },
+        )?;
         Ok(Self {
             authority,
             root: made.root.chain,
@@ -284,13 +361,20 @@ impl Servers {
     fn device(&self, device: usize) -> Result<Credentials> {
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let request = CertificateParams::default().serialize_request(&key)?;
-        let chain = self.authority.issue_device(request.der(), DeviceId(device_id(device)), now())?;
-        Ok(Credentials { chain, key: key.serialize_pem() })
+        let chain =
+            self.authority
+                .issue_device(request.der(), DeviceId(device_id(device)), now())?;
+        Ok(Credentials {
+            chain,
+            key: key.serialize_pem(),
+        })
     }
 
     fn stop(self) -> Result<()> {
         self.shutdown.drain.cancel();
-        self.running.into_iter().try_for_each(|(runtime, task)| runtime.block_on(task)?)
+        self.running
+            .into_iter()
+            .try_for_each(|(runtime, task)| runtime.block_on(task)?)
     }
 }
 
@@ -316,7 +400,11 @@ fn run<F: Future<Output = Result<()>> + Send + 'static>(
 }
 
 fn runtime(name: &'static str) -> Result<Runtime> {
-    Ok(Builder::new_multi_thread().worker_threads(2).thread_name(name).enable_all().build()?)
+    Ok(Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name(name)
+        .enable_all()
+        .build()?)
 }
 
 fn signing_key(byte: u8) -> SigningKey {
@@ -328,11 +416,17 @@ struct Discarding;
 
 #[tonic::async_trait]
 impl Coordinator for Discarding {
-    async fn enrol(&self, _: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+    async fn enrol(
+        &self,
+        _: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
         Err(Status::unimplemented("enrol"))
     }
 
-    async fn check_in(&self, _: Request<v1::CheckInRequest>) -> Result<Response<v1::CheckInResponse>, Status> {
+    async fn check_in(
+        &self,
+        _: Request<v1::CheckInRequest>,
+    ) -> Result<Response<v1::CheckInResponse>, Status> {
         Ok(Response::new(v1::CheckInResponse::default()))
     }
 
@@ -345,7 +439,10 @@ impl Coordinator for Discarding {
 
     type FetchStream = tokio_stream::Empty<Result<v1::FetchResponse, Status>>;
 
-    async fn fetch(&self, _: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(
+        &self,
+        _: Request<v1::FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
         Ok(Response::new(tokio_stream::empty()))
     }
 
@@ -356,7 +453,10 @@ impl Coordinator for Discarding {
         let mut stream = request.into_inner();
         while stream.message().await?.is_some() {}
         let outcome = v1::ContributionOutcome::Accepted.into();
-        Ok(Response::new(v1::ContributeResponse { outcome, retry_after_ms: 0 }))
+        Ok(Response::new(v1::ContributeResponse {
+            outcome,
+            retry_after_ms: 0,
+        }))
     }
 
     async fn round_status(
@@ -376,13 +476,22 @@ struct Processor {
 }
 
 impl Processor {
-    /// Sums what the kernel accounts to each thread. A thread that ends in between is missed; runtimes keep theirs.
+    /// Sums what the kernel accounts to each thread. A thread that ends in between is missed;
+    /// runtimes keep theirs.
     fn read() -> Self {
         let mut sum = Self::default();
-        let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let tasks = std::fs::read_dir("/proc/self/task")
+            .into_iter()
+            .flatten()
+            .flatten();
         for task in tasks {
-            let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
-            let ran = read("schedstat").split(' ').next().and_then(|ran| ran.parse().ok()).unwrap_or(0);
+            let read =
+                |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            let ran = read("schedstat")
+                .split(' ')
+                .next()
+                .and_then(|ran| ran.parse().ok())
+                .unwrap_or(0);
             let ran = Duration::from_nanos(ran);
             match read("comm").trim() {
                 "coordinator" => sum.coordinator += ran,
@@ -413,7 +522,11 @@ struct Totals {
 
 impl Totals {
     fn add(&mut self, ours: bool, updates: usize, wall: Duration, processor: Processor) {
-        let side = if ours { &mut self.ours } else { &mut self.theirs };
+        let side = if ours {
+            &mut self.ours
+        } else {
+            &mut self.theirs
+        };
         side.0 += updates;
         side.1 += wall;
         if ours {
@@ -423,7 +536,10 @@ impl Totals {
             self.processor.discarding += processor.discarding;
         }
         let rate = updates as f64 / wall.as_secs_f64();
-        println!("  {:<12} {updates} updates in {wall:.2?}: {rate:.0}/s", if ours { "tacit" } else { "discarding" });
+        println!(
+            "  {:<12} {updates} updates in {wall:.2?}: {rate:.0}/s",
+            if ours { "tacit" } else { "discarding" }
+        );
     }
 
     fn print(&self) {
@@ -433,10 +549,16 @@ impl Totals {
         let coordinator = each(self.processor.coordinator, self.ours.0);
         let helper = each(self.processor.helper, self.ours.0);
         let discarding = each(self.processor.discarding, self.theirs.0);
-        println!("ingest of 474 KB contributions, {IN_FLIGHT} in flight, clients on the same cores");
-        println!("  wall:      tacit {ours:.0}/s, discarding {theirs:.0}/s, ratio {:.2} (target 0.80)", ours / theirs);
         println!(
-            "  processor: coordinator {coordinator:.0} us, helper {helper:.0} us, discarding {discarding:.0} us an update"
+            "ingest of 474 KB contributions, {IN_FLIGHT} in flight, clients on the same cores"
+        );
+        println!(
+            "  wall:      tacit {ours:.0}/s, discarding {theirs:.0}/s, ratio {:.2} (target 0.80)",
+            ours / theirs
+        );
+        println!(
+            "  processor: coordinator {coordinator:.0} us, helper {helper:.0} us, discarding \
+             {discarding:.0} us an update"
         );
         println!(
             "  per core:  coordinator {:.0}/s (target 2000), discarding {:.0}/s, ratio {:.2}",

@@ -1,6 +1,7 @@
-//! What serving costs a device. Targets: one interaction and the refreshed profile at 500 interactions and d = 32 within 1 ms,
-//! the top 20 of 26,744 items at d = 64 within 1 ms for 99 calls in 100 (docs/LIMITS.md). References of the same run: the same
-//! answer from the history anew, and the bare inner products of all items.
+//! What serving costs a device. Targets: one interaction and the refreshed profile at 500
+//! interactions and d = 32 within 1 ms, the top 20 of 26,744 items at d = 64 within 1 ms for 99
+//! calls in 100 (docs/LIMITS.md). References of the same run: the same answer from the history
+//! anew, and the bare inner products of all items.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -28,7 +29,12 @@ fn profile(c: &mut Criterion) {
     let model = model(32);
     let ranker = Ranker::new(&model, Precision::Full);
     let all = interactions(HISTORY + 1);
-    let before = OnlineProfile::new(&all[..HISTORY as usize], Rules::default(), HISTORY_CAP, &ranker);
+    let before = OnlineProfile::new(
+        &all[..HISTORY as usize],
+        Rules::default(),
+        HISTORY_CAP,
+        &ranker,
+    );
     let mut group = c.benchmark_group("one interaction after 500, d = 32 (target 1 ms)");
     group.bench_function("profile follows", |b| {
         let record = |mut profile: OnlineProfile| {
@@ -43,11 +49,15 @@ fn profile(c: &mut Criterion) {
     group.bench_function("durable record in the store, profile included", |b| {
         let folder = installation(&model);
         let mut recommender = Recommender::open(folder.path()).expect("an installation");
-        all[..HISTORY as usize].iter().for_each(|one| recommender.record(*one).expect("a store that works"));
+        all[..HISTORY as usize]
+            .iter()
+            .for_each(|one| recommender.record(*one).expect("a store that works"));
         let mut next = HISTORY;
         b.iter(|| {
             next += 1;
-            recommender.record(interaction(next)).expect("a store that works");
+            recommender
+                .record(interaction(next))
+                .expect("a store that works");
         });
     });
     group.finish();
@@ -75,14 +85,23 @@ fn recommend(c: &mut Criterion) {
     let ranker = Ranker::new(&model, Precision::Full);
     let online = OnlineProfile::new(&used, Rules::default(), HISTORY_CAP, &ranker);
     let (p, _) = online.profile().user_factors();
-    group.bench_function("reference: bare f32 inner products", |b| b.iter(|| bare(&model, black_box(&p))));
+    group.bench_function("reference: bare f32 inner products", |b| {
+        b.iter(|| bare(&model, black_box(&p)))
+    });
     group.bench_function("reference: from the history anew", |b| {
-        b.iter(|| scores(&History::new(black_box(&used), ITEMS, HISTORY_CAP), &model, Some(HALF_LIFE)));
+        b.iter(|| {
+            scores(
+                &History::new(black_box(&used), ITEMS, HISTORY_CAP),
+                &model,
+                Some(HALF_LIFE),
+            )
+        });
     });
     group.finish();
 }
 
-/// The inner products of one vector with all rows and nothing else, in the plainest loop that vectorises.
+/// The inner products of one vector with all rows and nothing else, in the plainest loop that
+/// vectorises.
 fn bare(model: &SpectralModel, p: &[f32]) -> Vec<f32> {
     let factors = model.factors();
     let values = factors.as_slice().expect("factors are stored row-major");
@@ -96,8 +115,8 @@ fn bare(model: &SpectralModel, p: &[f32]) -> Vec<f32> {
     values.chunks_exact(p.len()).map(dot).collect()
 }
 
-/// Median and 99th percentile of the wall time of one call, over the calls during which the kernel let no other work run on
-/// this core: waiting for others is not the cost of a call.
+/// Median and 99th percentile of the wall time of one call, over the calls during which the kernel
+/// let no other work run on this core: waiting for others is not the cost of a call.
 #[allow(clippy::disallowed_methods, reason = "measures, decides nothing")]
 fn percentiles<T>(call: impl Fn() -> T) -> String {
     let mut times = Vec::new();
@@ -111,8 +130,18 @@ fn percentiles<T>(call: impl Fn() -> T) -> String {
         }
     }
     times.sort_unstable();
-    let at = |percent| times.get(times.len() * percent / 100).copied().unwrap_or_default();
-    format!("p50 {:?}, p99 {:?} of the {} calls in {CALLS} that nothing interrupted", at(50), at(99), times.len())
+    let at = |percent| {
+        times
+            .get(times.len() * percent / 100)
+            .copied()
+            .unwrap_or_default()
+    };
+    format!(
+        "p50 {:?}, p99 {:?} of the {} calls in {CALLS} that nothing interrupted",
+        at(50),
+        at(99),
+        times.len()
+    )
 }
 
 /// How often the kernel has put this thread on a core; all alike where it does not tell.
@@ -123,8 +152,13 @@ fn time_slices() -> Option<u64> {
 
 /// A model of 26,744 items with random factors, all of them in the block.
 fn model(factors: u32) -> SpectralModel {
-    let recipe =
-        Recipe { factors, weight_exponent: 0.2, popularity_exponent: 0.1, coverage: 1.0, ..Recipe::counts_only() };
+    let recipe = Recipe {
+        factors,
+        weight_exponent: 0.2,
+        popularity_exponent: 0.1,
+        coverage: 1.0,
+        ..Recipe::counts_only()
+    };
     let counts: Vec<f64> = (1..=ITEMS).map(|rank| 1e5 / f64::from(rank)).collect();
     server::random_init(&server::apply_counts(&counts, 1.0, &recipe), &recipe, 3)
 }
@@ -143,7 +177,13 @@ fn interactions(count: u32) -> Vec<Interaction> {
 /// Items all different.
 fn interaction(i: u32) -> Interaction {
     let (item, timestamp) = (ItemId(i * 53 % ITEMS), Some(Timestamp(u64::from(i))));
-    Interaction { item, timestamp, value: 1.0, kind: InteractionKind::View, surface: 0 }
+    Interaction {
+        item,
+        timestamp,
+        value: 1.0,
+        kind: InteractionKind::View,
+        surface: 0,
+    }
 }
 
 criterion_group! {

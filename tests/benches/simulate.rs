@@ -1,5 +1,6 @@
-//! Simulated devices a second at MovieLens-1M shape, beside the same devices with dense vectors. Target: 25,000 factor
-//! gradients per CPU-second (docs/LIMITS.md), which is 4 ms for the 100 devices of one iteration.
+//! Simulated devices a second at MovieLens-1M shape, beside the same devices with dense vectors.
+//! Target: 25,000 factor gradients per CPU-second (docs/LIMITS.md), which is 4 ms for the 100
+//! devices of one iteration.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -27,15 +28,26 @@ fn simulate(c: &mut Criterion) {
     let histories: Vec<History> = (0..DEVICES).map(history).collect();
     let present: Vec<u32> = (0..DEVICES).collect();
     let model = Model::from(model);
-    let ask = Ask { kind: Kind::FactorGradient, model: &model, mechanism: &mechanism, seed: 1, release: 0 };
-    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let ask = Ask {
+        kind: Kind::FactorGradient,
+        model: &model,
+        mechanism: &mechanism,
+        seed: 1,
+        release: 0,
+    };
+    let one_thread = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread");
 
     let mut group = c.benchmark_group("100 simulated devices at 118592 coordinates, one thread");
     group.throughput(Throughput::Elements(u64::from(DEVICES)));
     group.bench_function("rows that are not zero (target 4 ms)", |b| {
         one_thread.install(|| b.iter(|| device_sum(black_box(&histories), &present, &ask)));
     });
-    group.bench_function("reference: dense vectors", |b| b.iter(|| dense_sum(black_box(&histories), &ask)));
+    group.bench_function("reference: dense vectors", |b| {
+        b.iter(|| dense_sum(black_box(&histories), &ask))
+    });
     group.finish();
 }
 
@@ -43,9 +55,14 @@ fn simulate(c: &mut Criterion) {
 fn dense_sum(histories: &[History], ask: &Ask<'_>) -> Vec<i32> {
     let mut sum = vec![0i32; ask.mechanism.length as usize];
     for (user, history) in (0u32..).zip(histories) {
-        let clipped = clip(device::gradient(history, ask.model.spectral().expect("a spectral model")), ask.mechanism);
+        let clipped = clip(
+            device::gradient(history, ask.model.spectral().expect("a spectral model")),
+            ask.mechanism,
+        );
         let rounded = quantise(clipped, ask.mechanism, &mut rounding(ask, user));
-        sum.iter_mut().zip(rounded.values()).for_each(|(total, value)| *total += value);
+        sum.iter_mut()
+            .zip(rounded.values())
+            .for_each(|(total, value)| *total += value);
     }
     sum
 }
@@ -68,7 +85,11 @@ fn mechanism() -> Mechanism {
 
 /// A model of 3,706 items and 32 random factors.
 fn model() -> SpectralModel {
-    let recipe = Recipe { factors: FACTORS, weight_exponent: 0.2, ..Recipe::counts_only() };
+    let recipe = Recipe {
+        factors: FACTORS,
+        weight_exponent: 0.2,
+        ..Recipe::counts_only()
+    };
     let counts: Vec<f64> = (1..=ITEMS).map(|rank| 1e4 / f64::from(rank)).collect();
     server::random_init(&server::apply_counts(&counts, 1.0, &recipe), &recipe, 3)
 }

@@ -1,4 +1,5 @@
-//! Writes the valid part of the fuzzing corpora: `cargo run --release -p tacit-tests --example seeds`.
+//! Writes the valid part of the fuzzing corpora: `cargo run --release -p tacit-tests --example
+//! seeds`.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A device without the SDK: its own key and certificate, and masked vectors of any numbers the test likes, no noise.
+//! A device without the SDK: its own key and certificate, and masked vectors of any numbers the
+//! test likes, no noise.
 
 use std::time::Duration;
 
@@ -65,7 +66,10 @@ impl BareDevice {
             tls = tls.identity(Identity::from_pem(&credentials.chain, &credentials.key));
         }
         let endpoint = Endpoint::from_shared(address.to_owned())?;
-        let endpoint = endpoint.connect_timeout(Duration::from_secs(2)).timeout(CALL_DEADLINE).tls_config(tls)?;
+        let endpoint = endpoint
+            .connect_timeout(Duration::from_secs(2))
+            .timeout(CALL_DEADLINE)
+            .tls_config(tls)?;
         Ok(Self { endpoint })
     }
 
@@ -74,7 +78,10 @@ impl BareDevice {
     /// # Errors
     /// When the deadline passes first, naming the last refusal.
     pub async fn enrol(deployment: &Deployment, token: &[u8], deadline: Instant) -> Result<Self> {
-        let (address, root) = (deployment.coordinator_address(), deployment.pki("root.crt")?);
+        let (address, root) = (
+            deployment.coordinator_address(),
+            deployment.pki("root.crt")?,
+        );
         let credentials = enrol(&address, &root, token, deadline).await?;
         Self::new(&address, &root, Some(&credentials))
     }
@@ -84,7 +91,11 @@ impl BareDevice {
     /// # Errors
     /// `UNAVAILABLE` when there is none to be had.
     pub async fn connect(&self) -> Result<CoordinatorClient<Channel>, Status> {
-        let channel = self.endpoint.connect().await.map_err(|error| Status::unavailable(format!("{error:?}")))?;
+        let channel = self
+            .endpoint
+            .connect()
+            .await
+            .map_err(|error| Status::unavailable(format!("{error:?}")))?;
         Ok(CoordinatorClient::new(channel))
     }
 
@@ -93,7 +104,12 @@ impl BareDevice {
     /// # Errors
     /// What the coordinator or the network says.
     pub async fn check_in(&self) -> Result<v1::CheckInResponse, Status> {
-        Ok(self.connect().await?.check_in(v1::CheckInRequest { protocol: 1 }).await?.into_inner())
+        Ok(self
+            .connect()
+            .await?
+            .check_in(v1::CheckInRequest { protocol: 1 })
+            .await?
+            .into_inner())
     }
 
     /// Checks in until a round is open; gives its ticket and the ticket's hash.
@@ -103,7 +119,9 @@ impl BareDevice {
     pub async fn ticket(&self, deadline: Instant) -> Result<(Ticket, Digest)> {
         let signed = repeat(deadline, || async {
             let answer = self.check_in().await?;
-            answer.ticket.ok_or_else(|| Status::unavailable("no round is open"))
+            answer
+                .ticket
+                .ok_or_else(|| Status::unavailable("no round is open"))
         });
         let signed = signed.await.context("waiting for a ticket")?;
         Ok((Ticket::from_bytes(&signed.ticket)?, digest(&signed.ticket)))
@@ -115,7 +133,11 @@ impl BareDevice {
     /// When the deadline passes first.
     pub async fn wait_until_finished(&self, deadline: Instant) -> Result<()> {
         let finished = repeat(deadline, || async {
-            if self.check_in().await?.finished { Ok(()) } else { Err(Status::unavailable("the task goes on")) }
+            if self.check_in().await?.finished {
+                Ok(())
+            } else {
+                Err(Status::unavailable("the task goes on"))
+            }
         });
         finished.await.context("waiting for the end of the task")
     }
@@ -124,9 +146,16 @@ impl BareDevice {
     ///
     /// # Errors
     /// What the coordinator or the network says.
-    pub async fn send(&self, contribution: &Contribution) -> Result<v1::ContributionOutcome, Status> {
+    pub async fn send(
+        &self,
+        contribution: &Contribution,
+    ) -> Result<v1::ContributionOutcome, Status> {
         let parts = contribution.parts();
-        let answer = self.connect().await?.contribute(tokio_stream::iter(parts)).await?;
+        let answer = self
+            .connect()
+            .await?
+            .contribute(tokio_stream::iter(parts))
+            .await?;
         Ok(answer.into_inner().outcome())
     }
 
@@ -139,7 +168,9 @@ impl BareDevice {
         contribution: &Contribution,
         deadline: Instant,
     ) -> Result<v1::ContributionOutcome> {
-        repeat(deadline, || self.send(contribution)).await.context("sending a contribution")
+        repeat(deadline, || self.send(contribution))
+            .await
+            .context("sending a contribution")
     }
 }
 
@@ -155,7 +186,10 @@ impl Contribution {
         let mut rng = UnwrapErr(SysRng);
         let seed = MaskSeed::draw(&mut rng);
         add_mask(&mut values, &seed, &ticket.task, ticket.round, contribution);
-        let masked: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let masked: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         let binding = Binding {
             task: &ticket.task,
             round: ticket.round,
@@ -164,7 +198,9 @@ impl Contribution {
             contribution,
             digest: digest(&masked),
         };
-        let key = ticket.sealing_key_bytes().context("the ticket has no sealing key")?;
+        let key = ticket
+            .sealing_key_bytes()
+            .context("the ticket has no sealing key")?;
         let header = v1::ContributionHeader {
             scheme_id: SCHEME_ID,
             ticket_hash: Bytes::copy_from_slice(&ticket_hash.0),
@@ -172,14 +208,22 @@ impl Contribution {
             sealed_seed: seal(&seed, None, &key, &binding, &mut rng)?.into(),
             digest: Bytes::copy_from_slice(&binding.digest.0),
         };
-        Ok(Self { header, masked: masked.into() })
+        Ok(Self {
+            header,
+            masked: masked.into(),
+        })
     }
 
     /// The messages it is sent in.
     pub fn parts(&self) -> Vec<v1::ContributeRequest> {
-        let chunks = self.masked.chunks(65_536).map(|chunk| Part::Chunk(Bytes::copy_from_slice(chunk)));
+        let chunks = self
+            .masked
+            .chunks(65_536)
+            .map(|chunk| Part::Chunk(Bytes::copy_from_slice(chunk)));
         let parts = std::iter::once(Part::Header(self.header.clone())).chain(chunks);
-        parts.map(|part| v1::ContributeRequest { part: Some(part) }).collect()
+        parts
+            .map(|part| v1::ContributeRequest { part: Some(part) })
+            .collect()
     }
 }
 
@@ -188,19 +232,35 @@ async fn enrol(address: &str, root: &str, token: &[u8], deadline: Instant) -> Re
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
     let request = v1::EnrolRequest {
         token: Bytes::copy_from_slice(token),
-        signing_request: CertificateParams::default().serialize_request(&key)?.der().to_vec().into(),
+        signing_request: CertificateParams::default()
+            .serialize_request(&key)?
+            .der()
+            .to_vec()
+            .into(),
     };
     let stranger = BareDevice::new(address, root, None)?;
-    let answer = repeat(deadline, || async { stranger.connect().await?.enrol(request.clone()).await });
-    let chain = answer.await.context("enrolling")?.into_inner().certificate_chain;
-    Ok(Credentials { chain, key: key.serialize_pem() })
+    let answer = repeat(deadline, || async {
+        stranger.connect().await?.enrol(request.clone()).await
+    });
+    let chain = answer
+        .await
+        .context("enrolling")?
+        .into_inner()
+        .certificate_chain;
+    Ok(Credentials {
+        chain,
+        key: key.serialize_pem(),
+    })
 }
 
 /// Repeats a call until it succeeds or the deadline passes, and then gives its last error.
 ///
 /// # Errors
 /// The last status.
-pub async fn repeat<T, F: Future<Output = Result<T, Status>>>(deadline: Instant, call: impl Fn() -> F) -> Result<T> {
+pub async fn repeat<T, F: Future<Output = Result<T, Status>>>(
+    deadline: Instant,
+    call: impl Fn() -> F,
+) -> Result<T> {
     loop {
         let called = timeout(CALL_DEADLINE, call()).await;
         match called.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {

@@ -1,6 +1,8 @@
-//! A throw-away deployment: keys, configuration files and the real `tacit` processes, which may be killed at any moment.
+//! A throw-away deployment: keys, configuration files and the real `tacit` processes, which may be
+//! killed at any moment.
 //!
-//! Everything lives in a temporary folder. When a test fails, the ends of the processes' logs are printed.
+//! Everything lives in a temporary folder. When a test fails, the ends of the processes' logs are
+//! printed.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -44,7 +46,15 @@ pub struct Settings {
 impl Default for Settings {
     /// A task that releases one counts vector of 64 items and nothing else.
     fn default() -> Self {
-        Self { cohort: 4, tokens: 8, items: 64, epsilon: 1.0, dropout: 0.05, deadline_seconds: 60, task: "" }
+        Self {
+            cohort: 4,
+            tokens: 8,
+            items: 64,
+            epsilon: 1.0,
+            dropout: 0.05,
+            deadline_seconds: 60,
+            task: "",
+        }
     }
 }
 
@@ -94,14 +104,30 @@ impl Deployment {
             helper_port: free_port()?,
             running: [const { None }; 3],
         };
-        let (cohort, tokens) = (deployment.settings.cohort.to_string(), deployment.settings.tokens.to_string());
+        let (cohort, tokens) = (
+            deployment.settings.cohort.to_string(),
+            deployment.settings.tokens.to_string(),
+        );
         let epsilon = deployment.settings.epsilon.to_string();
         deployment.succeed(&["pki", "init", "pki"])?;
-        deployment.succeed(&["pki", "policy", "pki", "--epsilon", &epsilon, "--cohort", &cohort])?;
+        deployment.succeed(&[
+            "pki",
+            "policy",
+            "pki",
+            "--epsilon",
+            &epsilon,
+            "--cohort",
+            &cohort,
+        ])?;
         deployment.succeed(&["pki", "tokens", "pki", "--count", &tokens])?;
-        let catalogue: String = (0..deployment.settings.items).map(|item| format!("item {item}\n")).collect();
+        let catalogue: String = (0..deployment.settings.items)
+            .map(|item| format!("item {item}\n"))
+            .collect();
         fs::write(deployment.path("catalogue.txt"), catalogue)?;
-        fs::write(deployment.path("coordinator.toml"), deployment.coordinator_config()?)?;
+        fs::write(
+            deployment.path("coordinator.toml"),
+            deployment.coordinator_config()?,
+        )?;
         fs::write(deployment.path("helper.toml"), deployment.helper_config()?)?;
         fs::write(deployment.path("device.toml"), deployment.device_config()?)?;
         Ok(deployment)
@@ -156,7 +182,11 @@ impl Deployment {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_under(&mut self, wrapper: &[String], role: Role) -> Result<()> {
-        ensure!(self.running[role as usize].is_none(), "the {} runs already", role.command());
+        ensure!(
+            self.running[role as usize].is_none(),
+            "the {} runs already",
+            role.command()
+        );
         let log = |suffix: &str| {
             let path = self.path(&format!("{}.{suffix}", role.command()));
             File::options().create(true).append(true).open(path)
@@ -165,11 +195,17 @@ impl Deployment {
         words.push(binary().into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg(role.command());
-        command.arg("--config").arg(self.path(&format!("{}.toml", role.command())));
+        command
+            .arg("--config")
+            .arg(self.path(&format!("{}.toml", role.command())));
         if role == Role::Devices {
             command.args(["--json", "--devices", &self.settings.cohort.to_string()]);
         }
-        let child = command.stdin(Stdio::null()).stdout(log("out")?).stderr(log("log")?).spawn()?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log("out")?)
+            .stderr(log("log")?)
+            .spawn()?;
         self.running[role as usize] = Some(child);
         Ok(())
     }
@@ -179,7 +215,9 @@ impl Deployment {
     /// # Errors
     /// When it does not run.
     pub fn kill(&mut self, role: Role) -> Result<ExitStatus> {
-        let mut child = self.running[role as usize].take().context("nothing to kill")?;
+        let mut child = self.running[role as usize]
+            .take()
+            .context("nothing to kill")?;
         child.kill()?;
         Ok(child.wait()?)
     }
@@ -190,7 +228,11 @@ impl Deployment {
     /// When it had ended by itself before, or cannot be started.
     pub fn crash(&mut self, role: Role) -> Result<()> {
         let status = self.kill(role)?;
-        ensure!(status.code().is_none(), "the {} had ended by itself: {status}", role.command());
+        ensure!(
+            status.code().is_none(),
+            "the {} had ended by itself: {status}",
+            role.command()
+        );
         self.start(role)
     }
 
@@ -199,7 +241,11 @@ impl Deployment {
     /// # Errors
     /// When the system does not say.
     pub fn ended(&mut self, role: Role) -> Result<Option<ExitStatus>> {
-        Ok(self.running[role as usize].as_mut().map(Child::try_wait).transpose()?.flatten())
+        Ok(self.running[role as usize]
+            .as_mut()
+            .map(Child::try_wait)
+            .transpose()?
+            .flatten())
     }
 
     /// Gives the devices what their owners did: one device a list, in order.
@@ -211,7 +257,13 @@ impl Deployment {
         for (device, interactions) in data.users.iter().enumerate() {
             for one in interactions {
                 let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
-                writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str())?;
+                writeln!(
+                    text,
+                    "{device},{},{at},{},{}",
+                    one.item.0,
+                    one.value,
+                    one.kind.as_str()
+                )?;
             }
         }
         Ok(fs::write(self.path("interactions.csv"), text)?)
@@ -228,7 +280,10 @@ impl Deployment {
                 ensure!(status.success(), "the devices ended with {status}");
                 return Ok(());
             }
-            ensure!(start.elapsed() < limit, "the devices did not finish their task in {limit:?}");
+            ensure!(
+                start.elapsed() < limit,
+                "the devices did not finish their task in {limit:?}"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -243,7 +298,11 @@ impl Deployment {
 
     fn succeed(&self, arguments: &[&str]) -> Result<()> {
         let output = self.tacit(arguments)?;
-        ensure!(output.status.success(), "tacit {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "tacit {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 
@@ -261,7 +320,10 @@ impl Deployment {
     /// When a line cannot be read.
     pub fn lines(&self) -> Result<Vec<Line>> {
         let text = fs::read_to_string(self.ledger().join("ledger.jsonl")).unwrap_or_default();
-        Ok(text.lines().map(|line| Line::from_bytes(line.as_bytes())).collect::<Result<_, _>>()?)
+        Ok(text
+            .lines()
+            .map(|line| Line::from_bytes(line.as_bytes()))
+            .collect::<Result<_, _>>()?)
     }
 
     /// Releases of the exported ledger.
@@ -269,10 +331,13 @@ impl Deployment {
     /// # Errors
     /// When a line cannot be read.
     pub fn releases(&self) -> Result<Vec<Release>> {
-        let releases = self.lines()?.into_iter().filter_map(|line| match line.event {
-            Event::Release(release) => Some(*release),
-            _ => None,
-        });
+        let releases = self
+            .lines()?
+            .into_iter()
+            .filter_map(|line| match line.event {
+                Event::Release(release) => Some(*release),
+                _ => None,
+            });
         Ok(releases.collect())
     }
 
@@ -295,15 +360,29 @@ impl Deployment {
     }
 
     fn coordinator_config(&self) -> Result<String> {
-        let Settings { cohort, epsilon, dropout, deadline_seconds, task, .. } = &self.settings;
-        let evaluation = if task.contains("evaluation") { "" } else { "evaluation = 0.0\n" };
+        let Settings {
+            cohort,
+            epsilon,
+            dropout,
+            deadline_seconds,
+            task,
+            ..
+        } = &self.settings;
+        let evaluation = if task.contains("evaluation") {
+            ""
+        } else {
+            "evaluation = 0.0\n"
+        };
         Ok(format!(
             "listen = \"127.0.0.1:{}\"\nstate = \"coordinator\"\n\n{}\n\
              [helper]\naddress = \"{}\"\nserver_name = \"localhost\"\nidentity_key = \"{}\"\n\n\
              [signing]\nkey = \"pki/coordinator.sign\"\n\n\
-             [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \"pki/tokens.sha256\"\nstate = \"enrolled\"\n\n\
-             [task]\nname = \"test\"\ncatalogue = \"catalogue.txt\"\nepsilon = {epsilon}\ndelta = 1e-5\n\
-             cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = {deadline_seconds}\n{evaluation}{task}",
+             [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \
+             \"pki/tokens.sha256\"\nstate = \"enrolled\"\n\n\
+             [task]\nname = \"test\"\ncatalogue = \"catalogue.txt\"\nepsilon = {epsilon}\ndelta = \
+             1e-5\n\
+             cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = \
+             {deadline_seconds}\n{evaluation}{task}",
             self.coordinator_port,
             tls("coordinator"),
             self.helper_address(),
@@ -323,7 +402,8 @@ impl Deployment {
 
     fn device_config(&self) -> Result<String> {
         Ok(format!(
-            "coordinator = \"{}\"\nserver_name = \"localhost\"\nroot = \"pki/root.crt\"\npolicy = \"pki/policy.json\"\n\
+            "coordinator = \"{}\"\nserver_name = \"localhost\"\nroot = \"pki/root.crt\"\npolicy = \
+             \"pki/policy.json\"\n\
              publisher_key = \"{}\"\nstate = \"devices\"\ntokens = \"pki/tokens.txt\"\n\
              interactions = \"interactions.csv\"\n",
             self.coordinator_address(),
@@ -337,7 +417,12 @@ impl Deployment {
         for role in Role::ALL {
             let log = fs::read(self.path(&format!("{}.log", role.command()))).unwrap_or_default();
             let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
-            let _ = writeln!(text, "--- {} ---\n{}", role.command(), String::from_utf8_lossy(tail));
+            let _ = writeln!(
+                text,
+                "--- {} ---\n{}",
+                role.command(),
+                String::from_utf8_lossy(tail)
+            );
         }
         text
     }
@@ -362,14 +447,22 @@ impl Drop for Deployment {
 /// When it takes longer.
 pub fn tacit(folder: &Path, arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(binary());
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let deadline = Instant::now() + COMMAND_DEADLINE;
     while child.try_wait()?.is_none() {
         if Instant::now() > deadline {
             child.kill()?;
             let output = child.wait_with_output()?;
-            bail!("tacit {arguments:?} did not end: {}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "tacit {arguments:?} did not end: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -382,18 +475,28 @@ pub fn tacit(folder: &Path, arguments: &[&str]) -> Result<Output> {
 /// When it was not built.
 pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a running program has a path");
-    let profile = own.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    let profile = own
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in target/<profile>/deps");
     let binary = profile.join("tacit");
-    assert!(binary.is_file(), "{} is missing; run: cargo build --release -p tacit-cli", binary.display());
+    assert!(
+        binary.is_file(),
+        "{} is missing; run: cargo build --release -p tacit-cli",
+        binary.display()
+    );
     binary
 }
 
 fn tls(name: &str) -> String {
-    format!("[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \"pki/root.crt\"\n")
+    format!(
+        "[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \
+         \"pki/root.crt\"\n"
+    )
 }
 
-/// A port nobody listens on, outside the range the kernel gives to outgoing connections: a process that is down for a
-/// moment must find its port free again.
+/// A port nobody listens on, outside the range the kernel gives to outgoing connections: a process
+/// that is down for a moment must find its port free again.
 fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..1000 {

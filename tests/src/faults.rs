@@ -15,29 +15,50 @@ pub enum Fault {
 
 /// The command that runs what follows it with a failing disk; with `paths`, only those files fail.
 ///
-/// The process keeps its own place and number: killing it is not killing `strace`, which ends with it.
+/// The process keeps its own place and number: killing it is not killing `strace`, which ends with
+/// it.
 pub fn wrapper(fault: Fault, paths: &[&Path]) -> Vec<String> {
     // Writes without a place are also how threads wake each other and how logs are written.
-    let writes = if paths.is_empty() { "pwrite64" } else { "pwrite64,write" };
+    let writes = if paths.is_empty() {
+        "pwrite64"
+    } else {
+        "pwrite64,write"
+    };
     let (calls, fails) = match fault {
         Fault::FullFrom(n) => (writes, format!("error=ENOSPC:when={n}+")),
         Fault::Sync(n) => ("fsync,fdatasync", format!("error=EIO:when={n}")),
     };
-    let mut words: Vec<String> = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).into();
-    words.extend(["-e".into(), format!("trace={calls}"), "-e".into(), format!("inject={calls}:{fails}")]);
-    words.extend(paths.iter().flat_map(|path| ["-P".to_owned(), path.display().to_string()]));
+    let mut words: Vec<String> = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"]
+        .map(str::to_owned)
+        .into();
+    words.extend([
+        "-e".into(),
+        format!("trace={calls}"),
+        "-e".into(),
+        format!("inject={calls}:{fails}"),
+    ]);
+    words.extend(
+        paths
+            .iter()
+            .flat_map(|path| ["-P".to_owned(), path.display().to_string()]),
+    );
     words
 }
 
 /// Whether faults can be injected here; says SKIPPED, past the test's capture, when they cannot.
 pub fn available() -> bool {
     let words = wrapper(Fault::Sync(1), &[]);
-    let tried =
-        Command::new(&words[0]).args(&words[1..]).arg("true").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let tried = Command::new(&words[0])
+        .args(&words[1..])
+        .arg("true")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     let available = tried.is_ok_and(|status| status.success());
     if !available {
         // `eprintln!` would be captured with the rest of a test that passes.
-        let _ = std::io::stderr().write_all(b"SKIPPED: disk faults need strace and the right to trace\n");
+        let _ = std::io::stderr()
+            .write_all(b"SKIPPED: disk faults need strace and the right to trace\n");
     }
     available
 }

@@ -1,4 +1,5 @@
-//! One installation in a process of its own, so that it can be killed: what the parent orders and what the child does.
+//! One installation in a process of its own, so that it can be killed: what the parent orders and
+//! what the child does.
 
 use std::path::Path;
 
@@ -13,7 +14,8 @@ use tacit_wire::clock;
 
 use crate::stand_in::{Round, deployment};
 
-/// Writes what a child needs to know: the deployment, and one ticket with the size of its catalogue.
+/// Writes what a child needs to know: the deployment, and one ticket with the size of its
+/// catalogue.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -28,14 +30,19 @@ pub fn order(path: &Path, deployment: &Deployment, round: &Round) -> Result<()> 
     Ok(std::fs::write(path, order.to_string())?)
 }
 
-/// The child: `step` lets the SDK do one action and prints it; `reserve` and `spool` take a counts release to that durable
-/// commit and abort.
+/// The child: `step` lets the SDK do one action and prints it; `reserve` and `spool` take a counts
+/// release to that durable commit and abort.
 ///
 /// # Errors
 /// Whatever stops the action.
 pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     let order: Value = serde_json::from_slice(&std::fs::read(order)?)?;
-    let text = |name: &str| order[name].as_str().map(str::to_owned).with_context(|| name.to_owned());
+    let text = |name: &str| {
+        order[name]
+            .as_str()
+            .map(str::to_owned)
+            .with_context(|| name.to_owned())
+    };
     let policy = serde_json::from_value(order["policy"].clone())?;
     let deployment = deployment(&text("coordinator")?, &text("root")?, &policy)?;
     if mode == "step" {
@@ -47,11 +54,27 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     let hash = tacit_privacy::canonical::digest(text("ticket")?.as_bytes());
     let mut store = Store::open(folder)?;
     let (budget, now) = (deployment.policy().budget(), clock::now());
-    let permit = ledger::spend(&mut store, budget, &ticket.task, ticket.round, hash, &ticket.mechanism, now)??;
+    let permit = ledger::spend(
+        &mut store,
+        budget,
+        &ticket.task,
+        ticket.round,
+        hash,
+        &ticket.mechanism,
+        now,
+    )??;
     if mode == "spool" {
-        let model = SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?).into();
+        let model =
+            SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?)
+                .into();
         let vector = gradient(&ticket, &model, &store.interactions()?);
-        store.spool(&contribute(&ticket, permit, vector, &TableCache::default(), None)?)?;
+        store.spool(&contribute(
+            &ticket,
+            permit,
+            vector,
+            &TableCache::default(),
+            None,
+        )?)?;
     } else {
         ensure!(mode == "reserve", "unknown mode {mode}");
     }

@@ -1,9 +1,11 @@
 //! Tests of the whole system: real processes, real certificates, real disks.
 //!
-//! [`deployment`] makes a throw-away deployment and runs, kills and restarts its processes; [`bare`] speaks the device
-//! protocol without the SDK, so that a test knows every number it sends; [`stand_in`] is a coordinator that records what
-//! the SDK sends; [`installation`] runs the SDK in a process to be killed; [`fuzz`] says what must hold for any bytes at
-//! all. What they cannot find: anything that needs two machines, a slow network or a power loss; SIGKILL leaves the page cache intact.
+//! [`deployment`] makes a throw-away deployment and runs, kills and restarts its processes;
+//! [`bare`] speaks the device protocol without the SDK, so that a test knows every number it sends;
+//! [`stand_in`] is a coordinator that records what the SDK sends; [`installation`] runs the SDK in
+//! a process to be killed; [`fuzz`] says what must hold for any bytes at all. What they cannot
+//! find: anything that needs two machines, a slow network or a power loss; SIGKILL leaves the page
+//! cache intact.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! A coordinator that offers one valid ticket for ever, unless its [`Script`] says otherwise, accepts everything, and keeps
-//! every byte a device sends.
+//! A coordinator that offers one valid ticket for ever, unless its [`Script`] says otherwise,
+//! accepts everything, and keeps every byte a device sends.
 //!
-//! Both signing keys and the helper's opening key are its own, so that the SDK runs its whole path against it.
+//! Both signing keys and the helper's opening key are its own, so that the SDK runs its whole path
+//! against it.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -129,8 +130,16 @@ impl Round {
             sealing_key: hex::encode(OpeningKey::draw(&mut UnwrapErr(SysRng)).sealing_key()),
         };
         let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
-        let policy = Policy { n_min_min: 2, ..Policy::new(coordinator, helper, job.rho_budget, task.cohort) };
-        Ok(Self { signed: sign(&ticket)?, ticket, model, policy })
+        let policy = Policy {
+            n_min_min: 2,
+            ..Policy::new(coordinator, helper, job.rho_budget, task.cohort)
+        };
+        Ok(Self {
+            signed: sign(&ticket)?,
+            ticket,
+            model,
+            policy,
+        })
     }
 }
 
@@ -141,7 +150,11 @@ impl Round {
 pub fn sign(ticket: &Ticket) -> Result<SignedTicket> {
     let bytes = ticket.to_bytes()?;
     let countersignature = helper_key().sign(Context::Ticket, &bytes);
-    Ok(SignedTicket::new(bytes, countersignature, &coordinator_key()))
+    Ok(SignedTicket::new(
+        bytes,
+        countersignature,
+        &coordinator_key(),
+    ))
 }
 
 /// The key that signs for the coordinator.
@@ -161,26 +174,50 @@ pub fn helper_key() -> SigningKey {
 pub fn deployment(coordinator: &str, root: &str, policy: &Policy) -> Result<Deployment> {
     let publisher = SigningKey::from_seed(&Zeroizing::new([3; 32]));
     let signed = SignedPolicy::new(policy, &publisher)?;
-    Ok(Deployment::new(coordinator, "localhost", root, &signed, &publisher.public())?)
+    Ok(Deployment::new(
+        coordinator,
+        "localhost",
+        root,
+        &signed,
+        &publisher.public(),
+    )?)
 }
 
-/// The last line of a ledger whose lines publish these models one after the other, with its head signed by both.
+/// The last line of a ledger whose lines publish these models one after the other, with its head
+/// signed by both.
 ///
 /// # Errors
 /// When there is no line.
 pub fn logged(models: &[Digest]) -> Result<LoggedLine> {
-    let lines = models.iter().zip(0u64..).map(|(model, seq)| line(*model, seq)).collect::<Result<Vec<_>>>()?;
-    let leaves: Vec<Digest> = lines.iter().map(|line| merkle::leaf(line.as_bytes())).collect();
+    let lines = models
+        .iter()
+        .zip(0u64..)
+        .map(|(model, seq)| line(*model, seq))
+        .collect::<Result<Vec<_>>>()?;
+    let leaves: Vec<Digest> = lines
+        .iter()
+        .map(|line| merkle::leaf(line.as_bytes()))
+        .collect();
     let last = lines.len().checked_sub(1).context("a ledger has a line")?;
     let (ledger_id, size) = (Digest([5; 32]), lines.len() as u64);
-    let head = TreeHead { ledger_id, generation: 1, size, root: merkle::root(&leaves) };
+    let head = TreeHead {
+        ledger_id,
+        generation: 1,
+        size,
+        root: merkle::root(&leaves),
+    };
     let signed = SignedHead {
         coordinator_signature: head::sign(&head, &coordinator_key())?,
         helper_signature: head::sign(&head, &helper_key())?,
         head,
     };
     let proof = merkle::inclusion_proof(&leaves, last).context("every leaf has a proof")?;
-    Ok(LoggedLine { line: lines[last].clone(), seq: size - 1, proof, head: signed })
+    Ok(LoggedLine {
+        line: lines[last].clone(),
+        seq: size - 1,
+        proof,
+        head: signed,
+    })
 }
 
 /// Proof that the ledger of these models continues that of the first `old` of them.
@@ -189,7 +226,11 @@ pub fn logged(models: &[Digest]) -> Result<LoggedLine> {
 /// When there are not so many.
 pub fn consistency(models: &[Digest], old: usize) -> Result<Vec<Digest>> {
     let leaf = |(model, seq): (&Digest, u64)| Ok(merkle::leaf(line(*model, seq)?.as_bytes()));
-    let leaves = models.iter().zip(0u64..).map(leaf).collect::<Result<Vec<_>>>()?;
+    let leaves = models
+        .iter()
+        .zip(0u64..)
+        .map(leaf)
+        .collect::<Result<Vec<_>>>()?;
     merkle::consistency_proof(&leaves, old).context("the old ledger is not shorter")
 }
 
@@ -293,37 +334,61 @@ impl StandIn {
     pub async fn start(round: &Round) -> Result<Self> {
         let authorities = create_authorities(clock::now())?;
         let authority = Authority::from_pem(&authorities.issuing.chain, &authorities.issuing.key)?;
-        let own = authority.issue_server(Peer::Coordinator, &["localhost".to_owned()], clock::now())?;
+        let own =
+            authority.issue_server(Peer::Coordinator, &["localhost".to_owned()], clock::now())?;
         let folder = tempfile::tempdir()?;
-        for (name, text) in [("crt", &own.chain), ("key", &own.key), ("root", &authorities.root.chain)] {
+        for (name, text) in [
+            ("crt", &own.chain),
+            ("key", &own.key),
+            ("root", &authorities.root.chain),
+        ] {
             files::write_new_secret(&folder.path().join(name), text)?;
         }
         let chain = files::read_certificates(&folder.path().join("crt"), clock::now())?;
         let roots = files::read_certificates(&folder.path().join("root"), clock::now())?;
         let key = files::read_key(&folder.path().join("key"))?;
-        let tls =
-            listener::server_config(chain, key, &roots, ClientCertificate::Optional).map_err(anyhow::Error::msg)?;
+        let tls = listener::server_config(chain, key, &roots, ClientCertificate::Optional)
+            .map_err(anyhow::Error::msg)?;
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("https://{}", socket.local_addr()?);
         let deployment = deployment(&address, &authorities.root.chain, &round.policy)?;
         let recorded = Arc::new(Mutex::new(BTreeMap::new()));
         let shutdown = Shutdown::default();
         let script = watch::Sender::new(Script::offer(round));
-        let service =
-            Service { authority, enrolled: AtomicU32::new(0), script: script.subscribe(), recorded: recorded.clone() };
+        let service = Service {
+            authority,
+            enrolled: AtomicU32::new(0),
+            script: script.subscribe(),
+            recorded: recorded.clone(),
+        };
         let incoming = Listener::new(socket, tls).incoming(shutdown.clone());
-        tokio::spawn(Server::builder().add_service(CoordinatorServer::new(service)).serve_with_incoming(incoming));
-        Ok(Self { deployment: Arc::new(deployment), script, recorded, shutdown })
+        tokio::spawn(
+            Server::builder()
+                .add_service(CoordinatorServer::new(service))
+                .serve_with_incoming(incoming),
+        );
+        Ok(Self {
+            deployment: Arc::new(deployment),
+            script,
+            recorded,
+            shutdown,
+        })
     }
 
-    /// Changes what it says from now on; what is withheld is answered once its answer is [`Answer::Give`].
+    /// Changes what it says from now on; what is withheld is answered once its answer is
+    /// [`Answer::Give`].
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
         self.script.send_modify(change);
     }
 
     /// What each device sent, in the order in which they enrolled.
     pub fn recorded(&self) -> Vec<Calls> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.recorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 }
 
@@ -349,7 +414,9 @@ impl Service {
     /// Lets a recorded call through, or fails it, or waits until it may be answered.
     async fn admit(&self, answer: fn(&Script) -> Answer) -> Result<(), Status> {
         let mut script = self.script.clone();
-        let decided = script.wait_for(|script| answer(script) != Answer::Withhold).await;
+        let decided = script
+            .wait_for(|script| answer(script) != Answer::Withhold)
+            .await;
         match decided.map(|script| answer(&script)) {
             Ok(Answer::Give) => Ok(()),
             _ => Err(Status::unavailable("away")),
@@ -358,25 +425,45 @@ impl Service {
 
     fn record(&self, device: DeviceId, headers: &MetadataMap, said: Said) {
         let headers = headers.clone().into_headers();
-        let headers = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value:?}"))
+            .collect();
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.entry(device).or_default().push(Call { headers, said });
+        recorded
+            .entry(device)
+            .or_default()
+            .push(Call { headers, said });
     }
 }
 
 #[tonic::async_trait]
 impl Coordinator for Service {
-    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+    async fn enrol(
+        &self,
+        request: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
         let mut id = [0; DeviceId::LEN];
         id[..4].copy_from_slice(&self.enrolled.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        let chain = self.authority.issue_device(&request.get_ref().signing_request, DeviceId(id), clock::now());
+        let chain = self.authority.issue_device(
+            &request.get_ref().signing_request,
+            DeviceId(id),
+            clock::now(),
+        );
         let chain = chain.map_err(|error| Status::internal(error.to_string()))?;
         let certificate_chain = self.script().certificate.unwrap_or(chain);
         Ok(Response::new(v1::EnrolResponse { certificate_chain }))
     }
 
-    async fn check_in(&self, request: Request<v1::CheckInRequest>) -> Result<Response<v1::CheckInResponse>, Status> {
-        self.record(identity::device(&request)?, request.metadata(), Said::CheckIn(*request.get_ref()));
+    async fn check_in(
+        &self,
+        request: Request<v1::CheckInRequest>,
+    ) -> Result<Response<v1::CheckInResponse>, Status> {
+        self.record(
+            identity::device(&request)?,
+            request.metadata(),
+            Said::CheckIn(*request.get_ref()),
+        );
         let script = self.script();
         Ok(Response::new(v1::CheckInResponse {
             ticket: script.ticket,
@@ -393,19 +480,38 @@ impl Coordinator for Service {
         &self,
         _: Request<v1::ConsistencyRequest>,
     ) -> Result<Response<v1::ConsistencyResponse>, Status> {
-        let proof = self.script().proof.iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect();
+        let proof = self
+            .script()
+            .proof
+            .iter()
+            .map(|hash| Bytes::copy_from_slice(&hash.0))
+            .collect();
         Ok(Response::new(v1::ConsistencyResponse { proof }))
     }
 
     type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchResponse, Status>> + Send>>;
 
-    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
-        self.record(identity::device(&request)?, request.metadata(), Said::Fetch(request.get_ref().clone()));
+    async fn fetch(
+        &self,
+        request: Request<v1::FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
+        self.record(
+            identity::device(&request)?,
+            request.metadata(),
+            Said::Fetch(request.get_ref().clone()),
+        );
         self.admit(|script| script.fetch).await?;
-        let hash = Digest::from_slice(&request.get_ref().hash).map_err(|_| Status::invalid_argument("hash"))?;
-        let object = self.script().objects.remove(&hash).ok_or_else(|| Status::not_found("no such object"))?;
+        let hash = Digest::from_slice(&request.get_ref().hash)
+            .map_err(|_| Status::invalid_argument("hash"))?;
+        let object = self
+            .script()
+            .objects
+            .remove(&hash)
+            .ok_or_else(|| Status::not_found("no such object"))?;
         let chunks: Vec<_> = object.chunks(65_536).map(Bytes::copy_from_slice).collect();
-        let parts = chunks.into_iter().map(|chunk| Ok(v1::FetchResponse { chunk }));
+        let parts = chunks
+            .into_iter()
+            .map(|chunk| Ok(v1::FetchResponse { chunk }));
         Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
 
@@ -414,11 +520,17 @@ impl Coordinator for Service {
         request: Request<Streaming<v1::ContributeRequest>>,
     ) -> Result<Response<v1::ContributeResponse>, Status> {
         let (device, headers) = (identity::device(&request)?, request.metadata().clone());
-        let messages = request.into_inner().collect::<Result<Vec<_>, Status>>().await?;
+        let messages = request
+            .into_inner()
+            .collect::<Result<Vec<_>, Status>>()
+            .await?;
         self.record(device, &headers, Said::Contribute(messages));
         self.admit(|script| script.contribute).await?;
         let outcome = v1::ContributionOutcome::Accepted.into();
-        Ok(Response::new(v1::ContributeResponse { outcome, retry_after_ms: 200 }))
+        Ok(Response::new(v1::ContributeResponse {
+            outcome,
+            retry_after_ms: 200,
+        }))
     }
 
     async fn round_status(

@@ -1,4 +1,5 @@
-//! Who may speak to whom: certificates that are missing, foreign, expired or of another role, and key files that are wrong.
+//! Who may speak to whom: certificates that are missing, foreign, expired or of another role, and
+//! key files that are wrong.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
 };
 use tacit_proto::v1;
 use tacit_proto::v1::helper_client::HelperClient;
@@ -27,18 +28,34 @@ use tonic::{Code, Status};
 
 const DAY_MS: u64 = 86_400_000;
 /// What a client makes of a connection that ends in a TLS alert, depending on when it notices.
-const CUT_OFF: [Code; 4] = [Code::Unavailable, Code::Unknown, Code::Internal, Code::Cancelled];
+const CUT_OFF: [Code; 4] = [
+    Code::Unavailable,
+    Code::Unknown,
+    Code::Internal,
+    Code::Cancelled,
+];
 
 fn issuing(deployment: &Deployment) -> Authority {
-    Authority::from_pem(&deployment.pki("issuing.crt").unwrap(), &deployment.pki("issuing.key").unwrap()).unwrap()
+    Authority::from_pem(
+        &deployment.pki("issuing.crt").unwrap(),
+        &deployment.pki("issuing.key").unwrap(),
+    )
+    .unwrap()
 }
 
 /// A device's credentials as this authority would have made them at `then`.
 fn device_at(authority: &Authority, then: Timestamp) -> Credentials {
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-    let request = CertificateParams::default().serialize_request(&key).unwrap();
-    let chain = authority.issue_device(request.der(), DeviceId([9; 16]), then).unwrap();
-    Credentials { chain, key: key.serialize_pem() }
+    let request = CertificateParams::default()
+        .serialize_request(&key)
+        .unwrap();
+    let chain = authority
+        .issue_device(request.der(), DeviceId([9; 16]), then)
+        .unwrap();
+    Credentials {
+        chain,
+        key: key.serialize_pem(),
+    }
 }
 
 fn before_now(days: u64) -> Timestamp {
@@ -46,7 +63,12 @@ fn before_now(days: u64) -> Timestamp {
 }
 
 fn device_uri() -> SanType {
-    SanType::URI(Peer::Device(DeviceId([9; 16])).to_string().try_into().unwrap())
+    SanType::URI(
+        Peer::Device(DeviceId([9; 16]))
+            .to_string()
+            .try_into()
+            .unwrap(),
+    )
 }
 
 /// Parameters of a good device certificate, to be spoilt.
@@ -62,15 +84,28 @@ fn device_params() -> CertificateParams {
 
 /// Signs spoilt parameters with the deployment's own issuing key.
 fn signed(deployment: &Deployment, params: &CertificateParams, key: &KeyPair) -> Credentials {
-    let (certificate, issuing) = (deployment.pki("issuing.crt").unwrap(), deployment.pki("issuing.key").unwrap());
-    let issuer = Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&issuing).unwrap()).unwrap();
+    let (certificate, issuing) = (
+        deployment.pki("issuing.crt").unwrap(),
+        deployment.pki("issuing.key").unwrap(),
+    );
+    let issuer =
+        Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&issuing).unwrap()).unwrap();
     let chain = params.signed_by(key, &issuer).unwrap().pem() + &certificate;
-    Credentials { chain, key: key.serialize_pem() }
+    Credentials {
+        chain,
+        key: key.serialize_pem(),
+    }
 }
 
-async fn check_in(deployment: &Deployment, credentials: Option<&Credentials>) -> Result<v1::CheckInResponse, Status> {
+async fn check_in(
+    deployment: &Deployment,
+    credentials: Option<&Credentials>,
+) -> Result<v1::CheckInResponse, Status> {
     let root = deployment.pki("root.crt").unwrap();
-    BareDevice::new(&deployment.coordinator_address(), &root, credentials).unwrap().check_in().await
+    BareDevice::new(&deployment.coordinator_address(), &root, credentials)
+        .unwrap()
+        .check_in()
+        .await
 }
 
 /// A running deployment with a device certificate that is good.
@@ -78,54 +113,114 @@ async fn deployment() -> (Deployment, Credentials) {
     let deployment = Deployment::running(Settings::default()).unwrap();
     let good = device_at(&issuing(&deployment), clock::now());
     let deadline = Instant::now() + Duration::from_secs(15);
-    repeat(deadline, || check_in(&deployment, Some(&good))).await.unwrap();
+    repeat(deadline, || check_in(&deployment, Some(&good)))
+        .await
+        .unwrap();
     (deployment, good)
 }
 
-/// HOSTILE 58, 59, 60, 61, 62, 64, 69: refused during the handshake or right after it, before any call is read.
+/// HOSTILE 58, 59, 60, 61, 62, 64, 69: refused during the handshake or right after it, before any
+/// call is read.
 #[tokio::test]
 async fn a_certificate_that_is_not_a_devices_never_reaches_a_handler() {
     let (deployment, good) = deployment().await;
     let spoilt = |spoil: &dyn Fn(&mut CertificateParams)| {
         let mut params = device_params();
         spoil(&mut params);
-        signed(&deployment, &params, &KeyPair::generate_for(&PKCS_ED25519).unwrap())
+        signed(
+            &deployment,
+            &params,
+            &KeyPair::generate_for(&PKCS_ED25519).unwrap(),
+        )
     };
     let foreign = create_authorities(clock::now()).unwrap();
     let foreign = Authority::from_pem(&foreign.issuing.chain, &foreign.issuing.key).unwrap();
     let own_key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let own = device_params().self_signed(&own_key).unwrap().pem();
-    let leaf_end = good.chain.find("-----END CERTIFICATE-----").unwrap() + "-----END CERTIFICATE-----\n".len();
+    let leaf_end =
+        good.chain.find("-----END CERTIFICATE-----").unwrap() + "-----END CERTIFICATE-----\n".len();
     let cases = [
         ("another authority", device_at(&foreign, clock::now())),
-        ("self-signed", Credentials { chain: own, key: own_key.serialize_pem() }),
-        ("expired a month ago", device_at(&issuing(&deployment), before_now(60))),
-        ("expired", spoilt(&|params| params.not_after = OffsetDateTime::now_utc() - time::Duration::seconds(1))),
-        ("not yet valid", spoilt(&|params| params.not_before = OffsetDateTime::now_utc() + time::Duration::minutes(1))),
-        ("for servers only", spoilt(&|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])),
-        ("an authority", spoilt(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
-        ("without a name", spoilt(&|params| params.subject_alt_names.clear())),
-        ("two names", spoilt(&|params| params.subject_alt_names.push(device_uri()))),
-        ("a DNS name", spoilt(&|params| params.subject_alt_names = vec![SanType::DnsName("a.b".try_into().unwrap())])),
+        (
+            "self-signed",
+            Credentials {
+                chain: own,
+                key: own_key.serialize_pem(),
+            },
+        ),
+        (
+            "expired a month ago",
+            device_at(&issuing(&deployment), before_now(60)),
+        ),
+        (
+            "expired",
+            spoilt(&|params| {
+                params.not_after = OffsetDateTime::now_utc() - time::Duration::seconds(1)
+            }),
+        ),
+        (
+            "not yet valid",
+            spoilt(&|params| {
+                params.not_before = OffsetDateTime::now_utc() + time::Duration::minutes(1)
+            }),
+        ),
+        (
+            "for servers only",
+            spoilt(&|params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]
+            }),
+        ),
+        (
+            "an authority",
+            spoilt(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        ),
+        (
+            "without a name",
+            spoilt(&|params| params.subject_alt_names.clear()),
+        ),
+        (
+            "two names",
+            spoilt(&|params| params.subject_alt_names.push(device_uri())),
+        ),
+        (
+            "a DNS name",
+            spoilt(&|params| {
+                params.subject_alt_names = vec![SanType::DnsName("a.b".try_into().unwrap())]
+            }),
+        ),
         (
             "an unknown role",
             spoilt(&|params| {
-                params.subject_alt_names = vec![SanType::URI("urn:tacit:operator".try_into().unwrap())];
+                params.subject_alt_names =
+                    vec![SanType::URI("urn:tacit:operator".try_into().unwrap())];
             }),
         ),
         (
             "a chain without its authority",
-            Credentials { chain: good.chain[..leaf_end].to_owned(), key: good.key.clone() },
+            Credentials {
+                chain: good.chain[..leaf_end].to_owned(),
+                key: good.key.clone(),
+            },
         ),
     ];
     for (name, credentials) in &cases {
-        let status = check_in(&deployment, Some(credentials)).await.expect_err(name);
+        let status = check_in(&deployment, Some(credentials))
+            .await
+            .expect_err(name);
         assert!(CUT_OFF.contains(&status.code()), "{name}: {status:?}");
     }
-    // The same parameters unspoilt are accepted, and still with another key type: the issuer decides on keys (77).
+    // The same parameters unspoilt are accepted, and still with another key type: the issuer
+    // decides on keys (77).
     assert!(check_in(&deployment, Some(&spoilt(&|_| ()))).await.is_ok());
     let p256 = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-    assert!(check_in(&deployment, Some(&signed(&deployment, &device_params(), &p256))).await.is_ok());
+    assert!(
+        check_in(
+            &deployment,
+            Some(&signed(&deployment, &device_params(), &p256))
+        )
+        .await
+        .is_ok()
+    );
 }
 
 /// HOSTILE 26, 57, 61: a call without a certificate, or with one of another role, is told so.
@@ -142,15 +237,35 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
     let (ticket, hash) = device.ticket(deadline).await.unwrap();
     let contribution = Contribution::new(&ticket, hash, vec![1; 64]).unwrap();
     let cases = [
-        (None, Code::Unauthenticated, "a client certificate of this deployment is needed; enrol first"),
-        (Some(server("coordinator")), Code::PermissionDenied, "only devices may call this"),
-        (Some(server("helper")), Code::PermissionDenied, "only devices may call this"),
+        (
+            None,
+            Code::Unauthenticated,
+            "a client certificate of this deployment is needed; enrol first",
+        ),
+        (
+            Some(server("coordinator")),
+            Code::PermissionDenied,
+            "only devices may call this",
+        ),
+        (
+            Some(server("helper")),
+            Code::PermissionDenied,
+            "only devices may call this",
+        ),
     ];
     for (credentials, code, message) in cases {
-        let peer = BareDevice::new(&deployment.coordinator_address(), &root, credentials.as_ref()).unwrap();
+        let peer = BareDevice::new(
+            &deployment.coordinator_address(),
+            &root,
+            credentials.as_ref(),
+        )
+        .unwrap();
         let mut client = peer.connect().await.unwrap();
         let mut spoofed = tonic::Request::new(v1::CheckInRequest { protocol: 1 });
-        spoofed.metadata_mut().insert("x-device-id", "09090909090909090909090909090909".parse().unwrap());
+        spoofed.metadata_mut().insert(
+            "x-device-id",
+            "09090909090909090909090909090909".parse().unwrap(),
+        );
         let hash = Bytes::copy_from_slice(&Digest([0; 32]).0);
         let refusals = [
             client.check_in(spoofed).await.err(),
@@ -163,7 +278,14 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
             assert_eq!((status.code(), status.message()), (code, message));
         }
     }
-    let status = device.connect().await.unwrap().round_status(v1::RoundStatusRequest {}).await.unwrap().into_inner();
+    let status = device
+        .connect()
+        .await
+        .unwrap()
+        .round_status(v1::RoundStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(status.received, 0, "a refused contribution was counted");
 }
 
@@ -173,10 +295,17 @@ async fn the_helper_answers_the_coordinator_only() {
     let (deployment, good) = deployment().await;
     let foreign = create_authorities(clock::now()).unwrap();
     let foreign = Authority::from_pem(&foreign.issuing.chain, &foreign.issuing.key).unwrap();
-    let foreign = foreign.issue_server(Peer::Coordinator, &["localhost".to_owned()], clock::now()).unwrap();
-    let foreign = Credentials { chain: foreign.chain, key: foreign.key };
-    let helper =
-        Credentials { chain: deployment.pki("helper.crt").unwrap(), key: deployment.pki("helper.key").unwrap() };
+    let foreign = foreign
+        .issue_server(Peer::Coordinator, &["localhost".to_owned()], clock::now())
+        .unwrap();
+    let foreign = Credentials {
+        chain: foreign.chain,
+        key: foreign.key,
+    };
+    let helper = Credentials {
+        chain: deployment.pki("helper.crt").unwrap(),
+        key: deployment.pki("helper.key").unwrap(),
+    };
     let peers = [
         ("a device", Some(&good), Some(Code::PermissionDenied)),
         ("itself", Some(&helper), Some(Code::PermissionDenied)),
@@ -191,11 +320,16 @@ async fn the_helper_answers_the_coordinator_only() {
         if let Some(credentials) = credentials {
             tls = tls.identity(Identity::from_pem(&credentials.chain, &credentials.key));
         }
-        let endpoint = Endpoint::from_shared(deployment.helper_address()).unwrap().timeout(Duration::from_secs(5));
+        let endpoint = Endpoint::from_shared(deployment.helper_address())
+            .unwrap()
+            .timeout(Duration::from_secs(5));
         let refused = match endpoint.tls_config(tls).unwrap().connect().await {
             Ok(channel) => {
                 let ticket_hash = Bytes::copy_from_slice(&[0; 32]);
-                HelperClient::new(channel).abandon(v1::AbandonRequest { ticket_hash }).await.expect_err(name)
+                HelperClient::new(channel)
+                    .abandon(v1::AbandonRequest { ticket_hash })
+                    .await
+                    .expect_err(name)
             }
             Err(error) => Status::unavailable(error.to_string()),
         };
@@ -206,48 +340,84 @@ async fn the_helper_answers_the_coordinator_only() {
     }
 }
 
-/// HOSTILE 20, 71: an offer of TLS 1.2 and plain text get an alert or a closed connection, never an answer.
+/// HOSTILE 20, 71: an offer of TLS 1.2 and plain text get an alert or a closed connection, never an
+/// answer.
 #[tokio::test]
 async fn older_tls_and_plain_text_are_refused() {
     let (deployment, good) = deployment().await;
     let offer = client_hello_1_2();
     for (name, bytes, alert) in [
         ("TLS 1.2", &offer[..], true),
-        ("HTTP/1.1", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", false),
-        ("HTTP/2 without TLS", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false),
+        (
+            "HTTP/1.1",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/2 without TLS",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            false,
+        ),
     ] {
         let mut socket = TcpStream::connect(("127.0.0.1", deployment.coordinator_port())).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(8)))
+            .unwrap();
         socket.write_all(bytes).unwrap();
         let mut answer = Vec::new();
         // A reset is as good an end as a close.
         let _ = socket.read_to_end(&mut answer);
-        assert!(answer.len() <= 7 && answer.first().is_none_or(|&kind| kind == 21), "{name}: {answer:?}");
+        assert!(
+            answer.len() <= 7 && answer.first().is_none_or(|&kind| kind == 21),
+            "{name}: {answer:?}"
+        );
         if alert {
-            assert_eq!(answer, [21, 3, 3, 0, 2, 2, 70], "{name}: expected a fatal protocol_version alert");
+            assert_eq!(
+                answer,
+                [21, 3, 3, 0, 2, 2, 70],
+                "{name}: expected a fatal protocol_version alert"
+            );
         }
     }
     assert!(check_in(&deployment, Some(&good)).await.is_ok());
 }
 
-/// A ClientHello that offers TLS 1.2 with ECDHE-ECDSA-AES128-GCM-SHA256, X25519 and Ed25519, and nothing newer.
+/// A ClientHello that offers TLS 1.2 with ECDHE-ECDSA-AES128-GCM-SHA256, X25519 and Ed25519, and
+/// nothing newer.
 fn client_hello_1_2() -> Vec<u8> {
-    let extensions =
-        [&[0, 10, 0, 4, 0, 2, 0, 29][..], &[0, 13, 0, 4, 0, 2, 8, 7], &[0, 11, 0, 2, 1, 0], &[0, 23, 0, 0]].concat();
+    let extensions = [
+        &[0, 10, 0, 4, 0, 2, 0, 29][..],
+        &[0, 13, 0, 4, 0, 2, 8, 7],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 23, 0, 0],
+    ]
+    .concat();
     let extensions_len = u8::try_from(extensions.len()).unwrap();
-    let body = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0], &[0, extensions_len], &extensions].concat();
+    let body = [
+        &[3, 3][..],
+        &[7; 32],
+        &[0],
+        &[0, 2, 0xc0, 0x2b],
+        &[1, 0],
+        &[0, extensions_len],
+        &extensions,
+    ]
+    .concat();
     let body_len = u8::try_from(body.len()).unwrap();
     [&[22, 3, 1, 0, body_len + 4, 1, 0, 0, body_len][..], &body].concat()
 }
 
-/// HOSTILE 60, 74, 87, 90: exit code 2, one line that names the file, and no task in the state folder.
+/// HOSTILE 60, 74, 87, 90: exit code 2, one line that names the file, and no task in the state
+/// folder.
 #[test]
 fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
     let deployment = Deployment::new(Settings::default()).unwrap();
     let then = before_now(400);
     let old = create_authorities(then).unwrap();
     let expired = Authority::from_pem(&old.issuing.chain, &old.issuing.key).unwrap();
-    let expired = expired.issue_server(Peer::Coordinator, &["localhost".to_owned()], then).unwrap();
+    let expired = expired
+        .issue_server(Peer::Coordinator, &["localhost".to_owned()], then)
+        .unwrap();
     fs::write(deployment.path("pki/expired.crt"), expired.chain).unwrap();
     let open = deployment.path("pki/open.key");
     fs::copy(deployment.path("pki/coordinator.key"), &open).unwrap();
@@ -255,12 +425,26 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
     let open = deployment.path("pki/open.sign");
     fs::copy(deployment.path("pki/coordinator.sign"), &open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o640)).unwrap();
-    fs::copy(deployment.path("pki/root.crt"), deployment.path("pki/private.key")).unwrap();
-    fs::set_permissions(deployment.path("pki/private.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::copy(
+        deployment.path("pki/root.crt"),
+        deployment.path("pki/private.key"),
+    )
+    .unwrap();
+    fs::set_permissions(
+        deployment.path("pki/private.key"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     fs::create_dir(deployment.path("pki/folder")).unwrap();
     std::os::unix::fs::symlink("loop.crt", deployment.path("pki/loop.crt")).unwrap();
 
-    let certificates = ["absent.crt", "expired.crt", "tokens.txt", "folder", "loop.crt"];
+    let certificates = [
+        "absent.crt",
+        "expired.crt",
+        "tokens.txt",
+        "folder",
+        "loop.crt",
+    ];
     let keys = ["absent.key", "open.key", "private.key", "folder"];
     let seeds = ["absent.sign", "open.sign", "root.crt", "folder"];
     for role in ["coordinator", "helper"] {
@@ -273,29 +457,57 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
         cases.extend(["absent.crt", "folder"].map(|file| ("\"pki/root.crt\"".to_owned(), file)));
         if role == "coordinator" {
             cases.push(("\"pki/issuing.crt\"".to_owned(), "absent.crt"));
-            cases.extend(["absent.key", "open.key"].map(|file| ("\"pki/issuing.key\"".to_owned(), file)));
-            cases.extend(["absent.txt", "issuing.crt"].map(|file| ("\"pki/tokens.sha256\"".to_owned(), file)));
+            cases.extend(
+                ["absent.key", "open.key"].map(|file| ("\"pki/issuing.key\"".to_owned(), file)),
+            );
+            cases.extend(
+                ["absent.txt", "issuing.crt"]
+                    .map(|file| ("\"pki/tokens.sha256\"".to_owned(), file)),
+            );
             cases.push(("\"catalogue.txt\"".to_owned(), "absent.txt"));
         }
         for (from, file) in cases {
             assert!(good.contains(&from), "{role}: no {from} to replace");
-            fs::write(deployment.path("bad.toml"), good.replacen(&from, &format!("\"pki/{file}\""), 1)).unwrap();
+            fs::write(
+                deployment.path("bad.toml"),
+                good.replacen(&from, &format!("\"pki/{file}\""), 1),
+            )
+            .unwrap();
             let output = deployment.tacit(&[role, "--config", "bad.toml"]).unwrap();
             let stderr = String::from_utf8_lossy(&output.stderr);
             let told = format!("{role} with {file} for {from}: {stderr}");
             assert_eq!(output.status.code(), Some(2), "{told}");
-            assert!(stderr.lines().count() == 1 && stderr.contains(file), "{told}");
-            for name in ["store.sqlite", "coordinator.sqlite", "ledger", "objects", "keys"] {
-                assert!(!deployment.path(role).join(name).exists(), "{told}{name} was written");
+            assert!(
+                stderr.lines().count() == 1 && stderr.contains(file),
+                "{told}"
+            );
+            for name in [
+                "store.sqlite",
+                "coordinator.sqlite",
+                "ledger",
+                "objects",
+                "keys",
+            ] {
+                assert!(
+                    !deployment.path(role).join(name).exists(),
+                    "{told}{name} was written"
+                );
             }
         }
         // A key that does not belong to its certificate.
-        let other = if role == "coordinator" { "helper" } else { "coordinator" };
+        let other = if role == "coordinator" {
+            "helper"
+        } else {
+            "coordinator"
+        };
         let mixed = good.replace(&own("key"), &format!("\"pki/{other}.key\""));
         fs::write(deployment.path("bad.toml"), mixed).unwrap();
         let output = deployment.tacit(&[role, "--config", "bad.toml"]).unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{role}: {stderr}");
-        assert!(stderr.lines().count() == 1 && stderr.contains("do not fit together"), "{role}: {stderr}");
+        assert!(
+            stderr.lines().count() == 1 && stderr.contains("do not fit together"),
+            "{role}: {stderr}"
+        );
     }
 }

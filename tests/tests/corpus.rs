@@ -1,5 +1,6 @@
-//! The committed fuzzing corpora, and fixed changes of them, through every fuzz target: what libFuzzer once found stays
-//! fixed on machines that have no libFuzzer. HOSTILE 2, 4, 5, 27-31, 84, 118.
+//! The committed fuzzing corpora, and fixed changes of them, through every fuzz target: what
+//! libFuzzer once found stays fixed on machines that have no libFuzzer. HOSTILE 2, 4, 5, 27-31, 84,
+//! 118.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -15,7 +16,8 @@ use tacit_tests::fuzz::{TARGETS, Target};
 
 /// Changed copies of each file.
 const MUTATIONS: usize = 300;
-/// Files are cut off at no more than this many places, evenly spread; most are shorter and cut off everywhere.
+/// Files are cut off at no more than this many places, evenly spread; most are shorter and cut off
+/// everywhere.
 const CUTS_MAX: usize = 2_000;
 /// A corpus stays small enough to be read and cloned.
 const CORPUS_BYTES_MAX: usize = 200_000;
@@ -25,9 +27,16 @@ fn corpora() -> PathBuf {
 }
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(corpora().join(target)).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(corpora().join(target))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                fs::read(&path).unwrap(),
+            )
+        })
         .collect();
     files.sort();
     files
@@ -43,16 +52,31 @@ fn run(target: Target, what: &str, bytes: &[u8]) {
 fn run_corpus(name: &str) {
     let (_, target) = *TARGETS.iter().find(|(target, _)| *target == name).unwrap();
     let files = corpus(name);
-    assert!(files.len() >= 4, "{name} has a corpus of {} files", files.len());
-    assert!(files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= CORPUS_BYTES_MAX, "{name}: too large");
+    assert!(
+        files.len() >= 4,
+        "{name} has a corpus of {} files",
+        files.len()
+    );
+    assert!(
+        files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= CORPUS_BYTES_MAX,
+        "{name}: too large"
+    );
     let mut rng = ChaCha20Rng::seed_from_u64(0);
     for (file, bytes) in &files {
         run(target, &format!("{name}/{file}"), bytes);
         for cut in (0..bytes.len()).step_by(bytes.len().div_ceil(CUTS_MAX).max(1)) {
-            run(target, &format!("{name}/{file} cut off at byte {cut}"), &bytes[..cut]);
+            run(
+                target,
+                &format!("{name}/{file} cut off at byte {cut}"),
+                &bytes[..cut],
+            );
         }
         for change in 0..MUTATIONS {
-            run(target, &format!("{name}/{file} with change {change}"), &mutated(bytes, &files, &mut rng));
+            run(
+                target,
+                &format!("{name}/{file} with change {change}"),
+                &mutated(bytes, &files, &mut rng),
+            );
         }
     }
 }
@@ -108,6 +132,10 @@ fn the_committed_seeds_are_what_the_generator_makes() {
     for seed in seeds() {
         let path = corpora().join(seed.target).join(seed.name);
         let same = fs::read(&path).is_ok_and(|bytes| bytes == seed.bytes);
-        assert!(same, "{}: run cargo run --release -p tacit-tests --example seeds", path.display());
+        assert!(
+            same,
+            "{}: run cargo run --release -p tacit-tests --example seeds",
+            path.display()
+        );
     }
 }

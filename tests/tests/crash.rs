@@ -1,5 +1,5 @@
-//! A whole federation of real processes whose members are killed at random moments finishes its task, and every ledger
-//! says so: the coordinator's, the helper's and each device's.
+//! A whole federation of real processes whose members are killed at random moments finishes its
+//! task, and every ledger says so: the coordinator's, the helper's and each device's.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -31,23 +31,40 @@ struct Round {
 }
 
 fn rounds(deployment: &Deployment) -> Vec<Round> {
-    let events = deployment.lines().unwrap().into_iter().map(|line| line.event);
+    let events = deployment
+        .lines()
+        .unwrap()
+        .into_iter()
+        .map(|line| line.event);
     let rounds = events.filter_map(|event| match event {
-        Event::Release(one) => Some(Round { charge: one.charge, contributors: one.contributors, released: true }),
+        Event::Release(one) => Some(Round {
+            charge: one.charge,
+            contributors: one.contributors,
+            released: true,
+        }),
         Event::Abandoned(one) => {
-            assert!(one.reason.contains("contributions at the deadline"), "abandoned: {}", one.reason);
-            Some(Round { charge: one.charge, contributors: one.contributors, released: false })
+            assert!(
+                one.reason.contains("contributions at the deadline"),
+                "abandoned: {}",
+                one.reason
+            );
+            Some(Round {
+                charge: one.charge,
+                contributors: one.contributors,
+                released: false,
+            })
         }
         _ => None,
     });
     rounds.collect()
 }
 
-/// HOSTILE 56, 105 (k1 to k15, c1 to c4), 124: two or three SIGKILLs of each process at random moments. `TACIT_SEED`
-/// repeats a run's order of kills.
+/// HOSTILE 56, 105 (k1 to k15, c1 to c4), 124: two or three SIGKILLs of each process at random
+/// moments. `TACIT_SEED` repeats a run's order of kills.
 #[test]
 fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
-    let seed = std::env::var("TACIT_SEED").map_or(u64::from(std::process::id()), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TACIT_SEED")
+        .map_or(u64::from(std::process::id()), |seed| seed.parse().unwrap());
     println!("seed {seed}");
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let settings = Settings {
@@ -61,19 +78,30 @@ fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
         task: "rounds = 6\nfactors = 4\n",
     };
     let mut deployment = Deployment::new(settings).unwrap();
-    let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
+    let data = synthetic(&SyntheticSpec {
+        users: USERS as usize,
+        items: ITEMS as usize,
+        seed: 1,
+    });
     deployment.write_interactions(&data).unwrap();
     let start = Instant::now();
     for role in [Role::Helper, Role::Coordinator, Role::Devices] {
         deployment.start(role).unwrap();
     }
     let mut victims = vec![Role::Coordinator; 3];
-    victims.extend([Role::Helper, Role::Helper, Role::Devices, Role::Devices, Role::Devices]);
+    victims.extend([
+        Role::Helper,
+        Role::Helper,
+        Role::Devices,
+        Role::Devices,
+        Role::Devices,
+    ]);
     let mut killed = 0;
     while !victims.is_empty() && deployment.ended(Role::Devices).unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(rng.random_range(PAUSE_MS)));
         let victim = victims.swap_remove(rng.random_range(0..victims.len()));
-        // A kill inside `Store::create` leaves a file of version 0, which no later start repairs: not tested here.
+        // A kill inside `Store::create` leaves a file of version 0, which no later start repairs:
+        // not tested here.
         if deployment.ended(Role::Devices).unwrap().is_none() {
             deployment.crash(victim).unwrap();
             killed += 1;
@@ -84,18 +112,28 @@ fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
         panic!("seed {seed}, {killed} kills: {error:#}");
     }
     println!("{killed} kills, {:?}", start.elapsed());
-    assert!(killed >= 5, "seed {seed}: only {killed} kills before the task was finished");
+    assert!(
+        killed >= 5,
+        "seed {seed}: only {killed} kills before the task was finished"
+    );
 
     deployment.verify().unwrap();
     let rounds = rounds(&deployment);
     let releases = rounds.iter().filter(|round| round.released).count();
-    assert_eq!(releases, 8, "seed {seed}: counts, head Gram and six factor gradients were planned");
+    assert_eq!(
+        releases, 8,
+        "seed {seed}: counts, head Gram and six factor gradients were planned"
+    );
     assert_device_ledgers(&deployment, &rounds, seed);
 }
 
-/// What the devices say they spent covers what the coordinator received, round by round and device by device.
+/// What the devices say they spent covers what the coordinator received, round by round and device
+/// by device.
 fn assert_device_ledgers(deployment: &Deployment, rounds: &[Round], seed: u64) {
-    let price: BTreeMap<u32, Rho> = rounds.iter().map(|round| (round.charge.round.0, round.charge.rho)).collect();
+    let price: BTreeMap<u32, Rho> = rounds
+        .iter()
+        .map(|round| (round.charge.round.0, round.charge.rho))
+        .collect();
     let mut reserved: BTreeMap<u32, u32> = BTreeMap::new();
     let mut acknowledged: BTreeMap<u32, u32> = BTreeMap::new();
     for device in 0..USERS {
@@ -114,7 +152,11 @@ fn assert_device_ledgers(deployment: &Deployment, rounds: &[Round], seed: u64) {
                 *acknowledged.entry(round).or_default() += 1;
             }
         }
-        assert_eq!(store.spent().unwrap(), spent, "seed {seed}: device {device}");
+        assert_eq!(
+            store.spent().unwrap(),
+            spent,
+            "seed {seed}: device {device}"
+        );
     }
     for round in rounds {
         let number = round.charge.round.0;
@@ -126,7 +168,10 @@ fn assert_device_ledgers(deployment: &Deployment, rounds: &[Round], seed: u64) {
             round.contributors,
             of(&acknowledged)
         );
-        assert!(of(&reserved) >= round.contributors, "seed {seed}: round {number} counts more than was reserved");
+        assert!(
+            of(&reserved) >= round.contributors,
+            "seed {seed}: round {number} counts more than was reserved"
+        );
         assert!(
             of(&acknowledged) <= round.contributors,
             "seed {seed}: round {number} lost an acknowledged contribution"

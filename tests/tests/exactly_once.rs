@@ -1,7 +1,9 @@
-//! Every acknowledged contribution is in the released sum exactly once, whatever is killed and whatever is sent again.
+//! Every acknowledged contribution is in the released sum exactly once, whatever is killed and
+//! whatever is sent again.
 //!
-//! Bare devices send numbers the test knows, so the sum that is opened must be exactly right: its digest stands in the
-//! ledger. Device i adds 1 in cell i, so a cell above one is a double count and a zero is a loss.
+//! Bare devices send numbers the test knows, so the sum that is opened must be exactly right: its
+//! digest stands in the ledger. Device i adds 1 in cell i, so a cell above one is a double count
+//! and a zero is a loss.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -35,9 +37,15 @@ fn one_hot(device: usize) -> Vec<u32> {
 fn digest_of_sum(devices: std::ops::Range<usize>) -> Digest {
     let mut sum = vec![0u32; ITEMS];
     for device in devices {
-        sum.iter_mut().zip(one_hot(device)).for_each(|(sum, value)| *sum = sum.wrapping_add(value));
+        sum.iter_mut()
+            .zip(one_hot(device))
+            .for_each(|(sum, value)| *sum = sum.wrapping_add(value));
     }
-    digest(&sum.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+    digest(
+        &sum.iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect::<Vec<u8>>(),
+    )
 }
 
 /// The task has one release, of exactly these devices.
@@ -45,7 +53,11 @@ fn assert_released(deployment: &Deployment, devices: usize) {
     let releases = deployment.releases().unwrap();
     assert_eq!(releases.len(), 1);
     assert_eq!(releases[0].contributors as usize, devices);
-    assert_eq!(releases[0].sum_digest, digest_of_sum(0..devices), "the released sum is not the sum of what was sent");
+    assert_eq!(
+        releases[0].sum_digest,
+        digest_of_sum(0..devices),
+        "the released sum is not the sum of what was sent"
+    );
     deployment.verify().unwrap();
 }
 
@@ -60,32 +72,54 @@ async fn kills_while_contributions_stream_lose_nothing_and_double_nothing() {
 async fn kill_while_streaming(seed: u64) {
     const DEVICES: usize = 40;
     println!("seed {seed}");
-    let settings = Settings { cohort: 40, tokens: 40, deadline_seconds: 120, ..Settings::default() };
+    let settings = Settings {
+        cohort: 40,
+        tokens: 40,
+        deadline_seconds: 120,
+        ..Settings::default()
+    };
     let mut deployment = Deployment::running(settings).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let acknowledged = Arc::new(AtomicU32::new(0));
     let mut devices = Vec::new();
     for token in deployment.tokens().unwrap() {
-        devices.push(BareDevice::enrol(&deployment, &token, deadline).await.unwrap());
+        devices.push(
+            BareDevice::enrol(&deployment, &token, deadline)
+                .await
+                .unwrap(),
+        );
     }
     let mut running = JoinSet::new();
     for (number, device) in devices.iter().cloned().enumerate() {
-        let (start, counter) = (Duration::from_millis(rng.random_range(0..3000)), acknowledged.clone());
+        let (start, counter) = (
+            Duration::from_millis(rng.random_range(0..3000)),
+            acknowledged.clone(),
+        );
         running.spawn(async move {
             let (ticket, hash) = device.ticket(deadline).await.unwrap();
             let contribution = Contribution::new(&ticket, hash, one_hot(number)).unwrap();
             sleep(start).await;
-            let first = device.send_until_answered(&contribution, deadline).await.unwrap();
+            let first = device
+                .send_until_answered(&contribution, deadline)
+                .await
+                .unwrap();
             counter.fetch_add(1, Ordering::Relaxed);
             // The same bytes once more: counted already, or the round has closed with them.
-            let second = device.send_until_answered(&contribution, deadline).await.unwrap();
+            let second = device
+                .send_until_answered(&contribution, deadline)
+                .await
+                .unwrap();
             for outcome in [first, second] {
-                assert!(matches!(outcome, Accepted | TooLate), "device {number}: {outcome:?}");
+                assert!(
+                    matches!(outcome, Accepted | TooLate),
+                    "device {number}: {outcome:?}"
+                );
             }
         });
     }
-    // Each kill waits for a number of acknowledgements; the last ones hit the closing of the round and its release.
+    // Each kill waits for a number of acknowledgements; the last ones hit the closing of the round
+    // and its release.
     let plan = [
         (3, Role::Coordinator),
         (9, Role::Helper),
@@ -99,7 +133,10 @@ async fn kill_while_streaming(seed: u64) {
     ];
     for (count, role) in plan {
         while acknowledged.load(Ordering::Relaxed) < count {
-            assert!(Instant::now() < deadline, "seed {seed}: stuck before {count} acknowledgements");
+            assert!(
+                Instant::now() < deadline,
+                "seed {seed}: stuck before {count} acknowledgements"
+            );
             sleep(Duration::from_millis(2)).await;
         }
         sleep(Duration::from_millis(rng.random_range(0..60))).await;
@@ -112,14 +149,23 @@ async fn kill_while_streaming(seed: u64) {
     assert_released(&deployment, DEVICES);
 }
 
-/// HOSTILE 40, 41, 42, 43, 48: repeats count once; other bytes under a known device or id are refused.
+/// HOSTILE 40, 41, 42, 43, 48: repeats count once; other bytes under a known device or id are
+/// refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeats_count_once_and_second_versions_are_refused() {
-    let deployment = Deployment::running(Settings { tokens: 5, ..Settings::default() }).unwrap();
+    let deployment = Deployment::running(Settings {
+        tokens: 5,
+        ..Settings::default()
+    })
+    .unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut devices = Vec::new();
     for token in deployment.tokens().unwrap() {
-        devices.push(BareDevice::enrol(&deployment, &token, deadline).await.unwrap());
+        devices.push(
+            BareDevice::enrol(&deployment, &token, deadline)
+                .await
+                .unwrap(),
+        );
     }
     let (ticket, hash) = devices[0].ticket(deadline).await.unwrap();
     let make = |device| Contribution::new(&ticket, hash, one_hot(device)).unwrap();
@@ -140,7 +186,8 @@ async fn repeats_count_once_and_second_versions_are_refused() {
         assert_eq!(sent.unwrap().unwrap(), Accepted);
     }
 
-    // 42: the same id with other bytes, sealed correctly for them or not; and a second contribution of one device.
+    // 42: the same id with other bytes, sealed correctly for them or not; and a second contribution
+    // of one device.
     let mut other = make(1);
     assert_eq!(devices[1].send(&other).await.unwrap(), Refused);
     other.header.contribution_id = second.header.contribution_id.clone();
@@ -154,9 +201,17 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     let unknown = Contribution::new(&ticket, Digest([7; 32]), one_hot(2)).unwrap();
     assert_eq!(devices[2].send(&unknown).await.unwrap(), TooLate);
     // 9, 37: a vector of another length.
-    for values in [vec![], vec![1; ITEMS - 1], vec![1; ITEMS + 1], vec![1; 20_000]] {
+    for values in [
+        vec![],
+        vec![1; ITEMS - 1],
+        vec![1; ITEMS + 1],
+        vec![1; 20_000],
+    ] {
         let wrong = Contribution::new(&ticket, hash, values).unwrap();
-        assert_eq!(devices[2].send(&wrong).await.unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(
+            devices[2].send(&wrong).await.unwrap_err().code(),
+            Code::InvalidArgument
+        );
     }
     // A seed that does not open under the round's key.
     let mut garbled = make(2);
@@ -165,7 +220,8 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     garbled.header.sealed_seed = sealed.into();
     assert_eq!(devices[2].send(&garbled).await.unwrap(), Refused);
 
-    // None of that has changed the round: the cohort completes it, and the fifth device is too late (46).
+    // None of that has changed the round: the cohort completes it, and the fifth device is too late
+    // (46).
     for device in [2, 3] {
         assert_eq!(devices[device].send(&make(device)).await.unwrap(), Accepted);
     }
@@ -182,11 +238,19 @@ async fn repeats_count_once_and_second_versions_are_refused() {
 async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
     const OPENED: usize = 70;
     const SENT_AWAY: usize = OPENED - 32;
-    let deployment = Deployment::running(Settings { tokens: 2, ..Settings::default() }).unwrap();
+    let deployment = Deployment::running(Settings {
+        tokens: 2,
+        ..Settings::default()
+    })
+    .unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut devices = Vec::new();
     for token in deployment.tokens().unwrap() {
-        devices.push(BareDevice::enrol(&deployment, &token, deadline).await.unwrap());
+        devices.push(
+            BareDevice::enrol(&deployment, &token, deadline)
+                .await
+                .unwrap(),
+        );
     }
     let (ticket, hash) = devices[0].ticket(deadline).await.unwrap();
     let make = |device| Contribution::new(&ticket, hash, one_hot(device)).unwrap();
@@ -195,9 +259,11 @@ async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
         let client = devices[0].connect().await.unwrap();
         for _ in 0..OPENED / 5 {
             let (mut client, header) = (client.clone(), make(0).parts().swap_remove(0));
-            opened.spawn(
-                async move { client.contribute(tokio_stream::once(header).chain(tokio_stream::pending())).await },
-            );
+            opened.spawn(async move {
+                client
+                    .contribute(tokio_stream::once(header).chain(tokio_stream::pending()))
+                    .await
+            });
         }
     }
     for _ in 0..SENT_AWAY {
@@ -207,5 +273,11 @@ async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
     assert_eq!(devices[1].send(&make(1)).await.unwrap(), Accepted);
     // Given up, they free what they held.
     opened.shutdown().await;
-    assert_eq!(devices[0].send_until_answered(&make(0), deadline).await.unwrap(), Accepted);
+    assert_eq!(
+        devices[0]
+            .send_until_answered(&make(0), deadline)
+            .await
+            .unwrap(),
+        Accepted
+    );
 }

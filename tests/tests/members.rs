@@ -1,5 +1,5 @@
-//! A task for members with helper noise, both demanded by the devices' policy: real devices with memberships complete it, an
-//! enrolled device without one does not count.
+//! A task for members with helper noise, both demanded by the devices' policy: real devices with
+//! memberships complete it, an enrolled device without one does not count.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -16,7 +16,10 @@ const COHORT: u32 = 4;
 const ITEMS: u32 = 64;
 
 fn append(deployment: &Deployment, file: &str, text: &str) {
-    let mut file = OpenOptions::new().append(true).open(deployment.path(file)).unwrap();
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(deployment.path(file))
+        .unwrap();
     file.write_all(text.as_bytes()).unwrap();
 }
 
@@ -32,38 +35,84 @@ async fn only_devices_the_helpers_organisation_enrolled_count() {
     let mut deployment = Deployment::new(settings).unwrap();
     let count = COHORT.to_string();
     fs::remove_file(deployment.path("pki/policy.json")).unwrap();
-    let policy = ["pki", "policy", "pki", "--epsilon", "1", "--cohort", &count, "--helper-noise", "--membership"];
+    let policy = [
+        "pki",
+        "policy",
+        "pki",
+        "--epsilon",
+        "1",
+        "--cohort",
+        &count,
+        "--helper-noise",
+        "--membership",
+    ];
     for command in [&["pki", "members", "pki", "--count", &count][..], &policy] {
-        assert!(tacit(&deployment.path(""), command).unwrap().status.success(), "{command:?}");
+        assert!(
+            tacit(&deployment.path(""), command)
+                .unwrap()
+                .status
+                .success(),
+            "{command:?}"
+        );
     }
     let issuer = deployment.pki("members.pub").unwrap();
-    let membership = format!("\n[membership]\nissuer_key = \"{}\"\nrequired = true\n", issuer.trim());
+    let membership = format!(
+        "\n[membership]\nissuer_key = \"{}\"\nrequired = true\n",
+        issuer.trim()
+    );
     append(&deployment, "helper.toml", &membership);
-    append(&deployment, "device.toml", "members = \"pki/members.txt\"\n");
-    let rows: String = (0..COHORT).map(|device| format!("{device},{device},,1,view\n")).collect();
-    fs::write(deployment.path("interactions.csv"), format!("device,item,timestamp,value,type\n{rows}")).unwrap();
+    append(
+        &deployment,
+        "device.toml",
+        "members = \"pki/members.txt\"\n",
+    );
+    let rows: String = (0..COHORT)
+        .map(|device| format!("{device},{device},,1,view\n"))
+        .collect();
+    fs::write(
+        deployment.path("interactions.csv"),
+        format!("device,item,timestamp,value,type\n{rows}"),
+    )
+    .unwrap();
     deployment.start(Role::Helper).unwrap();
     deployment.start(Role::Coordinator).unwrap();
 
     // Enrolled by the coordinator alone.
     let deadline = Instant::now() + Duration::from_secs(60);
     let token = deployment.tokens().unwrap().pop().unwrap();
-    let invented = BareDevice::enrol(&deployment, &token, deadline).await.unwrap();
+    let invented = BareDevice::enrol(&deployment, &token, deadline)
+        .await
+        .unwrap();
     let (ticket, hash) = invented.ticket(deadline).await.unwrap();
     assert!(ticket.membership && ticket.mechanism.helper_noise);
     let contribution = Contribution::new(&ticket, hash, vec![0; ITEMS as usize]).unwrap();
-    assert_eq!(invented.send_until_answered(&contribution, deadline).await.unwrap(), Refused);
+    assert_eq!(
+        invented
+            .send_until_answered(&contribution, deadline)
+            .await
+            .unwrap(),
+        Refused
+    );
 
     deployment.start(Role::Devices).unwrap();
     let ended = loop {
         if let Some(status) = deployment.ended(Role::Devices).unwrap() {
             break status;
         }
-        assert!(Instant::now() < deadline, "the members did not complete the task");
+        assert!(
+            Instant::now() < deadline,
+            "the members did not complete the task"
+        );
         sleep(Duration::from_millis(50)).await;
     };
     assert!(ended.success(), "the devices ended with {ended}");
     let releases = deployment.releases().unwrap();
-    assert_eq!(releases.iter().map(|release| release.contributors).collect::<Vec<_>>(), [COHORT]);
+    assert_eq!(
+        releases
+            .iter()
+            .map(|release| release.contributors)
+            .collect::<Vec<_>>(),
+        [COHORT]
+    );
     deployment.verify().unwrap();
 }

@@ -1,5 +1,6 @@
-//! Nothing can be switched off: the code between an interaction and the bytes that leave has no features, no environment
-//! variables, no build-time options and no debug-only paths, so no build or run of it makes less noise than another.
+//! Nothing can be switched off: the code between an interaction and the bytes that leave has no
+//! features, no environment variables, no build-time options and no debug-only paths, so no build
+//! or run of it makes less noise than another.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -7,8 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Crates a device's release goes through.
-const CRATES: [&str; 5] = ["shared/types", "shared/model", "shared/privacy", "shared/round", "client/sdk"];
-/// What would make behaviour depend on how the code was built or started, or on something another caller has set.
+const CRATES: [&str; 5] = [
+    "shared/types",
+    "shared/model",
+    "shared/privacy",
+    "shared/round",
+    "client/sdk",
+];
+/// What would make behaviour depend on how the code was built or started, or on something another
+/// caller has set.
 const SWITCHES: [&str; 11] = [
     "cfg!(",
     "cfg_select!",
@@ -22,11 +30,20 @@ const SWITCHES: [&str; 11] = [
     "Atomic",
     "OnceLock",
 ];
-/// The only conditions on code: tests and documentation, which ship in nothing, and lints that are stricter outside tests.
-const CONDITIONS: [&str; 4] = ["cfg(test)]", "cfg(doctest)]", "cfg(doc)]", "cfg_attr(not(test), deny("];
+/// The only conditions on code: tests and documentation, which ship in nothing, and lints that are
+/// stricter outside tests.
+const CONDITIONS: [&str; 4] = [
+    "cfg(test)]",
+    "cfg(doctest)]",
+    "cfg(doc)]",
+    "cfg_attr(not(test), deny(",
+];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -45,8 +62,14 @@ fn the_release_path_has_no_features_and_reads_no_environment() {
     let mut files = Vec::new();
     for name in CRATES {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        assert!(!manifest.contains("[features]") && !manifest.contains("[target."), "{name} has features");
-        assert!(!root().join(name).join("build.rs").exists(), "{name} has a build script");
+        assert!(
+            !manifest.contains("[features]") && !manifest.contains("[target."),
+            "{name} has features"
+        );
+        assert!(
+            !root().join(name).join("build.rs").exists(),
+            "{name} has a build script"
+        );
         sources(&root().join(name).join("src"), &mut files);
     }
     assert!(files.len() > 40, "the folders were not found");
@@ -55,9 +78,19 @@ fn the_release_path_has_no_features_and_reads_no_environment() {
         for switch in SWITCHES {
             assert!(!text.contains(switch), "{}: {switch}", path.display());
         }
-        for (at, _) in text.match_indices("cfg(").chain(text.match_indices("cfg_attr(")) {
-            let known = CONDITIONS.iter().any(|condition| text[at..].starts_with(condition));
-            assert!(known, "{}: {}", path.display(), text[at..].lines().next().unwrap_or_default());
+        for (at, _) in text
+            .match_indices("cfg(")
+            .chain(text.match_indices("cfg_attr("))
+        {
+            let known = CONDITIONS
+                .iter()
+                .any(|condition| text[at..].starts_with(condition));
+            assert!(
+                known,
+                "{}: {}",
+                path.display(),
+                text[at..].lines().next().unwrap_or_default()
+            );
         }
     }
 }
@@ -67,15 +100,24 @@ fn the_release_path_has_no_features_and_reads_no_environment() {
 fn only_the_noise_module_makes_an_update_and_only_the_ledger_a_permit() {
     let mut files = Vec::new();
     sources(&root().join("shared/privacy/src"), &mut files);
-    for (made, home) in [("PrivateUpdate {", "noise/mod.rs"), ("SpendPermit {", "ledger.rs")] {
+    for (made, home) in [
+        ("PrivateUpdate {", "noise/mod.rs"),
+        ("SpendPermit {", "ledger.rs"),
+    ] {
         let holds = |path: &&PathBuf| {
             let text = fs::read_to_string(path).unwrap();
             text.lines().any(|line| {
                 let line = line.trim();
-                !line.starts_with("//") && line.contains(made) && !line.contains("impl") && !line.contains("struct")
+                !line.starts_with("//")
+                    && line.contains(made)
+                    && !line.contains("impl")
+                    && !line.contains("struct")
             })
         };
         let places: Vec<&PathBuf> = files.iter().filter(holds).collect();
-        assert!(places.len() == 1 && places[0].ends_with(home), "{made} in {places:?}");
+        assert!(
+            places.len() == 1 && places[0].ends_with(home),
+            "{made} in {places:?}"
+        );
     }
 }

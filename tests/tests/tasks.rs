@@ -1,5 +1,5 @@
-//! One task after the other for the same installations: each has a release ledger of its own, and one lifetime budget pays
-//! for all.
+//! One task after the other for the same installations: each has a release ledger of its own, and
+//! one lifetime budget pays for all.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -23,8 +23,8 @@ use tokio::time::{Instant, sleep};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Stops the coordinator of the task `old` and starts one of the task `new` on a fresh state, as an operator would. The helper
-/// starts again on its own, which holds the ledgers of all tasks.
+/// Stops the coordinator of the task `old` and starts one of the task `new` on a fresh state, as an
+/// operator would. The helper starts again on its own, which holds the ledgers of all tasks.
 fn next_task(deployment: &mut Deployment, old: &str, new: &str) {
     deployment.kill(Role::Coordinator).unwrap();
     deployment.crash(Role::Helper).unwrap();
@@ -32,7 +32,11 @@ fn next_task(deployment: &mut Deployment, old: &str, new: &str) {
     let config = fs::read_to_string(&path).unwrap();
     let config = config.replace(&format!("name = \"{old}\""), &format!("name = \"{new}\""));
     fs::write(&path, config).unwrap();
-    fs::rename(deployment.path("coordinator"), deployment.path(&format!("coordinator.{old}"))).unwrap();
+    fs::rename(
+        deployment.path("coordinator"),
+        deployment.path(&format!("coordinator.{old}")),
+    )
+    .unwrap();
     deployment.start(Role::Coordinator).unwrap();
 }
 
@@ -50,7 +54,10 @@ fn finished(deployment: &mut Deployment) {
 fn spent(folder: &Path) -> (Vec<(String, Status)>, Rho) {
     let store = Store::open(folder).unwrap();
     let lines = store.ledger().unwrap();
-    let lines = lines.into_iter().map(|(line, status)| (line.task.to_string(), status)).collect();
+    let lines = lines
+        .into_iter()
+        .map(|(line, status)| (line.task.to_string(), status))
+        .collect();
     (lines, store.spent().unwrap())
 }
 
@@ -64,8 +71,12 @@ fn copy(from: &Path, to: &Path) {
 /// What the app ships with.
 fn shipped(deployment: &Deployment) -> tacit_sdk::Deployment {
     let policy = serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
-    let publisher = serde_json::from_value(deployment.pki("publisher.pub").unwrap().trim().into()).unwrap();
-    let (address, root) = (deployment.coordinator_address(), deployment.pki("root.crt").unwrap());
+    let publisher =
+        serde_json::from_value(deployment.pki("publisher.pub").unwrap().trim().into()).unwrap();
+    let (address, root) = (
+        deployment.coordinator_address(),
+        deployment.pki("root.crt").unwrap(),
+    );
     tacit_sdk::Deployment::new(&address, "localhost", &root, &policy, &publisher).unwrap()
 }
 
@@ -87,7 +98,9 @@ const USERS: u32 = 60;
 const ITEMS: u32 = 40;
 
 fn catalogue(items: u32) -> String {
-    (0..items).map(|item| format!("item {item}\tkind {}\n", item % 3)).collect()
+    (0..items)
+        .map(|item| format!("item {item}\tkind {}\n", item % 3))
+        .collect()
 }
 
 /// Puts a line at the end of the coordinator's file, in `[task]`.
@@ -97,38 +110,79 @@ fn ask(deployment: &Deployment, line: &str) {
     fs::write(&path, format!("{config}\n{line}\n")).unwrap();
 }
 
-/// The catalogue grew, and the next task goes on from the factors of the one before: counts, and one round.
+/// The catalogue grew, and the next task goes on from the factors of the one before: counts, and
+/// one round.
 #[test]
 fn the_next_task_updates_the_factors_of_the_one_before() {
     let task = "factors = 4\nrounds = 1\n";
-    let settings = Settings { cohort: USERS, tokens: USERS, items: ITEMS, epsilon: 10.0, task, ..Settings::default() };
+    let settings = Settings {
+        cohort: USERS,
+        tokens: USERS,
+        items: ITEMS,
+        epsilon: 10.0,
+        task,
+        ..Settings::default()
+    };
     let mut deployment = Deployment::running(settings).unwrap();
     fs::remove_file(deployment.path("pki/policy.json")).unwrap();
     let policy = ["pki", "policy", "pki", "--epsilon", "25", "--cohort", "60"];
     assert!(deployment.tacit(&policy).unwrap().status.success());
-    let data = synthetic(&SyntheticSpec { users: USERS as usize, items: ITEMS as usize, seed: 1 });
+    let data = synthetic(&SyntheticSpec {
+        users: USERS as usize,
+        items: ITEMS as usize,
+        seed: 1,
+    });
     deployment.write_interactions(&data).unwrap();
     finished(&mut deployment);
-    let first = deployment.releases().unwrap().last().unwrap().model_out_hash;
+    let first = deployment
+        .releases()
+        .unwrap()
+        .last()
+        .unwrap()
+        .model_out_hash;
     let read = |path: &Path| Model::from_bytes(&fs::read(path).unwrap()).unwrap();
     let earlier = read(&deployment.ledger().join(format!("models/{first}.bin")));
     let known = earlier.factor_count();
     assert!(known > 0);
 
     fs::write(deployment.path("catalogue.txt"), catalogue(ITEMS + 5)).unwrap();
-    ask(&deployment, &format!("start = \"coordinator.test/ledger/models/{first}.bin\""));
+    ask(
+        &deployment,
+        &format!("start = \"coordinator.test/ledger/models/{first}.bin\""),
+    );
     next_task(&mut deployment, "test", "update");
     finished(&mut deployment);
     let releases = deployment.releases().unwrap();
-    let kinds: Vec<&str> = releases.iter().map(|release| release.charge.kind.as_str()).collect();
-    assert_eq!(kinds, ["counts", "factor_gradient"], "no head Gram: the basis is there");
+    let kinds: Vec<&str> = releases
+        .iter()
+        .map(|release| release.charge.kind.as_str())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["counts", "factor_gradient"],
+        "no head Gram: the basis is there"
+    );
     let updated = read(&deployment.path("devices/000003/model.bin"));
-    assert!(updated.catalogue_len() == ITEMS + 5 && updated.factor_count() > known, "categories stand beside");
-    let genesis = read(&deployment.ledger().join(format!("models/{}.bin", releases[0].charge.model_in_hash)));
-    assert_eq!((genesis.catalogue_len(), genesis.factor_count()), (ITEMS + 5, known));
+    assert!(
+        updated.catalogue_len() == ITEMS + 5 && updated.factor_count() > known,
+        "categories stand beside"
+    );
+    let genesis = read(
+        &deployment
+            .ledger()
+            .join(format!("models/{}.bin", releases[0].charge.model_in_hash)),
+    );
+    assert_eq!(
+        (genesis.catalogue_len(), genesis.factor_count()),
+        (ITEMS + 5, known)
+    );
     // A start that was not used at all would agree by chance in about d / M' of the span.
     let drift = |model: &Model, start: &Model| model.drift(start).unwrap();
-    assert!(drift(&updated, &genesis) < 0.6, "{}", drift(&updated, &genesis));
+    assert!(
+        drift(&updated, &genesis) < 0.6,
+        "{}",
+        drift(&updated, &genesis)
+    );
 
     // A coordinator that starts again on the same state goes on.
     deployment.crash(Role::Coordinator).unwrap();
@@ -138,25 +192,48 @@ fn the_next_task_updates_the_factors_of_the_one_before() {
 /// HOSTILE 87, 91: each start that is none is refused by its name, before anything is written.
 #[test]
 fn a_start_that_is_none_is_refused_by_name() {
-    let settings = Settings { items: ITEMS, epsilon: 200.0, task: "start = \"start.bin\"\n", ..Settings::default() };
+    let settings = Settings {
+        items: ITEMS,
+        epsilon: 200.0,
+        task: "start = \"start.bin\"\n",
+        ..Settings::default()
+    };
     let deployment = Deployment::new(settings).unwrap();
-    let recipe = Recipe { factors: 3, ..Recipe::counts_only() };
-    let of = |items: u32| random_init(&apply_counts(&vec![9.0; items as usize], 1.0, &recipe), &recipe, 1).to_bytes();
+    let recipe = Recipe {
+        factors: 3,
+        ..Recipe::counts_only()
+    };
+    let of = |items: u32| {
+        random_init(
+            &apply_counts(&vec![9.0; items as usize], 1.0, &recipe),
+            &recipe,
+            1,
+        )
+        .to_bytes()
+    };
     let cases = [
         (None, "No such file"),
         (Some(b"nothing".to_vec()), "not a spectral model"),
         (Some(of(ITEMS + 1)), "a catalogue only grows"),
-        (Some(SpectralModel::genesis(ITEMS).to_bytes()), "no learned factors"),
+        (
+            Some(SpectralModel::genesis(ITEMS).to_bytes()),
+            "no learned factors",
+        ),
     ];
     for (bytes, problem) in cases {
         if let Some(bytes) = bytes {
             fs::write(deployment.path("start.bin"), bytes).unwrap();
         }
-        let refused = deployment.tacit(&["coordinator", "--config", "coordinator.toml"]).unwrap();
+        let refused = deployment
+            .tacit(&["coordinator", "--config", "coordinator.toml"])
+            .unwrap();
         let error = String::from_utf8(refused.stderr).unwrap();
         let named = error.contains("task.start 'start.bin'") && error.contains(problem);
         assert!(!refused.status.success() && named, "{problem}: {error}");
-        assert!(!deployment.path("coordinator").exists(), "nothing was written");
+        assert!(
+            !deployment.path("coordinator").exists(),
+            "nothing was written"
+        );
     }
 }
 
@@ -167,22 +244,41 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
     fs::remove_file(deployment.path("pki/policy.json")).unwrap();
     let policy = ["pki", "policy", "pki", "--epsilon", "1.6", "--cohort", "4"];
     assert!(deployment.tacit(&policy).unwrap().status.success());
-    fs::write(deployment.path("interactions.csv"), "device,item,timestamp,value,type\n0,1,,1,view\n").unwrap();
-    let folders: Vec<_> = (0..4).map(|device| deployment.path(&format!("devices/{device:06}"))).collect();
+    fs::write(
+        deployment.path("interactions.csv"),
+        "device,item,timestamp,value,type\n0,1,,1,view\n",
+    )
+    .unwrap();
+    let folders: Vec<_> = (0..4)
+        .map(|device| deployment.path(&format!("devices/{device:06}")))
+        .collect();
 
     finished(&mut deployment);
     let price = deployment.releases().unwrap()[0].charge.rho;
     let both = price.compose(price);
-    let signed: SignedPolicy = serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
-    let lifetime = canonical::decode::<Policy>(signed.policy.as_bytes()).unwrap().rho_lifetime;
-    assert!(both <= lifetime && lifetime < both.compose(price), "this test is about the third task");
+    let signed: SignedPolicy =
+        serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
+    let lifetime = canonical::decode::<Policy>(signed.policy.as_bytes())
+        .unwrap()
+        .rho_lifetime;
+    assert!(
+        both <= lifetime && lifetime < both.compose(price),
+        "this test is about the third task"
+    );
     copy(&folders[3], &deployment.path("old"));
 
     next_task(&mut deployment, "test", "second");
     finished(&mut deployment);
-    assert_eq!(deployment.releases().unwrap()[0].charge.task.as_str(), "second");
-    let lines = ["second", "test"].map(|task| (task.to_owned(), Status::Acknowledged)).to_vec();
-    folders.iter().for_each(|folder| assert_eq!(spent(folder), (lines.clone(), both)));
+    assert_eq!(
+        deployment.releases().unwrap()[0].charge.task.as_str(),
+        "second"
+    );
+    let lines = ["second", "test"]
+        .map(|task| (task.to_owned(), Status::Acknowledged))
+        .to_vec();
+    folders
+        .iter()
+        .for_each(|folder| assert_eq!(spent(folder), (lines.clone(), both)));
 
     // One of them comes back as it was after the first task.
     copy(&deployment.path("old"), &folders[3]);
@@ -190,12 +286,20 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
     next_task(&mut deployment, "second", "third");
     for folder in [&folders[0], &folders[3]] {
         let refused = outcome(&deployment, folder).await;
-        assert!(matches!(refused, Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))
+            ),
+            "{refused:?}"
+        );
         assert_eq!(spent(folder).1, both);
     }
     // A token that was used for the first task buys no second identity in the third.
     let token = deployment.tokens().unwrap().remove(0).try_into().unwrap();
     let fresh = deployment.path("fresh");
-    let again = tacit_sdk::identity::enrol(&fresh, &shipped(&deployment), &token).await.unwrap_err();
+    let again = tacit_sdk::identity::enrol(&fresh, &shipped(&deployment), &token)
+        .await
+        .unwrap_err();
     assert!(again.to_string().contains("already used"), "{again}");
 }

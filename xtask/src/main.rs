@@ -1,4 +1,5 @@
-//! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`, `fuzz`, `mutants`.
+//! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`,
+//! `fuzz`, `mutants`.
 
 #![forbid(unsafe_code)]
 
@@ -21,22 +22,26 @@ const CARGO_MUTANTS: &str = "27.1.0";
 #[derive(Parser)]
 #[command(about = "Developer commands of Tacit")]
 enum Task {
-    /// Formatting, clippy with warnings denied, the fuzz workspace's lock, and cargo-deny (bans, licences, sources).
+    /// Formatting, clippy with warnings denied, the fuzz workspace's lock, and cargo-deny (bans,
+    /// licences, sources).
     Check,
     /// Every test, optimised as shipped.
     Test,
     /// Benchmarks; each prints a reference beside the figure.
     Bench,
-    /// libFuzzer on one target or all, from the committed corpus; needs a C++ compiler, not a nightly toolchain.
+    /// libFuzzer on one target or all, from the committed corpus; needs a C++ compiler, not a
+    /// nightly toolchain.
     ///
-    /// What it finds stays under tests/fuzz: new inputs in found/TARGET, inputs that break a promise in artifacts/TARGET.
-    /// Copy those worth keeping into corpus/TARGET, where the test `corpus` of tacit-tests runs them without libFuzzer.
+    /// What it finds stays under tests/fuzz: new inputs in found/TARGET, inputs that break a
+    /// promise in artifacts/TARGET. Copy those worth keeping into corpus/TARGET, where the test
+    /// `corpus` of tacit-tests runs them without libFuzzer.
     Fuzz(fuzz::Options),
     /// Mutation tests of the privacy arithmetic; writes tests/mutants.md.
     ///
     /// Each mutant is one small change of the code that some test of its crate should notice.
     Mutants(mutants::Options),
-    /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md; minutes.
+    /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md;
+    /// minutes.
     Quality,
 }
 
@@ -68,7 +73,13 @@ fn main() -> anyhow::Result<()> {
 fn ensure(name: &str, version: &str) -> anyhow::Result<()> {
     let found = Command::new("cargo").args([name, "--version"]).output();
     let there = found.is_ok_and(|found| String::from_utf8_lossy(&found.stdout).contains(version));
-    if there { Ok(()) } else { cargo(&format!("install cargo-{name} --version {version} --locked")) }
+    if there {
+        Ok(())
+    } else {
+        cargo(&format!(
+            "install cargo-{name} --version {version} --locked"
+        ))
+    }
 }
 
 /// The repository's root, where every command runs.

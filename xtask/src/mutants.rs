@@ -1,4 +1,5 @@
-//! `cargo xtask mutants`: cargo-mutants over the privacy arithmetic, and the table of what the tests noticed.
+//! `cargo xtask mutants`: cargo-mutants over the privacy arithmetic, and the table of what the
+//! tests noticed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,8 +15,9 @@ use crate::{CARGO_MUTANTS, cargo, root};
 struct Part {
     package: &'static str,
     files: &'static [&'static str],
-    /// Which of the crate's tests meet them. Documentation tests show what is tested elsewhere, and the integration tests of
-    /// tacit-privacy draw millions of numbers from samplers that are not mutated here.
+    /// Which of the crate's tests meet them. Documentation tests show what is tested elsewhere, and
+    /// the integration tests of tacit-privacy draw millions of numbers from samplers that are not
+    /// mutated here.
     tests: &'static str,
 }
 
@@ -51,7 +53,8 @@ const OUTCOMES: [&str; 4] = ["CaughtMutant", "MissedMutant", "Timeout", "Unviabl
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only write the table, from these outcomes.json of runs that were made in pieces; the last run of a file counts.
+    /// Only write the table, from these outcomes.json of runs that were made in pieces; the last
+    /// run of a file counts.
     #[arg(long, num_args = 1..)]
     from: Vec<PathBuf>,
 }
@@ -67,14 +70,22 @@ struct Row {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut outcomes = options.from.clone();
     if outcomes.is_empty() {
-        for Part { package, files, tests } in PARTS {
+        for Part {
+            package,
+            files,
+            tests,
+        } in PARTS
+        {
             let files: String = files.iter().map(|file| format!(" --file {file}")).collect();
             let folder = format!("target/mutants/{package}");
             fs::create_dir_all(root().join(&folder))?;
             let written = root().join(&folder).join("mutants.out/outcomes.json");
             let _ = fs::remove_file(&written);
-            // It also fails when a mutant survives, which the table says better; without outcomes it did not run.
-            let ran = cargo(&format!("mutants --package {package}{files} --output {folder} -- {tests}"));
+            // It also fails when a mutant survives, which the table says better; without outcomes
+            // it did not run.
+            let ran = cargo(&format!(
+                "mutants --package {package}{files} --output {folder} -- {tests}"
+            ));
             ensure!(written.exists(), "{package}: {ran:?}");
             outcomes.push(written);
         }
@@ -97,12 +108,25 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// The rows of one run, by file.
 fn read(outcomes: &Value) -> anyhow::Result<BTreeMap<String, Row>> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    let text = |value: &Value| value.as_str().map(str::to_owned).context("outcomes.json is of another version");
-    for outcome in outcomes["outcomes"].as_array().context("outcomes.json has no outcomes")? {
-        let Some(mutant) = outcome["scenario"].get("Mutant") else { continue };
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .context("outcomes.json is of another version")
+    };
+    for outcome in outcomes["outcomes"]
+        .as_array()
+        .context("outcomes.json has no outcomes")?
+    {
+        let Some(mutant) = outcome["scenario"].get("Mutant") else {
+            continue;
+        };
         let (name, summary) = (text(&mutant["name"])?, text(&outcome["summary"])?);
         let row = rows.entry(text(&mutant["file"])?).or_default();
-        let column = OUTCOMES.iter().position(|known| *known == summary).context(summary.clone())?;
+        let column = OUTCOMES
+            .iter()
+            .position(|known| *known == summary)
+            .context(summary.clone())?;
         row.counts[column] += 1;
         if matches!(summary.as_str(), "MissedMutant" | "Timeout") {
             row.survivors.push(name);
@@ -114,31 +138,48 @@ fn read(outcomes: &Value) -> anyhow::Result<BTreeMap<String, Row>> {
 fn total(rows: &BTreeMap<String, Row>) -> [usize; OUTCOMES.len()] {
     let mut total = [0; OUTCOMES.len()];
     for row in rows.values() {
-        total.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
+        total
+            .iter_mut()
+            .zip(row.counts)
+            .for_each(|(sum, count)| *sum += count);
     }
     total
 }
 
 fn table(rows: &BTreeMap<String, Row>) -> String {
     let mut text = format!(
-        "# Mutation tests\n\nMade by `cargo xtask mutants` with cargo-mutants {CARGO_MUTANTS}: each mutant is one small change of \
-         the code, tested with the tests of its own crate. Caught: a test failed. Missed: none did. \
+        "# Mutation tests\n\nMade by `cargo xtask mutants` with cargo-mutants {CARGO_MUTANTS}: \
+         each mutant is one small change of \
+         the code, tested with the tests of its own crate. Caught: a test failed. Missed: none \
+         did. \
          Timeout: a test did not end, which is \
-         noticed too. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out and why.\n\n\
-         | file | mutants | caught | missed | timeout | unviable |\n|---|---:|---:|---:|---:|---:|\n"
+         noticed too. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out \
+         and why.\n\n\
+         | file | mutants | caught | missed | timeout | unviable \
+         |\n|---|---:|---:|---:|---:|---:|\n"
     );
-    rows.iter().for_each(|(file, row)| write_row(&mut text, file, &row.counts));
+    rows.iter()
+        .for_each(|(file, row)| write_row(&mut text, file, &row.counts));
     write_row(&mut text, "all", &total(rows));
     let survivors: Vec<_> = rows.values().flat_map(|row| &row.survivors).collect();
     if !survivors.is_empty() {
         text.push_str("\n## Missed or timed out\n\n");
-        survivors.iter().for_each(|name| writeln!(text, "- `{name}`").expect("writing to a string"));
+        survivors
+            .iter()
+            .for_each(|name| writeln!(text, "- `{name}`").expect("writing to a string"));
     }
     text
 }
 
-fn write_row(text: &mut String, name: &str, [caught, missed, timeout, unviable]: &[usize; OUTCOMES.len()]) {
+fn write_row(
+    text: &mut String,
+    name: &str,
+    [caught, missed, timeout, unviable]: &[usize; OUTCOMES.len()],
+) {
     let mutants = caught + missed + timeout + unviable;
-    writeln!(text, "| {name} | {mutants} | {caught} | {missed} | {timeout} | {unviable} |")
-        .expect("writing to a string");
+    writeln!(
+        text,
+        "| {name} | {mutants} | {caught} | {missed} | {timeout} | {unviable} |"
+    )
+    .expect("writing to a string");
 }

@@ -1,4 +1,5 @@
-//! From interactions to final bytes: gradient, clip, round, noise, mask, seal. No network and no storage.
+//! From interactions to final bytes: gradient, clip, round, noise, mask, seal. No network and no
+//! storage.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,11 +22,17 @@ use crate::store::Spooled;
 
 /// Whether the ticket asks for exactly the vector this model gives: length, row width and support.
 pub fn fits(ticket: &Ticket, model: &Model) -> bool {
-    let (length, row_width) = (ticket.mechanism.length as usize, ticket.mechanism.row_width as usize);
-    model.extent(ticket.kind).is_some_and(|extent| extent.length() == length && extent.row_width == row_width)
+    let (length, row_width) = (
+        ticket.mechanism.length as usize,
+        ticket.mechanism.row_width as usize,
+    );
+    model
+        .extent(ticket.kind)
+        .is_some_and(|extent| extent.length() == length && extent.row_width == row_width)
 }
 
-/// This device's unprotected vector for a ticket that [`fits`]; zeros for any other, because what was spent for is sent.
+/// This device's unprotected vector for a ticket that [`fits`]; zeros for any other, because what
+/// was spent for is sent.
 pub fn gradient(ticket: &Ticket, model: &Model, interactions: &[Interaction]) -> ItemGradient {
     let mechanism = &ticket.mechanism;
     let held_out = ticket.hold_out && ticket.kind != Kind::Metrics;
@@ -35,14 +42,15 @@ pub fn gradient(ticket: &Ticket, model: &Model, interactions: &[Interaction]) ->
     vector.unwrap_or_else(|| ItemGradient::new(vec![0.0; mechanism.length as usize]))
 }
 
-/// Makes the final bytes of one release, using the permit up. `member` is shown to the helper only, and only when the ticket
-/// asks for it.
+/// Makes the final bytes of one release, using the permit up. `member` is shown to the helper only,
+/// and only when the ticket asks for it.
 ///
-/// Rounding, noise and mask seeds are drawn from the operating system and erased before this returns.
+/// Rounding, noise and mask seeds are drawn from the operating system and erased before this
+/// returns.
 ///
 /// # Errors
-/// [`SdkError::Stop`] when the operating system gives no randomness or the ticket's sealing key is not one; the spend is
-/// then forfeited.
+/// [`SdkError::Stop`] when the operating system gives no randomness or the ticket's sealing key is
+/// not one; the spend is then forfeited.
 pub fn contribute(
     ticket: &Ticket,
     permit: SpendPermit,
@@ -53,7 +61,12 @@ pub fn contribute(
     let random = |_| SdkError::Stop("the operating system gives no randomness".into());
     let table = tables.get(&ticket.mechanism);
     let clipped = clip(vector, &ticket.mechanism);
-    let update = privatise(clipped, permit, &table, NoiseSeed::from_os().map_err(random)?);
+    let update = privatise(
+        clipped,
+        permit,
+        &table,
+        NoiseSeed::from_os().map_err(random)?,
+    );
     let ticket_hash = update.ticket();
 
     let mut id = [0; ContributionId::LEN];
@@ -84,7 +97,10 @@ pub struct TableCache(Arc<Mutex<Option<Arc<NoiseTable>>>>);
 
 impl TableCache {
     fn get(&self, mechanism: &Mechanism) -> Arc<NoiseTable> {
-        let mut cached = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut cached = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*cached {
             Some(table) if table.fits(mechanism) => table.clone(),
             _ => cached.insert(Arc::new(NoiseTable::new(mechanism))).clone(),

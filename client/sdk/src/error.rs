@@ -1,4 +1,5 @@
-//! The small error an app can act on. The sentence inside says what happened; the variant says what to do.
+//! The small error an app can act on. The sentence inside says what happened; the variant says what
+//! to do.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ pub enum SdkError {
         /// What failed.
         reason: String,
     },
-    /// Something a person must fix (a missing ledger, a foreign certificate): do not call again by itself.
+    /// Something a person must fix (a missing ledger, a foreign certificate): do not call again by
+    /// itself.
     #[error("stopped: {0}")]
     Stop(String),
     /// A defect in this library or a wrong call.
@@ -24,7 +26,10 @@ pub enum SdkError {
 
 impl SdkError {
     pub(crate) fn retry(reason: impl ToString) -> Self {
-        Self::RetryLater { after: Duration::from_secs(1), reason: reason.to_string() }
+        Self::RetryLater {
+            after: Duration::from_secs(1),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -32,7 +37,9 @@ impl From<rusqlite::Error> for SdkError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => Self::retry("another process is writing the local store"),
+            Some(DatabaseBusy | DatabaseLocked) => {
+                Self::retry("another process is writing the local store")
+            }
             _ => Self::Stop(format!("store.sqlite: {error}")),
         }
     }

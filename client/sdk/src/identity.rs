@@ -1,4 +1,5 @@
-//! One installation's identity: its key, its certificate, its membership if it has one, and what it trusts.
+//! One installation's identity: its key, its certificate, its membership if it has one, and what it
+//! trusts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use crate::files;
 use crate::store::Store;
 use crate::transport;
 
-/// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher signed.
+/// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher
+/// signed.
 ///
 /// No device acts on a policy that nobody signed, or on one changed since:
 ///
@@ -59,7 +61,9 @@ impl Deployment {
         policy: &SignedPolicy,
         publisher: &PublicKey,
     ) -> Result<Self, SdkError> {
-        let policy = policy.open(publisher).map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
+        let policy = policy
+            .open(publisher)
+            .map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
         Ok(Self {
             coordinator: coordinator.to_owned(),
             server_name: server_name.to_owned(),
@@ -68,7 +72,8 @@ impl Deployment {
         })
     }
 
-    /// An endpoint with this deployment's trust and, once enrolled, this installation's certificate.
+    /// An endpoint with this deployment's trust and, once enrolled, this installation's
+    /// certificate.
     pub(crate) fn endpoint(&self, identity: Option<Identity>) -> Result<Endpoint, SdkError> {
         let mut tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.root_certificate))
@@ -77,8 +82,9 @@ impl Deployment {
         if let Some(identity) = identity {
             tls = tls.identity(identity);
         }
-        let bad =
-            |error: tonic::transport::Error| SdkError::Stop(format!("coordinator address or certificate: {error}"));
+        let bad = |error: tonic::transport::Error| {
+            SdkError::Stop(format!("coordinator address or certificate: {error}"))
+        };
         let endpoint = Endpoint::from_shared(self.coordinator.clone()).map_err(bad)?;
         endpoint
             .connect_timeout(transport::CONNECT_TIMEOUT)
@@ -106,14 +112,16 @@ fn member_path(folder: &Path) -> PathBuf {
     folder.join("member.key")
 }
 
-/// Stores the membership the helper's organisation gave this installation; the one stored last counts.
+/// Stores the membership the helper's organisation gave this installation; the one stored last
+/// counts.
 ///
 /// # Errors
 /// [`SdkError::Stop`] when `text` is not a membership or the folder cannot be written.
 pub fn keep_member(folder: &Path, text: &str) -> Result<(), SdkError> {
     let bad = || SdkError::Stop("the membership is not 192 hexadecimal digits".into());
     let member = Member::from_hex(text).ok_or_else(bad)?;
-    fs::create_dir_all(folder).map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
+    fs::create_dir_all(folder)
+        .map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
     files::write(&member_path(folder), member.to_hex().as_bytes())
 }
 
@@ -125,7 +133,9 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
     let path = member_path(folder);
     let stop = |problem: &str| SdkError::Stop(format!("{}: {problem}", path.display()));
     match fs::read_to_string(&path) {
-        Ok(text) => Member::from_hex(&text).map(Some).ok_or_else(|| stop("not a membership")),
+        Ok(text) => Member::from_hex(&text)
+            .map(Some)
+            .ok_or_else(|| stop("not a membership")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(stop(&error.to_string())),
     }
@@ -137,18 +147,30 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
 /// [`SdkError::Stop`] when either file is missing or unreadable.
 pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
     if !is_enrolled(folder) {
-        return Err(files::stop(&certificate_path(folder), "missing; enrol first"));
+        return Err(files::stop(
+            &certificate_path(folder),
+            "missing; enrol first",
+        ));
     }
-    Ok(Identity::from_pem(files::read(&certificate_path(folder))?, files::read(&key_path(folder))?))
+    Ok(Identity::from_pem(
+        files::read(&certificate_path(folder))?,
+        files::read(&key_path(folder))?,
+    ))
 }
 
 /// Makes the installation's key and store, and trades the single-use `token` for a certificate.
 ///
-/// May be repeated after a crash or a lost answer: the same key and token give the same certificate.
+/// May be repeated after a crash or a lost answer: the same key and token give the same
+/// certificate.
 ///
 /// # Errors
-/// [`SdkError::RetryLater`] when the coordinator is away, [`SdkError::Stop`] when it refuses the token.
-pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8; 32]) -> Result<(), SdkError> {
+/// [`SdkError::RetryLater`] when the coordinator is away, [`SdkError::Stop`] when it refuses the
+/// token.
+pub async fn enrol(
+    folder: &Path,
+    deployment: &Deployment,
+    token: &[u8; 32],
+) -> Result<(), SdkError> {
     if is_enrolled(folder) {
         return Ok(());
     }
@@ -157,9 +179,12 @@ pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8; 32]) -> 
         signing_request(folder)?
     };
     let chain = transport::enrol(deployment.endpoint(None)?, token, request).await?;
-    // Only a chain that fits the key is kept: an installation with any other would count as enrolled and never get in.
+    // Only a chain that fits the key is kept: an installation with any other would count as
+    // enrolled and never get in.
     let identity = Identity::from_pem(&chain, files::read(&key_path(folder))?);
-    deployment.endpoint(Some(identity)).map_err(|error| SdkError::retry(format!("the certificate: {error}")))?;
+    deployment
+        .endpoint(Some(identity))
+        .map_err(|error| SdkError::retry(format!("the certificate: {error}")))?;
     if !Store::path(folder).exists() {
         drop(Store::create(folder)?);
     }
@@ -180,5 +205,9 @@ fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
         files::write(&path, key.serialize_pem().as_bytes())?;
         key
     };
-    Ok(CertificateParams::default().serialize_request(&key).map_err(bug)?.der().to_vec())
+    Ok(CertificateParams::default()
+        .serialize_request(&key)
+        .map_err(bug)?
+        .der()
+        .to_vec())
 }

@@ -1,12 +1,13 @@
-//! What app developers embed: record what happened, get recommendations offline, and train privately when the app allows.
+//! What app developers embed: record what happened, get recommendations offline, and train
+//! privately when the app allows.
 //!
-//! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`, `privacy_status`, `export_my_data`,
-//!   `forget`; no network.
+//! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`,
+//!   `privacy_status`, `export_my_data`, `forget`; no network.
 //! - [`Agent`] takes part in one round when called; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
 //!
-//! Raw interactions and user factors never leave the device; the only thing that can is a `MaskedUpdate`, and only after the
-//! device's own ledger has reserved its price durably.
+//! Raw interactions and user factors never leave the device; the only thing that can is a
+//! `MaskedUpdate`, and only after the device's own ledger has reserved its price durably.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1,4 +1,5 @@
-//! The facade, in the words of app developers. No network, no thread: every call does its work and returns.
+//! The facade, in the words of app developers. No network, no thread: every call does its work and
+//! returns.
 //!
 //! What is kept between calls follows each interaction at once: the owner's taste is a running sum
 //! ([`tacit_model::profile`]), so nothing is retrained on the device and nothing is sent.
@@ -41,7 +42,8 @@ const EXPLORATION_POOL: usize = 10;
 pub struct Recommendation {
     /// The item.
     pub item: ItemId,
-    /// Ranking score; comparable within one list only, but for predicted ratings before they are cut to their scale.
+    /// Ranking score; comparable within one list only, but for predicted ratings before they are
+    /// cut to their scale.
     pub score: f32,
 }
 
@@ -61,13 +63,13 @@ pub enum Feedback {
 pub struct Explanation {
     /// The model's score, before filter and variety; all parts add up to it.
     pub score: f32,
-    /// What each item the owner met adds, the largest first; below 0 where it speaks against. Empty where popularity alone
-    /// decides.
+    /// What each item the owner met adds, the largest first; below 0 where it speaks against. Empty
+    /// where popularity alone decides.
     pub reasons: Vec<Recommendation>,
     /// What the categories chosen at the start add.
     pub chosen: f32,
-    /// What everybody would be told: private popularity where that alone decides, or where a rating is predicted the middle of
-    /// the scale and the item's bias.
+    /// What everybody would be told: private popularity where that alone decides, or where a rating
+    /// is predicted the middle of the scale and the item's bias.
     pub general: f32,
 }
 
@@ -129,25 +131,41 @@ impl Recommender {
     pub fn open_with(folder: &Path, precision: Precision) -> Result<Self, SdkError> {
         let store = Store::open(folder)?;
         let path = model_path(folder);
-        let model = Model::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
+        let model =
+            Model::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
         let ranker = Ranker::of(&model, precision);
         let interactions = store.interactions()?;
         let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
         let (categories, trusted) = (store.categories()?, store.trusted()?);
         let catalogue = Catalogue::default();
-        Ok(Self { store, ranker, interactions, profile, catalogue, categories, limits: None, trusted })
+        Ok(Self {
+            store,
+            ranker,
+            interactions,
+            profile,
+            catalogue,
+            categories,
+            limits: None,
+            trusted,
+        })
     }
 
     /// Makes an interaction durable; the next [`Self::recommend`] already knows it.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] for an item the catalogue does not have or a value that is not finite, or when storage fails.
+    /// [`SdkError::Stop`] for an item the catalogue does not have or a value that is not finite, or
+    /// when storage fails.
     pub fn record(&mut self, interaction: Interaction) -> Result<(), SdkError> {
         if interaction.item.0 >= self.ranker.catalogue_len() {
-            return Err(SdkError::Stop(format!("item {} is not in the catalogue", interaction.item.0)));
+            return Err(SdkError::Stop(format!(
+                "item {} is not in the catalogue",
+                interaction.item.0
+            )));
         }
         if !interaction.value.is_finite() {
-            return Err(SdkError::Stop("the interaction's value is not a finite number".into()));
+            return Err(SdkError::Stop(
+                "the interaction's value is not a finite number".into(),
+            ));
         }
         self.store.record(&[interaction])?;
         self.interactions.push(interaction);
@@ -163,25 +181,48 @@ impl Recommender {
     ///
     /// # Errors
     /// As [`Self::record`].
-    pub fn feedback(&mut self, item: ItemId, feedback: Feedback, at: Timestamp) -> Result<(), SdkError> {
+    pub fn feedback(
+        &mut self,
+        item: ItemId,
+        feedback: Feedback,
+        at: Timestamp,
+    ) -> Result<(), SdkError> {
         let kind = match feedback {
             Feedback::Like => InteractionKind::Like,
             Feedback::Dislike => InteractionKind::Dislike,
             Feedback::Hide => InteractionKind::Hide,
         };
         // What is said of an item holds wherever it is shown, so it needs no surface.
-        self.record(Interaction { item, timestamp: Some(at), value: 1.0, kind, surface: 0 })
+        self.record(Interaction {
+            item,
+            timestamp: Some(at),
+            value: 1.0,
+            kind,
+            surface: 0,
+        })
     }
 
-    /// The best `k` items that the filter lets through, best first; with variety and exploration, in the order to show.
+    /// The best `k` items that the filter lets through, best first; with variety and exploration,
+    /// in the order to show.
     pub fn recommend(&self, k: usize, filter: &Filter) -> Vec<Recommendation> {
         let explores = filter.exploration > 0.0;
         let diverse = filter.diversity > 0.0;
         let pool = k.saturating_mul(if diverse { DIVERSE_POOL } else { 1 });
-        let wanted = if explores { pool.max(k.saturating_mul(1 + EXPLORATION_POOL)) } else { pool };
-        let best = self.ranker.top(&self.taste(filter), &self.shares(filter), wanted);
+        let wanted = if explores {
+            pool.max(k.saturating_mul(1 + EXPLORATION_POOL))
+        } else {
+            pool
+        };
+        let best = self
+            .ranker
+            .top(&self.taste(filter), &self.shares(filter), wanted);
         let mut list = if diverse {
-            diversify(&best[..pool.min(best.len())], &self.ranker, k, filter.diversity)
+            diversify(
+                &best[..pool.min(best.len())],
+                &self.ranker,
+                k,
+                filter.diversity,
+            )
         } else {
             best[..k.min(best.len())].to_vec()
         };
@@ -189,34 +230,63 @@ impl Recommender {
             let after = best.into_iter().filter(|one| !list.contains(one)).collect();
             explore(&mut list, after, filter.exploration, filter.seed);
         }
-        list.into_iter().map(|(item, score)| Recommendation { item, score }).collect()
+        list.into_iter()
+            .map(|(item, score)| Recommendation { item, score })
+            .collect()
     }
 
-    /// The `k` items most like `item` that the filter lets through, `score` being a cosine; none where the model has no
-    /// factors for it.
+    /// The `k` items most like `item` that the filter lets through, `score` being a cosine; none
+    /// where the model has no factors for it.
     pub fn similar(&self, item: ItemId, k: usize, filter: &Filter) -> Vec<Recommendation> {
-        let Some(mut alike) = similarities(item, &self.ranker) else { return Vec::new() };
-        alike.iter_mut().zip(self.shares(filter)).for_each(|(cosine, share)| *cosine = shared(*cosine, share));
-        top_k(&alike, &[item], k).into_iter().map(|(item, score)| Recommendation { item, score }).collect()
+        let Some(mut alike) = similarities(item, &self.ranker) else {
+            return Vec::new();
+        };
+        alike
+            .iter_mut()
+            .zip(self.shares(filter))
+            .for_each(|(cosine, share)| *cosine = shared(*cosine, share));
+        top_k(&alike, &[item], k)
+            .into_iter()
+            .map(|(item, score)| Recommendation { item, score })
+            .collect()
     }
 
-    /// Why an item has its score in the scene of this filter: what each of the owner's items adds to it. `None` for an item
-    /// the catalogue does not have.
+    /// Why an item has its score in the scene of this filter: what each of the owner's items adds
+    /// to it. `None` for an item the catalogue does not have.
     pub fn explain(&self, item: ItemId, filter: &Filter) -> Option<Explanation> {
-        let score = *self.ranker.scores(&self.taste(filter)).get(item.0 as usize)?;
+        let score = *self
+            .ranker
+            .scores(&self.taste(filter))
+            .get(item.0 as usize)?;
         let own = self.fused(filter);
         let all = [&own[..], &self.chosen()].concat();
         let shares = contributions(item, &all, &self.ranker);
-        let mut reasons: Vec<Recommendation> =
-            own.iter().zip(&shares).map(|(&(item, _), &score)| Recommendation { item, score }).collect();
+        let mut reasons: Vec<Recommendation> = own
+            .iter()
+            .zip(&shares)
+            .map(|(&(item, _), &score)| Recommendation { item, score })
+            .collect();
         reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
-        let general = if shares.is_empty() { score } else { self.ranker.general(item) };
-        Some(Explanation { score, reasons, chosen: shares.iter().skip(own.len()).sum(), general })
+        let general = if shares.is_empty() {
+            score
+        } else {
+            self.ranker.general(item)
+        };
+        Some(Explanation {
+            score,
+            reasons,
+            chosen: shares.iter().skip(own.len()).sum(),
+            general,
+        })
     }
 
-    /// What the owner would rate an item, on the scale of the task; `None` unless the model predicts ratings and knows the item.
+    /// What the owner would rate an item, on the scale of the task; `None` unless the model
+    /// predicts ratings and knows the item.
     pub fn predicted_rating(&self, item: ItemId) -> Option<f32> {
-        let (scale, scores) = (self.ranker.scale()?, self.ranker.scores(self.profile.profile()));
+        let (scale, scores) = (
+            self.ranker.scale()?,
+            self.ranker.scores(self.profile.profile()),
+        );
         scores.get(item.0 as usize).map(|&score| scale.clamp(score))
     }
 
@@ -226,14 +296,16 @@ impl Recommender {
     }
 
     /// Places the next item of the catalogue, which the model does not know yet, by factors that
-    /// [`cold_start::FeatureMap::predict`] gives for its features. Lasts until closed: the next model may know the item itself.
+    /// [`cold_start::FeatureMap::predict`] gives for its features. Lasts until closed: the next
+    /// model may know the item itself.
     ///
     /// # Errors
     /// [`SdkError::Stop`] unless there are as many finite factors as the model has.
     pub fn place_new_item(&mut self, factors: &[f32]) -> Result<ItemId, SdkError> {
         let expected = self.ranker.factor_count();
         let item = self.ranker.place(factors);
-        let item = item.ok_or_else(|| SdkError::Stop(format!("a new item needs {expected} finite factors")))?;
+        let item = item
+            .ok_or_else(|| SdkError::Stop(format!("a new item needs {expected} finite factors")))?;
         // Recorded before the item was placed again, perhaps.
         self.profile.rebuild(&self.counted(), &self.ranker);
         Ok(item)
@@ -250,17 +322,19 @@ impl Recommender {
         self.profile = OnlineProfile::new(&self.counted(), rules, HISTORY_CAP, &self.ranker);
     }
 
-    /// Sets the candidate that would have ranked the owner's latest `held_out` new items best, in the order of recording, and gives
-    /// its place; list the default first, it stays where nothing does better. Costs a full scoring per candidate and item.
-    /// All are compared with the taste prior in force.
+    /// Sets the candidate that would have ranked the owner's latest `held_out` new items best, in
+    /// the order of recording, and gives its place; list the default first, it stays where nothing
+    /// does better. Costs a full scoring per candidate and item. All are compared with the taste
+    /// prior in force.
     pub fn choose_rules(&mut self, candidates: &[Rules], held_out: usize) -> Option<usize> {
         let chosen = choose(&self.counted(), &self.ranker, candidates, held_out)?;
         self.set_rules(candidates[chosen].clone());
         Some(chosen)
     }
 
-    /// Sets aside, when ranking, interactions that no person meant; `None`, the default, to count all. What is set aside is
-    /// still stored, still left out of lists, and still counts in training.
+    /// Sets aside, when ranking, interactions that no person meant; `None`, the default, to count
+    /// all. What is set aside is still stored, still left out of lists, and still counts in
+    /// training.
     pub fn set_limits(&mut self, limits: Option<Limits>) {
         self.limits = limits;
         self.profile.rebuild(&self.counted(), &self.ranker);
@@ -269,7 +343,11 @@ impl Recommender {
     /// What is set aside now, and why.
     pub fn set_aside(&self) -> Vec<(Interaction, Anomaly)> {
         let found = self.anomalies();
-        self.interactions.iter().zip(found).filter_map(|(one, anomaly)| Some((*one, anomaly?))).collect()
+        self.interactions
+            .iter()
+            .zip(found)
+            .filter_map(|(one, anomaly)| Some((*one, anomaly?)))
+            .collect()
     }
 
     /// Takes back all that was set aside in a period, durably; it counts again at once.
@@ -283,7 +361,8 @@ impl Recommender {
         Ok(())
     }
 
-    /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back to popularity. Durable.
+    /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back
+    /// to popularity. Durable.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
@@ -295,9 +374,9 @@ impl Recommender {
 
     /// Forgets at once and for good; gives how many interactions are gone.
     ///
-    /// What is forgotten no longer ranks anything and is in no later contribution. A contribution already prepared is still
-    /// sent, and what was released stays released: hidden in noise, and charged to the budget, which forgetting does not give
-    /// back.
+    /// What is forgotten no longer ranks anything and is in no later contribution. A contribution
+    /// already prepared is still sent, and what was released stays released: hidden in noise, and
+    /// charged to the budget, which forgetting does not give back.
     ///
     /// # Errors
     /// As [`Store::forget`].
@@ -310,8 +389,9 @@ impl Recommender {
         gone
     }
 
-    /// All that this installation holds of its owner, as one JSON object for the owner to keep or read: what was done, chosen
-    /// and trusted, the taste made of it, and every release with its price.
+    /// All that this installation holds of its owner, as one JSON object for the owner to keep or
+    /// read: what was done, chosen and trusted, the taste made of it, and every release with its
+    /// price.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
@@ -324,19 +404,29 @@ impl Recommender {
         &self.interactions
     }
 
-    /// What this installation has spent of the budget of its policy ([`tacit_round::policy::Policy::budget`]).
+    /// What this installation has spent of the budget of its policy
+    /// ([`tacit_round::policy::Policy::budget`]).
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn privacy_status(&self, budget: DeviceBudget, now: Timestamp) -> Result<PrivacyStatus, SdkError> {
+    pub fn privacy_status(
+        &self,
+        budget: DeviceBudget,
+        now: Timestamp,
+    ) -> Result<PrivacyStatus, SdkError> {
         PrivacyStatus::read(&self.store, budget, now)
     }
 
     fn anomalies(&self) -> Vec<Option<Anomaly>> {
-        let Some(limits) = &self.limits else { return vec![None; self.interactions.len()] };
+        let Some(limits) = &self.limits else {
+            return vec![None; self.interactions.len()];
+        };
         let mut found = anomalies(&self.interactions, limits);
         for (one, anomaly) in self.interactions.iter().zip(&mut found) {
-            if one.timestamp.is_some_and(|at| self.trusted.iter().any(|period| period.contains(&at))) {
+            if one
+                .timestamp
+                .is_some_and(|at| self.trusted.iter().any(|period| period.contains(&at)))
+            {
                 *anomaly = None;
             }
         }
@@ -349,17 +439,26 @@ impl Recommender {
     }
 
     fn shares(&self, filter: &Filter) -> Vec<f32> {
-        filter.shares(&self.interactions, &self.catalogue, self.ranker.catalogue_len() as usize)
+        filter.shares(
+            &self.interactions,
+            &self.catalogue,
+            self.ranker.catalogue_len() as usize,
+        )
     }
 
     /// The owner's items with their weights in the scene of a filter.
     fn fused(&self, filter: &Filter) -> Vec<(ItemId, f64)> {
-        let scene = Scene { at: filter.now, surface: filter.surface };
-        self.ranker.weights(scene, &self.counted(), HISTORY_CAP, self.profile.rules()).weights
+        let scene = Scene {
+            at: filter.now,
+            surface: filter.surface,
+        };
+        self.ranker
+            .weights(scene, &self.counted(), HISTORY_CAP, self.profile.rules())
+            .weights
     }
 
-    /// The items that stand for the chosen categories, with their weights; none where ratings are predicted, because liking a
-    /// category is no rating.
+    /// The items that stand for the chosen categories, with their weights; none where ratings are
+    /// predicted, because liking a category is no rating.
     fn chosen(&self) -> Vec<(ItemId, f64)> {
         if self.categories.is_empty() || self.ranker.scale().is_some() {
             return Vec::new();
@@ -368,12 +467,18 @@ impl Recommender {
         cold_start::prior(&liked, &self.ranker)
     }
 
-    /// The owner's items and the chosen categories together. The running sums hold for no particular scene.
+    /// The owner's items and the chosen categories together. The running sums hold for no
+    /// particular scene.
     fn taste(&self, filter: &Filter) -> Profile {
         let scene_counts = self.profile.rules().scene.count();
-        let mut taste =
-            if scene_counts { Profile::of(&self.fused(filter), &self.ranker) } else { self.profile.profile().clone() };
-        self.chosen().into_iter().for_each(|(item, weight)| taste.add(item, weight, &self.ranker));
+        let mut taste = if scene_counts {
+            Profile::of(&self.fused(filter), &self.ranker)
+        } else {
+            self.profile.profile().clone()
+        };
+        self.chosen()
+            .into_iter()
+            .for_each(|(item, weight)| taste.add(item, weight, &self.ranker));
         taste
     }
 }

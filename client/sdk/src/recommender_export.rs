@@ -1,7 +1,7 @@
 //! What an installation holds of its owner, written out for the owner.
 //!
-//! The types of behaviour have no serialisation on purpose; this is the one place where they are put into words, and only the
-//! owner's own app calls it.
+//! The types of behaviour have no serialisation on purpose; this is the one place where they are
+//! put into words, and only the owner's own app calls it.
 
 use serde_json::{Value, json};
 use tacit_model::interaction::Interaction;
@@ -13,11 +13,19 @@ use crate::store::Store;
 /// Version of the format: a reader that knows another one should say so.
 const FORMAT: u32 = 1;
 
-/// One JSON object; times are milliseconds, hours are hours, both since 1970; prices are units of 2^-64 rho, as strings.
-pub(crate) fn export(store: &Store, interactions: &[Interaction], taste: &Profile) -> Result<String, SdkError> {
+/// One JSON object; times are milliseconds, hours are hours, both since 1970; prices are units of
+/// 2^-64 rho, as strings.
+pub(crate) fn export(
+    store: &Store,
+    interactions: &[Interaction],
+    taste: &Profile,
+) -> Result<String, SdkError> {
     let did: Vec<Value> = interactions.iter().map(interaction).collect();
-    let trusted: Vec<Value> =
-        store.trusted()?.into_iter().map(|period| json!({ "since": period.start.0, "until": period.end.0 })).collect();
+    let trusted: Vec<Value> = store
+        .trusted()?
+        .into_iter()
+        .map(|period| json!({ "since": period.start.0, "until": period.end.0 }))
+        .collect();
     let releases: Vec<Value> = store
         .ledger()?
         .iter()

@@ -21,22 +21,34 @@ pub struct PrivacyStatus {
     pub window_spent: Rho,
     /// Most that may be spent in one window.
     pub window: Rho,
-    /// What this identity was counted for beyond those releases: its folder was restored from an old copy, or runs twice.
+    /// What this identity was counted for beyond those releases: its folder was restored from an
+    /// old copy, or runs twice.
     pub elsewhere: Rho,
 }
 
 impl PrivacyStatus {
     /// Reads the device ledger.
-    pub(crate) fn read(store: &Store, budget: DeviceBudget, now: Timestamp) -> Result<Self, SdkError> {
+    pub(crate) fn read(
+        store: &Store,
+        budget: DeviceBudget,
+        now: Timestamp,
+    ) -> Result<Self, SdkError> {
         let lines = store.reservations()?;
         // As the ledger counts: no window before that of an earlier release opens again.
-        let hour = lines.iter().map(|line| line.hour).fold(time_bucket(now), u64::max);
+        let hour = lines
+            .iter()
+            .map(|line| line.hour)
+            .fold(time_bucket(now), u64::max);
         let window = |hour: u64| hour / u64::from(budget.window_hours.max(1));
         Ok(Self {
             spent: store.spent()?,
             lifetime: budget.rho_lifetime,
             releases: lines.len(),
-            window_spent: total(lines.iter().filter(|line| window(line.hour) == window(hour))),
+            window_spent: total(
+                lines
+                    .iter()
+                    .filter(|line| window(line.hour) == window(hour)),
+            ),
             window: budget.rho_window,
             elsewhere: store.missing()?,
         })

@@ -55,12 +55,21 @@ pub(crate) enum Sent {
 
 impl Connection {
     pub(crate) async fn open(endpoint: Endpoint) -> Result<Self, SdkError> {
-        let channel = endpoint.connect().await.map_err(|error| SdkError::retry(with_causes(&error)))?;
-        Ok(Self { client: CoordinatorClient::new(channel) })
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|error| SdkError::retry(with_causes(&error)))?;
+        Ok(Self {
+            client: CoordinatorClient::new(channel),
+        })
     }
 
     pub(crate) async fn check_in(&mut self) -> Result<CheckIn, SdkError> {
-        let answer = self.client.check_in(v1::CheckInRequest { protocol: PROTOCOL }).await.map_err(from_status)?;
+        let answer = self
+            .client
+            .check_in(v1::CheckInRequest { protocol: PROTOCOL })
+            .await
+            .map_err(from_status)?;
         let answer = answer.into_inner();
         Ok(CheckIn {
             ticket: answer.ticket.map(read_ticket),
@@ -72,18 +81,39 @@ impl Connection {
         })
     }
 
-    /// Fetches the proof that the signed ledger of `new_size` lines continues the one of `old_size`.
-    pub(crate) async fn consistency(&mut self, old_size: u64, new_size: u64) -> Result<Vec<Digest>, SdkError> {
+    /// Fetches the proof that the signed ledger of `new_size` lines continues the one of
+    /// `old_size`.
+    pub(crate) async fn consistency(
+        &mut self,
+        old_size: u64,
+        new_size: u64,
+    ) -> Result<Vec<Digest>, SdkError> {
         let request = v1::ConsistencyRequest { old_size, new_size };
-        let answer = self.client.consistency(request).await.map_err(from_status)?.into_inner();
-        let hashes = answer.proof.iter().take(PROOF_MAX + 1).map(|hash| Digest::from_slice(hash));
+        let answer = self
+            .client
+            .consistency(request)
+            .await
+            .map_err(from_status)?
+            .into_inner();
+        let hashes = answer
+            .proof
+            .iter()
+            .take(PROOF_MAX + 1)
+            .map(|hash| Digest::from_slice(hash));
         hashes.collect::<Result<_, _>>().map_err(malformed)
     }
 
     /// Fetches an object; `None` when what came is not the object of this hash.
     pub(crate) async fn fetch(&mut self, hash: Digest) -> Result<Option<Vec<u8>>, SdkError> {
-        let request = v1::FetchRequest { hash: Bytes::copy_from_slice(&hash.0) };
-        let mut stream = self.client.fetch(request).await.map_err(from_status)?.into_inner();
+        let request = v1::FetchRequest {
+            hash: Bytes::copy_from_slice(&hash.0),
+        };
+        let mut stream = self
+            .client
+            .fetch(request)
+            .await
+            .map_err(from_status)?
+            .into_inner();
         let mut object = Vec::new();
         while let Some(part) = stream.message().await.map_err(from_status)? {
             if object.len() + part.chunk.len() > OBJECT_BYTES_MAX {
@@ -95,7 +125,10 @@ impl Connection {
     }
 
     /// Sends spooled bytes: one header, then chunks of [`CHUNK_BYTES`].
-    pub(crate) async fn contribute(&mut self, spooled: &Spooled) -> Result<(Sent, Duration), SdkError> {
+    pub(crate) async fn contribute(
+        &mut self,
+        spooled: &Spooled,
+    ) -> Result<(Sent, Duration), SdkError> {
         let header = v1::ContributionHeader {
             scheme_id: SCHEME_ID,
             ticket_hash: Bytes::copy_from_slice(&spooled.ticket().0),
@@ -108,29 +141,59 @@ impl Connection {
             let masked = masked.clone();
             move |start| Part::Chunk(masked.slice(start..(start + CHUNK_BYTES).min(masked.len())))
         });
-        let parts: Vec<_> = std::iter::once(Part::Header(header)).chain(chunks).collect();
-        let stream = tokio_stream::iter(parts.into_iter().map(|part| v1::ContributeRequest { part: Some(part) }));
-        let answer = self.client.contribute(stream).await.map_err(from_status)?.into_inner();
+        let parts: Vec<_> = std::iter::once(Part::Header(header))
+            .chain(chunks)
+            .collect();
+        let stream = tokio_stream::iter(
+            parts
+                .into_iter()
+                .map(|part| v1::ContributeRequest { part: Some(part) }),
+        );
+        let answer = self
+            .client
+            .contribute(stream)
+            .await
+            .map_err(from_status)?
+            .into_inner();
         let sent = match answer.outcome() {
             v1::ContributionOutcome::Accepted => Sent::Accepted,
             v1::ContributionOutcome::TooLate => Sent::TooLate,
             v1::ContributionOutcome::Refused => Sent::Refused,
-            v1::ContributionOutcome::Unspecified => return Err(SdkError::retry("unreadable answer to a contribution")),
+            v1::ContributionOutcome::Unspecified => {
+                return Err(SdkError::retry("unreadable answer to a contribution"));
+            }
         };
-        Ok((sent, Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000))))
+        Ok((
+            sent,
+            Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
+        ))
     }
 }
 
 /// Trades a token and a request for a certificate chain, without a client certificate.
-pub(crate) async fn enrol(endpoint: Endpoint, token: &[u8; 32], request: Vec<u8>) -> Result<String, SdkError> {
+pub(crate) async fn enrol(
+    endpoint: Endpoint,
+    token: &[u8; 32],
+    request: Vec<u8>,
+) -> Result<String, SdkError> {
     let mut connection = Connection::open(endpoint).await?;
-    let request = v1::EnrolRequest { token: Bytes::copy_from_slice(token), signing_request: request.into() };
-    Ok(connection.client.enrol(request).await.map_err(from_status)?.into_inner().certificate_chain)
+    let request = v1::EnrolRequest {
+        token: Bytes::copy_from_slice(token),
+        signing_request: request.into(),
+    };
+    Ok(connection
+        .client
+        .enrol(request)
+        .await
+        .map_err(from_status)?
+        .into_inner()
+        .certificate_chain)
 }
 
 /// Reads a ticket as the coordinator sends it; nothing is verified yet.
 pub fn read_ticket(ticket: v1::SignedTicket) -> SignedTicket {
-    // Anything that is no signature reads as one that never holds, so that the policy refuses the ticket.
+    // Anything that is no signature reads as one that never holds, so that the policy refuses the
+    // ticket.
     let signature = |bytes: &[u8]| SignatureBytes(bytes.try_into().unwrap_or([0; 64]));
     SignedTicket {
         coordinator_signature: signature(&ticket.coordinator_signature),
@@ -144,7 +207,10 @@ fn read_rho(bytes: &[u8]) -> Result<Rho, SdkError> {
     if bytes.is_empty() {
         return Ok(Rho::ZERO);
     }
-    bytes.try_into().map(|units| Rho::saturating_from_units(u128::from_be_bytes(units))).map_err(malformed)
+    bytes
+        .try_into()
+        .map(|units| Rho::saturating_from_units(u128::from_be_bytes(units)))
+        .map_err(malformed)
 }
 
 fn malformed(error: impl ToString) -> SdkError {
@@ -154,7 +220,10 @@ fn malformed(error: impl ToString) -> SdkError {
 /// The one place a gRPC status becomes an error an app can act on.
 fn from_status(status: Status) -> SdkError {
     match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented => {
+        Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::InvalidArgument
+        | Code::Unimplemented => {
             SdkError::Stop(format!("the coordinator refused: {}", status.message()))
         }
         _ => SdkError::retry(format!("{}: {}", status.code(), with_causes(&status))),

@@ -1,9 +1,11 @@
-//! Whatever happens to the files of the store, it says so, or it says the truth: HOSTILE 92-95, 98, 102-104, 121, 122.
+//! Whatever happens to the files of the store, it says so, or it says the truth: HOSTILE 92-95, 98,
+//! 102-104, 121, 122.
 //!
-//! Two snapshots are damaged in many ways: one closed well, one as a killed process leaves it, whose newest commits are in
-//! the log alone. After each damage the store must refuse with [`SdkError::Stop`], which reads as "used up", or hold exactly
-//! what it held: same price spent, same rounds with same status, same bytes to send. Flipped bits inside recorded interactions
-//! are outside: they decide nothing about what is spent.
+//! Two snapshots are damaged in many ways: one closed well, one as a killed process leaves it,
+//! whose newest commits are in the log alone. After each damage the store must refuse with
+//! [`SdkError::Stop`], which reads as "used up", or hold exactly what it held: same price spent,
+//! same rounds with same status, same bytes to send. Flipped bits inside recorded interactions are
+//! outside: they decide nothing about what is spent.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -55,8 +57,18 @@ fn truth(store: &Store) -> Result<Truth, SdkError> {
 fn release(store: &mut Store, round: u32, status: Option<Status>) {
     let (round, ticket) = (RoundId(round), Digest([9; 32]));
     let rho = Rho::saturating_from_units(u128::from(round.0) << 60);
-    store.reserve(&Reservation { task: task(), round, ticket, rho, hour: 500_000 }).unwrap();
-    store.spool(&updates::spooled(&task(), round, ticket, 2250)).unwrap();
+    store
+        .reserve(&Reservation {
+            task: task(),
+            round,
+            ticket,
+            rho,
+            hour: 500_000,
+        })
+        .unwrap();
+    store
+        .spool(&updates::spooled(&task(), round, ticket, 2250))
+        .unwrap();
     if let Some(status) = status {
         store.finish(&task(), round, status).unwrap();
     }
@@ -71,14 +83,28 @@ fn read(folder: &Path) -> Files {
 fn snapshots() -> ([Files; 2], Truth) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
-    let one = Interaction { item: ItemId(1), timestamp: None, value: 4.0, kind: InteractionKind::Rating, surface: 0 };
+    let one = Interaction {
+        item: ItemId(1),
+        timestamp: None,
+        value: 4.0,
+        kind: InteractionKind::Rating,
+        surface: 0,
+    };
     store.record(&[one; 200]).unwrap();
     release(&mut store, 1, Some(Status::Acknowledged));
-    store.raise_spent(Rho::saturating_from_units(5 << 60)).unwrap();
+    store
+        .raise_spent(Rho::saturating_from_units(5 << 60))
+        .unwrap();
     store.close();
     let mut store = Store::open(folder.path()).unwrap();
     release(&mut store, 2, Some(Status::Forfeited));
-    let mark = LogMark { generation: 2, size: 40, root: Digest([8; 32]), model_seq: 39, ..LogMark::default() };
+    let mark = LogMark {
+        generation: 2,
+        size: 40,
+        root: Digest([8; 32]),
+        model_seq: 39,
+        ..LogMark::default()
+    };
     store.set_mark(&task(), mark).unwrap();
     release(&mut store, 3, None);
     let killed = read(folder.path());
@@ -88,15 +114,19 @@ fn snapshots() -> ([Files; 2], Truth) {
 }
 
 fn lay(files: &Files) -> TempDir {
-    // In memory where there is such a file system: thousands of stores are opened, and none has to survive power loss.
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    // In memory where there is such a file system: thousands of stores are opened, and none has to
+    // survive power loss.
+    let folder = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap();
     for (name, bytes) in files {
         fs::write(folder.path().join(name), bytes).unwrap();
     }
     folder
 }
 
-/// Opens and reads everything: whether it still held the truth. Anything but that or a stop that names the file fails.
+/// Opens and reads everything: whether it still held the truth. Anything but that or a stop that
+/// names the file fails.
 fn judge(folder: &Path, truth: &Truth, what: &str) -> bool {
     let read = Store::open(folder).and_then(|store| {
         store.interactions()?;
@@ -104,11 +134,17 @@ fn judge(folder: &Path, truth: &Truth, what: &str) -> bool {
     });
     match read {
         Ok(held) => {
-            assert!(held == *truth, "{what}: the store says something else and does not know it");
+            assert!(
+                held == *truth,
+                "{what}: the store says something else and does not know it"
+            );
             true
         }
         Err(SdkError::Stop(reason)) => {
-            assert!(reason.contains("store."), "{what}: no file is named: {reason}");
+            assert!(
+                reason.contains("store."),
+                "{what}: no file is named: {reason}"
+            );
             false
         }
         Err(error) => panic!("{what}: {error:?}"),
@@ -116,40 +152,81 @@ fn judge(folder: &Path, truth: &Truth, what: &str) -> bool {
 }
 
 /// Applies `damage` to one file of a snapshot; whether the store still held the truth.
-fn damaged(files: &Files, name: &str, truth: &Truth, what: &str, damage: impl Fn(&mut Vec<u8>)) -> bool {
+fn damaged(
+    files: &Files,
+    name: &str,
+    truth: &Truth,
+    what: &str,
+    damage: impl Fn(&mut Vec<u8>),
+) -> bool {
     let mut files = files.clone();
-    damage(&mut files.iter_mut().find(|(other, _)| *other == name).unwrap().1);
+    damage(
+        &mut files
+            .iter_mut()
+            .find(|(other, _)| *other == name)
+            .unwrap()
+            .1,
+    );
     judge(lay(&files).path(), truth, what)
 }
 
 fn length(files: &Files, name: &str) -> usize {
-    files.iter().find(|(other, _)| *other == name).unwrap().1.len()
+    files
+        .iter()
+        .find(|(other, _)| *other == name)
+        .unwrap()
+        .1
+        .len()
 }
 
 #[test]
 fn sound_snapshots_hold_the_truth() {
     let (snapshots, truth) = snapshots();
-    assert_eq!(truth.spent, Rho::saturating_from_units(10 << 60), "5 counted, then 2 and 3");
+    assert_eq!(
+        truth.spent,
+        Rho::saturating_from_units(10 << 60),
+        "5 counted, then 2 and 3"
+    );
     assert_eq!(truth.lines.len(), 3);
     for files in &snapshots {
         assert!(judge(lay(files).path(), &truth, "sound"));
     }
-    assert!(snapshots[0].iter().all(|(name, _)| *name != LOG) && length(&snapshots[1], LOG) > 30_000);
+    assert!(
+        snapshots[0].iter().all(|(name, _)| *name != LOG) && length(&snapshots[1], LOG) > 30_000
+    );
 }
 
 /// HOSTILE 92, 94.
 #[test]
 fn a_file_cut_anywhere_is_noticed() {
     let ([closed, killed], truth) = snapshots();
-    for (files, name, step) in [(&closed, STORE, 509), (&killed, STORE, 1021), (&killed, LOG, 509)] {
-        for cut in (0..length(files, name)).step_by(step).chain([length(files, name) - 1]) {
-            let held = damaged(files, name, &truth, &format!("{name} cut to {cut}"), |bytes| bytes.truncate(cut));
+    for (files, name, step) in [
+        (&closed, STORE, 509),
+        (&killed, STORE, 1021),
+        (&killed, LOG, 509),
+    ] {
+        for cut in (0..length(files, name))
+            .step_by(step)
+            .chain([length(files, name) - 1])
+        {
+            let held = damaged(
+                files,
+                name,
+                &truth,
+                &format!("{name} cut to {cut}"),
+                |bytes| bytes.truncate(cut),
+            );
             // A cut log loses commits that the note beside the store still counts.
             assert!(!held || name == STORE, "{name} cut to {cut}");
         }
     }
     for cut in 0..20 {
-        assert!(!damaged(&closed, COUNT, &truth, "count cut", |bytes| bytes.truncate(cut)) || cut > 0, "{cut}");
+        assert!(
+            !damaged(&closed, COUNT, &truth, "count cut", |bytes| bytes
+                .truncate(cut))
+                || cut > 0,
+            "{cut}"
+        );
     }
 }
 
@@ -157,11 +234,21 @@ fn a_file_cut_anywhere_is_noticed() {
 #[test]
 fn a_flipped_bit_is_noticed_or_harmless() {
     let ([closed, killed], truth) = snapshots();
-    for (files, name, step) in [(&closed, STORE, 101), (&closed, COUNT, 1), (&killed, LOG, 151)] {
+    for (files, name, step) in [
+        (&closed, STORE, 101),
+        (&closed, COUNT, 1),
+        (&killed, LOG, 151),
+    ] {
         let (mut noticed, mut tried) = (0, 0);
         for at in (0..length(files, name)).step_by(step) {
             let flip = |bytes: &mut Vec<u8>| bytes[at] ^= 1 << (at % 8);
-            noticed += u32::from(!damaged(files, name, &truth, &format!("{name} bit of {at}"), flip));
+            noticed += u32::from(!damaged(
+                files,
+                name,
+                &truth,
+                &format!("{name} bit of {at}"),
+                flip,
+            ));
             tried += 1;
         }
         println!("{name}: {noticed} of {tried} noticed");
@@ -169,15 +256,28 @@ fn a_flipped_bit_is_noticed_or_harmless() {
     }
 }
 
-/// HOSTILE 93, aimed: every byte of every guarded value, with a bit that leaves digits digits and letters letters.
+/// HOSTILE 93, aimed: every byte of every guarded value, with a bit that leaves digits digits and
+/// letters letters.
 #[test]
 fn a_flipped_bit_in_a_guarded_value_is_always_noticed() {
     let ([closed, _], truth) = snapshots();
     let store = &closed.iter().find(|(name, _)| *name == STORE).unwrap().1;
     let third = Rho::saturating_from_units(3 << 60).to_string();
     let masked = &truth.spooled.masked()[..64];
-    for needle in [third.as_bytes(), b"acknowledged", b"forfeited", b"spooled", &[9; 32], &[8; 32], masked, &[4; 64]] {
-        let start = store.windows(needle.len()).position(|window| window == needle).unwrap();
+    for needle in [
+        third.as_bytes(),
+        b"acknowledged",
+        b"forfeited",
+        b"spooled",
+        &[9; 32],
+        &[8; 32],
+        masked,
+        &[4; 64],
+    ] {
+        let start = store
+            .windows(needle.len())
+            .position(|window| window == needle)
+            .unwrap();
         for at in start..start + needle.len() {
             let held = damaged(&closed, STORE, &truth, "guarded", |bytes| bytes[at] ^= 1);
             assert!(!held, "byte {at} of {:?}", String::from_utf8_lossy(needle));
@@ -189,10 +289,22 @@ fn a_flipped_bit_in_a_guarded_value_is_always_noticed() {
 #[test]
 fn commits_that_went_missing_are_noticed() {
     let ([closed, killed], truth) = snapshots();
-    let without_log: Files = killed.iter().filter(|(name, _)| *name != LOG).cloned().collect();
+    let without_log: Files = killed
+        .iter()
+        .filter(|(name, _)| *name != LOG)
+        .cloned()
+        .collect();
     assert!(!judge(lay(&without_log).path(), &truth, "log deleted"));
-    // The store before its log was folded in, beside the note of today: the file alone was restored.
-    let older: Files = vec![killed[0].clone(), closed.iter().find(|(name, _)| *name == COUNT).unwrap().clone()];
+    // The store before its log was folded in, beside the note of today: the file alone was
+    // restored.
+    let older: Files = vec![
+        killed[0].clone(),
+        closed
+            .iter()
+            .find(|(name, _)| *name == COUNT)
+            .unwrap()
+            .clone(),
+    ];
     assert!(!judge(lay(&older).path(), &truth, "store restored"));
     for statement in [
         "DELETE FROM ledger WHERE round = 1",
@@ -227,11 +339,20 @@ fn what_is_not_the_file_is_refused() {
             fs::remove_file(&path).unwrap();
             match other {
                 "folder" => fs::create_dir(&path).unwrap(),
-                "pipe" => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),
+                "pipe" => assert!(
+                    std::process::Command::new("mkfifo")
+                        .arg(&path)
+                        .status()
+                        .unwrap()
+                        .success()
+                ),
                 "empty" => fs::write(&path, b"").unwrap(),
                 _ => fs::write(&path, "not a database".repeat(1000)).unwrap(),
             }
-            assert!(!judge(folder.path(), &truth, &format!("{other} for {name}")), "{other} for {name}");
+            assert!(
+                !judge(folder.path(), &truth, &format!("{other} for {name}")),
+                "{other} for {name}"
+            );
         }
     }
     let folder = lay(&closed);
@@ -239,15 +360,22 @@ fn what_is_not_the_file_is_refused() {
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     assert!(!judge(folder.path(), &truth, "newer version"));
-    assert!(matches!(Store::create(folder.path()), Err(SdkError::Stop(_))), "a newer store is left alone");
+    assert!(
+        matches!(Store::create(folder.path()), Err(SdkError::Stop(_))),
+        "a newer store is left alone"
+    );
 }
 
-/// HOSTILE 98, 103: without the right to write nothing is spent. Root may write anywhere; then all must still hold.
+/// HOSTILE 98, 103: without the right to write nothing is spent. Root may write anywhere; then all
+/// must still hold.
 #[test]
 fn a_store_that_may_not_be_written_spends_nothing() {
     let ([closed, _], truth) = snapshots();
     let reserve = |folder: &Path| {
-        let line = Reservation { round: RoundId(4), ..truth.lines[0].0.clone() };
+        let line = Reservation {
+            round: RoundId(4),
+            ..truth.lines[0].0.clone()
+        };
         Store::open(folder).and_then(|mut store| store.reserve(&line))
     };
     for (name, mode) in [(STORE, 0o000), (STORE, 0o400), (COUNT, 0o000), ("", 0o500)] {
@@ -255,12 +383,25 @@ fn a_store_that_may_not_be_written_spends_nothing() {
         let path = folder.path().join(name);
         let before = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-        let writable = |name| fs::OpenOptions::new().write(true).open(folder.path().join(name)).is_ok();
-        let may_write = writable(STORE) && writable(COUNT) && fs::write(folder.path().join("probe"), b"").is_ok();
+        let writable = |name| {
+            fs::OpenOptions::new()
+                .write(true)
+                .open(folder.path().join(name))
+                .is_ok()
+        };
+        let may_write = writable(STORE)
+            && writable(COUNT)
+            && fs::write(folder.path().join("probe"), b"").is_ok();
         let reserved = reserve(folder.path());
         fs::set_permissions(&path, before).unwrap();
         assert_eq!(reserved.is_ok(), may_write, "{name} {mode:o}");
-        assert!(matches!(reserved, Ok(()) | Err(SdkError::Stop(_))), "{name} {mode:o}: {reserved:?}");
-        assert!(Store::open(folder.path()).unwrap().spent().unwrap() >= truth.spent, "{name} {mode:o}");
+        assert!(
+            matches!(reserved, Ok(()) | Err(SdkError::Stop(_))),
+            "{name} {mode:o}: {reserved:?}"
+        );
+        assert!(
+            Store::open(folder.path()).unwrap().spent().unwrap() >= truth.spent,
+            "{name} {mode:o}"
+        );
     }
 }

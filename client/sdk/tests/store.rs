@@ -1,4 +1,5 @@
-//! What the store promises while its files are sound: every step is durable, nothing is spent twice or forgotten.
+//! What the store promises while its files are sound: every step is durable, nothing is spent twice
+//! or forgotten.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -26,7 +27,13 @@ fn rho(units: u32) -> Rho {
 }
 
 fn reservation(round: u32) -> Reservation {
-    Reservation { task: task(), round: RoundId(round), ticket: Digest([1; 32]), rho: rho(round), hour: 7 }
+    Reservation {
+        task: task(),
+        round: RoundId(round),
+        ticket: Digest([1; 32]),
+        rho: rho(round),
+        hour: 7,
+    }
 }
 
 fn spooled(round: u32) -> Spooled {
@@ -59,20 +66,36 @@ fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
     let mut store = Store::create(folder.path()).unwrap();
     store.reserve(&reservation(1)).unwrap();
     assert!(store.reserve(&reservation(1)).is_err());
-    assert_eq!(store.unfinished().unwrap(), Some((task(), RoundId(1), Status::Reserved)));
+    assert_eq!(
+        store.unfinished().unwrap(),
+        Some((task(), RoundId(1), Status::Reserved))
+    );
     let spooled = [1, 2].map(spooled);
     store.spool(&spooled[0]).unwrap();
     drop(store);
     let mut store = Store::open(folder.path()).unwrap();
     assert!(store.spooled(&task(), RoundId(1)).unwrap() == spooled[0]);
-    store.finish(&task(), RoundId(1), Status::Acknowledged).unwrap();
+    store
+        .finish(&task(), RoundId(1), Status::Acknowledged)
+        .unwrap();
     assert_eq!(store.unfinished().unwrap(), None);
     assert_eq!(store.spent().unwrap(), rho(1));
     for begun in [Status::Reserved, Status::Spooled] {
-        assert!(matches!(store.finish(&task(), RoundId(1), begun), Err(SdkError::Bug(_))), "a round ends once");
+        assert!(
+            matches!(
+                store.finish(&task(), RoundId(1), begun),
+                Err(SdkError::Bug(_))
+            ),
+            "a round ends once"
+        );
     }
-    store.finish(&task(), RoundId(1), Status::Forfeited).unwrap();
-    assert_eq!(store.status(&task(), RoundId(1)).unwrap(), Some(Status::Acknowledged));
+    store
+        .finish(&task(), RoundId(1), Status::Forfeited)
+        .unwrap();
+    assert_eq!(
+        store.status(&task(), RoundId(1)).unwrap(),
+        Some(Status::Acknowledged)
+    );
     assert!(store.spool(&spooled[0]).is_err() && store.spool(&spooled[1]).is_err());
     store.close();
     let length = fs::metadata(Store::path(folder.path())).unwrap().len();
@@ -100,7 +123,12 @@ fn nobody_but_its_owner_may_read_the_store() {
     let mut seen = 0;
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        assert_eq!(
+            entry.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{:?}",
+            entry.file_name()
+        );
         seen += 1;
     }
     assert!(seen >= 3, "the store, its log and its count");
@@ -135,7 +163,8 @@ fn interactions_come_back_in_order() {
     assert!(store.interactions().unwrap() == [one(3, Some(9)), one(1, None), one(2, Some(1))]);
 }
 
-/// HOSTILE 101: after an old copy came back, what the coordinator counted stays spent beside everything spent later.
+/// HOSTILE 101: after an old copy came back, what the coordinator counted stays spent beside
+/// everything spent later.
 #[test]
 fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -148,7 +177,11 @@ fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
     store.reserve(&reservation(2)).unwrap();
     store.close();
     let mut store = Store::open(folder.path()).unwrap();
-    assert_eq!((store.spent().unwrap(), store.missing().unwrap()), (rho(7), rho(4)), "5 known of, then 2 more");
+    assert_eq!(
+        (store.spent().unwrap(), store.missing().unwrap()),
+        (rho(7), rho(4)),
+        "5 known of, then 2 more"
+    );
     store.raise_spent(rho(8)).unwrap();
     assert_eq!(store.spent().unwrap(), rho(8));
     store.raise_spent(Rho::MAX).unwrap();
@@ -160,17 +193,35 @@ fn numbers_the_store_cannot_hold_are_refused_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
     for hour in [u64::MAX, 1 << 63] {
-        let refused = store.reserve(&Reservation { hour, ..reservation(1) });
+        let refused = store.reserve(&Reservation {
+            hour,
+            ..reservation(1)
+        });
         assert!(matches!(refused, Err(SdkError::Stop(_))), "{hour}");
-        assert_eq!((store.ledger().unwrap().len(), store.unfinished().unwrap()), (0, None));
+        assert_eq!(
+            (store.ledger().unwrap().len(), store.unfinished().unwrap()),
+            (0, None)
+        );
     }
-    store.reserve(&Reservation { hour: (1 << 63) - 1, ..reservation(1) }).unwrap();
-    let mark = LogMark { size: 1 << 63, ..LogMark::default() };
-    assert!(matches!(store.set_mark(&task(), mark), Err(SdkError::Stop(_))));
+    store
+        .reserve(&Reservation {
+            hour: (1 << 63) - 1,
+            ..reservation(1)
+        })
+        .unwrap();
+    let mark = LogMark {
+        size: 1 << 63,
+        ..LogMark::default()
+    };
+    assert!(matches!(
+        store.set_mark(&task(), mark),
+        Err(SdkError::Stop(_))
+    ));
     assert_eq!(store.mark(&task()).unwrap(), LogMark::default());
 }
 
-/// Two processes on one folder: the one that decided on old numbers writes nothing and begins again.
+/// Two processes on one folder: the one that decided on old numbers writes nothing and begins
+/// again.
 #[test]
 fn a_decision_made_on_old_numbers_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,15 +231,22 @@ fn a_decision_made_on_old_numbers_is_not_written() {
     let late = second.reserve(&reservation(2));
     assert!(matches!(late, Err(SdkError::RetryLater { .. })), "{late:?}");
     first.spool(&spooled(1)).unwrap();
-    assert!(second.finish(&task(), RoundId(1), Status::Forfeited).is_err());
+    assert!(
+        second
+            .finish(&task(), RoundId(1), Status::Forfeited)
+            .is_err()
+    );
     drop(second);
     let second = Store::open(folder.path()).unwrap();
-    assert_eq!(second.status(&task(), RoundId(1)).unwrap(), Some(Status::Spooled));
+    assert_eq!(
+        second.status(&task(), RoundId(1)).unwrap(),
+        Some(Status::Spooled)
+    );
     assert_eq!(second.spent().unwrap(), rho(1));
 }
 
-/// HOSTILE 109, 110, 127, on a real store that is closed between releases: each of these clocks in turn opens at most one
-/// new window, and going back opens none.
+/// HOSTILE 109, 110, 127, on a real store that is closed between releases: each of these clocks in
+/// turn opens at most one new window, and going back opens none.
 #[test]
 fn no_clock_opens_a_window_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,15 +254,41 @@ fn no_clock_opens_a_window_twice() {
     let mechanism = mechanism();
     let price = mechanism.rho();
     let day = 24;
-    let budget = DeviceBudget { rho_window: price, window_hours: day, ..DeviceBudget::lifetime(Rho::MAX) };
+    let budget = DeviceBudget {
+        rho_window: price,
+        window_hours: day,
+        ..DeviceBudget::lifetime(Rho::MAX)
+    };
     let year = 365 * 24 * 3_600_000;
     let now = 55 * year;
-    let clocks = [now, now, now - year, 0, now, now + year, now, now - year, now + year, 0, u64::MAX, now, u64::MAX, 0];
+    let clocks = [
+        now,
+        now,
+        now - year,
+        0,
+        now,
+        now + year,
+        now,
+        now - year,
+        now + year,
+        0,
+        u64::MAX,
+        now,
+        u64::MAX,
+        0,
+    ];
     let mut granted = Vec::new();
     for (clock, round) in clocks.into_iter().zip(1..) {
         let mut store = Store::open(folder.path()).unwrap();
-        let spent =
-            ledger::spend(&mut store, budget, &task(), RoundId(round), Digest([1; 32]), &mechanism, Timestamp(clock));
+        let spent = ledger::spend(
+            &mut store,
+            budget,
+            &task(),
+            RoundId(round),
+            Digest([1; 32]),
+            &mechanism,
+            Timestamp(clock),
+        );
         if spent.unwrap().is_ok() {
             granted.push(clock);
         }
@@ -212,12 +296,18 @@ fn no_clock_opens_a_window_twice() {
     }
     assert_eq!(granted, [now, now + year, u64::MAX]);
     let store = Store::open(folder.path()).unwrap();
-    let windows: Vec<u64> = store.ledger().unwrap().iter().map(|(line, _)| line.hour / u64::from(day)).collect();
+    let windows: Vec<u64> = store
+        .ledger()
+        .unwrap()
+        .iter()
+        .map(|(line, _)| line.hour / u64::from(day))
+        .collect();
     assert!(windows.is_sorted_by(|one, next| one < next), "{windows:?}");
     assert_eq!(store.spent().unwrap(), price.compose(price).compose(price));
 }
 
-/// An app and its background task may hold the store at once: what one commits while the other opens is not damage.
+/// An app and its background task may hold the store at once: what one commits while the other
+/// opens is not damage.
 #[test]
 fn opening_while_another_process_commits_finds_nothing_wrong() {
     let folder = tempfile::tempdir().unwrap();
@@ -226,7 +316,15 @@ fn opening_while_another_process_commits_finds_nothing_wrong() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for size in 1..=300 {
-                writer.set_mark(&task(), LogMark { size, ..LogMark::default() }).unwrap();
+                writer
+                    .set_mark(
+                        &task(),
+                        LogMark {
+                            size,
+                            ..LogMark::default()
+                        },
+                    )
+                    .unwrap();
             }
             done.store(true, Ordering::Relaxed);
         });

@@ -1,4 +1,5 @@
-//! What holds for every line of either ledger: canonical bytes, position, chain, name, generation, keeper, time.
+//! What holds for every line of either ledger: canonical bytes, position, chain, name, generation,
+//! keeper, time.
 
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Keeper, Line, SCHEMA};
@@ -20,7 +21,15 @@ pub(crate) struct Chain {
 impl Chain {
     pub(crate) fn new(file: &'static str, keeper: Keeper) -> Self {
         let last_hash = Digest([0; 32]);
-        Self { file, keeper, ledger_id: None, generation: 0, next: 0, last_hash, time_bucket: 0 }
+        Self {
+            file,
+            keeper,
+            ledger_id: None,
+            generation: 0,
+            next: 0,
+            last_hash,
+            time_bucket: 0,
+        }
     }
 
     /// Takes the next line's exact bytes.
@@ -38,10 +47,15 @@ impl Chain {
 
     fn check(&self, line: &Line) -> Result<(), String> {
         if line.schema != SCHEMA {
-            return Err(format!("schema is {} and this verifier knows {SCHEMA}", line.schema));
+            return Err(format!(
+                "schema is {} and this verifier knows {SCHEMA}",
+                line.schema
+            ));
         }
         if line.keeper != self.keeper {
-            return Err(format!("is kept by {:?}, not by {:?}", line.keeper, self.keeper).to_lowercase());
+            return Err(
+                format!("is kept by {:?}, not by {:?}", line.keeper, self.keeper).to_lowercase(),
+            );
         }
         if line.seq != self.next {
             return Err(format!("seq is {}", line.seq));
@@ -53,10 +67,16 @@ impl Chain {
             return Err("ledger_id changes inside the ledger".into());
         }
         if line.generation < self.generation {
-            return Err(format!("generation falls from {} to {}", self.generation, line.generation));
+            return Err(format!(
+                "generation falls from {} to {}",
+                self.generation, line.generation
+            ));
         }
         if line.time_bucket < self.time_bucket {
-            return Err(format!("time_bucket falls from {} to {}", self.time_bucket, line.time_bucket));
+            return Err(format!(
+                "time_bucket falls from {} to {}",
+                self.time_bucket, line.time_bucket
+            ));
         }
         Ok(())
     }

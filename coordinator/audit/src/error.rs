@@ -32,10 +32,17 @@ pub enum VerifyError {
 
 impl VerifyError {
     pub(crate) fn file(file: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::File { file: file.into(), problem: problem.into() }
+        Self::File {
+            file: file.into(),
+            problem: problem.into(),
+        }
     }
 
     pub(crate) fn line(file: &'static str, line: u64, problem: impl Into<String>) -> Self {
-        Self::Line { file, line, problem: problem.into() }
+        Self::Line {
+            file,
+            line,
+            problem: problem.into(),
+        }
     }
 }

@@ -35,7 +35,10 @@ pub enum ExplainError {
 pub fn explain(dir: &Path, seq: u64) -> Result<String, ExplainError> {
     let verified = verify(dir)?;
     if seq >= verified.lines {
-        return Err(ExplainError::NoSuchLine { seq, lines: verified.lines });
+        return Err(ExplainError::NoSuchLine {
+            seq,
+            lines: verified.lines,
+        });
     }
     if seq == 0 {
         return Ok(genesis(&verified));
@@ -48,31 +51,45 @@ fn genesis(verified: &Verified) -> String {
     let budget = verified.genesis.rho_budget;
     format!(
         "Line 0 starts the ledger of the task '{}' on {}.\n\
-         Its first model was made from public information only, so it says nothing about you: it cost nothing.\n\
-         Over the whole task your device may lose at most rho {}, which is epsilon {} at delta 1e-5.\n\
+         Its first model was made from public information only, so it says nothing about you: it \
+         cost nothing.\n\
+         Over the whole task your device may lose at most rho {}, which is epsilon {} at delta \
+         1e-5.\n\
          How epsilon follows from rho: {}.\n",
         verified.genesis.task,
         format::hour(verified.time_first),
         format::round_up(budget.to_f64_up(), 4),
-        format::round_up(summary::epsilon(budget, verified.total_variation, CURVE_DELTA), 4),
+        format::round_up(
+            summary::epsilon(budget, verified.total_variation, CURVE_DELTA),
+            4
+        ),
         convert::CONVERSION,
     )
 }
 
 fn restarted(seq: u64) -> String {
-    format!("Line {seq} says that the coordinator started again on what it had stored.\nIt cost your device nothing.\n")
+    format!(
+        "Line {seq} says that the coordinator started again on what it had stored.\nIt cost your \
+         device nothing.\n"
+    )
 }
 
 fn charged(verified: &Verified, entry: &Entry) -> String {
     let charge = &entry.charge;
     let alone = summary::epsilon(charge.rho, charge.total_variation, CURVE_DELTA);
-    let so_far: u128 =
-        verified.entries.iter().take_while(|e| e.seq <= entry.seq).map(|e| e.charge.total_variation).sum();
+    let so_far: u128 = verified
+        .entries
+        .iter()
+        .take_while(|e| e.seq <= entry.seq)
+        .map(|e| e.charge.total_variation)
+        .sum();
     let together = summary::epsilon(charge.rho_total, so_far, CURVE_DELTA);
     format!(
         "Line {} is round {} of the task '{}', on {}.\n{}\n{}\
-         If your device took part, its own numbers were limited in size and hidden in noise before they left it, and \
-         it paid rho {}. On its own that is epsilon {} at delta 1e-5; with every round before it, epsilon {}.\n{}\n\
+         If your device took part, its own numbers were limited in size and hidden in noise before \
+         they left it, and \
+         it paid rho {}. On its own that is epsilon {} at delta 1e-5; with every round before it, \
+         epsilon {}.\n{}\n\
          If your device did not take part, this line cost it nothing.\n\
          {}\n{}\nHow epsilon follows from rho: {}.\n",
         entry.seq,
@@ -85,7 +102,8 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
         format::round_up(alone, 4),
         format::round_up(together, 4),
         odds(together),
-        "This holds while coordinator and helper do not put their knowledge together; the ledger shows the arithmetic, not \
+        "This holds while coordinator and helper do not put their knowledge together; the ledger \
+         shows the arithmetic, not \
          their honesty.",
         numbers(charge),
         convert::CONVERSION,
@@ -105,11 +123,16 @@ fn numbers(charge: &Charge) -> String {
                 mechanism.n_min
             ),
         ),
-        Tier::Local => ("", format!("each device adds all of the noise, with a standard deviation s of {s} steps")),
+        Tier::Local => (
+            "",
+            format!("each device adds all of the noise, with a standard deviation s of {s} steps"),
+        ),
     };
     format!(
-        "Rho is B2_int / (2 sigma^2){tau}: B2_int {} and sigma^2 {}, in squared grid steps; the clipping norm is {} steps; \
-         {shares}. What the samplers differ from ideal ones, {} in total variation, is taken out of delta (1 + e^epsilon) \
+        "Rho is B2_int / (2 sigma^2){tau}: B2_int {} and sigma^2 {}, in squared grid steps; the \
+         clipping norm is {} steps; \
+         {shares}. What the samplers differ from ideal ones, {} in total variation, is taken out \
+         of delta (1 + e^epsilon) \
          times.",
         charge.squared_sensitivity,
         mechanism.sigma2,
@@ -120,21 +143,27 @@ fn numbers(charge: &Charge) -> String {
 
 fn what_happened(entry: &Entry) -> String {
     let kind = format::kind(&entry.charge.kind);
-    let noise = entry.charge.mechanism.sum_noise_std(entry.charge.mechanism.n_min);
+    let noise = entry
+        .charge
+        .mechanism
+        .sum_noise_std(entry.charge.mechanism.n_min);
     match &entry.outcome {
         Outcome::Released { .. } => format!(
-            "{} devices contributed to one sum of {} numbers ({kind}). {} The noise on each number of the sum is typically \
+            "{} devices contributed to one sum of {} numbers ({kind}). {} The noise on each number \
+             of the sum is typically \
              {} times the most one device can move all of them together.",
             entry.contributors,
             entry.charge.mechanism.length,
             match entry.charge.mechanism.tier {
                 Tier::Helper => "Only that sum was opened, never one device's part.",
-                Tier::Local => "Each device's part was hidden in noise of its own before it left the device.",
+                Tier::Local =>
+                    "Each device's part was hidden in noise of its own before it left the device.",
             },
             format::nearest(noise, 3),
         ),
         Outcome::Abandoned { reason, answered } => format!(
-            "The round was abandoned ({kind}; {} contributions had arrived): {}. {} It is counted as paid, because devices \
+            "The round was abandoned ({kind}; {} contributions had arrived): {}. {} It is counted \
+             as paid, because devices \
              may have sent their noised numbers.",
             entry.contributors,
             format::shortened(reason, 200),
@@ -149,9 +178,12 @@ fn what_happened(entry: &Entry) -> String {
 
 /// The figures of an evaluation, a line each; nothing for other rounds.
 fn what_was_found(verified: &Verified, entry: &Entry) -> String {
-    let Some(evaluated) = verified.evaluations.iter().find(|one| one.seq == entry.seq) else { return String::new() };
+    let Some(evaluated) = verified.evaluations.iter().find(|one| one.seq == entry.seq) else {
+        return String::new();
+    };
     let mut text =
-        "Each device asked how the model would have ranked what its owner used last; from the noisy sum of their \
+        "Each device asked how the model would have ranked what its owner used last; from the \
+         noisy sum of their \
                     answers follow, with standard errors:\n"
             .to_owned();
     for figure in figures(&evaluated.evaluation) {
@@ -170,7 +202,9 @@ fn odds(epsilon: f64) -> String {
     }
     let percent = (1000.0 / (1.0 + (-epsilon).exp())).ceil() / 10.0;
     format!(
-        "In other words: somebody who sees everything released so far, and before could only toss a coin about whether \
-         your device sent its own numbers or nothing at all, now guesses right at most about {percent:.1} times in 100."
+        "In other words: somebody who sees everything released so far, and before could only toss \
+         a coin about whether \
+         your device sent its own numbers or nothing at all, now guesses right at most about \
+         {percent:.1} times in 100."
     )
 }

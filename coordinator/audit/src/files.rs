@@ -60,12 +60,20 @@ pub(crate) fn digest(dir: &Path, name: &str) -> Result<Digest, VerifyError> {
     }
 }
 
-/// Names in a folder of the export, sorted; names that are not text are shown with replacement characters.
+/// Names in a folder of the export, sorted; names that are not text are shown with replacement
+/// characters.
 pub(crate) fn names(dir: &Path, folder: &str) -> Result<Vec<String>, VerifyError> {
-    let unreadable = |error: std::io::Error| VerifyError::file(format!("{folder}/"), error.to_string());
+    let unreadable =
+        |error: std::io::Error| VerifyError::file(format!("{folder}/"), error.to_string());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir.join(folder)).map_err(unreadable)? {
-        names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
+        names.push(
+            entry
+                .map_err(unreadable)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
     }
     names.sort();
     Ok(names)
@@ -80,17 +88,29 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn open(dir: &Path, name: &'static str) -> Result<Self, VerifyError> {
-        Ok(Self { reader: BufReader::new(open(dir, name)?.take(FILE_MAX)), name, next: 0 })
+        Ok(Self {
+            reader: BufReader::new(open(dir, name)?.take(FILE_MAX)),
+            name,
+            next: 0,
+        })
     }
 
     /// Reads the next line; every line, the last included, must end with a line feed.
     fn read(&mut self) -> Result<Option<Vec<u8>>, VerifyError> {
         let mut line = Vec::new();
-        let count = (&mut self.reader).take(LINE_MAX + 1).read_until(b'\n', &mut line);
+        let count = (&mut self.reader)
+            .take(LINE_MAX + 1)
+            .read_until(b'\n', &mut line);
         match count.map_err(|error| VerifyError::file(self.name, error.to_string()))? {
             0 => return Ok(None),
             _ if line.pop() == Some(b'\n') => {}
-            _ => return Err(VerifyError::line(self.name, self.next, "does not end within 1 MiB with a line feed")),
+            _ => {
+                return Err(VerifyError::line(
+                    self.name,
+                    self.next,
+                    "does not end within 1 MiB with a line feed",
+                ));
+            }
         }
         self.next += 1;
         Ok(Some(line))

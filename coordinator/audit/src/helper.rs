@@ -35,7 +35,12 @@ impl HelperLedger {
     /// Reads and checks every line and its signature.
     pub(crate) fn read(dir: &Path, key: &PublicKey) -> Result<Self, VerifyError> {
         let chain = Chain::new(FILE, Keeper::Helper);
-        let mut ledger = Self { chain, restarts: 0, answers: Vec::new(), by_round: HashMap::new() };
+        let mut ledger = Self {
+            chain,
+            restarts: 0,
+            answers: Vec::new(),
+            by_round: HashMap::new(),
+        };
         let mut signatures = Lines::open(dir, SIGNATURES)?;
         for bytes in Lines::open(dir, FILE)? {
             let (bytes, seq) = (bytes?, ledger.chain.len());
@@ -46,7 +51,11 @@ impl HelperLedger {
         }
         match signatures.next() {
             None => Ok(ledger),
-            Some(_) => Err(VerifyError::line(SIGNATURES, ledger.chain.len(), "signs no line of helper.jsonl")),
+            Some(_) => Err(VerifyError::line(
+                SIGNATURES,
+                ledger.chain.len(),
+                "signs no line of helper.jsonl",
+            )),
         }
     }
 
@@ -57,16 +66,25 @@ impl HelperLedger {
             Event::Answered(answered) => {
                 let key = (answered.task.clone(), answered.round);
                 if self.by_round.insert(key, self.answers.len()).is_some() {
-                    return wrong(format!("round {} was answered on an earlier line", answered.round));
+                    return wrong(format!(
+                        "round {} was answered on an earlier line",
+                        answered.round
+                    ));
                 }
-                self.answers.push(Answer { seq: line.seq, hash: canonical::digest(bytes), answered });
+                self.answers.push(Answer {
+                    seq: line.seq,
+                    hash: canonical::digest(bytes),
+                    answered,
+                });
                 Ok(())
             }
             Event::Restarted {} => {
                 self.restarts += 1;
                 Ok(())
             }
-            Event::Genesis(_) | Event::Release(_) | Event::Abandoned(_) => wrong("is a coordinator's line".into()),
+            Event::Genesis(_) | Event::Release(_) | Event::Abandoned(_) => {
+                wrong("is a coordinator's line".into())
+            }
         }
     }
 
@@ -77,11 +95,15 @@ impl HelperLedger {
 
     /// Matches answers and charges one to one, and notes which abandoned rounds had been answered.
     ///
-    /// A round stands at most once in each ledger (both replays check it), so matching by round is one to one.
+    /// A round stands at most once in each ledger (both replays check it), so matching by round is
+    /// one to one.
     pub(crate) fn match_with(&self, entries: &mut [Entry]) -> Result<(), VerifyError> {
         let mut matched = vec![false; self.answers.len()];
         for entry in entries {
-            let found = self.by_round.get(&(entry.charge.task.clone(), entry.charge.round)).copied();
+            let found = self
+                .by_round
+                .get(&(entry.charge.task.clone(), entry.charge.round))
+                .copied();
             let answer = found.and_then(|index| self.answers.get(index));
             let agrees = agree(entry, answer);
             agrees.map_err(|problem| VerifyError::line(ledger::FILE, entry.seq, problem))?;
@@ -92,13 +114,19 @@ impl HelperLedger {
                 *flag = true;
             }
         }
-        match self.answers.iter().zip(matched).find(|(_, matched)| !matched) {
+        match self
+            .answers
+            .iter()
+            .zip(matched)
+            .find(|(_, matched)| !matched)
+        {
             None => Ok(()),
             Some((answer, _)) => Err(VerifyError::line(
                 FILE,
                 answer.seq,
                 format!(
-                    "round {} was answered, but ledger.jsonl has neither a release nor an abandoned line for it",
+                    "round {} was answered, but ledger.jsonl has neither a release nor an \
+                     abandoned line for it",
                     answer.answered.round
                 ),
             )),
@@ -111,18 +139,31 @@ fn check_signature(key: &PublicKey, line: &[u8], signature: Option<&[u8]>) -> Re
     let text = String::from_utf8(text.to_vec()).map_err(|_| "is not text")?;
     let signature = SignatureBytes::try_from(text).map_err(|error| error.to_string())?;
     let holds = key.verifies(Context::Line, line, &signature);
-    if holds { Ok(()) } else { Err("is not the helper's signature of that line of helper.jsonl".into()) }
+    if holds {
+        Ok(())
+    } else {
+        Err("is not the helper's signature of that line of helper.jsonl".into())
+    }
 }
 
 /// Whether what the coordinator says of a round is what the helper says.
 fn agree(entry: &Entry, answer: Option<&Answer>) -> Result<(), String> {
     match (&entry.outcome, answer) {
         (Outcome::Released { .. }, None) => Err("helper.jsonl has no answer for this round".into()),
-        (Outcome::Released { helper_line_hash, set_digest, .. }, Some(answer)) => {
+        (
+            Outcome::Released {
+                helper_line_hash,
+                set_digest,
+                ..
+            },
+            Some(answer),
+        ) => {
             let said = &answer.answered;
             let at = answer.seq;
             if *helper_line_hash != answer.hash {
-                return Err(format!("helper_line_hash is not the hash of helper.jsonl line {at}"));
+                return Err(format!(
+                    "helper_line_hash is not the hash of helper.jsonl line {at}"
+                ));
             }
             if said.contributors != entry.contributors {
                 return Err(format!(
@@ -144,6 +185,9 @@ fn same_ticket(entry: &Entry, answer: &Answer) -> Result<(), String> {
     if entry.charge.ticket_hash == answer.answered.ticket_hash {
         Ok(())
     } else {
-        Err(format!("ticket_hash differs from helper.jsonl line {}", answer.seq))
+        Err(format!(
+            "ticket_hash differs from helper.jsonl line {}",
+            answer.seq
+        ))
     }
 }

@@ -14,8 +14,9 @@ use crate::error::VerifyError;
 use crate::files::Lines;
 
 pub(crate) const FILE: &str = "ledger.jsonl";
-/// Most outcomes of all noise tables together, about half a minute's work: a thousand releases of shares with a standard
-/// deviation of 512 grid steps. A table's time grows with its share's deviation, which the one who wrote the export chose.
+/// Most outcomes of all noise tables together, about half a minute's work: a thousand releases of
+/// shares with a standard deviation of 512 grid steps. A table's time grows with its share's
+/// deviation, which the one who wrote the export chose.
 const OUTCOMES_MAX: u64 = 1 << 24;
 
 /// One line that cost something.
@@ -86,7 +87,9 @@ impl Ledger {
     /// Reads and checks the whole file.
     pub(crate) fn read(dir: &Path) -> Result<Self, VerifyError> {
         let mut lines = Lines::open(dir, FILE)?;
-        let first = lines.next().ok_or_else(|| VerifyError::file(FILE, "has no lines"))??;
+        let first = lines
+            .next()
+            .ok_or_else(|| VerifyError::file(FILE, "has no lines"))??;
         let mut ledger = Self::begin(&first)?;
         for bytes in lines {
             ledger.take(&bytes?)?;
@@ -123,7 +126,8 @@ impl Ledger {
         self.generations.push(line.generation);
         self.time_last = line.time_bucket;
         let seq = line.seq;
-        self.record(line).map_err(|problem| VerifyError::line(FILE, seq, problem))
+        self.record(line)
+            .map_err(|problem| VerifyError::line(FILE, seq, problem))
     }
 
     fn record(&mut self, line: Line) -> Result<(), String> {
@@ -137,9 +141,15 @@ impl Ledger {
             }
             Event::Release(release) => {
                 let release = *release;
-                let set_min = release.charge.mechanism.set_min(release.charge.dishonest_milli);
+                let set_min = release
+                    .charge
+                    .mechanism
+                    .set_min(release.charge.dishonest_milli);
                 if release.contributors < set_min {
-                    return Err(format!("contributors is {} and must be at least {set_min}", release.contributors));
+                    return Err(format!(
+                        "contributors is {} and must be at least {set_min}",
+                        release.contributors
+                    ));
                 }
                 let outcome = Outcome::Released {
                     set_digest: release.set_digest,
@@ -147,12 +157,27 @@ impl Ledger {
                     helper_line_hash: release.helper_line_hash,
                     model_out_hash: release.model_out_hash,
                 };
-                Entry { seq, time_bucket, charge: release.charge, contributors: release.contributors, outcome }
+                Entry {
+                    seq,
+                    time_bucket,
+                    charge: release.charge,
+                    contributors: release.contributors,
+                    outcome,
+                }
             }
             Event::Abandoned(abandoned) => {
                 let abandoned = *abandoned;
-                let outcome = Outcome::Abandoned { reason: abandoned.reason, answered: false };
-                Entry { seq, time_bucket, charge: abandoned.charge, contributors: abandoned.contributors, outcome }
+                let outcome = Outcome::Abandoned {
+                    reason: abandoned.reason,
+                    answered: false,
+                };
+                Entry {
+                    seq,
+                    time_bucket,
+                    charge: abandoned.charge,
+                    contributors: abandoned.contributors,
+                    outcome,
+                }
             }
         };
         self.spend(entry)
@@ -161,7 +186,11 @@ impl Ledger {
     fn spend(&mut self, entry: Entry) -> Result<(), String> {
         check_charge(&entry.charge, entry.contributors)?;
         let charge = &entry.charge;
-        let known = self.entries.iter().rev().find(|before| same_noise(&before.charge, charge));
+        let known = self
+            .entries
+            .iter()
+            .rev()
+            .find(|before| same_noise(&before.charge, charge));
         let table_hash = match known {
             Some(before) => before.charge.table_hash,
             None => {
@@ -169,9 +198,16 @@ impl Ledger {
                 NoiseTable::new(&charge.mechanism).digest()
             }
         };
-        constant("table_hash", &charge.table_hash.to_string(), &table_hash.to_string())?;
+        constant(
+            "table_hash",
+            &charge.table_hash.to_string(),
+            &table_hash.to_string(),
+        )?;
         if charge.task != self.genesis.task {
-            return Err(format!("task is {} and the genesis line's is {}", charge.task, self.genesis.task));
+            return Err(format!(
+                "task is {} and the genesis line's is {}",
+                charge.task, self.genesis.task
+            ));
         }
         if charge.model_in_hash != self.model {
             return Err("model_in_hash is not the latest model before it".into());
@@ -191,23 +227,39 @@ impl Ledger {
     /// Place and separation follow from the charged lines before.
     fn check_participation(&self, charge: &Charge) -> Result<(), String> {
         let before = self.entries.last().map(|entry| entry.charge.round.0);
-        let (index, separation) =
-            (self.entries.len() + 1, before.map_or(0, |round| charge.round.0.wrapping_sub(round)));
+        let (index, separation) = (
+            self.entries.len() + 1,
+            before.map_or(0, |round| charge.round.0.wrapping_sub(round)),
+        );
         if before.is_some_and(|round| charge.round.0 <= round) {
-            return Err(format!("round {} does not come after the charged one before it", charge.round));
+            return Err(format!(
+                "round {} does not come after the charged one before it",
+                charge.round
+            ));
         }
-        same("participation_index", charge.participation_index.into(), index as u128)?;
+        same(
+            "participation_index",
+            charge.participation_index.into(),
+            index as u128,
+        )?;
         same("separation", charge.separation.into(), separation.into())
     }
 
-    /// The total with this charge: what the line must say, and within the budget. Sums units, which cannot saturate.
+    /// The total with this charge: what the line must say, and within the budget. Sums units, which
+    /// cannot saturate.
     fn add(&self, charge: &Charge) -> Result<Rho, String> {
         let units = self.rho_total.units() + charge.rho.units();
         if charge.rho_total.units() != units {
-            return Err(format!("rho_total is {} but the lines so far add up to {units}", charge.rho_total));
+            return Err(format!(
+                "rho_total is {} but the lines so far add up to {units}",
+                charge.rho_total
+            ));
         }
         if units > self.genesis.rho_budget.units() {
-            return Err(format!("rho_total is {units} and passes the budget of {}", self.genesis.rho_budget));
+            return Err(format!(
+                "rho_total is {units} and passes the budget of {}",
+                self.genesis.rho_budget
+            ));
         }
         Ok(charge.rho_total)
     }
@@ -217,21 +269,38 @@ impl Ledger {
 fn with_table(outcomes: u64, mechanism: &Mechanism) -> Result<u64, String> {
     let variance = mechanism.sigma2.div_ceil(mechanism.n_min.into());
     let all = outcomes.saturating_add(32 * variance.isqrt());
-    if all > OUTCOMES_MAX { Err("asks for more different noise tables than any task needs".into()) } else { Ok(all) }
+    if all > OUTCOMES_MAX {
+        Err("asks for more different noise tables than any task needs".into())
+    } else {
+        Ok(all)
+    }
 }
 
 /// Recomputes everything that follows from a charge's own numbers.
 fn check_charge(charge: &Charge, contributors: u32) -> Result<(), String> {
     let mechanism = &charge.mechanism;
-    mechanism.check().map_err(|error| format!("mechanism: {error}"))?;
+    mechanism
+        .check()
+        .map_err(|error| format!("mechanism: {error}"))?;
     if charge.dishonest_milli > 999 || charge.dropout_milli > 999 {
         return Err("dishonest_milli and dropout_milli must be below 1000".into());
     }
-    same("squared_sensitivity", charge.squared_sensitivity, mechanism.squared_sensitivity())?;
+    same(
+        "squared_sensitivity",
+        charge.squared_sensitivity,
+        mechanism.squared_sensitivity(),
+    )?;
     same("rho", charge.rho.units(), mechanism.rho().units())?;
-    same("total_variation", charge.total_variation, release_total_variation(mechanism))?;
+    same(
+        "total_variation",
+        charge.total_variation,
+        release_total_variation(mechanism),
+    )?;
     if contributors > mechanism.cohort_max {
-        return Err(format!("contributors is {contributors} and cohort_max {}", mechanism.cohort_max));
+        return Err(format!(
+            "contributors is {contributors} and cohort_max {}",
+            mechanism.cohort_max
+        ));
     }
     constant("sampler", &charge.sampler, Charge::SAMPLER)?;
     constant("rng", &charge.rng, Charge::RNG)?;
@@ -246,11 +315,19 @@ fn same_noise(one: &Charge, other: &Charge) -> bool {
 }
 
 fn same(field: &str, said: u128, computed: u128) -> Result<(), String> {
-    if said == computed { Ok(()) } else { Err(format!("{field} is {said} but its numbers give {computed}")) }
+    if said == computed {
+        Ok(())
+    } else {
+        Err(format!("{field} is {said} but its numbers give {computed}"))
+    }
 }
 
 fn constant(field: &str, said: &str, expected: &str) -> Result<(), String> {
-    if said == expected { Ok(()) } else { Err(format!("{field} is {:.60} and must be {expected}", said)) }
+    if said == expected {
+        Ok(())
+    } else {
+        Err(format!("{field} is {:.60} and must be {expected}", said))
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +351,9 @@ mod tests {
             cohort_max: 200,
             helper_noise: false,
         };
-        let all = |s: u64, tables: u32| (0..tables).try_fold(0, |outcomes, _| with_table(outcomes, &mechanism(s)));
+        let all = |s: u64, tables: u32| {
+            (0..tables).try_fold(0, |outcomes, _| with_table(outcomes, &mechanism(s)))
+        };
         assert!(all(128, 1_000).is_ok() && all(1 << 13, 64).is_ok());
         assert!(all(1 << 13, 100).unwrap_err().contains("noise tables"));
     }

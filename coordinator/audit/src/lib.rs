@@ -1,17 +1,18 @@
 //! Shows a stranger what a training job cost its devices, and lets the stranger check it.
 //!
-//! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed heads, models,
-//!   sums of evaluations;
+//! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed
+//!   heads, models, sums of evaluations;
 //! - [`report()`] writes what was verified as a page for people and JSON for programs;
 //! - [`explain()`] says in plain words what one line means for one person;
 //! - [`canary`] runs the real release pipeline and measures what it gives away.
 //!
-//! Everything that follows from a line's own numbers is computed again here, with the functions the devices use
-//! (`tacit_privacy`). The verifier in `python/verify.py` shares no code with them and must agree to the last unit.
+//! Everything that follows from a line's own numbers is computed again here, with the functions the
+//! devices use (`tacit_privacy`). The verifier in `python/verify.py` shares no code with them and
+//! must agree to the last unit.
 //!
-//! Invariant: arithmetic, order and signatures are verified; that noise was really added and that the parties are honest
-//! and separate is assumed, and every report says so. Nothing in an export is trusted: sizes are bounded and no bytes make
-//! this crate panic.
+//! Invariant: arithmetic, order and signatures are verified; that noise was really added and that
+//! the parties are honest and separate is assumed, and every report says so. Nothing in an export
+//! is trusted: sizes are bounded and no bytes make this crate panic.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

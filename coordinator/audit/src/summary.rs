@@ -9,16 +9,21 @@ use tacit_types::{Delta, Digest, TaskId};
 use crate::verify::Verified;
 
 /// The deltas every report states, with their names in JSON.
-pub const DELTAS: [(&str, f64); 4] = [("1e-5", 1e-5), ("1e-6", 1e-6), ("1e-8", 1e-8), ("1e-10", 1e-10)];
+pub const DELTAS: [(&str, f64); 4] = [
+    ("1e-5", 1e-5),
+    ("1e-6", 1e-6),
+    ("1e-8", 1e-8),
+    ("1e-10", 1e-10),
+];
 
 /// Version of the JSON this crate writes.
 const SCHEMA: u32 = 1;
 
 /// The numbers of one export.
 ///
-/// In JSON, `rho`, `rho_budget` (units of 2^-64) and `total_variation` (units of 2^-128) are whole numbers in strings.
-/// `epsilon` maps each of [`DELTAS`] to the smallest epsilon the conversion proves, rounded up; null stands for no finite
-/// one.
+/// In JSON, `rho`, `rho_budget` (units of 2^-64) and `total_variation` (units of 2^-128) are whole
+/// numbers in strings. `epsilon` maps each of [`DELTAS`] to the smallest epsilon the conversion
+/// proves, rounded up; null stands for no finite one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Version of this list of fields: 1.
@@ -86,7 +91,9 @@ impl Summary {
 
 /// The conversion at a delta given as a plain number; infinite where it states nothing.
 pub(crate) fn epsilon(rho: Rho, total_variation: u128, delta: f64) -> f64 {
-    Delta::new(delta).map_or(f64::INFINITY, |delta| convert::epsilon(rho, total_variation, delta))
+    Delta::new(delta).map_or(f64::INFINITY, |delta| {
+        convert::epsilon(rho, total_variation, delta)
+    })
 }
 
 fn as_text<S: serde::Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,5 @@
-//! Checks that every charged line says what the ticket said that devices saw: the same mechanism and assumptions, signed by both
-//! parties before anybody spent anything.
+//! Checks that every charged line says what the ticket said that devices saw: the same mechanism
+//! and assumptions, signed by both parties before anybody spent anything.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -16,25 +16,42 @@ use crate::verify::Keys;
 const FOLDER: &str = "tickets";
 
 /// Reads the ticket of every charged line; files that no line names are worth a warning.
-pub(crate) fn check(dir: &Path, ledger: &Ledger, keys: &Keys, warnings: &mut Vec<String>) -> Result<(), VerifyError> {
+pub(crate) fn check(
+    dir: &Path,
+    ledger: &Ledger,
+    keys: &Keys,
+    warnings: &mut Vec<String>,
+) -> Result<(), VerifyError> {
     let present: HashSet<String> = files::names(dir, FOLDER)?.into_iter().collect();
     let mut named = HashSet::new();
     for entry in &ledger.entries {
         let name = format!("{}.json", entry.charge.ticket_hash);
         let file = format!("{FOLDER}/{name}");
         if !present.contains(&name) {
-            return Err(VerifyError::line(ledger::FILE, entry.seq, format!("its ticket is missing: {file}")));
+            return Err(VerifyError::line(
+                ledger::FILE,
+                entry.seq,
+                format!("its ticket is missing: {file}"),
+            ));
         }
         let ticket = read(&files::read_small(dir, &file)?, &entry.charge, keys)
             .map_err(|problem| VerifyError::file(file, problem))?;
         if let Some(field) = difference(&entry.charge, &ticket) {
-            return Err(VerifyError::line(ledger::FILE, entry.seq, format!("{field} is not what its ticket says")));
+            return Err(VerifyError::line(
+                ledger::FILE,
+                entry.seq,
+                format!("{field} is not what its ticket says"),
+            ));
         }
         named.insert(name);
     }
     let mut extra: Vec<&String> = present.difference(&named).collect();
     extra.sort();
-    warnings.extend(extra.iter().map(|name| format!("{FOLDER}/{name} is named by no line")));
+    warnings.extend(
+        extra
+            .iter()
+            .map(|name| format!("{FOLDER}/{name} is named by no line")),
+    );
     Ok(())
 }
 
@@ -56,10 +73,19 @@ fn difference(charge: &Charge, ticket: &Ticket) -> Option<&'static str> {
         ("task", charge.task == ticket.task),
         ("round", charge.round == ticket.round),
         ("kind", charge.kind == ticket.kind.as_str()),
-        ("model_in_hash", charge.model_in_hash == ticket.model_in_hash),
+        (
+            "model_in_hash",
+            charge.model_in_hash == ticket.model_in_hash,
+        ),
         ("mechanism", charge.mechanism == ticket.mechanism),
-        ("dishonest_milli", charge.dishonest_milli == ticket.dishonest_milli),
-        ("dropout_milli", charge.dropout_milli == ticket.dropout_milli),
+        (
+            "dishonest_milli",
+            charge.dishonest_milli == ticket.dishonest_milli,
+        ),
+        (
+            "dropout_milli",
+            charge.dropout_milli == ticket.dropout_milli,
+        ),
     ];
     same.iter().find(|(_, same)| !same).map(|(field, _)| *field)
 }

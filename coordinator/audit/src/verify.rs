@@ -1,5 +1,5 @@
-//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads, models, sums,
-//! tickets.
+//! Verifies a whole export, in the order a reader would: keys, lines, the helper's lines, heads,
+//! models, sums, tickets.
 
 use std::path::Path;
 
@@ -87,14 +87,18 @@ impl Verified {
 
 /// Verifies an export against the keys it carries itself.
 ///
-/// That shows the export agrees with itself and was signed by the holders of those keys. Whose keys they are must come
-/// from elsewhere: compare them with the pinned policy, or use [`verify_with_keys`].
+/// That shows the export agrees with itself and was signed by the holders of those keys. Whose keys
+/// they are must come from elsewhere: compare them with the pinned policy, or use
+/// [`verify_with_keys`].
 ///
 /// # Errors
 /// [`VerifyError`] with the first wrong thing.
 pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
     let keys = canonical::decode(&files::read_small(dir, KEYS)?);
-    verify_signed_by(dir, keys.map_err(|error| VerifyError::file(KEYS, error.to_string()))?)
+    verify_signed_by(
+        dir,
+        keys.map_err(|error| VerifyError::file(KEYS, error.to_string()))?,
+    )
 }
 
 /// Verifies an export against keys the auditor already has.
@@ -103,7 +107,11 @@ pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
 /// [`VerifyError`] with the first wrong thing, which may be that `keys.json` names other keys.
 pub fn verify_with_keys(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     let verified = verify(dir)?;
-    if verified.keys == keys { Ok(verified) } else { Err(VerifyError::file(KEYS, "names other keys than expected")) }
+    if verified.keys == keys {
+        Ok(verified)
+    } else {
+        Err(VerifyError::file(KEYS, "names other keys than expected"))
+    }
 }
 
 fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
@@ -145,9 +153,14 @@ fn warn(ledger: &Ledger, helper: &HelperLedger, keys: &Keys, warnings: &mut Vec<
         warnings.push("both ledgers carry the same ledger_id".into());
     }
     for entry in &ledger.entries {
-        if Kind::ALL.iter().all(|kind| kind.as_str() != entry.charge.kind) {
-            warnings
-                .push(format!("ledger.jsonl line {}: kind is {:.60}, which is unknown", entry.seq, entry.charge.kind));
+        if Kind::ALL
+            .iter()
+            .all(|kind| kind.as_str() != entry.charge.kind)
+        {
+            warnings.push(format!(
+                "ledger.jsonl line {}: kind is {:.60}, which is unknown",
+                entry.seq, entry.charge.kind
+            ));
         }
     }
 }

@@ -11,10 +11,12 @@ use crate::failure::Failure;
 /// Subcommands.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Check chain, tree, signatures and arithmetic; exit 0 when all hold, 1 naming the first wrong line.
+    /// Check chain, tree, signatures and arithmetic; exit 0 when all hold, 1 naming the first wrong
+    /// line.
     #[command(after_help = "Example: tacit audit verify state/ledger")]
     Verify(Folder),
-    /// Verify, then write `report.html`, `report.json` and `registry.json`, a draft for the public registry of deployments.
+    /// Verify, then write `report.html`, `report.json` and `registry.json`, a draft for the public
+    /// registry of deployments.
     #[command(after_help = "Example: tacit audit report state/ledger --out report")]
     Report {
         /// Export folder.
@@ -22,7 +24,8 @@ pub(crate) enum Command {
         /// Folder to write into.
         #[arg(long)]
         out: PathBuf,
-        /// What `tacit audit canary --json` printed: its lower bound is shown beside the certified epsilon.
+        /// What `tacit audit canary --json` printed: its lower bound is shown beside the certified
+        /// epsilon.
         #[arg(long)]
         canary: Option<PathBuf>,
     },
@@ -36,8 +39,8 @@ pub(crate) enum Command {
     },
     /// Run the real release pipeline on canaries; exit 0 when all checks pass, 1 when one fails.
     ///
-    /// Prints what an adversary could measure, a lower bound and never a guarantee, beside the certified epsilon. The noise
-    /// is the operating system's, so figures differ from run to run.
+    /// Prints what an adversary could measure, a lower bound and never a guarantee, beside the
+    /// certified epsilon. The noise is the operating system's, so figures differ from run to run.
     #[command(after_help = "Example: tacit audit canary --epsilon 3 --releases 4 --json")]
     Canary(canary::Options),
 }
@@ -46,8 +49,14 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Verify(folder) => {
             let verified = tacit_audit::verify(&folder.dir)?;
-            verified.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-            println!("{}", serde_json::to_string(&tacit_audit::Summary::of(&verified))?);
+            verified
+                .warnings
+                .iter()
+                .for_each(|warning| eprintln!("warning: {warning}"));
+            println!(
+                "{}",
+                serde_json::to_string(&tacit_audit::Summary::of(&verified))?
+            );
         }
         Command::Report { dir, out, canary } => {
             let measured = canary.as_deref().map(read_canary).transpose()?;
@@ -61,13 +70,23 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
 }
 
 fn read_canary(path: &Path) -> Result<Measured, Failure> {
-    let bad = |error: &dyn std::fmt::Display| Failure::input(format!("--canary {}: {error}", path.display()));
+    let bad = |error: &dyn std::fmt::Display| {
+        Failure::input(format!("--canary {}: {error}", path.display()))
+    };
     let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
-    Measured::from_json(&text).map_err(|error| bad(&format!("not what tacit audit canary --json prints: {error}")))
+    Measured::from_json(&text).map_err(|error| {
+        bad(&format!(
+            "not what tacit audit canary --json prints: {error}"
+        ))
+    })
 }
 
 /// Verifies an export and writes its report; gives the paths of the two files.
-pub(crate) fn write_report(dir: &Path, out: &Path, measured: Option<&Measured>) -> Result<(PathBuf, PathBuf), Failure> {
+pub(crate) fn write_report(
+    dir: &Path,
+    out: &Path,
+    measured: Option<&Measured>,
+) -> Result<(PathBuf, PathBuf), Failure> {
     let report = tacit_audit::report(&tacit_audit::verify(dir)?, measured);
     std::fs::create_dir_all(out)?;
     let (html, json) = (out.join("report.html"), out.join("report.json"));

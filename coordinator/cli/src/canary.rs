@@ -32,7 +32,8 @@ pub(crate) struct Options {
     /// Releases that are composed.
     #[arg(long, default_value_t = 4)]
     releases: u32,
-    /// Repeats the directions and coin flips of an earlier audit; never its noise, which is the operating system's.
+    /// Repeats the directions and coin flips of an earlier audit; never its noise, which is the
+    /// operating system's.
     #[arg(long)]
     seed: Option<u64>,
     /// Print one JSON object instead of the table.
@@ -47,7 +48,11 @@ pub(crate) fn audit(options: &Options) -> Result<(), Failure> {
     let audit = run(&prepared, &mut Devices::default(), &mut || bar.inc(1));
     bar.finish_and_clear();
     let audit = audit?;
-    let text = if options.json { serde_json::to_string(&audit)? + "\n" } else { audit.to_string() };
+    let text = if options.json {
+        serde_json::to_string(&audit)? + "\n"
+    } else {
+        audit.to_string()
+    };
     std::io::stdout().write_all(text.as_bytes())?;
     verdict(&audit)
 }
@@ -80,14 +85,19 @@ fn bad_setting(error: SettingError) -> Failure {
 fn verdict(audit: &Audit) -> Result<(), Failure> {
     match audit.failures().as_slice() {
         [] => Ok(()),
-        failed => Err(anyhow::anyhow!("the release pipeline failed the audit: {}", failed.join("; ")).into()),
+        failed => Err(anyhow::anyhow!(
+            "the release pipeline failed the audit: {}",
+            failed.join("; ")
+        )
+        .into()),
     }
 }
 
 /// Counts contributions; visible only on a terminal.
 fn progress_bar(contributions: u64) -> ProgressBar {
     let bar = ProgressBar::new(contributions);
-    let style = ProgressStyle::with_template("{spinner} {pos} of {len} contributions {wide_bar} {eta}");
+    let style =
+        ProgressStyle::with_template("{spinner} {pos} of {len} contributions {wide_bar} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -108,13 +118,21 @@ mod tests {
             releases: 2,
             seed: 1,
         };
-        let mut audit = run(&Prepared::new(small).unwrap(), &mut Devices::default(), &mut || ()).unwrap();
+        let mut audit = run(
+            &Prepared::new(small).unwrap(),
+            &mut Devices::default(),
+            &mut || (),
+        )
+        .unwrap();
         assert!(verdict(&audit).is_ok());
         audit.checks[0].passed = false;
         let failure = verdict(&audit).unwrap_err();
         assert_eq!(
             (failure.code(), failure.to_string()),
-            (1, "the release pipeline failed the audit: share variance".into())
+            (
+                1,
+                "the release pipeline failed the audit: share variance".into()
+            )
         );
     }
 }

@@ -21,7 +21,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
-    let mut settings: tacit_server::Config = config::read(&options.config).map_err(Failure::input)?;
+    let mut settings: tacit_server::Config =
+        config::read(&options.config).map_err(Failure::input)?;
     let base = folder_of(&options.config);
     let task = &mut settings.task;
     let (tls, enrolment) = (&mut settings.tls, &mut settings.enrolment);
@@ -36,13 +37,19 @@ pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
         &mut enrolment.tokens,
         &mut task.catalogue,
     ];
-    paths.into_iter().chain(&mut enrolment.state).chain(&mut task.start).for_each(|path| *path = base.join(&*path));
-    let named = |error: &ServerError| Failure::input(format!("{}: {error}", options.config.display()));
+    paths
+        .into_iter()
+        .chain(&mut enrolment.state)
+        .chain(&mut task.start)
+        .for_each(|path| *path = base.join(&*path));
+    let named =
+        |error: &ServerError| Failure::input(format!("{}: {error}", options.config.display()));
     settings.check().map_err(|error| named(&error))?;
     if options.check_config {
         return Ok(());
     }
-    let served = block_on(|shutdown| tacit_server::serve(settings, clock::now, shutdown, announce))?;
+    let served =
+        block_on(|shutdown| tacit_server::serve(settings, clock::now, shutdown, announce))?;
     served.map_err(|error| match error {
         ServerError::OperatorConfig(_) => named(&error),
         other => Failure::Failed(other.into()),
@@ -50,17 +57,26 @@ pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
 }
 
 pub(crate) fn helper(options: &Options) -> Result<(), Failure> {
-    let mut settings: tacit_helper::Config = config::read(&options.config).map_err(Failure::input)?;
+    let mut settings: tacit_helper::Config =
+        config::read(&options.config).map_err(Failure::input)?;
     let base = folder_of(&options.config);
     let tls = &mut settings.tls;
-    let paths = [&mut settings.state, &mut tls.certificate, &mut tls.key, &mut tls.root, &mut settings.signing.key];
+    let paths = [
+        &mut settings.state,
+        &mut tls.certificate,
+        &mut tls.key,
+        &mut tls.root,
+        &mut settings.signing.key,
+    ];
     paths.into_iter().for_each(|path| *path = base.join(&*path));
-    let named = |problem: String| Failure::input(format!("{}: {problem}", options.config.display()));
+    let named =
+        |problem: String| Failure::input(format!("{}: {problem}", options.config.display()));
     settings.check().map_err(named)?;
     if options.check_config {
         return Ok(());
     }
-    let served = block_on(|shutdown| tacit_helper::serve(settings, clock::now, shutdown, announce))?;
+    let served =
+        block_on(|shutdown| tacit_helper::serve(settings, clock::now, shutdown, announce))?;
     served.map_err(|error| match error {
         tacit_helper::HelperError::OperatorConfig(problem) => named(problem),
         other => Failure::Failed(other.into()),
@@ -76,13 +92,19 @@ fn announce(address: SocketAddr) {
     tracing::info!(event = "listening", %address);
 }
 
-/// Runs a daemon's future with logs and signals: SIGTERM or SIGINT drains, a second one closes at once.
+/// Runs a daemon's future with logs and signals: SIGTERM or SIGINT drains, a second one closes at
+/// once.
 fn block_on<T, F: Future<Output = T>>(serve: impl FnOnce(Shutdown) -> F) -> Result<T, Failure> {
     start_logs();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::default();
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let told = shutdown.clone();
         let watch = tokio::spawn(async move {
             for token in [told.drain, told.close] {
@@ -98,7 +120,11 @@ fn block_on<T, F: Future<Output = T>>(serve: impl FnOnce(Shutdown) -> F) -> Resu
 
 /// Logs to standard error; `RUST_LOG` chooses what, `info` by default.
 pub(crate) fn start_logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
 }

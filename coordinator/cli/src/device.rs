@@ -25,7 +25,8 @@ use crate::failure::Failure;
 
 /// Devices active at once: each holds a connection, a store and one vector.
 const ACTIVE_MAX: usize = 64;
-/// File descriptors an active device may hold: socket, database, log, shared memory, temporary file.
+/// File descriptors an active device may hold: socket, database, log, shared memory, temporary
+/// file.
 const FILES_PER_DEVICE: u64 = 6;
 
 /// Options.
@@ -98,19 +99,40 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     check_file_limit(options.devices)?;
     let mut config: Config = config::read(&options.config).map_err(Failure::input)?;
     let base = folder_of(&options.config);
-    for path in [&mut config.root, &mut config.policy, &mut config.state, &mut config.tokens] {
+    for path in [
+        &mut config.root,
+        &mut config.policy,
+        &mut config.state,
+        &mut config.tokens,
+    ] {
         *path = base.join(&*path);
     }
     config.interactions = config.interactions.map(|path| base.join(path));
     config.members = config.members.map(|path| base.join(path));
     let deployment = deployment(&config, &options.config)?;
     let tokens = read_tokens(&config.tokens, options.devices)?;
-    let members = config.members.as_deref().map(|path| read_members(path, options.devices)).transpose()?;
-    let recorded = config.interactions.as_deref().map(read_interactions).transpose()?.unwrap_or_default();
+    let members = config
+        .members
+        .as_deref()
+        .map(|path| read_members(path, options.devices))
+        .transpose()?;
+    let recorded = config
+        .interactions
+        .as_deref()
+        .map(read_interactions)
+        .transpose()?
+        .unwrap_or_default();
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let summary =
-        runtime.block_on(run_all(&config.state, deployment, tokens, members.unwrap_or_default(), recorded))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let summary = runtime.block_on(run_all(
+        &config.state,
+        deployment,
+        tokens,
+        members.unwrap_or_default(),
+        recorded,
+    ))?;
     if options.json {
         println!("{}", serde_json::to_string(&summary)?);
     }
@@ -120,7 +142,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 /// Refuses early what would fail late: too few file descriptors for the active devices.
 pub(crate) fn check_file_limit(devices: u32) -> Result<(), Failure> {
     let need = FILES_PER_DEVICE * u64::from(devices).min(ACTIVE_MAX as u64) + 64;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .unwrap_or(u64::MAX);
     if limit < need {
         return Err(Failure::input(format!(
             "only {limit} open files are allowed and {need} are needed; run: ulimit -n {need}"
@@ -135,13 +159,22 @@ fn deployment(config: &Config, path: &Path) -> Result<Arc<Deployment>, Failure> 
     let policy = files::read_text(&config.policy).map_err(Failure::input)?;
     let policy: SignedPolicy = serde_json::from_str(&policy)
         .map_err(|error| Failure::input(format!("{}: {error}", config.policy.display())))?;
-    let deployment = Deployment::new(&config.coordinator, &config.server_name, &root, &policy, &config.publisher_key);
-    Ok(Arc::new(deployment.map_err(|error| Failure::input(format!("{}: {error}", path.display())))?))
+    let deployment = Deployment::new(
+        &config.coordinator,
+        &config.server_name,
+        &root,
+        &policy,
+        &config.publisher_key,
+    );
+    Ok(Arc::new(deployment.map_err(|error| {
+        Failure::input(format!("{}: {error}", path.display()))
+    })?))
 }
 
 fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
     let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
     let tokens: Vec<[u8; 32]> = text
         .lines()
         .enumerate()
@@ -153,21 +186,37 @@ fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
         })
         .collect::<Result<_, _>>()?;
     if tokens.len() < devices as usize {
-        return Err(bad(format!("{} tokens for {devices} devices; make more with: tacit pki tokens", tokens.len())));
+        return Err(bad(format!(
+            "{} tokens for {devices} devices; make more with: tacit pki tokens",
+            tokens.len()
+        )));
     }
     Ok(tokens.into_iter().take(devices as usize).collect())
 }
 
 fn read_members(path: &Path, devices: u32) -> Result<Vec<String>, Failure> {
     let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let members: Vec<String> = text.lines().take(devices as usize).map(str::to_owned).collect();
-    if let Some(line) = members.iter().position(|line| Member::from_hex(line).is_none()) {
-        return Err(bad(format!("line {}: expected 192 hexadecimal digits", line + 1)));
+    let text =
+        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let members: Vec<String> = text
+        .lines()
+        .take(devices as usize)
+        .map(str::to_owned)
+        .collect();
+    if let Some(line) = members
+        .iter()
+        .position(|line| Member::from_hex(line).is_none())
+    {
+        return Err(bad(format!(
+            "line {}: expected 192 hexadecimal digits",
+            line + 1
+        )));
     }
     if members.len() < devices as usize {
         let have = members.len();
-        return Err(bad(format!("{have} memberships for {devices} devices; issue more with: tacit pki members")));
+        return Err(bad(format!(
+            "{have} memberships for {devices} devices; issue more with: tacit pki members"
+        )));
     }
     Ok(members)
 }
@@ -177,10 +226,12 @@ type Recorded = BTreeMap<u32, Vec<Interaction>>;
 
 fn read_interactions(path: &Path) -> Result<Recorded, Failure> {
     let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
     let mut recorded = Recorded::new();
     for (i, line) in text.lines().enumerate().skip(1) {
-        let (device, interaction) = read_row(line).map_err(|problem| bad(format!("line {}: {problem}", i + 1)))?;
+        let (device, interaction) =
+            read_row(line).map_err(|problem| bad(format!("line {}: {problem}", i + 1)))?;
         recorded.entry(device).or_default().push(interaction);
     }
     Ok(recorded)
@@ -189,18 +240,38 @@ fn read_interactions(path: &Path) -> Result<Recorded, Failure> {
 fn read_row(line: &str) -> Result<(u32, Interaction), String> {
     let fields: Vec<&str> = line.split(',').collect();
     let [device, item, at, value, kind] = fields[..] else {
-        return Err(format!("{} columns, expected device,item,timestamp,value,type", fields.len()));
+        return Err(format!(
+            "{} columns, expected device,item,timestamp,value,type",
+            fields.len()
+        ));
     };
-    let timestamp =
-        if at.is_empty() { None } else { Some(Timestamp(at.parse().map_err(|_| format!("timestamp '{at}'"))?)) };
+    let timestamp = if at.is_empty() {
+        None
+    } else {
+        Some(Timestamp(
+            at.parse().map_err(|_| format!("timestamp '{at}'"))?,
+        ))
+    };
     let interaction = Interaction {
-        item: ItemId(item.parse().map_err(|_| format!("item '{item}' is not an index"))?),
+        item: ItemId(
+            item.parse()
+                .map_err(|_| format!("item '{item}' is not an index"))?,
+        ),
         timestamp,
-        value: value.parse().ok().filter(|v: &f32| v.is_finite()).ok_or_else(|| format!("value '{value}'"))?,
+        value: value
+            .parse()
+            .ok()
+            .filter(|v: &f32| v.is_finite())
+            .ok_or_else(|| format!("value '{value}'"))?,
         kind: InteractionKind::parse(kind).ok_or_else(|| format!("type '{kind}'"))?,
         surface: 0,
     };
-    Ok((device.parse().map_err(|_| format!("device '{device}' is not an index"))?, interaction))
+    Ok((
+        device
+            .parse()
+            .map_err(|_| format!("device '{device}' is not an index"))?,
+        interaction,
+    ))
 }
 
 /// Folder of one installation.
@@ -236,7 +307,8 @@ async fn run_all(
         };
         running.spawn(life.live(token, recorded.remove(&device).unwrap_or_default()));
     }
-    // One installation that needs a person does not stop the others; the first such reason ends the command.
+    // One installation that needs a person does not stop the others; the first such reason ends the
+    // command.
     let mut failed = None;
     while let Some(ended) = running.join_next().await {
         if let Err(failure) = ended? {
@@ -291,7 +363,12 @@ impl Life {
                     tracing::debug!(event = "retry_later", reason);
                     sleep(after).await;
                 }
-                Err(error) => return Err(Failure::input(format!("{}: {error}", self.folder.display()))),
+                Err(error) => {
+                    return Err(Failure::input(format!(
+                        "{}: {error}",
+                        self.folder.display()
+                    )));
+                }
             }
         }
     }
@@ -307,7 +384,12 @@ impl Life {
                     tracing::debug!(event = "retry_later", reason);
                     sleep(after).await;
                 }
-                Err(error) => return Err(Failure::input(format!("{}: {error}", self.folder.display()))),
+                Err(error) => {
+                    return Err(Failure::input(format!(
+                        "{}: {error}",
+                        self.folder.display()
+                    )));
+                }
             }
         }
     }
@@ -321,7 +403,11 @@ impl Life {
         let folder = self.folder.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut store = Store::open(&folder)?;
-            if store.interactions()?.is_empty() { store.record(&recorded) } else { Ok(()) }
+            if store.interactions()?.is_empty() {
+                store.record(&recorded)
+            } else {
+                Ok(())
+            }
         });
         Ok(done.await??)
     }
@@ -332,8 +418,14 @@ impl Life {
         let add = |counter: &AtomicU64, amount: u64| {
             counter.fetch_add(amount, Ordering::Relaxed);
         };
-        add(&self.tally.active_micros, 1000 * clock::now().millis_since(start));
-        add(&self.tally.commit_micros, u64::try_from(step.committing.as_micros()).unwrap_or(0));
+        add(
+            &self.tally.active_micros,
+            1000 * clock::now().millis_since(start),
+        );
+        add(
+            &self.tally.commit_micros,
+            u64::try_from(step.committing.as_micros()).unwrap_or(0),
+        );
         add(&self.tally.bytes_up, step.bytes_up);
         add(&self.tally.bytes_down, step.bytes_down);
         let counter = match &step.outcome {
@@ -355,7 +447,9 @@ impl Life {
 /// Counts releases; visible only on a terminal.
 fn progress_bar(devices: u32) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    let style = ProgressStyle::with_template("{spinner} {msg}: {pos} private updates sent, {per_sec}, {elapsed}");
+    let style = ProgressStyle::with_template(
+        "{spinner} {msg}: {pos} private updates sent, {per_sec}, {elapsed}",
+    );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.set_message(format!("{devices} devices"));
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -11,7 +11,8 @@ pub(crate) enum ModelOption {
     Weighted,
     /// Explicit ratings: biases, and the subspace of what was rated.
     Rating,
-    /// A network over the catalogue's categories: after the counts a device sends at most 16 KiB a round, with 32 factors.
+    /// A network over the catalogue's categories: after the counts a device sends at most 16 KiB a
+    /// round, with 32 factors.
     Neural,
 }
 

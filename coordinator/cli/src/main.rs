@@ -1,4 +1,5 @@
-//! `tacit`: every role of a deployment in one binary. This crate only composes; each role lives in a library.
+//! `tacit`: every role of a deployment in one binary. This crate only composes; each role lives in
+//! a library.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +25,8 @@ use clap::{Parser, Subcommand};
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 done, 1 failed while running, 2 bad input or configuration (nothing written)."
+    after_help = "Exit codes: 0 done, 1 failed while running, 2 bad input or configuration \
+                  (nothing written)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -33,7 +35,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a whole federation on this machine: real devices, coordinator and helper over mutual TLS.
+    /// Run a whole federation on this machine: real devices, coordinator and helper over mutual
+    /// TLS.
     #[command(after_help = "Example: tacit demo --epsilon 3 --data ml-1m/ --json")]
     Demo(demo::Options),
     /// Run the coordinator daemon.
@@ -45,8 +48,12 @@ enum Command {
     /// Run one device, or several in one process, each with its own identity and store.
     #[command(after_help = "Example: tacit device --config device.toml --devices 100")]
     Device(device::Options),
-    /// Simulate a federation in this process: what a job would give, over any range of budgets and sizes.
-    #[command(after_help = "Example: tacit simulate --data ml-1m/ --epsilon 1,3,10 --seeds 5 --html curves.html")]
+    /// Simulate a federation in this process: what a job would give, over any range of budgets and
+    /// sizes.
+    #[command(
+        after_help = "Example: tacit simulate --data ml-1m/ --epsilon 1,3,10 --seeds 5 --html \
+                      curves.html"
+    )]
     Simulate(simulate::Options),
     /// Check, report on and explain an exported release ledger; audit the release pipeline.
     #[command(subcommand)]
@@ -70,7 +77,12 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // One line, like every bad value that is found later.
-        Err(error) if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ValueValidation | ErrorKind::InvalidValue
+            ) =>
+        {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
             eprintln!("tacit: {}", line.strip_prefix("error: ").unwrap_or(line));

@@ -18,8 +18,12 @@ use crate::failure::Failure;
 /// Subcommands.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make a deployment's root, issuing authority, server certificates and signing keys in a new folder.
-    #[command(after_help = "Example: tacit pki init pki --coordinator rec.example.org --helper helper.example.net")]
+    /// Make a deployment's root, issuing authority, server certificates and signing keys in a new
+    /// folder.
+    #[command(
+        after_help = "Example: tacit pki init pki --coordinator rec.example.org --helper \
+                      helper.example.net"
+    )]
     Init {
         /// Folder to make; it must not exist or be empty.
         dir: PathBuf,
@@ -51,7 +55,8 @@ pub(crate) enum Command {
         #[arg(long)]
         membership: bool,
     },
-    /// Issue memberships: `members.txt`, one a line for each device. Run by the helper's organisation.
+    /// Issue memberships: `members.txt`, one a line for each device. Run by the helper's
+    /// organisation.
     #[command(after_help = "Example: tacit pki members pki --count 1000")]
     Members {
         /// Folder with the issuer's `members.sign`, made by `tacit pki init`.
@@ -60,7 +65,8 @@ pub(crate) enum Command {
         #[arg(long)]
         count: u32,
     },
-    /// Make single-use enrolment tokens: `tokens.txt` for devices, `tokens.sha256` for the coordinator.
+    /// Make single-use enrolment tokens: `tokens.txt` for devices, `tokens.sha256` for the
+    /// coordinator.
     #[command(after_help = "Example: tacit pki tokens pki --count 1000")]
     Tokens {
         /// Folder made by `tacit pki init`.
@@ -73,27 +79,47 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::Init { dir, coordinator, helper } => {
+        Command::Init {
+            dir,
+            coordinator,
+            helper,
+        } => {
             init(dir, coordinator, helper)?;
             println!(
-                "made {}; move root.key offline, publisher.sign to whoever signs your app, members.sign to the helper's \
+                "made {}; move root.key offline, publisher.sign to whoever signs your app, \
+                 members.sign to the helper's \
                  organisation",
                 dir.display()
             );
         }
-        Command::Policy { dir, epsilon, delta, cohort, helper_noise, membership } => {
-            let epsilon = Epsilon::new(*epsilon).map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
-            let delta = Delta::new(*delta).map_err(|error| Failure::input(format!("--delta: {error}")))?;
+        Command::Policy {
+            dir,
+            epsilon,
+            delta,
+            cohort,
+            helper_noise,
+            membership,
+        } => {
+            let epsilon = Epsilon::new(*epsilon)
+                .map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+            let delta =
+                Delta::new(*delta).map_err(|error| Failure::input(format!("--delta: {error}")))?;
             policy(dir, epsilon, delta, *cohort, *helper_noise, *membership)?;
             println!("signed {}", dir.join("policy.json").display());
         }
         Command::Members { dir, count } => {
             members(dir, *count)?;
-            println!("issued {count} memberships in {}", dir.join("members.txt").display());
+            println!(
+                "issued {count} memberships in {}",
+                dir.join("members.txt").display()
+            );
         }
         Command::Tokens { dir, count } => {
             tokens(dir, *count)?;
-            println!("made {count} tokens in {}", dir.join("tokens.txt").display());
+            println!(
+                "made {count} tokens in {}",
+                dir.join("tokens.txt").display()
+            );
         }
     }
     Ok(())
@@ -102,7 +128,10 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
 /// Makes every key and certificate of a deployment.
 pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Failure> {
     if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Failure::input(format!("{}: the folder exists and is not empty; name a new one", dir.display())));
+        return Err(Failure::input(format!(
+            "{}: the folder exists and is not empty; name a new one",
+            dir.display()
+        )));
     }
     let now = clock::now();
     let authorities = tacit_wire::pki::create_authorities(now)?;
@@ -113,10 +142,14 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
             .map_err(|error| Failure::input(format!("{option} '{name}': {error}")))
     };
     let servers = [
-        ("coordinator", server(Peer::Coordinator, coordinator, "--coordinator")?),
+        (
+            "coordinator",
+            server(Peer::Coordinator, coordinator, "--coordinator")?,
+        ),
         ("helper", server(Peer::Helper, helper, "--helper")?),
     ];
-    fs::create_dir_all(dir).map_err(|error| Failure::input(format!("{}: {error}", dir.display())))?;
+    fs::create_dir_all(dir)
+        .map_err(|error| Failure::input(format!("{}: {error}", dir.display())))?;
     let own = [("root", authorities.root), ("issuing", authorities.issuing)];
     for (name, credentials) in own.into_iter().chain(servers) {
         files::write_new_public(&dir.join(format!("{name}.crt")), &credentials.chain)?;
@@ -132,7 +165,10 @@ fn signing_key(dir: &Path, name: &str) -> Result<(), Failure> {
     let seed = random_hex()?;
     files::write_new_secret(&dir.join(format!("{name}.sign")), &seed)?;
     let public = read_signing_key(dir, name)?.public();
-    Ok(files::write_new_public(&dir.join(format!("{name}.pub")), &public.to_string())?)
+    Ok(files::write_new_public(
+        &dir.join(format!("{name}.pub")),
+        &public.to_string(),
+    )?)
 }
 
 fn read_signing_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
@@ -144,7 +180,8 @@ fn read_signing_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
 pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
     let path = dir.join(format!("{name}.pub"));
     let text = files::read_text(&path).map_err(Failure::input)?;
-    PublicKey::try_from(text.trim().to_owned()).map_err(|error| Failure::input(format!("{}: {error}", path.display())))
+    PublicKey::try_from(text.trim().to_owned())
+        .map_err(|error| Failure::input(format!("{}: {error}", path.display())))
 }
 
 /// Signs a policy that allows exactly one task of this budget.
@@ -159,12 +196,24 @@ pub(crate) fn policy(
     let rho = tacit_accounting::budget(epsilon, delta)
         .map_err(|error| Failure::input(format!("--{}: {error}", error.field())))?;
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delta is at most 0.1")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "delta is at most 0.1"
+    )]
     let delta_pico_max = (delta.get() * 1e12).round() as u64;
     let own = Policy::new(coordinator, helper, rho, cohort);
-    let policy = Policy { delta_pico_max, helper_noise, membership, ..own };
+    let policy = Policy {
+        delta_pico_max,
+        helper_noise,
+        membership,
+        ..own
+    };
     let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;
-    Ok(files::write_new_public(&dir.join("policy.json"), &serde_json::to_string_pretty(&signed)?)?)
+    Ok(files::write_new_public(
+        &dir.join("policy.json"),
+        &serde_json::to_string_pretty(&signed)?,
+    )?)
 }
 
 /// Makes tokens and the digests the coordinator knows them by.

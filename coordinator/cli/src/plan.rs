@@ -1,9 +1,12 @@
-//! Says what a deployment of a given size would cost and give, before anything exists: the coordinator's own planner.
+//! Says what a deployment of a given size would cost and give, before anything exists: the
+//! coordinator's own planner.
 
 use std::fmt::Write;
 
 use serde::Serialize;
-use tacit_accounting::{EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands};
+use tacit_accounting::{
+    EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands,
+};
 use tacit_model::model::Family;
 use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
 use tacit_privacy::convert;
@@ -12,8 +15,8 @@ use tacit_types::{Delta, Epsilon, Kind};
 use crate::failure::Failure;
 use crate::family::ModelOption;
 
-/// Clip, round, noise and mask of one coordinate: 14 ms for 118,592 of them, measured on a busy server core by the device
-/// benchmark. Disk, network and sealing come on top.
+/// Clip, round, noise and mask of one coordinate: 14 ms for 118,592 of them, measured on a busy
+/// server core by the device benchmark. Disk, network and sealing come on top.
 const NANOSECONDS_PER_COORDINATE: f64 = 120.0;
 /// Columns of the advice.
 const WIDTH: usize = 100;
@@ -45,15 +48,25 @@ pub(crate) struct Options {
     /// Share of the budget for evaluating the model on the devices; 0 for none.
     #[arg(long, default_value_t = EVALUATION_SHARE, allow_negative_numbers = true, value_name = "s")]
     evaluation: f64,
-    /// Participation limit: most releases one device takes part in. Rounds beyond it are cut, down to one; a limit that does
-    /// not cover one round is refused.
+    /// Participation limit: most releases one device takes part in. Rounds beyond it are cut, down
+    /// to one; a limit that does not cover one round is refused.
     #[arg(long, value_name = "k")]
     participation: Option<u32>,
     /// Share of devices assumed to drop out.
-    #[arg(long, default_value_t = 0.05, allow_negative_numbers = true, value_name = "p")]
+    #[arg(
+        long,
+        default_value_t = 0.05,
+        allow_negative_numbers = true,
+        value_name = "p"
+    )]
     dropout: f64,
     /// Share of devices assumed dishonest.
-    #[arg(long, default_value_t = 0.05, allow_negative_numbers = true, value_name = "f")]
+    #[arg(
+        long,
+        default_value_t = 0.05,
+        allow_negative_numbers = true,
+        value_name = "f"
+    )]
     dishonest: f64,
     /// Interactions of one device that may enter a vector.
     #[arg(long, default_value_t = 1024, value_name = "L")]
@@ -61,7 +74,8 @@ pub(crate) struct Options {
     /// The helper adds the whole noise once more, so that privacy rests on the helper alone.
     #[arg(long)]
     helper_noise: bool,
-    /// One JSON object on standard output. sigma and gamma are those of the last release that trains, in clipping norms.
+    /// One JSON object on standard output. sigma and gamma are those of the last release that
+    /// trains, in clipping norms.
     #[arg(long)]
     json: bool,
 }
@@ -81,7 +95,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 fn request(options: &Options) -> Result<PlanRequest, Failure> {
-    let epsilon = Epsilon::new(options.epsilon).map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+    let epsilon = Epsilon::new(options.epsilon)
+        .map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
     let delta = options.delta.map(Delta::new).transpose();
     let delta = delta.map_err(|error| Failure::input(format!("--delta: {error}")))?;
     Ok(PlanRequest {
@@ -104,7 +119,11 @@ fn request(options: &Options) -> Result<PlanRequest, Failure> {
 
 /// The flag of a request's field.
 fn flag(field: &str) -> String {
-    if field == "cohort" { "--users".into() } else { format!("--{}", field.replace('_', "-")) }
+    if field == "cohort" {
+        "--users".into()
+    } else {
+        format!("--{}", field.replace('_', "-"))
+    }
 }
 
 /// What scripts read.
@@ -152,7 +171,10 @@ impl Release {
 impl Outcome {
     fn new(plan: &Plan) -> Self {
         let releases: Vec<Release> = plan.releases.iter().map(Release::new).collect();
-        let trains = releases.iter().rev().find(|release| release.kind != Kind::Metrics.as_str());
+        let trains = releases
+            .iter()
+            .rev()
+            .find(|release| release.kind != Kind::Metrics.as_str());
         Self {
             rho: plan.rho_total.to_f64_up(),
             rho_units: plan.rho_total.to_string(),
@@ -185,7 +207,10 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
             request.dishonest
         ),
     )?;
-    line("items", format!("{}; {}", count(request.items), trained(request.model, plan)))?;
+    line(
+        "items",
+        format!("{}; {}", count(request.items), trained(request.model, plan)),
+    )?;
     line(
         "privacy",
         format!(
@@ -194,7 +219,11 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
             request.epsilon,
             request.delta.get(),
             figure(outcome.rho),
-            if request.helper_noise { "rests on the helper alone" } else { "if the coordinator is at most curious" }
+            if request.helper_noise {
+                "rests on the helper alone"
+            } else {
+                "if the coordinator is at most curious"
+            }
         ),
     )?;
     line("", format!("conversion: {}", convert::CONVERSION))?;
@@ -202,12 +231,24 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
         Family::Rating | Family::Neural => String::new(),
         _ => format!(", {SIGNAL_GOOD} keeps nine tenths of the gain"),
     };
-    line("signal q", format!("{:.1}; {} is the least{good}", plan.q, figure(signal_min(request.model))))?;
-    let coordinates: f64 = outcome.releases.iter().map(|release| f64::from(release.length)).sum();
+    line(
+        "signal q",
+        format!(
+            "{:.1}; {} is the least{good}",
+            plan.q,
+            figure(signal_min(request.model))
+        ),
+    )?;
+    let coordinates: f64 = outcome
+        .releases
+        .iter()
+        .map(|release| f64::from(release.length))
+        .sum();
     line(
         "each device",
         format!(
-            "sends at most {}; computes for about {} ms (estimate, {NANOSECONDS_PER_COORDINATE} ns a coordinate)",
+            "sends at most {}; computes for about {} ms (estimate, {NANOSECONDS_PER_COORDINATE} ns \
+             a coordinate)",
             size(outcome.bytes_up_per_device),
             thousands((coordinates * NANOSECONDS_PER_COORDINATE / 1e6).ceil())
         ),
@@ -216,14 +257,20 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
     if !plan.advice.is_empty() {
         writeln!(out)?;
     }
-    plan.advice.iter().try_for_each(|text| out.write_str(&wrapped(text)))
+    plan.advice
+        .iter()
+        .try_for_each(|text| out.write_str(&wrapped(text)))
 }
 
 fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Result {
     let head = ["rho", "sigma", "gamma", "coordinates", "bytes", "headroom"];
-    let row = |out: &mut String, name: &str, [rho, sigma, gamma, length, bytes, room]: [String; 6]| {
-        writeln!(out, "  {name:<19}{rho:>10}{sigma:>11}{gamma:>11}{length:>13}{bytes:>11}{room:>11}")
-    };
+    let row =
+        |out: &mut String, name: &str, [rho, sigma, gamma, length, bytes, room]: [String; 6]| {
+            writeln!(
+                out,
+                "  {name:<19}{rho:>10}{sigma:>11}{gamma:>11}{length:>13}{bytes:>11}{room:>11}"
+            )
+        };
     writeln!(out)?;
     row(out, "release", head.map(str::to_owned))?;
     for (planned, release) in plan.releases.iter().zip(releases) {
@@ -238,35 +285,49 @@ fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Resul
         ];
         row(out, release.kind, cells)?;
     }
-    writeln!(out, "  sigma: noise on the sum, gamma: grid step, where one device adds a vector of norm at most 1;")?;
-    writeln!(out, "  headroom: room left of 2^31 in the sum. Pruning rare items can only shorten a vector.")
+    writeln!(
+        out,
+        "  sigma: noise on the sum, gamma: grid step, where one device adds a vector of norm at \
+         most 1;"
+    )?;
+    writeln!(
+        out,
+        "  headroom: room left of 2^31 in the sum. Pruning rare items can only shorten a vector."
+    )
 }
 
 /// The one line to read.
 fn verdict(model: Family, plan: &Plan) -> String {
     if model == Family::Rating {
         return match plan.fallback {
-            true => {
-                "Item biases only: ratings are predicted from them, public features and each owner's own mean.".into()
-            }
+            true => "Item biases only: ratings are predicted from them, public features and each \
+                 owner's own mean."
+                .into(),
             false => {
-                "Within reach: biases and factors of what was rated; how much they gain depends on the data.".into()
+                "Within reach: biases and factors of what was rated; how much they gain depends on \
+                 the data."
+                    .into()
             }
         };
     }
     if model == Family::Neural && !plan.fallback {
-        return "Within reach: what categories tell of the items; how much that is depends on the catalogue.".into();
+        return "Within reach: what categories tell of the items; how much that is depends on the \
+                catalogue."
+            .into();
     }
     let percent = |q: f64| 100.0 * gain_share(q);
     // Sparse populations need about twice the signal.
     let band = format!(
-        "expect about {:.0} % of a central model's gain over popularity, {:.0} % if the data are sparse",
+        "expect about {:.0} % of a central model's gain over popularity, {:.0} % if the data are \
+         sparse",
         percent(plan.q),
         percent(plan.q / 2.0)
     );
     match plan.q {
         _ if plan.fallback => {
-            "Out of reach: factors cannot be trained; devices would rank by private popularity and public item features.".into()
+            "Out of reach: factors cannot be trained; devices would rank by private popularity and \
+             public item features."
+                .into()
         }
         q if q < SIGNAL_UNSURE => format!("At the edge: {band}."),
         q if q < SIGNAL_GOOD => format!("Within reach: {band}."),
@@ -276,16 +337,30 @@ fn verdict(model: Family, plan: &Plan) -> String {
 
 fn trained(model: Family, plan: &Plan) -> String {
     let recipe = &plan.recipe;
-    let weighted = plan.releases.iter().filter(|release| release.kind == Kind::WeightedGradient).count();
-    let rounds = if recipe.rounds == 1 { "1 round".into() } else { format!("{} rounds", recipe.rounds) };
+    let weighted = plan
+        .releases
+        .iter()
+        .filter(|release| release.kind == Kind::WeightedGradient)
+        .count();
+    let rounds = if recipe.rounds == 1 {
+        "1 round".into()
+    } else {
+        format!("{} rounds", recipe.rounds)
+    };
     let spectral = match (plan.fallback, recipe.head) {
         (true, _) if model == Family::Rating => "item biases and counts only".into(),
         (true, _) => "item counts only".into(),
         (false, _) if model == Family::Neural => {
-            format!("at most {} factors of public item features in {rounds}", recipe.factors)
+            format!(
+                "at most {} factors of public item features in {rounds}",
+                recipe.factors
+            )
         }
         (false, 0) => format!("{} factors in {rounds}", recipe.factors),
-        (false, head) => format!("{} factors in {rounds} after the pairs of {head} popular items", recipe.factors),
+        (false, head) => format!(
+            "{} factors in {rounds} after the pairs of {head} popular items",
+            recipe.factors
+        ),
     };
     match weighted {
         0 => spectral,
@@ -338,7 +413,10 @@ mod tests {
             [1_234.5, 12.34, 1.234, 0.1234, 0.01234, 0.000_12].map(figure),
             ["1,234", "12.3", "1.23", "0.123", "0.0123", "1.2e-4"]
         );
-        assert_eq!([400, 14_824, 474_368, 25_600_000].map(size), ["400 B", "15 KB", "474 KB", "25.6 MB"]);
+        assert_eq!(
+            [400, 14_824, 474_368, 25_600_000].map(size),
+            ["400 B", "15 KB", "474 KB", "25.6 MB"]
+        );
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(crate) struct Options {
     /// What is trained. Of ratings a tenth is held out, and the figure is RMSE.
     #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
     model: ModelOption,
-    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
+    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in
+    /// generator without it.
     #[arg(long)]
     data: Option<PathBuf>,
     /// What is held out of each user's history; without it as `tacit demo` does.
@@ -43,7 +44,8 @@ pub(crate) struct Options {
     /// Sizes of the population, comma-separated: the first N users of the data (generated: 1500).
     #[arg(long, value_delimiter = ',')]
     users: Vec<usize>,
-    /// Devices the users stand for besides, comma-separated: a projection, which divides the noise and nothing else.
+    /// Devices the users stand for besides, comma-separated: a projection, which divides the noise
+    /// and nothing else.
     #[arg(long, value_delimiter = ',')]
     projected_users: Vec<u32>,
     /// Seeds of noise, rounding and dropouts: this many, from --seed on.
@@ -52,7 +54,8 @@ pub(crate) struct Options {
     /// First seed; also that of the generator and of a random split.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Let the devices evaluate the model, with this share of the budget; their private figures are shown beside the true ones.
+    /// Let the devices evaluate the model, with this share of the budget; their private figures are
+    /// shown beside the true ones.
     #[arg(long, num_args = 0..=1, default_missing_value = "0.03", default_value_t = 0.0, value_name = "SHARE")]
     evaluation: f64,
     /// Share of devices that drop out of each round, assumed and acted out.
@@ -64,14 +67,15 @@ pub(crate) struct Options {
     /// Interactions of one device that may enter a vector.
     #[arg(long, default_value_t = 1024)]
     history_max: u32,
-    /// Half-life, in interactions, with which devices rank; 0 for none. Without it 10, or none for a random split.
+    /// Half-life, in interactions, with which devices rank; 0 for none. Without it 10, or none for
+    /// a random split.
     #[arg(long, allow_negative_numbers = true)]
     half_life: Option<f32>,
     /// Train without the items' public features: categories, and years in titles.
     #[arg(long)]
     no_features: bool,
-    /// Make every device's real bytes, noise, seal and mask included, in place of drawing the noise once. Noise then comes
-    /// from the operating system, so a seed does not repeat it.
+    /// Make every device's real bytes, noise, seal and mask included, in place of drawing the noise
+    /// once. Noise then comes from the operating system, so a seed does not repeat it.
     #[arg(long)]
     exact: bool,
     /// One JSON object on standard output; progress goes to standard error.
@@ -128,20 +132,34 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         ("--users with several values", options.users.len() > 1),
     ];
     if let Some((name, _)) = unused.iter().find(|(_, given)| *given) {
-        return Err(Failure::input(format!("{name}: --model rating has no use for it; leave it out")));
+        return Err(Failure::input(format!(
+            "{name}: --model rating has no use for it; leave it out"
+        )));
     }
     let Some(path) = &options.data else {
-        return Err(Failure::input("--model rating needs ratings: give --data with a folder that has them"));
+        return Err(Failure::input(
+            "--model rating needs ratings: give --data with a folder that has them",
+        ));
     };
     if let Some(seed) = sweep.seeds.iter().find(|seed| **seed >= FOLDS) {
-        return Err(Failure::input(format!("--seed: run {seed} holds out tenth {seed}; there are only 0 to 9")));
+        return Err(Failure::input(format!(
+            "--seed: run {seed} holds out tenth {seed}; there are only 0 to 9"
+        )));
     }
     let users = options.users.first().copied();
-    let load = LoadOptions { users, split: tacit_data::Split::Nothing, ..LoadOptions::default() };
+    let load = LoadOptions {
+        users,
+        split: tacit_data::Split::Nothing,
+        ..LoadOptions::default()
+    };
     let data = tacit_data::load(path, &load).map_err(Failure::input)?;
-    let base = Setting { factors: options.factors.first().copied(), ..sweep.base.clone() };
+    let base = Setting {
+        factors: options.factors.first().copied(),
+        ..sweep.base.clone()
+    };
     let bar = progress_bar(sweep.epsilons.len() * sweep.seeds.len());
-    let outcome = rating::run(&data, &base, &sweep.epsilons, &sweep.seeds, &|| bar.inc(1)).map_err(failure)?;
+    let outcome = rating::run(&data, &base, &sweep.epsilons, &sweep.seeds, &|| bar.inc(1))
+        .map_err(failure)?;
     bar.finish_and_clear();
     if options.json {
         println!("{}", serde_json::to_string(&outcome)?);
@@ -164,7 +182,10 @@ fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
         print!("{}", table::text(outcome));
     }
     if let Some(rate) = outcome.throughput.rate() {
-        eprintln!("{} factor gradients, {rate:.0} devices per CPU-second", outcome.throughput.devices);
+        eprintln!(
+            "{} factor gradients, {rate:.0} devices per CPU-second",
+            outcome.throughput.devices
+        );
     }
     Ok(())
 }
@@ -172,29 +193,56 @@ fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
 fn sweep(options: &Options) -> Result<Sweep, Failure> {
     let share = |name: &str, share: f64| match share {
         share if (0.0..1.0).contains(&share) => Ok(share),
-        share => Err(Failure::input(format!("{name} must be from 0 to below 1, not {share}"))),
+        share => Err(Failure::input(format!(
+            "{name} must be from 0 to below 1, not {share}"
+        ))),
     };
     in_range("--seeds", &[options.seeds], 1, 1000)?;
-    in_range("--history-max", &[u64::from(options.history_max)], 1, 1 << 20)?;
+    in_range(
+        "--history-max",
+        &[u64::from(options.history_max)],
+        1,
+        1 << 20,
+    )?;
     in_range("--rounds", &widened(&options.rounds), 1, 64)?;
     in_range("--factors", &widened(&options.factors), 1, 512)?;
-    in_range("--projected-users", &widened(&options.projected_users), 4, 1 << 24)?;
-    if let Some(norm) = options.clip_norm.iter().find(|norm| !CLIP_NORMS.contains(norm)) {
-        return Err(Failure::input(format!("--clip-norm must be from 0.001 to 1000, not {norm}")));
+    in_range(
+        "--projected-users",
+        &widened(&options.projected_users),
+        4,
+        1 << 24,
+    )?;
+    if let Some(norm) = options
+        .clip_norm
+        .iter()
+        .find(|norm| !CLIP_NORMS.contains(norm))
+    {
+        return Err(Failure::input(format!(
+            "--clip-norm must be from 0.001 to 1000, not {norm}"
+        )));
     }
-    if options.half_life.is_some_and(|half_life| !(0.0..1e6).contains(&half_life)) {
-        return Err(Failure::input("--half-life must be from 0 to below 1000000"));
+    if options
+        .half_life
+        .is_some_and(|half_life| !(0.0..1e6).contains(&half_life))
+    {
+        return Err(Failure::input(
+            "--half-life must be from 0 to below 1000000",
+        ));
     }
     let epsilons = options.epsilon.iter().map(|&epsilon| Epsilon::new(epsilon));
-    let epsilons: Vec<_> =
-        epsilons.collect::<Result<_, _>>().map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
-    let epsilon = *epsilons.first().ok_or_else(|| Failure::input("--epsilon: give at least one"))?;
+    let epsilons: Vec<_> = epsilons
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+    let epsilon = *epsilons
+        .first()
+        .ok_or_else(|| Failure::input("--epsilon: give at least one"))?;
     Ok(Sweep {
         family: options.model.into(),
         split: split_name(options.split),
         base: Setting {
             epsilon,
-            delta: Delta::new(options.delta).map_err(|error| Failure::input(format!("--delta: {error}")))?,
+            delta: Delta::new(options.delta)
+                .map_err(|error| Failure::input(format!("--delta: {error}")))?,
             dropout: share("--dropout", options.dropout)?,
             dishonest: share("--dishonest", options.dishonest)?,
             history_max: options.history_max,
@@ -207,8 +255,12 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
         factors: or_planned(&options.factors),
         rounds: or_planned(&options.rounds),
         clip_norms: or_planned(&options.clip_norm),
-        projected: std::iter::once(None).chain(options.projected_users.iter().copied().map(Some)).collect(),
-        seeds: (0..options.seeds).map(|n| options.seed.wrapping_add(n)).collect(),
+        projected: std::iter::once(None)
+            .chain(options.projected_users.iter().copied().map(Some))
+            .collect(),
+        seeds: (0..options.seeds)
+            .map(|n| options.seed.wrapping_add(n))
+            .collect(),
         half_life: half_life(options),
         exact: options.exact,
     })
@@ -216,19 +268,33 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
 
 /// A random split is no future, so recency says nothing about it.
 fn half_life(options: &Options) -> Option<f32> {
-    let usual = if matches!(options.split, Some(Split::Random)) { 0.0 } else { HALF_LIFE };
+    let usual = if matches!(options.split, Some(Split::Random)) {
+        0.0
+    } else {
+        HALF_LIFE
+    };
     Some(options.half_life.unwrap_or(usual)).filter(|half_life| *half_life > 0.0)
 }
 
 fn populations(options: &Options) -> Result<Vec<Population>, Failure> {
-    let sizes: Vec<Option<usize>> =
-        if options.users.is_empty() { vec![None] } else { options.users.iter().copied().map(Some).collect() };
+    let sizes: Vec<Option<usize>> = if options.users.is_empty() {
+        vec![None]
+    } else {
+        options.users.iter().copied().map(Some).collect()
+    };
     let mut populations = Vec::new();
     for size in sizes {
         let population = Population::new(load(options, size)?);
-        let population = if options.no_features { population.without_features() } else { population };
+        let population = if options.no_features {
+            population.without_features()
+        } else {
+            population
+        };
         if population.users() < 4 {
-            let problem = format!("{} users are too few: a round needs a cohort of at least 4", population.users());
+            let problem = format!(
+                "{} users are too few: a round needs a cohort of at least 4",
+                population.users()
+            );
             return Err(Failure::input(problem));
         }
         populations.push(population);
@@ -238,7 +304,11 @@ fn populations(options: &Options) -> Result<Vec<Population>, Failure> {
 
 fn load(options: &Options, users: Option<usize>) -> Result<tacit_data::Dataset, Failure> {
     let Some(path) = &options.data else {
-        let spec = SyntheticSpec { users: users.unwrap_or(1500), seed: options.seed, ..Default::default() };
+        let spec = SyntheticSpec {
+            users: users.unwrap_or(1500),
+            seed: options.seed,
+            ..Default::default()
+        };
         return Ok(tacit_data::synthetic(&spec));
     };
     let split = match options.split {
@@ -247,7 +317,12 @@ fn load(options: &Options, users: Option<usize>) -> Result<tacit_data::Dataset, 
         Some(Split::Random) => tacit_data::Split::Random,
         Some(Split::Time) => tacit_data::Split::Time,
     };
-    let load = LoadOptions { users, seed: options.seed, split, ..LoadOptions::default() };
+    let load = LoadOptions {
+        users,
+        seed: options.seed,
+        split,
+        ..LoadOptions::default()
+    };
     tacit_data::load(path, &load).map_err(Failure::input)
 }
 
@@ -271,7 +346,9 @@ fn failure(error: SimulateError) -> Failure {
 
 fn in_range(option: &str, values: &[u64], min: u64, max: u64) -> Result<(), Failure> {
     match values.iter().find(|value| !(min..=max).contains(value)) {
-        Some(value) => Err(Failure::input(format!("{option} must be from {min} to {max}, not {value}"))),
+        Some(value) => Err(Failure::input(format!(
+            "{option} must be from {min} to {max}, not {value}"
+        ))),
         None => Ok(()),
     }
 }
@@ -282,7 +359,11 @@ fn widened(values: &[u32]) -> Vec<u64> {
 
 /// The values to go through; without any, the planner's.
 fn or_planned<T: Copy>(values: &[T]) -> Vec<Option<T>> {
-    if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
+    if values.is_empty() {
+        vec![None]
+    } else {
+        values.iter().copied().map(Some).collect()
+    }
 }
 
 /// Refuses a file that cannot be made before hours are spent on its content.
@@ -290,17 +371,25 @@ fn new_file(option: &str, path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let problem = if path.exists() {
         "exists already"
-    } else if !path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
+    } else if !path
+        .parent()
+        .is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir())
+    {
         "is in no existing folder"
     } else {
         return Ok(());
     };
-    Err(Failure::input(format!("{option} {}: the file {problem}; name a new file", path.display())))
+    Err(Failure::input(format!(
+        "{option} {}: the file {problem}; name a new file",
+        path.display()
+    )))
 }
 
 fn progress_bar(trainings: usize) -> ProgressBar {
     let bar = ProgressBar::new(trainings as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} simulated jobs, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos} of {len} simulated jobs, {eta} left")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(200));

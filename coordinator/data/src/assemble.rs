@@ -58,7 +58,10 @@ impl Assembly {
             return Ok(());
         }
         if self.interactions == INTERACTIONS_MAX {
-            return Err(Fault::new(format!("there are more than {INTERACTIONS_MAX} interactions"), "keep fewer users"));
+            return Err(Fault::new(
+                format!("there are more than {INTERACTIONS_MAX} interactions"),
+                "keep fewer users",
+            ));
         }
         self.interactions += 1;
         if index == self.users.len() {
@@ -83,7 +86,10 @@ impl Assembly {
             Some(index) => Ok((*index < self.users_max).then_some(*index)),
             None => {
                 let problem = format!("user {} has no interactions", shown(user));
-                Err(Fault::new(problem, "remove the line, or add this user's interactions"))
+                Err(Fault::new(
+                    problem,
+                    "remove the line, or add this user's interactions",
+                ))
             }
         }
     }
@@ -94,9 +100,15 @@ impl Assembly {
             return Ok(*id);
         }
         let next = u32::try_from(self.items.len());
-        let id = ItemId(next.map_err(|_| Fault::new("there are more than 2^32 items", "keep fewer users"))?);
+        let id = ItemId(
+            next.map_err(|_| Fault::new("there are more than 2^32 items", "keep fewer users"))?,
+        );
         self.item_ids.insert(key.to_owned(), id);
-        self.items.push(Item { key: key.to_owned(), title: key.to_owned(), categories: Vec::new() });
+        self.items.push(Item {
+            key: key.to_owned(),
+            title: key.to_owned(),
+            categories: Vec::new(),
+        });
         Ok(id)
     }
 
@@ -106,11 +118,17 @@ impl Assembly {
         self.items.get_mut(id.0 as usize)
     }
 
-    /// Drops all times of a user who lacks one: what is recent cannot be told from half of the times.
+    /// Drops all times of a user who lacks one: what is recent cannot be told from half of the
+    /// times.
     pub(crate) fn forget_partial_times(&mut self) {
         for history in &mut self.users {
-            if history.iter().any(|interaction| interaction.timestamp.is_none()) {
-                history.iter_mut().for_each(|interaction| interaction.timestamp = None);
+            if history
+                .iter()
+                .any(|interaction| interaction.timestamp.is_none())
+            {
+                history
+                    .iter_mut()
+                    .for_each(|interaction| interaction.timestamp = None);
             }
         }
     }

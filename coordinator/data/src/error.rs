@@ -3,13 +3,15 @@
 use std::io;
 use std::path::Path;
 
-/// Why a data set was not loaded. `Display` is one line that names the place, what is wrong and what to do about it.
+/// Why a data set was not loaded. `Display` is one line that names the place, what is wrong and
+/// what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The path leads to nothing that is known as a data set.
     #[error(
-        "{path}: {problem}; give a .csv or .csv.gz file, or a folder with interactions.csv, u.data, ratings.dat, \
+        "{path}: {problem}; give a .csv or .csv.gz file, or a folder with interactions.csv, \
+         u.data, ratings.dat, \
          ratings.csv or view_ecommerce.dat (each also as .gz)"
     )]
     NotADataset {
@@ -19,7 +21,9 @@ pub enum DataError {
         problem: String,
     },
     /// A file is there and the system does not let it be read.
-    #[error("{file}: cannot be read: {source}; check that it is a file and that this user may read it")]
+    #[error(
+        "{file}: cannot be read: {source}; check that it is a file and that this user may read it"
+    )]
     Unreadable {
         /// Name of the file.
         file: String,
@@ -50,7 +54,10 @@ pub enum DataError {
 
 impl DataError {
     pub(crate) fn not_a_dataset(path: &Path, problem: &str) -> Self {
-        Self::NotADataset { path: printable(&path.to_string_lossy(), 1024), problem: problem.into() }
+        Self::NotADataset {
+            path: printable(&path.to_string_lossy(), 1024),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -63,7 +70,10 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { problem: problem.into(), fix: fix.into() }
+        Self {
+            problem: problem.into(),
+            fix: fix.into(),
+        }
     }
 }
 
@@ -74,7 +84,11 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// At most `chars_max` characters of the text, with control characters written out.
 pub(crate) fn printable(text: &str, chars_max: usize) -> String {
-    let mut short: String = text.chars().take(chars_max).flat_map(char::escape_debug).collect();
+    let mut short: String = text
+        .chars()
+        .take(chars_max)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(chars_max).is_some() {
         short.push_str("...");
     }

@@ -14,9 +14,13 @@ use crate::error::DataError;
 /// One in this many distinct items is held out where it is not one item.
 const SHARE: usize = 5;
 
-/// Chooses what each user is tested on and takes it out of their interactions. A user with fewer than two distinct items
-/// keeps everything.
-pub(crate) fn choose(users: &mut [Vec<Interaction>], asked: Split, seed: u64) -> Result<Vec<Vec<ItemId>>, DataError> {
+/// Chooses what each user is tested on and takes it out of their interactions. A user with fewer
+/// than two distinct items keeps everything.
+pub(crate) fn choose(
+    users: &mut [Vec<Interaction>],
+    asked: Split,
+    seed: u64,
+) -> Result<Vec<Vec<ItemId>>, DataError> {
     let split = match asked {
         // One rule for all users, so that a result means one thing.
         Split::Published if users.iter().all(|history| is_timed(history)) => Split::LeaveOneOut,
@@ -36,15 +40,21 @@ pub(crate) fn choose(users: &mut [Vec<Interaction>], asked: Split, seed: u64) ->
     };
     let test: Vec<_> = users.iter().enumerate().map(choose).collect();
     if test.iter().all(Vec::is_empty) && matches!(asked, Split::Time | Split::LeaveOneOut) {
-        let problem = "no user has at least two items and a time on every interaction; use random-20".into();
-        return Err(DataError::InvalidOption { option: "split", problem });
+        let problem =
+            "no user has at least two items and a time on every interaction; use random-20".into();
+        return Err(DataError::InvalidOption {
+            option: "split",
+            problem,
+        });
     }
     remove(users, &test);
     Ok(test)
 }
 
 fn is_timed(history: &[Interaction]) -> bool {
-    history.iter().all(|interaction| interaction.timestamp.is_some())
+    history
+        .iter()
+        .all(|interaction| interaction.timestamp.is_some())
 }
 
 /// Takes held-out items out of the same user's interactions, all occurrences of them.
@@ -57,20 +67,31 @@ pub(crate) fn remove(users: &mut [Vec<Interaction>], test: &[Vec<ItemId>]) {
 
 /// The latest interaction's item; among equal times the last in input order.
 fn last_item(history: &[Interaction]) -> Vec<ItemId> {
-    history.iter().max_by_key(|interaction| interaction.timestamp).map(|last| last.item).into_iter().collect()
+    history
+        .iter()
+        .max_by_key(|interaction| interaction.timestamp)
+        .map(|last| last.item)
+        .into_iter()
+        .collect()
 }
 
-/// The latest fifth of the items by their last use, at least one; among equal times the last in input order.
+/// The latest fifth of the items by their last use, at least one; among equal times the last in
+/// input order.
 fn latest_share(history: &[Interaction]) -> Vec<ItemId> {
     let mut newest_first: Vec<&Interaction> = history.iter().rev().collect();
     newest_first.sort_by_key(|interaction| std::cmp::Reverse(interaction.timestamp));
     let mut seen = HashSet::new();
-    let mut latest: Vec<ItemId> = newest_first.iter().map(|one| one.item).filter(|item| seen.insert(*item)).collect();
+    let mut latest: Vec<ItemId> = newest_first
+        .iter()
+        .map(|one| one.item)
+        .filter(|item| seen.insert(*item))
+        .collect();
     latest.truncate((latest.len() / SHARE).max(1));
     latest
 }
 
-/// A fifth of the items to the nearest, at least one. Each user has their own random stream, so other users do not matter.
+/// A fifth of the items to the nearest, at least one. Each user has their own random stream, so
+/// other users do not matter.
 fn random_share(mut distinct: Vec<ItemId>, seed: u64, stream: u64) -> Vec<ItemId> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     rng.set_stream(stream);
@@ -83,7 +104,11 @@ fn random_share(mut distinct: Vec<ItemId>, seed: u64, stream: u64) -> Vec<ItemId
 /// The items of a history, each once, in order of first appearance.
 fn distinct_items(history: &[Interaction]) -> Vec<ItemId> {
     let mut seen = HashSet::new();
-    history.iter().map(|interaction| interaction.item).filter(|item| seen.insert(*item)).collect()
+    history
+        .iter()
+        .map(|interaction| interaction.item)
+        .filter(|item| seen.insert(*item))
+        .collect()
 }
 
 #[cfg(test)]
@@ -95,11 +120,20 @@ mod tests {
 
     fn at(item: u32, seconds: Option<u64>) -> Interaction {
         let timestamp = seconds.map(|seconds| Timestamp(seconds * 1000));
-        Interaction { item: ItemId(item), timestamp, value: 1.0, kind: InteractionKind::View, surface: 0 }
+        Interaction {
+            item: ItemId(item),
+            timestamp,
+            value: 1.0,
+            kind: InteractionKind::View,
+            surface: 0,
+        }
     }
 
     fn items(history: &[Interaction]) -> Vec<u32> {
-        history.iter().map(|interaction| interaction.item.0).collect()
+        history
+            .iter()
+            .map(|interaction| interaction.item.0)
+            .collect()
     }
 
     fn published(users: &mut [Vec<Interaction>], seed: u64) -> Vec<Vec<ItemId>> {
@@ -108,24 +142,44 @@ mod tests {
 
     #[test]
     fn the_latest_fifth_goes_by_the_last_use_and_needs_times() {
-        let mut timed: Vec<_> = (0..10).map(|item| at(item, Some(100 - u64::from(item)))).collect();
+        let mut timed: Vec<_> = (0..10)
+            .map(|item| at(item, Some(100 - u64::from(item))))
+            .collect();
         timed.push(at(7, Some(200)));
         let mut users = vec![timed, vec![at(1, None), at(2, Some(5))]];
-        assert_eq!(choose(&mut users, Split::Time, 0).unwrap(), [vec![ItemId(7), ItemId(0)], vec![]]);
+        assert_eq!(
+            choose(&mut users, Split::Time, 0).unwrap(),
+            [vec![ItemId(7), ItemId(0)], vec![]]
+        );
         assert_eq!((users[0].len(), users[1].len()), (8, 2));
-        let error = choose(&mut users[1..], Split::LeaveOneOut, 0).unwrap_err().to_string();
+        let error = choose(&mut users[1..], Split::LeaveOneOut, 0)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("option split: no user"), "{error}");
     }
 
     #[test]
     fn a_random_fifth_is_held_out_of_timed_users_when_asked() {
-        let mut users = vec![(0..23).map(|item| at(item, Some(u64::from(item)))).collect()];
-        assert_eq!(choose(&mut users, Split::Random, 1).unwrap()[0].len(), 5, "to the nearest: 4.6");
+        let mut users = vec![
+            (0..23)
+                .map(|item| at(item, Some(u64::from(item))))
+                .collect(),
+        ];
+        assert_eq!(
+            choose(&mut users, Split::Random, 1).unwrap()[0].len(),
+            5,
+            "to the nearest: 4.6"
+        );
     }
 
     #[test]
     fn the_latest_item_is_held_out_with_all_its_occurrences() {
-        let mut users = vec![vec![at(7, Some(1)), at(8, Some(9)), at(7, Some(9)), at(9, Some(3))]];
+        let mut users = vec![vec![
+            at(7, Some(1)),
+            at(8, Some(9)),
+            at(7, Some(9)),
+            at(9, Some(3)),
+        ]];
         assert_eq!(published(&mut users, 0), [[ItemId(7)]]);
         assert_eq!(items(&users[0]), [8, 9]);
     }
@@ -139,7 +193,9 @@ mod tests {
 
     #[test]
     fn one_missing_time_makes_the_split_random_for_everybody() {
-        let history: Vec<_> = (0..23).map(|item| at(item, Some(u64::from(item)))).collect();
+        let history: Vec<_> = (0..23)
+            .map(|item| at(item, Some(u64::from(item))))
+            .collect();
         let users = vec![history.clone(), vec![at(1, None), at(2, Some(5))]];
         let split = |seed| {
             let mut users = users.clone();
@@ -149,7 +205,11 @@ mod tests {
         let (test, rest) = split(1);
         assert_eq!(test.iter().map(Vec::len).collect::<Vec<_>>(), [5, 1]);
         assert_eq!((rest[0].len(), rest[1].len()), (18, 1));
-        assert!(test[0].iter().all(|item| !items(&rest[0]).contains(&item.0)));
+        assert!(
+            test[0]
+                .iter()
+                .all(|item| !items(&rest[0]).contains(&item.0))
+        );
         assert_eq!(split(1).0, test);
         assert_ne!(split(2).0, test);
     }

@@ -1,12 +1,15 @@
-//! Data sets for the demo, the simulation and measurements: loaders for public and own files, and a generator.
+//! Data sets for the demo, the simulation and measurements: loaders for public and own files, and a
+//! generator.
 //!
-//! This crate owns reading other people's files without trusting them, and splitting them into what is learned from and
-//! what is held out. It writes nothing and downloads nothing. Everything here is held centrally, which is the opposite of
-//! a deployment: there, an interaction never leaves the device that made it. Read `tacit-model` next for what is learned.
+//! This crate owns reading other people's files without trusting them, and splitting them into what
+//! is learned from and what is held out. It writes nothing and downloads nothing. Everything here
+//! is held centrally, which is the opposite of a deployment: there, an interaction never leaves the
+//! device that made it. Read `tacit-model` next for what is learned.
 //!
 //! # What [`load`] reads
 //!
-//! A folder is recognised by the first of these it contains; every file may also be there as `NAME.gz`.
+//! A folder is recognised by the first of these it contains; every file may also be there as
+//! `NAME.gz`.
 //!
 //! | file | data set | also read |
 //! |---|---|---|
@@ -21,8 +24,8 @@
 //!
 //! # The CSV format
 //!
-//! UTF-8, comma-separated, one interaction per line, first line exactly these five names (in any order, and the rows in
-//! the same order):
+//! UTF-8, comma-separated, one interaction per line, first line exactly these five names (in any
+//! order, and the rows in the same order):
 //!
 //! ```csv
 //! user,item,timestamp,value,type
@@ -38,25 +41,29 @@
 //! | `value` | number from -1000000 to 1000000: stars of a rating, otherwise a count | 1, and a rating becomes a view |
 //! | `type` | `view`, `click`, `cart`, `purchase` or `rating` | `rating` with a value, `view` without |
 //!
-//! A rating without a value says that the item was used but not how it was liked, so it is loaded as a view with value 1:
-//! nobody is given one star. Repeated lines are kept. Blank lines are skipped. A byte order mark, Windows line ends and
-//! quoted fields are read; line breaks inside quotes are not. Lines may come in any order.
+//! A rating without a value says that the item was used but not how it was liked, so it is loaded
+//! as a view with value 1: nobody is given one star. Repeated lines are kept. Blank lines are
+//! skipped. A byte order mark, Windows line ends and quoted fields are read; line breaks inside
+//! quotes are not. Lines may come in any order.
 //!
-//! - `ncf_test.csv` has the columns `user,item` (the other three are allowed and ignored): what is held out.
-//! - `ncf_negatives.csv` has `user,n1,...,n99`: the items each user's held-out item is ranked against.
-//! - Titles and categories come from `u.item`, `movies.dat` or `movies.csv` (`movieId,title,genres`) in the folder; an item
-//!   without a title is shown by its key.
+//! - `ncf_test.csv` has the columns `user,item` (the other three are allowed and ignored): what is
+//!   held out.
+//! - `ncf_negatives.csv` has `user,n1,...,n99`: the items each user's held-out item is ranked
+//!   against.
+//! - Titles and categories come from `u.item`, `movies.dat` or `movies.csv`
+//!   (`movieId,title,genres`) in the folder; an item without a title is shown by its key.
 //!
 //! # Order, and what is held out
 //!
-//! Users and items are numbered in order of first appearance: interactions first, then the test file, then the
-//! negatives. Items that occur only in the test file or in the negatives belong to the catalogue; items that occur only
-//! in a title file do not.
+//! Users and items are numbered in order of first appearance: interactions first, then the test
+//! file, then the negatives. Items that occur only in the test file or in the negatives belong to
+//! the catalogue; items that occur only in a title file do not.
 //!
-//! [`Split`] says what is held out. By default: with a test file, its pairs are. Without one, each user's last interaction
-//! is (the later line when times are equal), provided every interaction of the data set has a time; otherwise a seeded
-//! fifth of each user's distinct items, at least one. A user with fewer than two distinct items keeps everything. A
-//! held-out item never remains in the same user's training interactions.
+//! [`Split`] says what is held out. By default: with a test file, its pairs are. Without one, each
+//! user's last interaction is (the later line when times are equal), provided every interaction of
+//! the data set has a time; otherwise a seeded fifth of each user's distinct items, at least one. A
+//! user with fewer than two distinct items keeps everything. A held-out item never remains in the
+//! same user's training interactions.
 //!
 //! # Example
 //!
@@ -107,8 +114,8 @@ pub struct Item {
 }
 
 impl Item {
-    /// What is public about the item besides its name: its categories, and the year and decade that its title ends with in
-    /// parentheses, as `1995` and `1990s`.
+    /// What is public about the item besides its name: its categories, and the year and decade that
+    /// its title ends with in parentheses, as `1995` and `1990s`.
     ///
     /// ```
     /// # let item = |title: &str| tacit_data::Item { key: "1".into(), title: title.into(), categories: vec!["Crime".into()] };
@@ -126,7 +133,9 @@ impl Item {
 
     fn year(&self) -> Option<u32> {
         let (_, year) = self.title.trim_end().strip_suffix(')')?.rsplit_once('(')?;
-        year.parse().ok().filter(|year| (1800..=2100).contains(year))
+        year.parse()
+            .ok()
+            .filter(|year| (1800..=2100).contains(year))
     }
 }
 
@@ -143,9 +152,11 @@ pub struct Dataset {
     pub users: Vec<Vec<Interaction>>,
     /// Held-out items per user, possibly none.
     pub test: Vec<Vec<ItemId>>,
-    /// The 99 published negatives per user, where the data set has them; none for a user without a line.
+    /// The 99 published negatives per user, where the data set has them; none for a user without a
+    /// line.
     ///
-    /// As published: a held-out item may occur among its own user's negatives, so a ranking must skip it there.
+    /// As published: a held-out item may occur among its own user's negatives, so a ranking must
+    /// skip it there.
     pub negatives: Option<Vec<Vec<ItemId>>>,
 }
 
@@ -159,15 +170,18 @@ impl Dataset {
 /// What is held out of each user's interactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Split {
-    /// The published test file where there is one; otherwise the last item if the whole data set has times, and a random
-    /// fifth if not.
+    /// The published test file where there is one; otherwise the last item if the whole data set
+    /// has times, and a random fifth if not.
     #[default]
     Published,
-    /// The published test file where there is one; otherwise the last item of each user whose interactions have times.
+    /// The published test file where there is one; otherwise the last item of each user whose
+    /// interactions have times.
     LeaveOneOut,
-    /// A seeded fifth of each user's distinct items, to the nearest and at least one. A test file is not read.
+    /// A seeded fifth of each user's distinct items, to the nearest and at least one. A test file
+    /// is not read.
     Random,
-    /// The latest fifth of the items of each user whose interactions have times. A test file is not read.
+    /// The latest fifth of the items of each user whose interactions have times. A test file is not
+    /// read.
     Time,
     /// Nothing: for a caller that holds out ratings with their values. A test file is not read.
     Nothing,
@@ -176,8 +190,8 @@ pub enum Split {
 /// How to read a data set; the default reads all of it.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// File of `user,item` pairs to hold out, in place of the folder's own. The folder's negatives belong to its own test
-    /// file and are left out with any other.
+    /// File of `user,item` pairs to hold out, in place of the folder's own. The folder's negatives
+    /// belong to its own test file and are left out with any other.
     pub test: Option<PathBuf>,
     /// Keeps only the first so many users: the result is as if the files named no others.
     pub users: Option<usize>,
@@ -190,10 +204,14 @@ pub struct LoadOptions {
 /// Reads the data set at `path`: see the crate documentation for what it may contain.
 ///
 /// # Errors
-/// [`DataError`], one line naming file, line, field and fix, for anything that is not exactly as documented.
+/// [`DataError`], one line naming file, line, field and fix, for anything that is not exactly as
+/// documented.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
     if options.users == Some(0) {
-        return Err(DataError::InvalidOption { option: "users", problem: "must be at least 1".into() });
+        return Err(DataError::InvalidOption {
+            option: "users",
+            problem: "must be at least 1".into(),
+        });
     }
     let mut assembly = Assembly::new(options.users.unwrap_or(usize::MAX));
     let source = Source::recognise(path)?;
@@ -227,7 +245,13 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
     if let Some(folder) = &source.folder {
         title::read(folder, &mut assembly)?;
     }
-    Ok(Dataset { name: source.name, items: assembly.items, users: assembly.users, test, negatives })
+    Ok(Dataset {
+        name: source.name,
+        items: assembly.items,
+        users: assembly.users,
+        test,
+        negatives,
+    })
 }
 
 /// Whether both paths lead to one file.
@@ -268,24 +292,44 @@ impl Source {
 
     fn recognise(path: &Path) -> Result<Self, DataError> {
         let refuse = |problem: &str| Err(DataError::not_a_dataset(path, problem));
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or("dataset").to_owned();
+        let name = path
+            .file_name()
+            .and_then(OsStr::to_str)
+            .unwrap_or("dataset")
+            .to_owned();
         if path.is_dir() {
-            let found = Self::KNOWN.iter().find_map(|(name, format)| Some((find(path, name)?, *format)));
+            let found = Self::KNOWN
+                .iter()
+                .find_map(|(name, format)| Some((find(path, name)?, *format)));
             let Some((file, format)) = found else {
                 return refuse("the folder has none of the files a data set is known by");
             };
-            return Ok(Self { name, file, format, folder: Some(path.to_owned()) });
+            return Ok(Self {
+                name,
+                file,
+                format,
+                folder: Some(path.to_owned()),
+            });
         }
         if !path.exists() {
             return refuse("there is no such file or folder");
         }
-        let Some(stem) = name.strip_suffix(".csv").or_else(|| name.strip_suffix(".csv.gz")) else {
+        let Some(stem) = name
+            .strip_suffix(".csv")
+            .or_else(|| name.strip_suffix(".csv.gz"))
+        else {
             return refuse("a single file must end in .csv or .csv.gz");
         };
-        Ok(Self { name: stem.to_owned(), file: path.to_owned(), format: Format::Interactions, folder: None })
+        Ok(Self {
+            name: stem.to_owned(),
+            file: path.to_owned(),
+            format: Format::Interactions,
+            folder: None,
+        })
     }
 
-    /// Another file of the same folder. Only the documented format has any that change what is learned.
+    /// Another file of the same folder. Only the documented format has any that change what is
+    /// learned.
     fn neighbour(&self, name: &str) -> Option<PathBuf> {
         match self.format {
             Format::Interactions => find(self.folder.as_deref()?, name),
@@ -296,5 +340,7 @@ impl Source {
 
 /// The file of this name in the folder, plain or compressed.
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(name), folder.join(format!("{name}.gz"))].into_iter().find(|path| path.exists())
+    [folder.join(name), folder.join(format!("{name}.gz"))]
+        .into_iter()
+        .find(|path| path.exists())
 }

@@ -39,7 +39,8 @@ fn read_separated(path: &Path, separator: &str, assembly: &mut Assembly) -> Resu
     let mut any = false;
     while lines.advance()? {
         let line = lines.latin1();
-        let result = columns(&line, separator, COLUMNS).and_then(|fields| add(COLUMNS, fields, assembly));
+        let result =
+            columns(&line, separator, COLUMNS).and_then(|fields| add(COLUMNS, fields, assembly));
         result.map_err(|fault| lines.fault(fault))?;
         any = true;
     }
@@ -56,12 +57,19 @@ pub(crate) fn columns<'a, const N: usize>(
     let fields: Vec<_> = line.split(separator).collect();
     let count = fields.len();
     fields.try_into().map_err(|_| {
-        let problem = format!("the line has {count} columns separated by '{}', not {N}", separator.escape_debug());
+        let problem = format!(
+            "the line has {count} columns separated by '{}', not {N}",
+            separator.escape_debug()
+        );
         Fault::new(problem, format!("give {}", names.join(", ")))
     })
 }
 
-fn add(names: [&str; 4], [user, item, rating, timestamp]: [&str; 4], assembly: &mut Assembly) -> Result<(), Fault> {
+fn add(
+    names: [&str; 4],
+    [user, item, rating, timestamp]: [&str; 4],
+    assembly: &mut Assembly,
+) -> Result<(), Fault> {
     let [user_name, item_name, rating_name, timestamp_name] = names;
     assembly.add(&Row {
         user: &field::number_key(user_name, user)?.to_string(),

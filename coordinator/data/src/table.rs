@@ -7,7 +7,8 @@ use csv::{ReaderBuilder, StringRecord, Terminator};
 use crate::error::{DataError, Fault, shown};
 use crate::lines::Lines;
 
-/// A CSV file whose columns are asked for by their place in a list of known names, whatever their order in the file.
+/// A CSV file whose columns are asked for by their place in a list of known names, whatever their
+/// order in the file.
 pub(crate) struct Table {
     lines: Lines,
     /// Where each known column is in the file; `None` for an optional one that is not there.
@@ -17,8 +18,9 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Opens the file and reads its header: each of `known` at most once, the first `required` of them at least once,
-    /// nothing else. Case does not matter, because published copies of one data set differ in it.
+    /// Opens the file and reads its header: each of `known` at most once, the first `required` of
+    /// them at least once, nothing else. Case does not matter, because published copies of one data
+    /// set differ in it.
     pub(crate) fn open(path: &Path, known: &[&str], required: usize) -> Result<Self, DataError> {
         let mut lines = Lines::open(path)?;
         let header = known.get(..required).unwrap_or(known);
@@ -29,7 +31,12 @@ impl Table {
         let mut record = StringRecord::new();
         split(lines.utf8()?, &mut record).map_err(|fault| lines.fault(fault))?;
         let places = match_header(&record, known, header).map_err(|fault| lines.fault(fault))?;
-        Ok(Self { lines, places, columns: record.len(), record })
+        Ok(Self {
+            lines,
+            places,
+            columns: record.len(),
+            record,
+        })
     }
 
     /// Goes to the next record; false at the end of the file.
@@ -39,7 +46,11 @@ impl Table {
         }
         split(self.lines.utf8()?, &mut self.record).map_err(|fault| self.lines.fault(fault))?;
         if self.record.len() != self.columns {
-            let problem = format!("the line has {} columns, the header has {}", self.record.len(), self.columns);
+            let problem = format!(
+                "the line has {} columns, the header has {}",
+                self.record.len(),
+                self.columns
+            );
             let fix = "correct the line, and put quotes around a field that contains a comma";
             return Err(self.lines.fault(Fault::new(problem, fix)));
         }
@@ -48,7 +59,12 @@ impl Table {
 
     /// The field of a known column; empty when the column is not in the file.
     pub(crate) fn field(&self, column: usize) -> &str {
-        self.places.get(column).copied().flatten().and_then(|place| self.record.get(place)).unwrap_or_default()
+        self.places
+            .get(column)
+            .copied()
+            .flatten()
+            .and_then(|place| self.record.get(place))
+            .unwrap_or_default()
     }
 
     /// Says that the current line is wrong.
@@ -58,7 +74,10 @@ impl Table {
 
     /// Says that the file ended without any record.
     pub(crate) fn no_records(&self) -> DataError {
-        self.fault(Fault::new("there is a header and nothing after it", "add one record per line"))
+        self.fault(Fault::new(
+            "there is a header and nothing after it",
+            "add one record per line",
+        ))
     }
 }
 
@@ -72,11 +91,18 @@ fn split(line: &str, record: &mut StringRecord) -> Result<(), Fault> {
     }
     if line.matches('"').count() % 2 == 1 {
         let fix = "write a field on one line and close its quotes";
-        return Err(Fault::new(format!("a quoted field is not closed in {}", shown(line)), fix));
+        return Err(Fault::new(
+            format!("a quoted field is not closed in {}", shown(line)),
+            fix,
+        ));
     }
-    // Only the line end just taken off ends a record: a stray carriage return is left for the field to refuse.
+    // Only the line end just taken off ends a record: a stray carriage return is left for the field
+    // to refuse.
     let mut builder = ReaderBuilder::new();
-    builder.has_headers(false).terminator(Terminator::Any(b'\n')).buffer_capacity(line.len());
+    builder
+        .has_headers(false)
+        .terminator(Terminator::Any(b'\n'))
+        .buffer_capacity(line.len());
     let mut reader = builder.from_reader(line.as_bytes());
     match reader.read_record(record) {
         Ok(_) => Ok(()),
@@ -84,28 +110,55 @@ fn split(line: &str, record: &mut StringRecord) -> Result<(), Fault> {
     }
 }
 
-fn match_header(record: &StringRecord, known: &[&str], header: &[&str]) -> Result<Vec<Option<usize>>, Fault> {
+fn match_header(
+    record: &StringRecord,
+    known: &[&str],
+    header: &[&str],
+) -> Result<Vec<Option<usize>>, Fault> {
     let fix = || format!("the first line must be {}", list(header));
     let is = |name: &str, column: &str| name.eq_ignore_ascii_case(column);
-    if !record.iter().any(|column| known.iter().any(|name| is(name, column) || resembles(name, column))) {
+    if !record.iter().any(|column| {
+        known
+            .iter()
+            .any(|name| is(name, column) || resembles(name, column))
+    }) {
         return Err(Fault::new(
-            format!("there is no header, the file starts with {}", shown(&list_record(record))),
+            format!(
+                "there is no header, the file starts with {}",
+                shown(&list_record(record))
+            ),
             fix(),
         ));
     }
     let mut places = vec![None; known.len()];
     for (place, column) in record.iter().enumerate() {
         let Some(index) = known.iter().position(|name| is(name, column)) else {
-            let nearest = known.iter().min_by_key(|name| distance(name, column)).copied().unwrap_or_default();
-            let problem = format!("unknown column {}, the nearest known one is '{nearest}'", shown(column));
+            let nearest = known
+                .iter()
+                .min_by_key(|name| distance(name, column))
+                .copied()
+                .unwrap_or_default();
+            let problem = format!(
+                "unknown column {}, the nearest known one is '{nearest}'",
+                shown(column)
+            );
             return Err(Fault::new(problem, fix()));
         };
         match places.get_mut(index) {
             Some(free @ None) => *free = Some(place),
-            _ => return Err(Fault::new(format!("column {} occurs twice", shown(column)), fix())),
+            _ => {
+                return Err(Fault::new(
+                    format!("column {} occurs twice", shown(column)),
+                    fix(),
+                ));
+            }
         }
     }
-    match header.iter().zip(&places).find(|(_, place)| place.is_none()) {
+    match header
+        .iter()
+        .zip(&places)
+        .find(|(_, place)| place.is_none())
+    {
         Some((name, _)) => Err(Fault::new(format!("column '{name}' is missing"), fix())),
         None => Ok(places),
     }
@@ -139,7 +192,9 @@ fn distance(name: &str, column: &str) -> usize {
         let mut diagonal = i;
         let mut left = i + 1;
         for (cell, b) in row.iter_mut().skip(1).zip(column.bytes()) {
-            let cost = (diagonal + usize::from(a != b)).min(*cell + 1).min(left + 1);
+            let cost = (diagonal + usize::from(a != b))
+                .min(*cell + 1)
+                .min(left + 1);
             diagonal = std::mem::replace(cell, cost);
             left = cost;
         }
@@ -164,7 +219,12 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        for (a, b, edits) in [("user", "User", 0), ("user", "usr", 1), ("item", "time", 3), ("item", "", 4)] {
+        for (a, b, edits) in [
+            ("user", "User", 0),
+            ("user", "usr", 1),
+            ("item", "time", 3),
+            ("item", "", 4),
+        ] {
             assert_eq!(distance(a, b), edits, "{a} {b}");
         }
     }

@@ -21,7 +21,9 @@ const U_ITEM_TEXTS: usize = 5;
 /// Reads the titles a folder has, if any.
 pub(crate) fn read(folder: &Path, assembly: &mut Assembly) -> Result<(), DataError> {
     if let Some(file) = find(folder, "u.item") {
-        let genres = find(folder, "u.genre").map(|file| read_genres(&file)).transpose()?;
+        let genres = find(folder, "u.genre")
+            .map(|file| read_genres(&file))
+            .transpose()?;
         return read_u_item(&file, genres, assembly);
     }
     if let Some(file) = find(folder, "movies.dat") {
@@ -39,8 +41,11 @@ fn read_genres(path: &Path) -> Result<Vec<String>, DataError> {
     let mut genres = Vec::new();
     while lines.advance()? {
         let line = lines.latin1();
-        let [name, number] = columns(&line, "|", ["genre", "number"]).map_err(|fault| lines.fault(fault))?;
-        if field::number_key("number", number).map_err(|fault| lines.fault(fault))? as usize != genres.len() {
+        let [name, number] =
+            columns(&line, "|", ["genre", "number"]).map_err(|fault| lines.fault(fault))?;
+        if field::number_key("number", number).map_err(|fault| lines.fault(fault))? as usize
+            != genres.len()
+        {
             let problem = format!("number '{number}' is not the next one, {}", genres.len());
             return Err(lines.fault(Fault::new(problem, "number the genres from 0")));
         }
@@ -50,7 +55,11 @@ fn read_genres(path: &Path) -> Result<Vec<String>, DataError> {
 }
 
 /// Reads `u.item`. Without `u.genre` the flags have no names and are skipped.
-fn read_u_item(path: &Path, genres: Option<Vec<String>>, assembly: &mut Assembly) -> Result<(), DataError> {
+fn read_u_item(
+    path: &Path,
+    genres: Option<Vec<String>>,
+    assembly: &mut Assembly,
+) -> Result<(), DataError> {
     let mut lines = Lines::open(path)?;
     while lines.advance()? {
         let line = lines.latin1();
@@ -61,19 +70,38 @@ fn read_u_item(path: &Path, genres: Option<Vec<String>>, assembly: &mut Assembly
 
 fn u_item(line: &str, genres: Option<&[String]>, assembly: &mut Assembly) -> Result<(), Fault> {
     let fields: Vec<_> = line.split('|').collect();
-    let (Some([item, title, ..]), Some(flags)) = (fields.get(..U_ITEM_TEXTS), fields.get(U_ITEM_TEXTS..)) else {
-        let problem = format!("the line has {} columns separated by '|', not at least {U_ITEM_TEXTS}", fields.len());
-        return Err(Fault::new(problem, "give item, title, release, video release, address and one flag per genre"));
+    let (Some([item, title, ..]), Some(flags)) =
+        (fields.get(..U_ITEM_TEXTS), fields.get(U_ITEM_TEXTS..))
+    else {
+        let problem = format!(
+            "the line has {} columns separated by '|', not at least {U_ITEM_TEXTS}",
+            fields.len()
+        );
+        return Err(Fault::new(
+            problem,
+            "give item, title, release, video release, address and one flag per genre",
+        ));
     };
     let genres = genres.unwrap_or_default();
     if !genres.is_empty() && flags.len() != genres.len() {
-        let problem = format!("the line has {} genre flags, u.genre has {} genres", flags.len(), genres.len());
+        let problem = format!(
+            "the line has {} genre flags, u.genre has {} genres",
+            flags.len(),
+            genres.len()
+        );
         return Err(Fault::new(problem, "give one flag per genre"));
     }
     if let Some(bad) = flags.iter().find(|flag| !matches!(**flag, "0" | "1")) {
-        return Err(Fault::new(format!("genre flag {} is not 0 or 1", crate::error::shown(bad)), "correct it"));
+        return Err(Fault::new(
+            format!("genre flag {} is not 0 or 1", crate::error::shown(bad)),
+            "correct it",
+        ));
     }
-    let names = genres.iter().zip(flags).filter(|(_, flag)| **flag == "1").map(|(name, _)| name.as_str());
+    let names = genres
+        .iter()
+        .zip(flags)
+        .filter(|(_, flag)| **flag == "1")
+        .map(|(name, _)| name.as_str());
     set(item, title, names, assembly)
 }
 
@@ -107,7 +135,9 @@ fn set<'a>(
     let key = field::key("item", item)?;
     let title = field::title(title)?;
     let named = categories.filter(|name| !name.is_empty() && !NO_CATEGORY.contains(name));
-    let categories = named.map(|name| field::category(name).map(str::to_owned)).collect::<Result<_, _>>()?;
+    let categories = named
+        .map(|name| field::category(name).map(str::to_owned))
+        .collect::<Result<_, _>>()?;
     if let Some(entry) = assembly.entry(key) {
         title.clone_into(&mut entry.title);
         entry.categories = categories;

@@ -1,11 +1,13 @@
-//! Invented titles: eight categories, each with words of its own, so that a list of recommendations can be judged by eye.
+//! Invented titles: eight categories, each with words of its own, so that a list of recommendations
+//! can be judged by eye.
 
 use crate::Item;
 
 /// Adjectives per category.
 const ADJECTIVES: usize = 12;
 
-/// Nouns per category. Invariant: no noun belongs to two categories, so titles of two categories never meet.
+/// Nouns per category. Invariant: no noun belongs to two categories, so titles of two categories
+/// never meet.
 const NOUNS: usize = 16;
 
 /// Words of one category.
@@ -78,21 +80,27 @@ const WORDS: [Words; CATEGORIES] = [
     },
 ];
 
-/// The item of this index: titled after its main category, and listed under the second one as well if it has one.
+/// The item of this index: titled after its main category, and listed under the second one as well
+/// if it has one.
 pub(crate) fn item(index: usize, main: usize, second: Option<usize>) -> Item {
     let words = &WORDS[main % CATEGORIES];
     let number = index / CATEGORIES;
     let (adjective, shift) = (number % ADJECTIVES, number / ADJECTIVES);
-    // Steps of 5 through 16 nouns: neighbours in the list share neither word, and no pair of words returns early.
-    let (adjective, noun) = (words.adjectives[adjective], words.nouns[(shift + 5 * adjective) % NOUNS]);
+    // Steps of 5 through 16 nouns: neighbours in the list share neither word, and no pair of words
+    // returns early.
+    let (adjective, noun) = (
+        words.adjectives[adjective],
+        words.nouns[(shift + 5 * adjective) % NOUNS],
+    );
     let part = match number / (ADJECTIVES * NOUNS) {
         0 => String::new(),
         part => format!(" {}", part + 1),
     };
     let article = if number.is_multiple_of(3) { "" } else { "The " };
     let year = 1950 + (37 * number + 11 * main) % 75;
-    let categories =
-        std::iter::once(main).chain(second).map(|category| WORDS[category % CATEGORIES].category.to_owned());
+    let categories = std::iter::once(main)
+        .chain(second)
+        .map(|category| WORDS[category % CATEGORIES].category.to_owned());
     Item {
         key: format!("film-{:04}", index + 1),
         title: format!("{article}{adjective} {noun}{part} ({year})"),
@@ -108,12 +116,32 @@ mod tests {
 
     #[test]
     fn titles_are_unique_and_readable() {
-        let items: Vec<_> = (0..5_000).map(|index| item(index, index % CATEGORIES, None)).collect();
-        assert_eq!(items.iter().map(|item| &item.title).collect::<HashSet<_>>().len(), 5_000);
-        assert_eq!(items.iter().map(|item| &item.key).collect::<HashSet<_>>().len(), 5_000);
+        let items: Vec<_> = (0..5_000)
+            .map(|index| item(index, index % CATEGORIES, None))
+            .collect();
+        assert_eq!(
+            items
+                .iter()
+                .map(|item| &item.title)
+                .collect::<HashSet<_>>()
+                .len(),
+            5_000
+        );
+        assert_eq!(
+            items
+                .iter()
+                .map(|item| &item.key)
+                .collect::<HashSet<_>>()
+                .len(),
+            5_000
+        );
         assert_eq!(items[8].title, "The Silent Cipher (1987)");
         assert_eq!(items[8].categories, ["Mystery"]);
-        assert!(items[4_999].title.contains(" 4 ("), "{}", items[4_999].title);
+        assert!(
+            items[4_999].title.contains(" 4 ("),
+            "{}",
+            items[4_999].title
+        );
     }
 
     #[test]

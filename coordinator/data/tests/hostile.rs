@@ -1,4 +1,5 @@
-//! Hostile data sets: every one is refused with one line that names the file, the line, the field and the fix.
+//! Hostile data sets: every one is refused with one line that names the file, the line, the field
+//! and the fix.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -25,24 +26,52 @@ struct Case {
 }
 
 /// A single bad file.
-fn file(name: &'static str, file: &'static str, content: impl Into<Vec<u8>>, says: &[&'static str]) -> Case {
-    Case { id: "118", name, files: vec![(file, content.into())], says: [&[file], says].concat() }
+fn file(
+    name: &'static str,
+    file: &'static str,
+    content: impl Into<Vec<u8>>,
+    says: &[&'static str],
+) -> Case {
+    Case {
+        id: "118",
+        name,
+        files: vec![(file, content.into())],
+        says: [&[file], says].concat(),
+    }
 }
 
 /// A bad row after one good one in `interactions.csv`.
 fn row(name: &'static str, row: &str, says: &[&'static str]) -> Case {
     let content = format!("{HEADER}u,i,978824268,5,rating\n{row}\n");
-    file(name, "interactions.csv", content, &[&["line 3"], says].concat())
+    file(
+        name,
+        "interactions.csv",
+        content,
+        &[&["line 3"], says].concat(),
+    )
 }
 
 /// A bad file next to a good `interactions.csv`.
-fn beside(name: &'static str, bad: &'static str, content: impl Into<Vec<u8>>, says: &[&'static str]) -> Case {
+fn beside(
+    name: &'static str,
+    bad: &'static str,
+    content: impl Into<Vec<u8>>,
+    says: &[&'static str],
+) -> Case {
     let good = format!("{HEADER}1,10,1,,\n1,11,2,,\n");
-    let mut files = vec![("interactions.csv", good.into_bytes()), (bad, content.into())];
+    let mut files = vec![
+        ("interactions.csv", good.into_bytes()),
+        (bad, content.into()),
+    ];
     if bad == "ncf_negatives.csv" {
         files.push(("ncf_test.csv", b"user,item\n1,11\n".to_vec()));
     }
-    Case { id: "118", name, files, says: [&[bad], says].concat() }
+    Case {
+        id: "118",
+        name,
+        files,
+        says: [&[bad], says].concat(),
+    }
 }
 
 fn gz(content: &[u8]) -> Vec<u8> {
@@ -53,49 +82,149 @@ fn gz(content: &[u8]) -> Vec<u8> {
 
 fn negatives(columns: usize, rows: &[(&str, usize)]) -> String {
     let header = (1..=columns).fold("user".to_owned(), |header, n| format!("{header},n{n}"));
-    let rows = rows.iter().map(|(user, count)| format!("{user}{}\n", ",7".repeat(*count)));
+    let rows = rows
+        .iter()
+        .map(|(user, count)| format!("{user}{}\n", ",7".repeat(*count)));
     std::iter::once(format!("{header}\n")).chain(rows).collect()
 }
 
 fn bad_rows() -> Vec<Case> {
     vec![
-        row("text value", "u,i,1,five,rating", &["value 'five'", "not a number"]),
-        row("NaN value", "u,i,1,NaN,rating", &["value 'NaN' is not a finite number; remove the line or correct it"]),
-        row("infinite value", "u,i,1,inf,rating", &["value 'inf'", "not a finite number"]),
-        row("overflowing value", "u,i,1,1e999,rating", &["value '1e999'", "not a finite number"]),
-        row("great value", "u,i,1,1000001,rating", &["value '1000001'", "outside -1000000 to 1000000"]),
-        row("small value", "u,i,1,-1e7,view", &["value '-1e7'", "outside"]),
-        row("negative user", "-3,i,1,5,rating", &["user '-3'", "negative"]),
-        row("negative item", "u,-3,1,5,rating", &["item '-3'", "negative"]),
+        row(
+            "text value",
+            "u,i,1,five,rating",
+            &["value 'five'", "not a number"],
+        ),
+        row(
+            "NaN value",
+            "u,i,1,NaN,rating",
+            &["value 'NaN' is not a finite number; remove the line or correct it"],
+        ),
+        row(
+            "infinite value",
+            "u,i,1,inf,rating",
+            &["value 'inf'", "not a finite number"],
+        ),
+        row(
+            "overflowing value",
+            "u,i,1,1e999,rating",
+            &["value '1e999'", "not a finite number"],
+        ),
+        row(
+            "great value",
+            "u,i,1,1000001,rating",
+            &["value '1000001'", "outside -1000000 to 1000000"],
+        ),
+        row(
+            "small value",
+            "u,i,1,-1e7,view",
+            &["value '-1e7'", "outside"],
+        ),
+        row(
+            "negative user",
+            "-3,i,1,5,rating",
+            &["user '-3'", "negative"],
+        ),
+        row(
+            "negative item",
+            "u,-3,1,5,rating",
+            &["item '-3'", "negative"],
+        ),
         row("empty user", ",i,1,5,rating", &["user is empty"]),
         row("empty item", "u,,1,5,rating", &["item is empty"]),
-        row("control character", "u,a\u{7}b,1,5,rating", &["item 'a\\u{7}b'", "control character"]),
-        row("zero byte", "u\0,i,1,5,rating", &["user", "control character"]),
-        row("stray carriage return", "\"u\",i,1,5,rating\r,u", &["6 columns"]),
-        row("hidden carriage return", "u,\"i\rj\",1,5,rating", &["item 'i\\rj'", "control character"]),
-        row("tab instead of comma", "u\ti\t1\t5\trating", &["1 columns, the header has 5"]),
+        row(
+            "control character",
+            "u,a\u{7}b,1,5,rating",
+            &["item 'a\\u{7}b'", "control character"],
+        ),
+        row(
+            "zero byte",
+            "u\0,i,1,5,rating",
+            &["user", "control character"],
+        ),
+        row(
+            "stray carriage return",
+            "\"u\",i,1,5,rating\r,u",
+            &["6 columns"],
+        ),
+        row(
+            "hidden carriage return",
+            "u,\"i\rj\",1,5,rating",
+            &["item 'i\\rj'", "control character"],
+        ),
+        row(
+            "tab instead of comma",
+            "u\ti\t1\t5\trating",
+            &["1 columns, the header has 5"],
+        ),
         row("too few columns", "u,i,1", &["3 columns, the header has 5"]),
-        row("too many columns", "u,i,1,5,rating,9", &["6 columns, the header has 5"]),
-        row("quoted line break", "u,\"a\nb\",1,5,rating", &["quoted field is not closed", "on one line"]),
-        row("a million columns", &",".repeat(999_999), &["1000000 columns, the header has 5"]),
-        row("a line too long", &"a,".repeat(1_000_000), &["longer than 1048576 bytes"]),
-        row("time before 1970", "u,i,-1,5,rating", &["timestamp '-1'", "before 1970"]),
-        row("time after 2100", "u,i,4102444800,5,rating", &["timestamp '4102444800'", "after the year 2100"]),
-        row("time in milliseconds", "u,i,978824268000,5,rating", &["timestamp", "not milliseconds"]),
-        row("time 2^63", "u,i,9223372036854775808,5,rating", &["timestamp", "after the year 2100"]),
-        row("time as text", "u,i,yesterday,5,rating", &["timestamp 'yesterday'", "whole number of seconds"]),
+        row(
+            "too many columns",
+            "u,i,1,5,rating,9",
+            &["6 columns, the header has 5"],
+        ),
+        row(
+            "quoted line break",
+            "u,\"a\nb\",1,5,rating",
+            &["quoted field is not closed", "on one line"],
+        ),
+        row(
+            "a million columns",
+            &",".repeat(999_999),
+            &["1000000 columns, the header has 5"],
+        ),
+        row(
+            "a line too long",
+            &"a,".repeat(1_000_000),
+            &["longer than 1048576 bytes"],
+        ),
+        row(
+            "time before 1970",
+            "u,i,-1,5,rating",
+            &["timestamp '-1'", "before 1970"],
+        ),
+        row(
+            "time after 2100",
+            "u,i,4102444800,5,rating",
+            &["timestamp '4102444800'", "after the year 2100"],
+        ),
+        row(
+            "time in milliseconds",
+            "u,i,978824268000,5,rating",
+            &["timestamp", "not milliseconds"],
+        ),
+        row(
+            "time 2^63",
+            "u,i,9223372036854775808,5,rating",
+            &["timestamp", "after the year 2100"],
+        ),
+        row(
+            "time as text",
+            "u,i,yesterday,5,rating",
+            &["timestamp 'yesterday'", "whole number of seconds"],
+        ),
         row(
             "unknown type",
             "u,i,1,5,lend",
-            &["type 'lend'", "view, click, search, dwell, cart, purchase, rating, like,"],
+            &[
+                "type 'lend'",
+                "view, click, search, dwell, cart, purchase, rating, like,",
+            ],
         ),
-        row("a refusal is no use", "u,i,1,5,dislike", &["type 'dislike'", "use one of"]),
+        row(
+            "a refusal is no use",
+            "u,i,1,5,dislike",
+            &["type 'dislike'", "use one of"],
+        ),
     ]
 }
 
 fn bad_csv_files() -> Vec<Case> {
     let long = format!("{HEADER}{},i,1,5,rating\n", "x".repeat(129));
-    let good = format!("{HEADER}{}", "u,i,978824268,5,rating\nv,j,978824269,4,rating\n".repeat(500));
+    let good = format!(
+        "{HEADER}{}",
+        "u,i,978824268,5,rating\nv,j,978824269,4,rating\n".repeat(500)
+    );
     let whole = gz(good.as_bytes());
     let mut damaged = whole.clone();
     let end = damaged.len() - 6;
@@ -103,92 +232,281 @@ fn bad_csv_files() -> Vec<Case> {
     let csv = "interactions.csv";
     let compressed = "interactions.csv.gz";
     vec![
-        file("empty", csv, "", &["line 1", "the file is empty", "user,item,timestamp,value,type"]),
+        file(
+            "empty",
+            csv,
+            "",
+            &[
+                "line 1",
+                "the file is empty",
+                "user,item,timestamp,value,type",
+            ],
+        ),
         file("blank lines only", csv, "\n\r\n\n", &["the file is empty"]),
-        file("byte order mark only", csv, "\u{feff}", &["the file is empty"]),
+        file(
+            "byte order mark only",
+            csv,
+            "\u{feff}",
+            &["the file is empty"],
+        ),
         file("header only", csv, HEADER, &["line 2", "nothing after it"]),
-        file("no header", csv, "1,1193,978300760,5,rating\n", &["line 1", "no header", "'1,1193,978300760,5,rating'"]),
+        file(
+            "no header",
+            csv,
+            "1,1193,978300760,5,rating\n",
+            &["line 1", "no header", "'1,1193,978300760,5,rating'"],
+        ),
         file(
             "MovieLens header",
             csv,
             "userId,item,timestamp,value,type\n",
             &["line 1", "'userId'", "nearest", "'user'"],
         ),
-        file("misspelt header", csv, "user,item,timestmp,value,type\n", &["line 1", "'timestmp'", "'timestamp'"]),
-        file("missing column", csv, "user,item,value,type\nu,i,5,rating\n", &["line 1", "'timestamp' is missing"]),
-        file("column twice", csv, "user,item,timestamp,value,user\n", &["line 1", "'user' occurs twice"]),
+        file(
+            "misspelt header",
+            csv,
+            "user,item,timestmp,value,type\n",
+            &["line 1", "'timestmp'", "'timestamp'"],
+        ),
+        file(
+            "missing column",
+            csv,
+            "user,item,value,type\nu,i,5,rating\n",
+            &["line 1", "'timestamp' is missing"],
+        ),
+        file(
+            "column twice",
+            csv,
+            "user,item,timestamp,value,user\n",
+            &["line 1", "'user' occurs twice"],
+        ),
         file(
             "semicolons",
             csv,
             "user;item;timestamp;value;type\nu;i;1;5;rating\n",
             &["line 1", "the first line must be"],
         ),
-        file("Latin-1", csv, [HEADER.as_bytes(), b"u,caf\xe9,1,5,rating\n"].concat(), &["line 2", "column 2", "UTF-8"]),
+        file(
+            "Latin-1",
+            csv,
+            [HEADER.as_bytes(), b"u,caf\xe9,1,5,rating\n"].concat(),
+            &["line 2", "column 2", "UTF-8"],
+        ),
         file(
             "mixed encodings",
             csv,
             [HEADER.as_bytes(), "ü,é,1,,\n".as_bytes(), b"\xfc,x,1,,\n"].concat(),
             &["line 3"],
         ),
-        file("UTF-16", csv, b"\xff\xfeu\0s\0e\0r\0".to_vec(), &["line 1", "UTF-8"]),
-        file("compressed without .gz", csv, whole.clone(), &["line 1", "UTF-8"]),
-        file("long user", csv, long, &["line 2", "user 'xxx", "129 bytes", "at most 128"]),
-        file("0-byte gz", compressed, "", &["line 1", "the file is empty"]),
-        file("gz of nothing", compressed, gz(b""), &["line 1", "the file is empty"]),
-        file("cut gz", compressed, &whole[..whole.len() / 2], &["line ", "cut off", "again"]),
-        file("gz cut in its header", compressed, &whole[..5], &["line 1", "cut off"]),
+        file(
+            "UTF-16",
+            csv,
+            b"\xff\xfeu\0s\0e\0r\0".to_vec(),
+            &["line 1", "UTF-8"],
+        ),
+        file(
+            "compressed without .gz",
+            csv,
+            whole.clone(),
+            &["line 1", "UTF-8"],
+        ),
+        file(
+            "long user",
+            csv,
+            long,
+            &["line 2", "user 'xxx", "129 bytes", "at most 128"],
+        ),
+        file(
+            "0-byte gz",
+            compressed,
+            "",
+            &["line 1", "the file is empty"],
+        ),
+        file(
+            "gz of nothing",
+            compressed,
+            gz(b""),
+            &["line 1", "the file is empty"],
+        ),
+        file(
+            "cut gz",
+            compressed,
+            &whole[..whole.len() / 2],
+            &["line ", "cut off", "again"],
+        ),
+        file(
+            "gz cut in its header",
+            compressed,
+            &whole[..5],
+            &["line 1", "cut off"],
+        ),
         file("damaged gz", compressed, damaged, &["line ", "damaged"]),
-        file("not a gz", compressed, good.clone(), &["line 1", "damaged", "remove .gz"]),
-        file("gz bomb", compressed, gz(&vec![0; 64 << 20]), &["line 1", "longer than 1048576 bytes"]),
+        file(
+            "not a gz",
+            compressed,
+            good.clone(),
+            &["line 1", "damaged", "remove .gz"],
+        ),
+        file(
+            "gz bomb",
+            compressed,
+            gz(&vec![0; 64 << 20]),
+            &["line 1", "longer than 1048576 bytes"],
+        ),
         Case {
             id: "119",
             name: "a user without interactions is tested",
-            ..beside("", "ncf_test.csv", "user,item\n2,10\n", &["line 2", "user '2' has no interactions"])
+            ..beside(
+                "",
+                "ncf_test.csv",
+                "user,item\n2,10\n",
+                &["line 2", "user '2' has no interactions"],
+            )
         },
-        beside("test without header", "ncf_test.csv", "1,10\n", &["line 1", "no header", "user,item"]),
-        beside("test header only", "ncf_test.csv", "user,item\n", &["line 2", "nothing after it"]),
-        beside("negatives of 98", "ncf_negatives.csv", negatives(98, &[("1", 98)]), &["line 1", "'n99' is missing"]),
-        beside("ragged negatives", "ncf_negatives.csv", negatives(99, &[("1", 98)]), &["line 2", "99 columns", "100"]),
+        beside(
+            "test without header",
+            "ncf_test.csv",
+            "1,10\n",
+            &["line 1", "no header", "user,item"],
+        ),
+        beside(
+            "test header only",
+            "ncf_test.csv",
+            "user,item\n",
+            &["line 2", "nothing after it"],
+        ),
+        beside(
+            "negatives of 98",
+            "ncf_negatives.csv",
+            negatives(98, &[("1", 98)]),
+            &["line 1", "'n99' is missing"],
+        ),
+        beside(
+            "ragged negatives",
+            "ncf_negatives.csv",
+            negatives(99, &[("1", 98)]),
+            &["line 2", "99 columns", "100"],
+        ),
         beside(
             "negatives of 100",
             "ncf_negatives.csv",
             negatives(100, &[("1", 100)]),
             &["line 1", "unknown column 'n100'"],
         ),
-        beside("negatives of nobody", "ncf_negatives.csv", negatives(99, &[("5", 99)]), &["line 2", "user '5'"]),
+        beside(
+            "negatives of nobody",
+            "ncf_negatives.csv",
+            negatives(99, &[("5", 99)]),
+            &["line 2", "user '5'"],
+        ),
         beside(
             "negatives twice",
             "ncf_negatives.csv",
             negatives(99, &[("1", 99); 2]),
             &["line 3", "user '1'", "already"],
         ),
-        beside("bad title", "movies.csv", "movieId,title,genres\n10,\u{1b}[2Jx,\n", &["line 2", "title", "control"]),
-        beside("no title", "movies.dat", "10::X\n", &["line 1", "2 columns", "item, title, genres"]),
+        beside(
+            "bad title",
+            "movies.csv",
+            "movieId,title,genres\n10,\u{1b}[2Jx,\n",
+            &["line 2", "title", "control"],
+        ),
+        beside(
+            "no title",
+            "movies.dat",
+            "10::X\n",
+            &["line 1", "2 columns", "item, title, genres"],
+        ),
     ]
 }
 
 fn bad_movielens_files() -> Vec<Case> {
     let latest = "userId,movieId,rating,timestamp\n";
     vec![
-        file("empty u.data", "u.data", "", &["line 1", "the file is empty"]),
+        file(
+            "empty u.data",
+            "u.data",
+            "",
+            &["line 1", "the file is empty"],
+        ),
         file(
             "ragged u.data",
             "u.data",
             "1\t2\t3\t4\n1\t2\t3\n",
             &["line 2", "3 columns", "user, item, rating, timestamp"],
         ),
-        file("negative user", "u.data", "-1\t2\t3\t4\n", &["line 1", "user '-1'", "whole number"]),
-        file("negative item", "ratings.dat", "1::-2::3::4\n", &["line 1", "item '-2'", "whole number"]),
-        file("item 2^63", "ratings.dat", "1::9223372036854775808::3::4\n", &["line 1", "item '9223372036854775808'"]),
-        file("text rating", "ratings.dat", "1::2::good::4\n", &["line 1", "rating 'good'", "not a number"]),
-        file("Latin-1 rating", "ratings.dat", b"1::2::\xbd::4\n".to_vec(), &["line 1", "rating '½'", "not a number"]),
-        file("header only", "ratings.csv", latest, &["line 2", "nothing after it"]),
-        file("NaN rating", "ratings.csv", format!("{latest}1,2,NaN,4\n"), &["line 2", "rating 'NaN'", "finite"]),
-        file("empty rating", "ratings.csv", format!("{latest}1,2,,4\n"), &["line 2", "rating ''", "not a number"]),
-        file("empty time", "ratings.csv", format!("{latest}1,2,5,\n"), &["line 2", "timestamp ''", "seconds"]),
-        file("negative film", "ratings.csv", format!("{latest}1,-2,5,4\n"), &["line 2", "movieId '-2'"]),
-        file("film 2^63", "ratings.csv", format!("{latest}1,9223372036854775808,5,4\n"), &["line 2", "movieId '922"]),
-        file("own header", "ratings.csv", HEADER, &["line 1", "userId,movieId,rating,timestamp"]),
+        file(
+            "negative user",
+            "u.data",
+            "-1\t2\t3\t4\n",
+            &["line 1", "user '-1'", "whole number"],
+        ),
+        file(
+            "negative item",
+            "ratings.dat",
+            "1::-2::3::4\n",
+            &["line 1", "item '-2'", "whole number"],
+        ),
+        file(
+            "item 2^63",
+            "ratings.dat",
+            "1::9223372036854775808::3::4\n",
+            &["line 1", "item '9223372036854775808'"],
+        ),
+        file(
+            "text rating",
+            "ratings.dat",
+            "1::2::good::4\n",
+            &["line 1", "rating 'good'", "not a number"],
+        ),
+        file(
+            "Latin-1 rating",
+            "ratings.dat",
+            b"1::2::\xbd::4\n".to_vec(),
+            &["line 1", "rating '½'", "not a number"],
+        ),
+        file(
+            "header only",
+            "ratings.csv",
+            latest,
+            &["line 2", "nothing after it"],
+        ),
+        file(
+            "NaN rating",
+            "ratings.csv",
+            format!("{latest}1,2,NaN,4\n"),
+            &["line 2", "rating 'NaN'", "finite"],
+        ),
+        file(
+            "empty rating",
+            "ratings.csv",
+            format!("{latest}1,2,,4\n"),
+            &["line 2", "rating ''", "not a number"],
+        ),
+        file(
+            "empty time",
+            "ratings.csv",
+            format!("{latest}1,2,5,\n"),
+            &["line 2", "timestamp ''", "seconds"],
+        ),
+        file(
+            "negative film",
+            "ratings.csv",
+            format!("{latest}1,-2,5,4\n"),
+            &["line 2", "movieId '-2'"],
+        ),
+        file(
+            "film 2^63",
+            "ratings.csv",
+            format!("{latest}1,9223372036854775808,5,4\n"),
+            &["line 2", "movieId '922"],
+        ),
+        file(
+            "own header",
+            "ratings.csv",
+            HEADER,
+            &["line 1", "userId,movieId,rating,timestamp"],
+        ),
         Case {
             id: "118",
             name: "ragged u.item",
@@ -202,7 +520,10 @@ fn bad_movielens_files() -> Vec<Case> {
         Case {
             id: "118",
             name: "short u.item",
-            files: vec![("u.data", b"1\t2\t3\t4\n".to_vec()), ("u.item", b"2|T\n".to_vec())],
+            files: vec![
+                ("u.data", b"1\t2\t3\t4\n".to_vec()),
+                ("u.item", b"2|T\n".to_vec()),
+            ],
             says: vec!["u.item", "line 1", "2 columns"],
         },
     ]
@@ -212,7 +533,9 @@ fn bad_movielens_files() -> Vec<Case> {
 fn zip(files: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in files {
-        archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive
+            .start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
         archive.write_all(content.as_bytes()).unwrap();
     }
     archive.finish().unwrap().into_inner()
@@ -222,31 +545,75 @@ fn bad_shops() -> Vec<Case> {
     const ARCHIVE: &str = "Retailrocket_Ecommerce.zip";
     let header = "visitorid\titemid\tevent\n";
     let (views, good) = ("view_ecommerce.dat", format!("{header}1\t2\t1\n"));
-    let whole = zip(&[(views, &good), ("add_to_cart_ecommerce.dat", &good), ("purchase_ecommerce.dat", &good)]);
-    let damaged = whole.iter().copied().take(whole.len() - 30).collect::<Vec<u8>>();
+    let whole = zip(&[
+        (views, &good),
+        ("add_to_cart_ecommerce.dat", &good),
+        ("purchase_ecommerce.dat", &good),
+    ]);
+    let damaged = whole
+        .iter()
+        .copied()
+        .take(whole.len() - 30)
+        .collect::<Vec<u8>>();
     vec![
-        file("no archive", ARCHIVE, "MZ", &["cannot be read", "cannot be unpacked"]),
+        file(
+            "no archive",
+            ARCHIVE,
+            "MZ",
+            &["cannot be read", "cannot be unpacked"],
+        ),
         file("archive cut off", ARCHIVE, damaged, &["cannot be unpacked"]),
-        file("archive of nothing", ARCHIVE, zip(&[("../../etc/passwd", "x")]), &[views, "has no such file"]),
+        file(
+            "archive of nothing",
+            ARCHIVE,
+            zip(&[("../../etc/passwd", "x")]),
+            &[views, "has no such file"],
+        ),
         Case {
             id: "118",
             name: "carts missing",
             files: vec![(views, good.clone().into_bytes())],
             says: vec!["add_to_cart_ecommerce.dat: cannot be read"],
         },
-        file("no header", views, "1\t2\t1\n", &["line 1", "visitorid, itemid, event"]),
-        file("two columns", views, format!("{header}1\t2\n"), &["line 2", "2 columns"]),
-        file("item as text", views, format!("{header}1\tx\t1\n"), &["line 2", "itemid 'x'"]),
+        file(
+            "no header",
+            views,
+            "1\t2\t1\n",
+            &["line 1", "visitorid, itemid, event"],
+        ),
+        file(
+            "two columns",
+            views,
+            format!("{header}1\t2\n"),
+            &["line 2", "2 columns"],
+        ),
+        file(
+            "item as text",
+            views,
+            format!("{header}1\tx\t1\n"),
+            &["line 2", "itemid 'x'"],
+        ),
     ]
 }
 
 fn message(path: &Path, options: &LoadOptions) -> String {
-    load(path, options).err().map(|error| error.to_string()).unwrap_or_else(|| "loaded".into())
+    load(path, options)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_else(|| "loaded".into())
 }
 
 #[test]
 fn bad_data_sets_are_refused_in_one_clear_line() {
-    for case in [bad_rows(), bad_csv_files(), bad_movielens_files(), bad_shops()].into_iter().flatten() {
+    for case in [
+        bad_rows(),
+        bad_csv_files(),
+        bad_movielens_files(),
+        bad_shops(),
+    ]
+    .into_iter()
+    .flatten()
+    {
         let folder = TempDir::new().unwrap();
         for (name, content) in &case.files {
             fs::write(folder.path().join(name), content).unwrap();
@@ -256,9 +623,16 @@ fn bad_data_sets_are_refused_in_one_clear_line() {
         for expected in &case.says {
             assert!(message.contains(expected), "{context}\nlacks: {expected}");
         }
-        assert!(message.contains("; ") && message.lines().count() == 1 && message.len() < 400, "{context}");
+        assert!(
+            message.contains("; ") && message.lines().count() == 1 && message.len() < 400,
+            "{context}"
+        );
         assert!(!message.chars().any(char::is_control), "{context}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), case.files.len(), "{context}\nsomething was written");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            case.files.len(),
+            "{context}\nsomething was written"
+        );
     }
 }
 
@@ -269,7 +643,11 @@ fn no_corruption_of_a_good_file_panics_or_gives_more_than_one_line() {
     let own = format!("{HEADER}u,\"i, j\",1,5,rating\nv,i,2,,\nu,k,3,1.5,cart\n").into_bytes();
     let movielens = b"1\t2\t3\t881250949\n1\t5\t3\t881250950\n".to_vec();
     let folder = TempDir::new().unwrap();
-    for (name, good) in [("interactions.csv", own.clone()), ("interactions.csv.gz", gz(&own)), ("u.data", movielens)] {
+    for (name, good) in [
+        ("interactions.csv", own.clone()),
+        ("interactions.csv.gz", gz(&own)),
+        ("u.data", movielens),
+    ] {
         let path = folder.path().join(name);
         for round in 0..500 {
             let mut bytes = good.clone();
@@ -277,13 +655,20 @@ fn no_corruption_of_a_good_file_panics_or_gives_more_than_one_line() {
                 let at = rng.random_range(0..bytes.len());
                 match rng.random_range(0..3) {
                     0 => bytes[at] = rng.random(),
-                    1 => bytes.insert(at, [b'"', b',', b'\n', b'-', b'\t', 0][rng.random_range(0..6)]),
+                    1 => bytes.insert(
+                        at,
+                        [b'"', b',', b'\n', b'-', b'\t', 0][rng.random_range(0..6)],
+                    ),
                     _ => bytes.truncate(at.max(1)),
                 }
             }
             fs::write(&path, &bytes).unwrap();
             let message = message(folder.path(), &LoadOptions::default());
-            assert_eq!(message.lines().count(), 1, "{name}, corruption {round}: {message}");
+            assert_eq!(
+                message.lines().count(),
+                1,
+                "{name}, corruption {round}: {message}"
+            );
         }
         fs::remove_file(&path).unwrap();
     }
@@ -305,26 +690,50 @@ fn paths_that_are_no_data_set_are_refused_by_name() {
         ("fake", "not a regular file"),
     ] {
         let message = message(&at(name), &LoadOptions::default());
-        assert!(message.contains(says) && message.contains("interactions.csv"), "{name}: {message}");
+        assert!(
+            message.contains(says) && message.contains("interactions.csv"),
+            "{name}: {message}"
+        );
     }
     let listed = message(&at("empty"), &LoadOptions::default());
-    assert!(["u.data", "ratings.dat", "ratings.csv", ".gz"].iter().all(|file| listed.contains(file)), "{listed}");
+    assert!(
+        ["u.data", "ratings.dat", "ratings.csv", ".gz"]
+            .iter()
+            .all(|file| listed.contains(file)),
+        "{listed}"
+    );
 
-    let options = LoadOptions { test: Some(at("absent.csv")), ..LoadOptions::default() };
+    let options = LoadOptions {
+        test: Some(at("absent.csv")),
+        ..LoadOptions::default()
+    };
     assert!(message(&at("good.csv"), &options).contains("absent.csv: cannot be read"));
-    let options = LoadOptions { users: Some(0), ..LoadOptions::default() };
-    assert_eq!(message(&at("good.csv"), &options), "option users: must be at least 1");
+    let options = LoadOptions {
+        users: Some(0),
+        ..LoadOptions::default()
+    };
+    assert_eq!(
+        message(&at("good.csv"), &options),
+        "option users: must be at least 1"
+    );
 }
 
 #[test]
 fn what_only_looks_hostile_is_loaded() {
-    // Hostile case 118: text identifiers may look like anything, times may come in any order, lines may repeat.
-    let rows =
-        "9223372036854775808,-x,5,,\n9223372036854775808,=1+1,3,,view\n9223372036854775808,-x,5,,\n0,../../etc,4,,\n";
+    // Hostile case 118: text identifiers may look like anything, times may come in any order, lines
+    // may repeat.
+    let rows = "9223372036854775808,-x,5,,\n9223372036854775808,=1+1,3,,view\n9223372036854775808,-x,5,,\n0,../../etc,4,,\n";
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("interactions.csv"), format!("{HEADER}{rows}")).unwrap();
+    fs::write(
+        folder.path().join("interactions.csv"),
+        format!("{HEADER}{rows}"),
+    )
+    .unwrap();
     let data = load(folder.path(), &LoadOptions::default()).unwrap();
-    assert_eq!((data.users.len(), data.items.len(), data.interaction_count()), (2, 3, 2));
+    assert_eq!(
+        (data.users.len(), data.items.len(), data.interaction_count()),
+        (2, 3, 2)
+    );
 }
 
 #[cfg(unix)]
@@ -334,5 +743,8 @@ fn a_device_in_place_of_a_file_is_refused_without_reading_it() {
     let folder = TempDir::new().unwrap();
     std::os::unix::fs::symlink("/dev/zero", folder.path().join("interactions.csv")).unwrap();
     let message = message(folder.path(), &LoadOptions::default());
-    assert!(message.contains("interactions.csv") && message.contains("not a regular file"), "{message}");
+    assert!(
+        message.contains("interactions.csv") && message.contains("not a regular file"),
+        "{message}"
+    );
 }

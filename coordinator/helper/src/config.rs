@@ -12,7 +12,8 @@ use tacit_round::keys::PublicKey;
 pub struct Config {
     /// Address and port to listen on; port 0 takes any free one.
     pub listen: String,
-    /// Folder of the helper's state; made on the first start. Its `keys` folder must never reach a backup.
+    /// Folder of the helper's state; made on the first start. Its `keys` folder must never reach a
+    /// backup.
     pub state: PathBuf,
     /// Certificates of the connection to the coordinator.
     pub tls: Tls,
@@ -31,7 +32,8 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Membership {
-    /// Public key that signs memberships, 64 hexadecimal digits; its secret half stays with the helper's organisation.
+    /// Public key that signs memberships, 64 hexadecimal digits; its secret half stays with the
+    /// helper's organisation.
     pub issuer_key: PublicKey,
     /// Whether tickets that do not ask for members are refused.
     #[serde(default)]
@@ -67,8 +69,14 @@ impl Config {
     pub(crate) fn terms(&self) -> Terms {
         Terms {
             n_min_min: self.n_min_min,
-            issuer: self.membership.as_ref().map(|membership| membership.issuer_key),
-            membership_required: self.membership.as_ref().is_some_and(|membership| membership.required),
+            issuer: self
+                .membership
+                .as_ref()
+                .map(|membership| membership.issuer_key),
+            membership_required: self
+                .membership
+                .as_ref()
+                .is_some_and(|membership| membership.required),
         }
     }
 
@@ -77,10 +85,16 @@ impl Config {
     /// # Errors
     /// One sentence that names the key.
     pub fn check(&self) -> Result<(), String> {
-        let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        let port = self
+            .listen
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty())
+            .map(|(_, port)| port);
         if port.and_then(|port| port.parse::<u16>().ok()).is_none() {
             let listen = self.listen.escape_debug();
-            return Err(format!("listen: '{listen}' is not an address and a port, as in 127.0.0.1:7501"));
+            return Err(format!(
+                "listen: '{listen}' is not an address and a port, as in 127.0.0.1:7501"
+            ));
         }
         for (name, path) in [
             ("state", &self.state),
@@ -94,7 +108,10 @@ impl Config {
             }
         }
         if self.n_min_min < 2 {
-            return Err(format!("n_min_min: {} would let a single device be summed; at least 2", self.n_min_min));
+            return Err(format!(
+                "n_min_min: {} would let a single device be summed; at least 2",
+                self.n_min_min
+            ));
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What the helper signs for the coordinator: one ticket per round, and tree heads that do not go back or fork.
+//! What the helper signs for the coordinator: one ticket per round, and tree heads that do not go
+//! back or fork.
 
 use std::sync::Arc;
 
@@ -15,11 +16,13 @@ use crate::keys;
 use crate::open_round::OpenRound;
 use crate::store::rounds::{RoundRow, State};
 
-/// Largest cohort countersigned: its sealed seeds, some 320 MiB, are held in memory while they are summed.
+/// Largest cohort countersigned: its sealed seeds, some 320 MiB, are held in memory while they are
+/// summed.
 pub(crate) const COHORT_MAX: u32 = 1 << 18;
 
 impl Helper {
-    /// Completes and signs a draft; the same draft gives the same bytes for as long as the round is not abandoned.
+    /// Completes and signs a draft; the same draft gives the same bytes for as long as the round is
+    /// not abandoned.
     ///
     /// The key is durable before the round, and the round before the signature leaves.
     pub(crate) fn countersign(&self, draft: &[u8]) -> Result<RoundRow, Failure> {
@@ -29,7 +32,10 @@ impl Helper {
             return repeat(known, draft);
         }
         let ledger = asked.logged.head.head.ledger_id;
-        if store.ledger_of_task(&asked.task)?.is_some_and(|known| known != ledger) {
+        if store
+            .ledger_of_task(&asked.task)?
+            .is_some_and(|known| known != ledger)
+        {
             let problem = "the task stands in another ledger: go on with the state it began with";
             return Err(HelperRefusal::Draft(problem.into()).into());
         }
@@ -50,10 +56,15 @@ impl Helper {
     fn sign(&self, draft: &[u8], ticket: &Ticket) -> Result<RoundRow, Failure> {
         let bytes = ticket.to_bytes()?;
         if bytes.len() > TICKET_BYTES_MAX {
-            return Err(HelperRefusal::Draft("the ticket would be too long for devices".into()).into());
+            return Err(
+                HelperRefusal::Draft("the ticket would be too long for devices".into()).into(),
+            );
         }
         if ticket.mechanism.cohort_max > COHORT_MAX {
-            return Err(HelperRefusal::Draft(format!("cohort_max is above this helper's {COHORT_MAX}")).into());
+            return Err(HelperRefusal::Draft(format!(
+                "cohort_max is above this helper's {COHORT_MAX}"
+            ))
+            .into());
         }
         Ok(RoundRow {
             draft_digest: canonical::digest(draft),
@@ -71,10 +82,15 @@ impl Helper {
         signature: &SignatureBytes,
         proof: &HeadProof,
     ) -> Result<HeadAnswer, Failure> {
-        let head: TreeHead =
-            canonical::decode(bytes).map_err(|_| Failure::Malformed("head is not a canonical head"))?;
-        if !self.coordinator_key.verifies(Context::Head, bytes, signature) {
-            return Err(Failure::Head("it is not signed by the coordinator this helper serves"));
+        let head: TreeHead = canonical::decode(bytes)
+            .map_err(|_| Failure::Malformed("head is not a canonical head"))?;
+        if !self
+            .coordinator_key
+            .verifies(Context::Head, bytes, signature)
+        {
+            return Err(Failure::Head(
+                "it is not signed by the coordinator this helper serves",
+            ));
         }
         let mut store = self.store();
         if let Some(newest) = store.newest_head(head.ledger_id)? {
@@ -106,10 +122,15 @@ fn repeat(known: RoundRow, draft: &[u8]) -> Result<RoundRow, Failure> {
         return Err(HelperRefusal::SecondTicket.into());
     }
     // A ticket whose key is gone would only make devices spend for nothing.
-    if known.state == State::Abandoned { Err(HelperRefusal::UnknownRound.into()) } else { Ok(known) }
+    if known.state == State::Abandoned {
+        Err(HelperRefusal::UnknownRound.into())
+    } else {
+        Ok(known)
+    }
 }
 
-/// Whether `head` may be signed after `newest`: not behind it, and in the same ledger, whatever the generation.
+/// Whether `head` may be signed after `newest`: not behind it, and in the same ledger, whatever the
+/// generation.
 fn follows(newest: &TreeHead, head: &TreeHead, proof: &[Digest]) -> Result<(), &'static str> {
     if head.generation < newest.generation || head.size < newest.size {
         return Err("a newer one was signed");
@@ -133,7 +154,12 @@ mod tests {
 
     fn head(generation: u32, leaves: &[Digest]) -> TreeHead {
         let size = leaves.len() as u64;
-        TreeHead { ledger_id: Digest([1; 32]), generation, size, root: merkle::root(leaves) }
+        TreeHead {
+            ledger_id: Digest([1; 32]),
+            generation,
+            size,
+            root: merkle::root(leaves),
+        }
     }
 
     #[test]
@@ -151,7 +177,11 @@ mod tests {
             (1, leaves(11), false),
         ] {
             let proof = merkle::consistency_proof(&next, 10).unwrap_or_default();
-            assert_eq!(follows(&newest, &head(generation, &next), &proof).is_ok(), allowed, "{generation} {next:?}");
+            assert_eq!(
+                follows(&newest, &head(generation, &next), &proof).is_ok(),
+                allowed,
+                "{generation} {next:?}"
+            );
         }
     }
 
@@ -160,7 +190,11 @@ mod tests {
         let newest = head(2, &leaves(10));
         let mut forked = leaves(13);
         forked[4] = Digest([9; 32]);
-        for proof in [merkle::consistency_proof(&forked, 10), merkle::consistency_proof(&leaves(13), 10), None] {
+        for proof in [
+            merkle::consistency_proof(&forked, 10),
+            merkle::consistency_proof(&leaves(13), 10),
+            None,
+        ] {
             assert!(follows(&newest, &head(2, &forked), &proof.unwrap_or_default()).is_err());
         }
     }

@@ -12,7 +12,8 @@ use tacit_wire::files::FileError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HelperError {
-    /// Something in the configuration or the files it names; starting again as it is gives the same.
+    /// Something in the configuration or the files it names; starting again as it is gives the
+    /// same.
     #[error("{0}")]
     OperatorConfig(String),
     /// The state folder cannot be read or written, or is damaged.
@@ -35,7 +36,8 @@ impl From<StorageError> for HelperError {
     }
 }
 
-/// State that cannot be read, written or believed. Never retried: the process stops and recovery reads what is there.
+/// State that cannot be read, written or believed. Never retried: the process stops and recovery
+/// reads what is there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct StorageError(pub(crate) String);
@@ -76,7 +78,9 @@ pub(crate) enum Failure {
     #[error("contribution {0} has a seed that was used in an earlier round")]
     SeedUsed(ContributionId),
     /// The round was answered for this set, too long ago to repeat the bytes.
-    #[error("this round was answered for this set; only its ledger line is still kept, not the mask sum")]
+    #[error(
+        "this round was answered for this set; only its ledger line is still kept, not the mask sum"
+    )]
     AnswerGone,
     /// A tree head this helper must not sign.
     #[error("the tree head is refused: {0}")]

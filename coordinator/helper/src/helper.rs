@@ -1,4 +1,5 @@
-//! What the daemon holds while it runs. What it does with it is in `countersign`, `admit` and `release`.
+//! What the daemon holds while it runs. What it does with it is in `countersign`, `admit` and
+//! `release`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,8 @@ pub(crate) struct Helper {
     pub(crate) now: fn() -> Timestamp,
     /// Key files.
     pub(crate) keys: KeyFolder,
-    /// Decides between calls that race: whatever is written there first holds. Locked before `open`, never after.
+    /// Decides between calls that race: whatever is written there first holds. Locked before
+    /// `open`, never after.
     pub(crate) store: Mutex<Store>,
     /// Rounds with a key, by ticket hash.
     pub(crate) open: Mutex<HashMap<Digest, Arc<OpenRound>>>,
@@ -43,7 +45,10 @@ impl Helper {
 
     /// One open round.
     pub(crate) fn open_round(&self, ticket: Digest) -> Result<Arc<OpenRound>, Failure> {
-        self.open().get(&ticket).cloned().ok_or(HelperRefusal::UnknownRound.into())
+        self.open()
+            .get(&ticket)
+            .cloned()
+            .ok_or(HelperRefusal::UnknownRound.into())
     }
 
     /// Abandons a round unless it is answered; repeating it changes nothing.
@@ -54,7 +59,8 @@ impl Helper {
         Ok(self.erase(ticket)?)
     }
 
-    /// Erases a round's key from disk and memory. The store must already say that the round is not open.
+    /// Erases a round's key from disk and memory. The store must already say that the round is not
+    /// open.
     ///
     /// Disk first: whoever no longer finds the round open finds no key file either.
     pub(crate) fn erase(&self, ticket: Digest) -> Result<(), StorageError> {

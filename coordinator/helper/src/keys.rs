@@ -1,7 +1,9 @@
-//! Key files of open rounds, `keys/<ticket hash>.key`: made before the countersignature leaves, erased with the round.
+//! Key files of open rounds, `keys/<ticket hash>.key`: made before the countersignature leaves,
+//! erased with the round.
 //!
-//! Invariant: no other copy of an opening key is ever written. The folder must be left out of every backup and replica; a
-//! helper whose database knows an open round without its key takes itself for a restored one.
+//! Invariant: no other copy of an opening key is ever written. The folder must be left out of every
+//! backup and replica; a helper whose database knows an open round without its key takes itself for
+//! a restored one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -22,13 +24,19 @@ pub(crate) struct KeyFolder(PathBuf);
 /// Draws the opening key of one round from the operating system: an X-Wing key is 32 uniform bytes.
 pub(crate) fn draw() -> Result<OpeningKey, StorageError> {
     let mut secret = Zeroizing::new([0; OpeningKey::LEN]);
-    SysRng.try_fill_bytes(secret.as_mut()).map_err(|error| no_randomness(&error))?;
+    SysRng
+        .try_fill_bytes(secret.as_mut())
+        .map_err(|error| no_randomness(&error))?;
     OpeningKey::from_secret(secret.as_ref()).map_err(|error| StorageError(error.to_string()))
 }
 
 /// Makes a folder that only its owner may enter, unless it exists.
 pub(crate) fn create_private(folder: &Path) -> Result<(), StorageError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StorageError::file(folder, &error))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| StorageError::file(folder, &error))
 }
 
 impl KeyFolder {
@@ -36,11 +44,13 @@ impl KeyFolder {
     pub(crate) fn open(state: &Path) -> Result<Self, HelperError> {
         let folder = state.join("keys");
         create_private(&folder)?;
-        let metadata = fs::metadata(&folder).map_err(|error| StorageError::file(&folder, &error))?;
+        let metadata =
+            fs::metadata(&folder).map_err(|error| StorageError::file(&folder, &error))?;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             let path = folder.display();
-            let problem = format!("{path}: others may enter it (mode {mode:o}); run chmod 700 on it");
+            let problem =
+                format!("{path}: others may enter it (mode {mode:o}); run chmod 700 on it");
             return Err(HelperError::OperatorConfig(problem));
         }
         Ok(Self(folder))
@@ -50,7 +60,11 @@ impl KeyFolder {
     pub(crate) fn write(&self, ticket: Digest, key: &OpeningKey) -> Result<(), StorageError> {
         let path = self.path(ticket);
         let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             file.write_all(&key.secret())?;
             file.sync_all()?;
             self.sync()
@@ -66,7 +80,10 @@ impl KeyFolder {
         }
         let mut secret = Zeroizing::new(Vec::with_capacity(OpeningKey::LEN + 1));
         File::open(&path)
-            .and_then(|file| file.take(OpeningKey::LEN as u64 + 1).read_to_end(&mut secret))
+            .and_then(|file| {
+                file.take(OpeningKey::LEN as u64 + 1)
+                    .read_to_end(&mut secret)
+            })
             .map_err(|error| StorageError::file(&path, &error))?;
         Ok(OpeningKey::from_secret(&secret).ok())
     }
@@ -81,7 +98,10 @@ impl KeyFolder {
         let failed = |error: io::Error| StorageError::file(&self.0, &error);
         for entry in fs::read_dir(&self.0).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            let name = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            let name = path
+                .file_stem()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse().ok());
             let is_key = path.extension().is_some_and(|extension| extension == "key");
             if is_key && !name.is_some_and(&keep) {
                 tracing::info!(event = "left_over_key_erased", file = %path.display());
@@ -104,7 +124,9 @@ impl KeyFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             erased => erased,
         };
-        erased.and_then(|()| self.sync()).map_err(|error| StorageError::file(path, &error))
+        erased
+            .and_then(|()| self.sync())
+            .map_err(|error| StorageError::file(path, &error))
     }
 
     /// Makes names in the folder durable.
@@ -117,7 +139,8 @@ impl KeyFolder {
     }
 }
 
-/// Zeros in place of the secret. Flash may keep the old block, so this is the lesser half of erasing.
+/// Zeros in place of the secret. Flash may keep the old block, so this is the lesser half of
+/// erasing.
 fn overwrite(path: &Path, len: u64) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     io::copy(&mut io::repeat(0).take(len), &mut file)?;
@@ -134,9 +157,22 @@ mod tests {
         let keys = KeyFolder::open(state.path()).unwrap();
         let (ticket, key) = (Digest([7; 32]), draw().unwrap());
         keys.write(ticket, &key).unwrap();
-        assert_eq!(keys.read(ticket).unwrap().unwrap().sealing_key(), key.sealing_key());
-        assert_eq!(fs::metadata(keys.path(ticket)).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(keys.write(ticket, &key).is_err(), "a key is never written over");
+        assert_eq!(
+            keys.read(ticket).unwrap().unwrap().sealing_key(),
+            key.sealing_key()
+        );
+        assert_eq!(
+            fs::metadata(keys.path(ticket))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
+        assert!(
+            keys.write(ticket, &key).is_err(),
+            "a key is never written over"
+        );
         keys.erase(ticket).unwrap();
         keys.erase(ticket).unwrap();
         assert!(keys.read(ticket).unwrap().is_none() && !keys.path(ticket).exists());
@@ -179,7 +215,9 @@ mod tests {
             keys.write(ticket, &draw().unwrap()).unwrap();
             std::thread::scope(|scope| {
                 let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| keys.erase(ticket))).collect();
-                calls.into_iter().for_each(|call| call.join().unwrap().unwrap());
+                calls
+                    .into_iter()
+                    .for_each(|call| call.join().unwrap().unwrap());
             });
             assert!(!keys.path(ticket).exists());
         }

@@ -1,16 +1,17 @@
 //! The helper daemon: keeps one sealing key per round and answers with one mask sum per round.
 //!
-//! It learns no device identity and sees no update. Everything it may refuse is decided by `tacit_round::helper`; this
-//! crate adds what that machine leaves out: durable state, key files, signatures and the gRPC edge.
+//! It learns no device identity and sees no update. Everything it may refuse is decided by
+//! `tacit_round::helper`; this crate adds what that machine leaves out: durable state, key files,
+//! signatures and the gRPC edge.
 //!
 //! - [`config`] what an operator sets; [`serve`] runs the daemon;
 //! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
 //! - `countersign`, `admit`, `release` are what it does, one file each, on the state in `helper`;
 //! - `keys` the key files of open rounds; `store` everything else that must survive.
 //!
-//! Invariants: an answer leaves only after {used seeds, set digest, mask sum, ledger line} are durable in one transaction;
-//! a key file exists only while its round is open; a storage failure stops the daemon, because what a failed sync has
-//! left on the disk is known only to a restart.
+//! Invariants: an answer leaves only after {used seeds, set digest, mask sum, ledger line} are
+//! durable in one transaction; a key file exists only while its round is open; a storage failure
+//! stops the daemon, because what a failed sync has left on the disk is known only to a restart.
 
 #![forbid(unsafe_code)]
 

@@ -1,12 +1,13 @@
-//! One open round in memory: its ticket, its key, who waits for its answer, and how many seeds it has admitted.
+//! One open round in memory: its ticket, its key, who waits for its answer, and how many seeds it
+//! has admitted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tacit_round::helper::HelperRound;
 
-/// Seeds admitted for each place in the cohort. Uploads may break off after their seed was admitted; a coordinator that
-/// bounds the tries of a device stays far below.
+/// Seeds admitted for each place in the cohort. Uploads may break off after their seed was
+/// admitted; a coordinator that bounds the tries of a device stays far below.
 const ADMITTED_PER_PLACE: usize = 16;
 
 /// An open round.
@@ -22,7 +23,11 @@ pub(crate) struct OpenRound {
 impl OpenRound {
     /// An open round that has admitted so many seeds.
     pub(crate) fn new(round: HelperRound, admitted: usize) -> Self {
-        Self { round, answering: Arc::default(), admitted: AtomicUsize::new(admitted) }
+        Self {
+            round,
+            answering: Arc::default(),
+            admitted: AtomicUsize::new(admitted),
+        }
     }
 
     /// How many more seeds it admits.

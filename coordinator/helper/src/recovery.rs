@@ -19,7 +19,8 @@ use crate::store::rounds::RoundRow;
 pub(crate) fn open(config: &Config, now: fn() -> Timestamp) -> Result<Helper, HelperError> {
     let signing = SigningKey::from_seed(&tacit_wire::files::read_seed(&config.signing.key)?);
     create_private(&config.state)?;
-    // The store's lock comes first: nobody touches key files of a state folder another process uses.
+    // The store's lock comes first: nobody touches key files of a state folder another process
+    // uses.
     let store = Store::open(&config.state, signing.public())?;
     let helper = Helper {
         signing,
@@ -36,9 +37,9 @@ pub(crate) fn open(config: &Config, now: fn() -> Timestamp) -> Result<Helper, He
 
 /// Loads the keys of open rounds and erases every other.
 ///
-/// A round is made after its key and ended before its key is erased, so a crash leaves a key too many, never one too few.
-/// A missing key means the database came from a backup, which may have forgotten used seeds: a new generation begins
-/// and every earlier key is destroyed.
+/// A round is made after its key and ended before its key is erased, so a crash leaves a key too
+/// many, never one too few. A missing key means the database came from a backup, which may have
+/// forgotten used seeds: a new generation begins and every earlier key is destroyed.
 fn recover(helper: &Helper) -> Result<(), StorageError> {
     let mut store = helper.store();
     let rows = store.open_rounds()?;
@@ -49,13 +50,22 @@ fn recover(helper: &Helper) -> Result<(), StorageError> {
         }
     }
     if open.len() < rows.len() {
-        let lost: Vec<Digest> =
-            rows.iter().map(|row| row.ticket_hash).filter(|hash| !open.contains_key(hash)).collect();
-        tracing::warn!(event = "keys_lost", rounds = lost.len(), abandoned = rows.len());
+        let lost: Vec<Digest> = rows
+            .iter()
+            .map(|row| row.ticket_hash)
+            .filter(|hash| !open.contains_key(hash))
+            .collect();
+        tracing::warn!(
+            event = "keys_lost",
+            rounds = lost.len(),
+            abandoned = rows.len()
+        );
         store.begin_generation(&lost)?;
         open.clear();
     }
-    helper.keys.erase_all_but(|ticket| open.contains_key(&ticket))?;
+    helper
+        .keys
+        .erase_all_but(|ticket| open.contains_key(&ticket))?;
     *helper.open() = open;
     Ok(())
 }
@@ -63,10 +73,15 @@ fn recover(helper: &Helper) -> Result<(), StorageError> {
 /// The round with its key, if the key file holds the key the ticket names.
 fn load(helper: &Helper, store: &Store, row: &RoundRow) -> Result<Option<OpenRound>, StorageError> {
     let ticket = row.ticket()?;
-    let Some(key) = helper.keys.read(row.ticket_hash)? else { return Ok(None) };
+    let Some(key) = helper.keys.read(row.ticket_hash)? else {
+        return Ok(None);
+    };
     if ticket.sealing_key_bytes() != Some(key.sealing_key()) {
         return Ok(None);
     }
     let round = HelperRound::new(ticket, row.ticket_hash, key, helper.terms.issuer);
-    Ok(Some(OpenRound::new(round, store.admitted(row.ticket_hash)?)))
+    Ok(Some(OpenRound::new(
+        round,
+        store.admitted(row.ticket_hash)?,
+    )))
 }

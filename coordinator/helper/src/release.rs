@@ -16,7 +16,8 @@ use crate::error::{Failure, no_randomness};
 use crate::helper::Helper;
 use crate::store::answers::Recorded;
 
-/// Seeds summed between two looks at whether the daemon stops: a fraction of a second even for the longest vectors.
+/// Seeds summed between two looks at whether the daemon stops: a fraction of a second even for the
+/// longest vectors.
 const BATCH: usize = 16;
 
 /// A set the coordinator asks for.
@@ -35,7 +36,10 @@ pub(crate) struct Answer {
 impl Helper {
     /// Most seeds a set of this round may have, answered or open.
     pub(crate) fn cohort_max(&self, ticket: Digest) -> Result<usize, Failure> {
-        let row = self.store().round(ticket)?.ok_or(HelperRefusal::UnknownRound)?;
+        let row = self
+            .store()
+            .round(ticket)?
+            .ok_or(HelperRefusal::UnknownRound)?;
         Ok(row.ticket()?.mechanism.cohort_max as usize)
     }
 
@@ -43,9 +47,13 @@ impl Helper {
     pub(crate) fn answer(&self, ask: &Ask, stop: &CancellationToken) -> Result<Answer, Failure> {
         let recorded = self.store().answer(ask.ticket)?;
         if let Some(recorded) = recorded {
-            // Another call may have recorded it a moment ago: no answer leaves while its key is on the disk.
+            // Another call may have recorded it a moment ago: no answer leaves while its key is on
+            // the disk.
             self.erase(ask.ticket)?;
-            return repeat(recorded, set_digest(ask.seeds.iter().map(|seed| seed.contribution)));
+            return repeat(
+                recorded,
+                set_digest(ask.seeds.iter().map(|seed| seed.contribution)),
+            );
         }
         let open = self.open_round(ask.ticket)?;
         let opened = open.round.open_set(&ask.seeds)?;
@@ -54,11 +62,17 @@ impl Helper {
         let mask_sum = mask_sum.to_bytes();
         let answered = answered(&open.round, ask.ticket, &opened, &mask_sum);
         // Kill point k8: summed, nothing written; a restart starts over.
-        let (line, signature) = self.store().record(&answered, &opened, &mask_sum, (self.now)(), &self.signing)?;
+        let (line, signature) =
+            self.store()
+                .record(&answered, &opened, &mask_sum, (self.now)(), &self.signing)?;
         // Kill point k9: recorded, not said; a restart erases the key and repeats the answer.
         self.erase(ask.ticket)?;
         tracing::info!(event = "answered", task = %answered.task, round = answered.round.0, set = answered.contributors);
-        Ok(Answer { line, signature, mask_sum: mask_sum.into() })
+        Ok(Answer {
+            line,
+            signature,
+            mask_sum: mask_sum.into(),
+        })
     }
 }
 
@@ -67,10 +81,19 @@ fn repeat(recorded: Recorded, set: Digest) -> Result<Answer, Failure> {
         return Err(HelperRefusal::SecondAnswer.into());
     }
     let mask_sum = recorded.mask_sum.ok_or(Failure::AnswerGone)?.into();
-    Ok(Answer { line: recorded.line, signature: recorded.signature, mask_sum })
+    Ok(Answer {
+        line: recorded.line,
+        signature: recorded.signature,
+        mask_sum,
+    })
 }
 
-fn answered(round: &HelperRound, ticket_hash: Digest, opened: &OpenedSet, mask_sum: &[u8]) -> Answered {
+fn answered(
+    round: &HelperRound,
+    ticket_hash: Digest,
+    opened: &OpenedSet,
+    mask_sum: &[u8],
+) -> Answered {
     Answered {
         task: round.ticket().task.clone(),
         round: round.ticket().round,
@@ -81,7 +104,8 @@ fn answered(round: &HelperRound, ticket_hash: Digest, opened: &OpenedSet, mask_s
     }
 }
 
-/// Sums all masks, shared among the cores. Ring addition commutes, so every split gives the same bytes.
+/// Sums all masks, shared among the cores. Ring addition commutes, so every split gives the same
+/// bytes.
 fn sum(
     round: &HelperRound,
     seeds: &[(ContributionId, MaskSeed)],
@@ -91,18 +115,27 @@ fn sum(
     let share = seeds.len().div_ceil(rayon::current_num_threads()).max(1);
     let shares = seeds.par_chunks(share).map(|share| {
         share.chunks(BATCH).try_fold(empty(), |sum, batch| {
-            if stop.is_cancelled() { Err(Failure::Stopping) } else { Ok(merge(sum, &round.mask_sum(batch))) }
+            if stop.is_cancelled() {
+                Err(Failure::Stopping)
+            } else {
+                Ok(merge(sum, &round.mask_sum(batch)))
+            }
         })
     });
     shares.try_reduce(empty, |left, right| Ok(merge(left, &right)))
 }
 
-/// Adds the helper's own noise if the ticket says so: a fresh draw, which is kept with the answer or never said.
+/// Adds the helper's own noise if the ticket says so: a fresh draw, which is kept with the answer
+/// or never said.
 fn add_noise(mask_sum: &mut PartialSum, mechanism: &Mechanism) -> Result<(), Failure> {
     if mechanism.helper_noise {
         let seed = NoiseSeed::from_os().map_err(|error| no_randomness(&error))?;
-        let noise = helper_noise(mechanism, seed).map_err(|error| HelperRefusal::Draft(error.to_string()))?;
-        assert!(mask_sum.add_values(&noise), "both are of the mechanism's length");
+        let noise = helper_noise(mechanism, seed)
+            .map_err(|error| HelperRefusal::Draft(error.to_string()))?;
+        assert!(
+            mask_sum.add_values(&noise),
+            "both are of the mechanism's length"
+        );
     }
     Ok(())
 }

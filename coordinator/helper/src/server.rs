@@ -29,12 +29,12 @@ const HEADERS_MAX: u32 = 16 * 1024;
 
 /// Serves until `shutdown` has drained.
 ///
-/// Opens the state folder, making it on the first start, and recovers before it listens. `on_bound` is told the address,
-/// which matters when `listen` asks for port 0.
+/// Opens the state folder, making it on the first start, and recovers before it listens. `on_bound`
+/// is told the address, which matters when `listen` asks for port 0.
 ///
 /// # Errors
-/// [`HelperError`]. A storage failure while serving also ends in one, after a drain: what is on the disk is then known only
-/// to the next start.
+/// [`HelperError`]. A storage failure while serving also ends in one, after a drain: what is on the
+/// disk is then known only to the next start.
 pub async fn serve(
     config: Config,
     now: fn() -> Timestamp,
@@ -52,7 +52,10 @@ pub async fn serve(
     on_bound(socket.local_addr().map_err(network)?);
 
     // Children, so that a storage failure stops this daemon and nothing else.
-    let stop = Shutdown { drain: shutdown.drain.child_token(), close: shutdown.close.child_token() };
+    let stop = Shutdown {
+        drain: shutdown.drain.child_token(),
+        close: shutdown.close.child_token(),
+    };
     let service = Service::new(helper, stop.clone());
     tokio::select! {
         served = run(service, Listener::new(socket, tls), stop.clone()) => served,

@@ -1,13 +1,14 @@
-//! The gRPC edge: check who asks, parse, call, map. Every call that touches the state runs off the runtime's threads.
+//! The gRPC edge: check who asks, parse, call, map. Every call that touches the state runs off the
+//! runtime's threads.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tacit_proto::v1::{
-    AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader, CountersignHeadRequest,
-    CountersignHeadResponse, CountersignRequest, CountersignResponse, ReleaseRequest, ReleaseResponse, SealedSeed,
-    helper_server, release_response::Part,
+    AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader,
+    CountersignHeadRequest, CountersignHeadResponse, CountersignRequest, CountersignResponse,
+    ReleaseRequest, ReleaseResponse, SealedSeed, helper_server, release_response::Part,
 };
 use tacit_round::helper::{self, HelperRefusal};
 use tacit_round::keys::SignatureBytes;
@@ -29,7 +30,8 @@ use crate::status::reply;
 const SEEDS_MAX: usize = 256;
 /// Length of one part of a mask sum.
 const CHUNK: usize = 64 * 1024;
-/// Most sets held in memory at once, whatever their rounds: some 320 MiB each where cohorts are largest.
+/// Most sets held in memory at once, whatever their rounds: some 320 MiB each where cohorts are
+/// largest.
 const SETS_MAX: usize = 4;
 /// A set must have arrived within this time; summing it may take longer.
 const COLLECT_DEADLINE: Duration = Duration::from_secs(120);
@@ -51,7 +53,13 @@ impl Service {
     /// Serves `helper`; a storage failure begins the drain of `stop`.
     pub(crate) fn new(helper: Helper, stop: Shutdown) -> Self {
         let sets = Arc::new(Semaphore::new(SETS_MAX));
-        Self { helper: Arc::new(helper), work: TaskTracker::new(), stop, sets, fault: Arc::default() }
+        Self {
+            helper: Arc::new(helper),
+            work: TaskTracker::new(),
+            stop,
+            sets,
+            fault: Arc::default(),
+        }
     }
 
     /// Runs a job to its end, also when the caller goes away in the middle.
@@ -82,7 +90,12 @@ impl Service {
 
     async fn answer(&self, stream: Streaming<ReleaseRequest>) -> Result<Answer, Failure> {
         // The semaphore is never closed, so this only ever waits.
-        let place = self.sets.clone().acquire_owned().await.map_err(|_| Failure::Stopping)?;
+        let place = self
+            .sets
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| Failure::Stopping)?;
         let collected = timeout(COLLECT_DEADLINE, self.collect(stream)).await;
         let ask = collected.unwrap_or(Err(Failure::Late))?;
         let open = self.helper.open().get(&ask.ticket).cloned();
@@ -100,13 +113,20 @@ impl Service {
 
     /// Reads a set, refusing it as soon as it is larger than its ticket allows.
     async fn collect(&self, mut stream: Streaming<ReleaseRequest>) -> Result<Ask, Failure> {
-        let first = next(&mut stream).await?.ok_or(Failure::Malformed("the stream is empty"))?;
+        let first = next(&mut stream)
+            .await?
+            .ok_or(Failure::Malformed("the stream is empty"))?;
         let ticket = ticket_hash(&first.ticket_hash)?;
         let cohort_max = self.run(move |helper| helper.cohort_max(ticket)).await?;
-        let mut ask = Ask { ticket, seeds: parse_set(first.seeds)? };
+        let mut ask = Ask {
+            ticket,
+            seeds: parse_set(first.seeds)?,
+        };
         while let Some(part) = next(&mut stream).await? {
             if part.seeds.is_empty() || !part.ticket_hash.is_empty() {
-                return Err(Failure::Malformed("a later message has seeds and no ticket_hash"));
+                return Err(Failure::Malformed(
+                    "a later message has seeds and no ticket_hash",
+                ));
             }
             ask.seeds.extend(parse_set(part.seeds)?);
             if ask.seeds.len() > cohort_max {
@@ -119,11 +139,17 @@ impl Service {
 
 #[tonic::async_trait]
 impl helper_server::Helper for Service {
-    async fn countersign(&self, request: Request<CountersignRequest>) -> Result<Response<CountersignResponse>, Status> {
+    async fn countersign(
+        &self,
+        request: Request<CountersignRequest>,
+    ) -> Result<Response<CountersignResponse>, Status> {
         identity::coordinator(&request)?;
         let draft = request.into_inner().draft;
         let signed = self.run(move |helper| helper.countersign(&draft)).await;
-        reply(signed.map(|row| CountersignResponse { ticket: row.ticket.into(), signature: signature(row.signature) }))
+        reply(signed.map(|row| CountersignResponse {
+            ticket: row.ticket.into(),
+            signature: signature(row.signature),
+        }))
     }
 
     async fn countersign_head(
@@ -131,7 +157,12 @@ impl helper_server::Helper for Service {
         request: Request<CountersignHeadRequest>,
     ) -> Result<Response<CountersignHeadResponse>, Status> {
         identity::coordinator(&request)?;
-        let CountersignHeadRequest { head, coordinator_signature, proof, old_size } = request.into_inner();
+        let CountersignHeadRequest {
+            head,
+            coordinator_signature,
+            proof,
+            old_size,
+        } = request.into_inner();
         let answered = self.run(move |helper| {
             let by = coordinator_signature[..].try_into().map(SignatureBytes);
             let by = by.map_err(|_| Failure::Malformed("coordinator_signature is not 64 bytes"))?;
@@ -139,14 +170,26 @@ impl helper_server::Helper for Service {
             helper.countersign_head(&head, &by, &HeadProof { old_size, hashes })
         });
         reply(answered.await.map(|answer| match answer {
-            HeadAnswer::Signed(by) => CountersignHeadResponse { signature: signature(by), newest_size: 0 },
-            HeadAnswer::ProveFrom(newest_size) => CountersignHeadResponse { signature: Bytes::new(), newest_size },
+            HeadAnswer::Signed(by) => CountersignHeadResponse {
+                signature: signature(by),
+                newest_size: 0,
+            },
+            HeadAnswer::ProveFrom(newest_size) => CountersignHeadResponse {
+                signature: Bytes::new(),
+                newest_size,
+            },
         }))
     }
 
-    async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
+    async fn admit(
+        &self,
+        request: Request<AdmitRequest>,
+    ) -> Result<Response<AdmitResponse>, Status> {
         identity::coordinator(&request)?;
-        let AdmitRequest { ticket_hash: ticket, seeds } = request.into_inner();
+        let AdmitRequest {
+            ticket_hash: ticket,
+            seeds,
+        } = request.into_inner();
         let opens = self.run(move |helper| {
             check_count(&seeds)?;
             let seeds: Vec<_> = seeds.into_iter().map(parse_seed).collect();
@@ -162,10 +205,17 @@ impl helper_server::Helper for Service {
         request: Request<Streaming<ReleaseRequest>>,
     ) -> Result<Response<Self::ReleaseStream>, Status> {
         identity::coordinator(&request)?;
-        reply(self.answer(request.into_inner()).await.map(|answer| tokio_stream::iter(parts(answer))))
+        reply(
+            self.answer(request.into_inner())
+                .await
+                .map(|answer| tokio_stream::iter(parts(answer))),
+        )
     }
 
-    async fn abandon(&self, request: Request<AbandonRequest>) -> Result<Response<AbandonResponse>, Status> {
+    async fn abandon(
+        &self,
+        request: Request<AbandonRequest>,
+    ) -> Result<Response<AbandonResponse>, Status> {
         identity::coordinator(&request)?;
         let ticket = request.into_inner().ticket_hash;
         let abandoned = self.run(move |helper| helper.abandon(ticket_hash(&ticket)?));
@@ -174,7 +224,10 @@ impl helper_server::Helper for Service {
 }
 
 async fn next(stream: &mut Streaming<ReleaseRequest>) -> Result<Option<ReleaseRequest>, Failure> {
-    stream.message().await.map_err(|_| Failure::Malformed("the stream broke off or cannot be read"))
+    stream
+        .message()
+        .await
+        .map_err(|_| Failure::Malformed("the stream broke off or cannot be read"))
 }
 
 fn signature(by: SignatureBytes) -> Bytes {
@@ -190,13 +243,18 @@ fn parse_proof(proof: &[Bytes]) -> Result<Vec<Digest>, Failure> {
     if proof.len() > 64 {
         return Err(Failure::Malformed("proof has more than 64 hashes"));
     }
-    let hash =
-        |bytes: &Bytes| Digest::from_slice(bytes).map_err(|_| Failure::Malformed("a proof hash is not 32 bytes"));
+    let hash = |bytes: &Bytes| {
+        Digest::from_slice(bytes).map_err(|_| Failure::Malformed("a proof hash is not 32 bytes"))
+    };
     proof.iter().map(hash).collect()
 }
 
 fn check_count(seeds: &[SealedSeed]) -> Result<(), Failure> {
-    if seeds.len() > SEEDS_MAX { Err(Failure::Malformed("more than 256 seeds in one message")) } else { Ok(()) }
+    if seeds.len() > SEEDS_MAX {
+        Err(Failure::Malformed("more than 256 seeds in one message"))
+    } else {
+        Ok(())
+    }
 }
 
 /// `None` for a seed whose fields have the wrong lengths.
@@ -221,9 +279,16 @@ fn parse_set(seeds: Vec<SealedSeed>) -> Result<Vec<helper::SealedSeed>, Failure>
 
 /// Header first, then the mask sum in chunks that share its memory.
 fn parts(answer: Answer) -> Vec<Result<ReleaseResponse, Status>> {
-    let header = AnswerHeader { line: answer.line.into(), signature: signature(answer.signature) };
+    let header = AnswerHeader {
+        line: answer.line.into(),
+        signature: signature(answer.signature),
+    };
     let sum = answer.mask_sum;
-    let chunks = (0..sum.len()).step_by(CHUNK).map(|at| Part::Chunk(sum.slice(at..sum.len().min(at + CHUNK))));
+    let chunks = (0..sum.len())
+        .step_by(CHUNK)
+        .map(|at| Part::Chunk(sum.slice(at..sum.len().min(at + CHUNK))));
     let parts = std::iter::once(Part::Header(header)).chain(chunks);
-    parts.map(|part| Ok(ReleaseResponse { part: Some(part) })).collect()
+    parts
+        .map(|part| Ok(ReleaseResponse { part: Some(part) }))
+        .collect()
 }

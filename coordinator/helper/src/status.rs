@@ -20,8 +20,12 @@ fn code(failure: &Failure) -> Code {
     match failure {
         Failure::Malformed(_) | Failure::Refused(HelperRefusal::Draft(_)) => Code::InvalidArgument,
         Failure::Refused(HelperRefusal::UnknownRound) => Code::NotFound,
-        Failure::Refused(HelperRefusal::SecondTicket | HelperRefusal::SecondAnswer) => Code::AlreadyExists,
-        Failure::Refused(_) | Failure::SeedUsed(_) | Failure::AnswerGone | Failure::Head(_) => Code::FailedPrecondition,
+        Failure::Refused(HelperRefusal::SecondTicket | HelperRefusal::SecondAnswer) => {
+            Code::AlreadyExists
+        }
+        Failure::Refused(_) | Failure::SeedUsed(_) | Failure::AnswerGone | Failure::Head(_) => {
+            Code::FailedPrecondition
+        }
         Failure::Late | Failure::Stopping | Failure::Storage(_) => Code::Unavailable,
     }
 }

@@ -1,9 +1,9 @@
 //! What every device of a deployment was counted for, over all its tasks.
 //!
-//! A task has a state folder of its own and counts there, in the commit that records a release. Here each task repeats its own
-//! totals, so that a device which comes back as an old copy of itself hears of all of them, whichever task it asks (of
-//! a task beside its own as of the last release of its own). Totals and not differences: what is repeated after a crash
-//! changes nothing.
+//! A task has a state folder of its own and counts there, in the commit that records a release.
+//! Here each task repeats its own totals, so that a device which comes back as an old copy of
+//! itself hears of all of them, whichever task it asks (of a task beside its own as of the last
+//! release of its own). Totals and not differences: what is repeated after a crash changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::shared;
 
 const FILE: &str = "accounts.sqlite";
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS counted
-    (task TEXT NOT NULL, device BLOB NOT NULL, rho TEXT NOT NULL, PRIMARY KEY (task, device)) WITHOUT ROWID;";
+    (task TEXT NOT NULL, device BLOB NOT NULL, rho TEXT NOT NULL, PRIMARY KEY (task, device)) \
+    WITHOUT ROWID;";
 
 /// Totals by task and device, in a file that the coordinators of all tasks share.
 pub struct Accounts {
@@ -29,20 +30,28 @@ impl Accounts {
     /// Opens or creates the accounts in `folder`, for a coordinator of this task.
     ///
     /// # Errors
-    /// [`ServerError::OperatorConfig`] for a folder that cannot be made, [`ServerError::StorageUnavailable`] for a file that is no
-    /// database.
+    /// [`ServerError::OperatorConfig`] for a folder that cannot be made,
+    /// [`ServerError::StorageUnavailable`] for a file that is no database.
     pub fn open(folder: &Path, task: TaskId) -> Result<Self, ServerError> {
-        Ok(Self { db: shared::open(folder, FILE, SCHEMA)?, task })
+        Ok(Self {
+            db: shared::open(folder, FILE, SCHEMA)?,
+            task,
+        })
     }
 
-    /// Repeats this task's totals; durable when this returns. Gives what each device was counted for in all tasks.
+    /// Repeats this task's totals; durable when this returns. Gives what each device was counted
+    /// for in all tasks.
     ///
     /// # Errors
     /// [`ServerError::StorageUnavailable`], also for rows that do not parse.
-    pub fn settle(&mut self, own: &BTreeMap<DeviceId, Rho>) -> Result<BTreeMap<DeviceId, Rho>, ServerError> {
+    pub fn settle(
+        &mut self,
+        own: &BTreeMap<DeviceId, Rho>,
+    ) -> Result<BTreeMap<DeviceId, Rho>, ServerError> {
         let transaction = self.db.transaction()?;
         {
-            let mut set = transaction.prepare_cached("INSERT OR REPLACE INTO counted VALUES (?1, ?2, ?3)")?;
+            let mut set =
+                transaction.prepare_cached("INSERT OR REPLACE INTO counted VALUES (?1, ?2, ?3)")?;
             for (device, rho) in own {
                 set.execute(params![self.task.as_str(), device.0, rho.to_string()])?;
             }
@@ -53,7 +62,9 @@ impl Accounts {
 
     fn total(&self) -> Result<BTreeMap<DeviceId, Rho>, ServerError> {
         let mut query = self.db.prepare_cached("SELECT device, rho FROM counted")?;
-        let rows = query.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
+        let rows = query.query_map([], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+        })?;
         let damaged = || ServerError::StorageUnavailable(format!("{FILE} is damaged"));
         let mut total: BTreeMap<DeviceId, Rho> = BTreeMap::new();
         for row in rows {
@@ -75,16 +86,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |task: &str| Accounts::open(folder.path(), TaskId::new(task).unwrap()).unwrap();
         let own = |units: &[(u8, u128)]| {
-            let one = |&(device, units)| (DeviceId([device; 16]), Rho::saturating_from_units(units));
+            let one =
+                |&(device, units)| (DeviceId([device; 16]), Rho::saturating_from_units(units));
             units.iter().map(one).collect::<BTreeMap<_, _>>()
         };
         let (mut films, mut books) = (open("films"), open("books"));
-        assert_eq!(films.settle(&own(&[(1, 5), (2, 7)])).unwrap(), own(&[(1, 5), (2, 7)]));
+        assert_eq!(
+            films.settle(&own(&[(1, 5), (2, 7)])).unwrap(),
+            own(&[(1, 5), (2, 7)])
+        );
         // Two coordinators at once, and a total said again after a crash.
-        assert_eq!(books.settle(&own(&[(1, 10)])).unwrap(), own(&[(1, 15), (2, 7)]));
-        assert_eq!(books.settle(&own(&[(1, 10)])).unwrap(), own(&[(1, 15), (2, 7)]));
-        assert_eq!(films.settle(&own(&[(1, 6), (2, 7)])).unwrap(), own(&[(1, 16), (2, 7)]));
+        assert_eq!(
+            books.settle(&own(&[(1, 10)])).unwrap(),
+            own(&[(1, 15), (2, 7)])
+        );
+        assert_eq!(
+            books.settle(&own(&[(1, 10)])).unwrap(),
+            own(&[(1, 15), (2, 7)])
+        );
+        assert_eq!(
+            films.settle(&own(&[(1, 6), (2, 7)])).unwrap(),
+            own(&[(1, 16), (2, 7)])
+        );
         drop((films, books));
-        assert_eq!(open("songs").settle(&BTreeMap::new()).unwrap(), own(&[(1, 16), (2, 7)]));
+        assert_eq!(
+            open("songs").settle(&BTreeMap::new()).unwrap(),
+            own(&[(1, 16), (2, 7)])
+        );
     }
 }

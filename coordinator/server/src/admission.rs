@@ -1,7 +1,8 @@
-//! Asks the helper which seeds open: one message at a time, with every seed that came in while the last was on its way.
+//! Asks the helper which seeds open: one message at a time, with every seed that came in while the
+//! last was on its way.
 //!
-//! The helper makes what it admits durable before it answers, so asking seed by seed would cost one disk synchronisation
-//! each. Here they share it, and each upload still gets its own answer.
+//! The helper makes what it admits durable before it answers, so asking seed by seed would cost one
+//! disk synchronisation each. Here they share it, and each upload still gets its own answer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -51,16 +52,32 @@ impl Admission {
     /// The asking side, and the queue that [`run`] empties.
     pub fn new() -> (Self, mpsc::Receiver<Waiting>) {
         let (queue, waiting) = mpsc::channel(SEEDS_MAX);
-        (Self { queue, tries: Mutex::new((Digest([0; 32]), HashMap::new())) }, waiting)
+        (
+            Self {
+                queue,
+                tries: Mutex::new((Digest([0; 32]), HashMap::new())),
+            },
+            waiting,
+        )
     }
 
-    /// Asks whether this device's seed opens. A device that tries too many is refused without asking.
+    /// Asks whether this device's seed opens. A device that tries too many is refused without
+    /// asking.
     pub async fn ask(&self, device: DeviceId, ticket: Digest, seed: SealedSeed) -> Verdict {
         if !self.may_try(device, ticket, canonical::digest(&seed.sealed)) {
             return Verdict::Refused;
         }
         let (reply, answered) = oneshot::channel();
-        if self.queue.send(Waiting { ticket, seed, reply }).await.is_err() {
+        if self
+            .queue
+            .send(Waiting {
+                ticket,
+                seed,
+                reply,
+            })
+            .await
+            .is_err()
+        {
             return Verdict::Away;
         }
         answered.await.unwrap_or(Verdict::Away)
@@ -77,7 +94,8 @@ impl Admission {
     }
 }
 
-/// Empties the queue until every asker is gone. `admit` puts seeds of one ticket to the helper and gives one answer for each.
+/// Empties the queue until every asker is gone. `admit` puts seeds of one ticket to the helper and
+/// gives one answer for each.
 pub async fn run<F: Future<Output = Result<Vec<bool>, ServerError>>>(
     mut queue: mpsc::Receiver<Waiting>,
     admit: impl Fn(Digest, Vec<SealedSeed>) -> F,
@@ -88,9 +106,14 @@ pub async fn run<F: Future<Output = Result<Vec<bool>, ServerError>>>(
         waiting.retain(|one: &Waiting| !one.reply.is_closed());
         // Nearly always one ticket: an older one is left over from a round that has just closed.
         while let Some(ticket) = waiting.first().map(|one| one.ticket) {
-            let (seeds, replies): (Vec<_>, Vec<_>) =
-                waiting.extract_if(.., |one| one.ticket == ticket).map(|one| (one.seed, one.reply)).unzip();
-            let verdicts = verdicts(timeout(PATIENCE, admit(ticket, seeds)).await.ok(), replies.len());
+            let (seeds, replies): (Vec<_>, Vec<_>) = waiting
+                .extract_if(.., |one| one.ticket == ticket)
+                .map(|one| (one.seed, one.reply))
+                .unzip();
+            let verdicts = verdicts(
+                timeout(PATIENCE, admit(ticket, seeds)).await.ok(),
+                replies.len(),
+            );
             for (reply, verdict) in replies.into_iter().zip(verdicts) {
                 let _ = reply.send(verdict);
             }
@@ -101,9 +124,16 @@ pub async fn run<F: Future<Output = Result<Vec<bool>, ServerError>>>(
 /// One verdict for each seed. An answer for another number of seeds is worth nothing.
 fn verdicts(answered: Option<Result<Vec<bool>, ServerError>>, count: usize) -> Vec<Verdict> {
     match answered {
-        Some(Ok(opens)) if opens.len() == count => {
-            opens.into_iter().map(|opens| if opens { Verdict::Admitted } else { Verdict::Refused }).collect()
-        }
+        Some(Ok(opens)) if opens.len() == count => opens
+            .into_iter()
+            .map(|opens| {
+                if opens {
+                    Verdict::Admitted
+                } else {
+                    Verdict::Refused
+                }
+            })
+            .collect(),
         Some(Err(ServerError::HelperRefused(_))) => vec![Verdict::Refused; count],
         _ => vec![Verdict::Away; count],
     }
@@ -122,7 +152,11 @@ mod tests {
     const TICKET: Digest = Digest([1; 32]);
 
     fn seed(name: u8) -> SealedSeed {
-        SealedSeed { contribution: ContributionId([name; 16]), sealed: vec![name], digest: Digest([name; 32]) }
+        SealedSeed {
+            contribution: ContributionId([name; 16]),
+            sealed: vec![name],
+            digest: Digest([name; 32]),
+        }
     }
 
     fn device(name: u8) -> DeviceId {
@@ -134,7 +168,9 @@ mod tests {
         let mut asking = JoinSet::new();
         for name in 1..=count {
             let admission = admission.clone();
-            asking.spawn(async move { (name, admission.ask(device(name), TICKET, seed(name)).await) });
+            asking.spawn(
+                async move { (name, admission.ask(device(name), TICKET, seed(name)).await) },
+            );
         }
         asking
     }
@@ -142,7 +178,11 @@ mod tests {
     #[tokio::test]
     async fn what_comes_in_meanwhile_goes_together_and_each_gets_its_own_answer() {
         let (admission, queue) = Admission::new();
-        let (admission, sizes, gate) = (Arc::new(admission), Mutex::new(Vec::new()), Semaphore::new(0));
+        let (admission, sizes, gate) = (
+            Arc::new(admission),
+            Mutex::new(Vec::new()),
+            Semaphore::new(0),
+        );
         let admit = |_, seeds: Vec<SealedSeed>| {
             sizes.lock().unwrap().push(seeds.len());
             let gate = &gate;
@@ -167,7 +207,14 @@ mod tests {
         let ((first, rest), ()) = tokio::join!(asking, run(queue, admit));
         assert_eq!(first, [(1, Verdict::Refused)]);
         for (name, verdict) in rest {
-            assert_eq!(verdict, if name % 2 == 0 { Verdict::Admitted } else { Verdict::Refused });
+            assert_eq!(
+                verdict,
+                if name % 2 == 0 {
+                    Verdict::Admitted
+                } else {
+                    Verdict::Refused
+                }
+            );
         }
         assert_eq!(*sizes.lock().unwrap(), [1, 40]);
     }
@@ -176,9 +223,15 @@ mod tests {
     async fn when_the_helper_fails_everybody_who_waits_is_told_to_come_back() {
         type Answer = fn() -> Result<Vec<bool>, ServerError>;
         let cases: [(Answer, Verdict); 3] = [
-            (|| Err(ServerError::HelperUnavailable("gone".into())), Verdict::Away),
+            (
+                || Err(ServerError::HelperUnavailable("gone".into())),
+                Verdict::Away,
+            ),
             (|| Ok(vec![true]), Verdict::Away),
-            (|| Err(ServerError::HelperRefused("unknown round".into())), Verdict::Refused),
+            (
+                || Err(ServerError::HelperRefused("unknown round".into())),
+                Verdict::Refused,
+            ),
         ];
         for (answer, expected) in cases {
             let (admission, queue) = Admission::new();
@@ -187,7 +240,13 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             run(queue, |_, _| std::future::ready(answer())).await;
-            assert!(asking.join_all().await.iter().all(|(_, verdict)| *verdict == expected));
+            assert!(
+                asking
+                    .join_all()
+                    .await
+                    .iter()
+                    .all(|(_, verdict)| *verdict == expected)
+            );
         }
     }
 
@@ -197,13 +256,34 @@ mod tests {
         let asking = async {
             for name in 0..=20 {
                 let verdict = admission.ask(device(1), TICKET, seed(name)).await;
-                assert_eq!(verdict == Verdict::Admitted, usize::from(name) < TRIES_MAX, "{name}");
+                assert_eq!(
+                    verdict == Verdict::Admitted,
+                    usize::from(name) < TRIES_MAX,
+                    "{name}"
+                );
             }
-            assert_eq!(admission.ask(device(1), TICKET, seed(0)).await, Verdict::Admitted, "the same bytes again");
-            assert_eq!(admission.ask(device(2), TICKET, seed(20)).await, Verdict::Admitted);
-            assert_eq!(admission.ask(device(1), Digest([2; 32]), seed(20)).await, Verdict::Admitted, "another round");
+            assert_eq!(
+                admission.ask(device(1), TICKET, seed(0)).await,
+                Verdict::Admitted,
+                "the same bytes again"
+            );
+            assert_eq!(
+                admission.ask(device(2), TICKET, seed(20)).await,
+                Verdict::Admitted
+            );
+            assert_eq!(
+                admission.ask(device(1), Digest([2; 32]), seed(20)).await,
+                Verdict::Admitted,
+                "another round"
+            );
             drop(admission);
         };
-        tokio::join!(asking, run(queue, |_, seeds| std::future::ready(Ok(vec![true; seeds.len()]))));
+        tokio::join!(
+            asking,
+            run(queue, |_, seeds| std::future::ready(Ok(vec![
+                true;
+                seeds.len()
+            ])))
+        );
     }
 }

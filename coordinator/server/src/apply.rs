@@ -1,4 +1,5 @@
-//! Makes the next model from an opened sum. Post-processing of released numbers: costs no privacy. One thread, fixed order.
+//! Makes the next model from an opened sum. Post-processing of released numbers: costs no privacy.
+//! One thread, fixed order.
 
 use tacit_model::Model;
 use tacit_model::evaluation::{Evaluation, evaluate};
@@ -24,7 +25,10 @@ impl OpenedSum<'_> {
     /// The sum in clipping norms.
     pub fn in_norms(&self) -> Vec<f64> {
         let steps = f64::from(self.mechanism.steps);
-        self.values.iter().map(|&value| f64::from(value) / steps).collect()
+        self.values
+            .iter()
+            .map(|&value| f64::from(value) / steps)
+            .collect()
     }
 
     /// Standard deviation of the noise on each number, in clipping norms.
@@ -46,6 +50,14 @@ impl OpenedSum<'_> {
 pub fn apply(model: &Model, opened: &OpenedSum<'_>, step: &Step<'_>) -> Result<Model, ServerError> {
     let (kind, contributors) = (opened.kind, opened.contributors);
     let (sum, noise_std) = (opened.in_norms(), opened.noise_std());
-    let next = model.step(&model::OpenedSum { kind, sum: &sum, noise_std, contributors }, step);
+    let next = model.step(
+        &model::OpenedSum {
+            kind,
+            sum: &sum,
+            noise_std,
+            contributors,
+        },
+        step,
+    );
     next.ok_or_else(|| ServerError::Internal(format!("a sum of {kind} does not fit the model")))
 }

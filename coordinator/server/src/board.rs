@@ -1,4 +1,5 @@
-//! What request handlers may know without asking the driver: the open ticket, the current model, and the pace.
+//! What request handlers may know without asking the driver: the open ticket, the current model,
+//! and the pace.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,7 +46,8 @@ impl OpenRound {
 pub struct Published {
     /// Newest model.
     pub model: Digest,
-    /// Once finished: its line in the release ledger with place, proof and signed head, canonical JSON.
+    /// Once finished: its line in the release ledger with place, proof and signed head, canonical
+    /// JSON.
     pub logged: Bytes,
     /// Catalogue.
     pub catalogue: Digest,
@@ -67,7 +69,8 @@ pub struct Board {
     leaves: RwLock<Vec<Digest>>,
     /// Price of all releases each device was counted in.
     spent: RwLock<BTreeMap<DeviceId, Rho>>,
-    /// The set of the round that closed last: a device whose acknowledgement was lost still hears that it counts.
+    /// The set of the round that closed last: a device whose acknowledgement was lost still hears
+    /// that it counts.
     counted: RwLock<(Option<Digest>, BTreeMap<DeviceId, Contribution>)>,
 }
 
@@ -87,7 +90,10 @@ impl Board {
 
     /// The open round.
     pub fn open(&self) -> Option<Arc<OpenRound>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Offers a round, or nothing.
@@ -114,26 +120,41 @@ impl Board {
         *self.spent.write().unwrap_or_else(PoisonError::into_inner) = spent;
     }
 
-    /// Proof that the ledger of `new_size` lines continues that of `old_size`; `None` when it has no such lines.
+    /// Proof that the ledger of `new_size` lines continues that of `old_size`; `None` when it has
+    /// no such lines.
     pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
         let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
-        let (old, new) = (usize::try_from(old_size).ok()?, usize::try_from(new_size).ok()?);
+        let (old, new) = (
+            usize::try_from(old_size).ok()?,
+            usize::try_from(new_size).ok()?,
+        );
         merkle::consistency_proof(leaves.get(..new)?, old)
     }
 
     /// Price of all releases this device was counted in.
     pub fn spent(&self, device: DeviceId) -> Rho {
-        self.spent.read().unwrap_or_else(PoisonError::into_inner).get(&device).copied().unwrap_or_default()
+        self.spent
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&device)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// What is published; `None` until recovery is done.
     pub fn published(&self) -> Option<Published> {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Announces what is published.
     pub fn set_published(&self, published: Published) {
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(published);
+        *self
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(published);
     }
 
     /// Durable contributions of the open round.
@@ -151,17 +172,22 @@ impl Board {
         self.cohort
     }
 
-    /// When a device should come back, in milliseconds: when the round is expected to end, spread so that the whole cohort
-    /// returns below [`CHECK_INS_PER_SECOND`]. Depends on public progress only.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just before")]
+    /// When a device should come back, in milliseconds: when the round is expected to end, spread
+    /// so that the whole cohort returns below [`CHECK_INS_PER_SECOND`]. Depends on public progress
+    /// only.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped just before"
+    )]
     pub fn retry_after_ms(&self, now: Timestamp) -> u64 {
         let spread = (f64::from(self.cohort) / CHECK_INS_PER_SECOND * 1000.0).max(200.0);
         let wait = 200.0 + self.expected_rest_ms(now) + unit_random() * spread;
         wait.clamp(200.0, 3_600_000.0) as u64
     }
 
-    /// Time the open round still needs at its pace so far; at most as long again as it has been open, because an early
-    /// estimate rests on few devices.
+    /// Time the open round still needs at its pace so far; at most as long again as it has been
+    /// open, because an early estimate rests on few devices.
     fn expected_rest_ms(&self, now: Timestamp) -> f64 {
         let received = f64::from(self.received());
         match self.open() {
@@ -204,7 +230,13 @@ mod tests {
     fn a_device_is_told_what_it_was_counted_for() {
         let board = Board::new(4);
         let (known, unknown) = (DeviceId([1; 16]), DeviceId([2; 16]));
-        board.set_ledger(&[], BTreeMap::from([(known, Rho::saturating_from_units(7))]));
-        assert_eq!((board.spent(known).units(), board.spent(unknown).units()), (7, 0));
+        board.set_ledger(
+            &[],
+            BTreeMap::from([(known, Rho::saturating_from_units(7))]),
+        );
+        assert_eq!(
+            (board.spent(known).units(), board.spent(unknown).units()),
+            (7, 0)
+        );
     }
 }

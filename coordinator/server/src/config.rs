@@ -74,8 +74,9 @@ pub struct Enrolment {
     pub key: PathBuf,
     /// SHA-256 digests of single-use tokens, one in hexadecimal a line.
     pub tokens: PathBuf,
-    /// Folder of what outlives a task: used tokens, and what each device was counted for. The coordinators of all tasks of a
-    /// deployment share it; the state folder where there is only one.
+    /// Folder of what outlives a task: used tokens, and what each device was counted for. The
+    /// coordinators of all tasks of a deployment share it; the state folder where there is only
+    /// one.
     pub state: Option<PathBuf>,
 }
 
@@ -117,16 +118,19 @@ pub struct Task {
     /// Whether only members of the helper's organisation count; its helper must know the issuer.
     #[serde(default)]
     pub membership: bool,
-    /// A model of an earlier task, from its export, whose factors this task updates. Its catalogue must be the first lines of
-    /// this one's. For a spectral model; read at every start of the task.
+    /// A model of an earlier task, from its export, whose factors this task updates. Its catalogue
+    /// must be the first lines of this one's. For a spectral model; read at every start of the
+    /// task.
     pub start: Option<PathBuf>,
     /// Factor-gradient rounds, instead of the planner's choice.
     pub rounds: Option<u32>,
     /// Number of factors, instead of the planner's choice.
     pub factors: Option<u32>,
-    /// Weighted squares: norm at which a device's gradient is clipped, instead of the library's choice; 0.001 to 1000.
+    /// Weighted squares: norm at which a device's gradient is clipped, instead of the library's
+    /// choice; 0.001 to 1000.
     pub clip_norm: Option<f64>,
-    /// Share of the budget for evaluating the model on the devices, in thousandths at most; 0 for none.
+    /// Share of the budget for evaluating the model on the devices, in thousandths at most; 0 for
+    /// none.
     #[serde(default = "evaluation")]
     pub evaluation: f64,
 }
@@ -188,14 +192,34 @@ impl Config {
     pub fn check(&self) -> Result<(), ServerError> {
         let task = &self.task;
         // The catalogue is not read yet: the planner checks again with its length.
-        task.request(1).check().map_err(|error| ServerError::of_plan(&error))?;
+        task.request(1)
+            .check()
+            .map_err(|error| ServerError::of_plan(&error))?;
         let rules = [
-            ("task.deadline_seconds must be from 1 to 604800", (1..=604_800).contains(&task.deadline_seconds)),
-            ("task.scale must be the least and the largest rating, at least 0.01 apart", task.scale().is_some()),
-            ("task.clip_norm must be from 0.001 to 1000", task.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm))),
-            ("task.clip_norm is for model = \"weighted\"", task.clip_norm.is_none() || task.model == Family::Weighted),
-            ("task.start is for model = \"spectral\"", task.start.is_none() || task.model == Family::Spectral),
-            ("helper.address must start with https://", self.helper.address.starts_with("https://")),
+            (
+                "task.deadline_seconds must be from 1 to 604800",
+                (1..=604_800).contains(&task.deadline_seconds),
+            ),
+            (
+                "task.scale must be the least and the largest rating, at least 0.01 apart",
+                task.scale().is_some(),
+            ),
+            (
+                "task.clip_norm must be from 0.001 to 1000",
+                task.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm)),
+            ),
+            (
+                "task.clip_norm is for model = \"weighted\"",
+                task.clip_norm.is_none() || task.model == Family::Weighted,
+            ),
+            (
+                "task.start is for model = \"spectral\"",
+                task.start.is_none() || task.model == Family::Spectral,
+            ),
+            (
+                "helper.address must start with https://",
+                self.helper.address.starts_with("https://"),
+            ),
         ];
         match rules.iter().find(|(_, holds)| !holds) {
             Some((rule, _)) => Err(ServerError::OperatorConfig((*rule).to_owned())),

@@ -1,4 +1,5 @@
-//! Writes what auditors get: exact ledger lines, signed heads, signed tickets, keys and models, each file whole or not at all.
+//! Writes what auditors get: exact ledger lines, signed heads, signed tickets, keys and models,
+//! each file whole or not at all.
 
 use std::fs;
 use std::io::Write;
@@ -32,7 +33,9 @@ pub fn write(
     for hash in ledger.lines().iter().filter_map(published) {
         let to = folder.join("models").join(format!("{hash}.bin"));
         if !to.exists() {
-            let bytes = objects.get(hash).ok_or_else(|| ServerError::StorageUnavailable(format!("model {hash}")))?;
+            let bytes = objects
+                .get(hash)
+                .ok_or_else(|| ServerError::StorageUnavailable(format!("model {hash}")))?;
             replace(&to, &bytes)?;
         }
     }
@@ -41,24 +44,44 @@ pub fn write(
     for hash in ledger.lines().iter().filter_map(evaluated) {
         let to = folder.join("sums").join(format!("{hash}.bin"));
         if !to.exists() {
-            let bytes = objects.get(hash).ok_or_else(|| ServerError::StorageUnavailable(format!("sum {hash}")))?;
+            let bytes = objects
+                .get(hash)
+                .ok_or_else(|| ServerError::StorageUnavailable(format!("sum {hash}")))?;
             replace(&to, &bytes)?;
         }
     }
     fs::create_dir_all(folder.join("tickets"))?;
     for charge in ledger.lines().iter().filter_map(Line::charge) {
-        let to = folder.join("tickets").join(format!("{}.json", charge.ticket_hash));
+        let to = folder
+            .join("tickets")
+            .join(format!("{}.json", charge.ticket_hash));
         if !to.exists() {
             replace(&to, &store.ticket_file(charge.ticket_hash)?)?;
         }
     }
-    let keys = serde_json::json!({ "coordinator": signing.public(), "helper": helper.identity_key() });
-    replace(&folder.join("keys.json"), &tacit_privacy::canonical::encode(&keys)?)?;
+    let keys =
+        serde_json::json!({ "coordinator": signing.public(), "helper": helper.identity_key() });
+    replace(
+        &folder.join("keys.json"),
+        &tacit_privacy::canonical::encode(&keys)?,
+    )?;
     let helper_lines = store.helper_lines()?;
-    replace(&folder.join("helper.jsonl"), &lines(helper_lines.iter().map(|(line, _)| line.as_slice())))?;
-    let signatures: Vec<String> = helper_lines.iter().map(|(_, signature)| hex::encode(signature)).collect();
-    replace(&folder.join("helper.sig"), &lines(signatures.iter().map(String::as_bytes)))?;
-    replace(&folder.join("ledger.jsonl"), &lines(ledger.bytes().iter().map(Vec::as_slice)))?;
+    replace(
+        &folder.join("helper.jsonl"),
+        &lines(helper_lines.iter().map(|(line, _)| line.as_slice())),
+    )?;
+    let signatures: Vec<String> = helper_lines
+        .iter()
+        .map(|(_, signature)| hex::encode(signature))
+        .collect();
+    replace(
+        &folder.join("helper.sig"),
+        &lines(signatures.iter().map(String::as_bytes)),
+    )?;
+    replace(
+        &folder.join("ledger.jsonl"),
+        &lines(ledger.bytes().iter().map(Vec::as_slice)),
+    )?;
     for (size, json) in store.heads()? {
         let path = folder.join("heads").join(format!("{size:08}.json"));
         if !path.exists() {
@@ -71,7 +94,9 @@ pub fn write(
 /// The sum of a line that released an evaluation.
 fn evaluated(line: &Line) -> Option<Digest> {
     match &line.event {
-        Event::Release(release) if release.charge.kind == Kind::Metrics.as_str() => Some(release.sum_digest),
+        Event::Release(release) if release.charge.kind == Kind::Metrics.as_str() => {
+            Some(release.sum_digest)
+        }
         _ => None,
     }
 }

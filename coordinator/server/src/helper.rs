@@ -1,4 +1,5 @@
-//! Client of the helper: asks for countersignatures, admission and the mask sum, and checks every signature.
+//! Client of the helper: asks for countersignatures, admission and the mask sum, and checks every
+//! signature.
 
 use std::time::Duration;
 
@@ -64,7 +65,9 @@ impl HelperClient {
             ))
             .domain_name(&config.helper.server_name)
             .assume_http2(true);
-        let bad = |error: tonic::transport::Error| ServerError::OperatorConfig(format!("helper.address: {error}"));
+        let bad = |error: tonic::transport::Error| {
+            ServerError::OperatorConfig(format!("helper.address: {error}"))
+        };
         let channel = Endpoint::from_shared(config.helper.address.clone())
             .map_err(bad)?
             .connect_timeout(Duration::from_secs(5))
@@ -73,7 +76,10 @@ impl HelperClient {
             .map_err(bad)?
             .connect_lazy();
         let grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { grpc, identity_key: config.helper.identity_key })
+        Ok(Self {
+            grpc,
+            identity_key: config.helper.identity_key,
+        })
     }
 
     /// The helper's public identity key.
@@ -85,14 +91,26 @@ impl HelperClient {
     ///
     /// # Errors
     /// [`ServerError::HelperUnavailable`] or [`ServerError::HelperRefused`].
-    pub async fn countersign(&self, draft: Vec<u8>) -> Result<(Vec<u8>, SignatureBytes), ServerError> {
-        let request = v1::CountersignRequest { draft: draft.into() };
-        let answer = self.grpc.clone().countersign(request).await.map_err(from_status)?.into_inner();
+    pub async fn countersign(
+        &self,
+        draft: Vec<u8>,
+    ) -> Result<(Vec<u8>, SignatureBytes), ServerError> {
+        let request = v1::CountersignRequest {
+            draft: draft.into(),
+        };
+        let answer = self
+            .grpc
+            .clone()
+            .countersign(request)
+            .await
+            .map_err(from_status)?
+            .into_inner();
         let signature = self.checked(Context::Ticket, &answer.ticket, &answer.signature)?;
         Ok((answer.ticket.to_vec(), signature))
     }
 
-    /// Asks for the countersignature of a ledger head with a proof that it continues the ledger of `old_size` lines.
+    /// Asks for the countersignature of a ledger head with a proof that it continues the ledger of
+    /// `old_size` lines.
     ///
     /// # Errors
     /// As [`Self::countersign`].
@@ -110,37 +128,72 @@ impl HelperClient {
             proof: proof.iter().map(|hash| copy(&hash.0)).collect(),
             old_size,
         };
-        let answer = self.grpc.clone().countersign_head(request).await.map_err(from_status)?.into_inner();
+        let answer = self
+            .grpc
+            .clone()
+            .countersign_head(request)
+            .await
+            .map_err(from_status)?
+            .into_inner();
         if answer.signature.is_empty() && answer.newest_size != old_size {
             return Ok(HeadAnswer::ProveFrom(answer.newest_size));
         }
-        self.checked(Context::Head, &bytes, &answer.signature).map(HeadAnswer::Signed)
+        self.checked(Context::Head, &bytes, &answer.signature)
+            .map(HeadAnswer::Signed)
     }
 
     /// Asks which of these seeds open, at most [`SEEDS_MAX`]; one answer for each, in order.
     ///
     /// # Errors
     /// As [`Self::countersign`].
-    pub async fn admit(&self, ticket: Digest, seeds: &[SealedSeed]) -> Result<Vec<bool>, ServerError> {
+    pub async fn admit(
+        &self,
+        ticket: Digest,
+        seeds: &[SealedSeed],
+    ) -> Result<Vec<bool>, ServerError> {
         let seeds = seeds.iter().map(to_proto).collect();
-        let request = v1::AdmitRequest { ticket_hash: copy(&ticket.0), seeds };
-        Ok(self.grpc.clone().admit(request).await.map_err(from_status)?.into_inner().opens)
+        let request = v1::AdmitRequest {
+            ticket_hash: copy(&ticket.0),
+            seeds,
+        };
+        Ok(self
+            .grpc
+            .clone()
+            .admit(request)
+            .await
+            .map_err(from_status)?
+            .into_inner()
+            .opens)
     }
 
     /// Asks for the mask sum of exactly this set.
     ///
     /// # Errors
     /// As [`Self::countersign`]; a signature or digest that does not hold counts as a refusal.
-    pub async fn release(&self, ticket: Digest, seeds: &[SealedSeed]) -> Result<HelperAnswer, ServerError> {
+    pub async fn release(
+        &self,
+        ticket: Digest,
+        seeds: &[SealedSeed],
+    ) -> Result<HelperAnswer, ServerError> {
         let message = |ticket_hash, part: &[SealedSeed]| v1::ReleaseRequest {
             ticket_hash,
             seeds: part.iter().map(to_proto).collect(),
         };
         let messages: Vec<_> = std::iter::once(message(copy(&ticket.0), &[]))
-            .chain(seeds.chunks(SEEDS_MAX).map(|part| message(Bytes::new(), part)))
+            .chain(
+                seeds
+                    .chunks(SEEDS_MAX)
+                    .map(|part| message(Bytes::new(), part)),
+            )
             .collect();
         let stream = tokio_stream::iter(messages);
-        let mut answer = self.grpc.clone().release(stream).await.map_err(from_status)?.into_inner();
+        let mut answer = self
+            .grpc
+            .clone()
+            .release(stream)
+            .await
+            .map_err(from_status)?
+            .into_inner();
         let (mut header, mut mask_sum) = (None, Vec::new());
         while let Some(message) = answer.message().await.map_err(from_status)? {
             match message.part {
@@ -158,8 +211,15 @@ impl HelperClient {
     /// # Errors
     /// As [`Self::countersign`].
     pub async fn abandon(&self, ticket: Digest) -> Result<(), ServerError> {
-        let request = v1::AbandonRequest { ticket_hash: copy(&ticket.0) };
-        self.grpc.clone().abandon(request).await.map(drop).map_err(from_status)
+        let request = v1::AbandonRequest {
+            ticket_hash: copy(&ticket.0),
+        };
+        self.grpc
+            .clone()
+            .abandon(request)
+            .await
+            .map(drop)
+            .map_err(from_status)
     }
 
     fn check_answer(
@@ -176,15 +236,28 @@ impl HelperClient {
                     && answered.ticket_hash == ticket
                     && answered.mask_digest == canonical::digest(&mask_sum) =>
             {
-                Ok(HelperAnswer { line: header.line.to_vec(), seq: line.seq, signature, answered, mask_sum })
+                Ok(HelperAnswer {
+                    line: header.line.to_vec(),
+                    seq: line.seq,
+                    signature,
+                    answered,
+                    mask_sum,
+                })
             }
             _ => Err(refused("its line does not fit its answer")),
         }
     }
 
-    fn checked(&self, context: Context, message: &[u8], signature: &[u8]) -> Result<SignatureBytes, ServerError> {
-        let signature =
-            signature.try_into().map(SignatureBytes).map_err(|_| refused("a signature of the wrong length"))?;
+    fn checked(
+        &self,
+        context: Context,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<SignatureBytes, ServerError> {
+        let signature = signature
+            .try_into()
+            .map(SignatureBytes)
+            .map_err(|_| refused("a signature of the wrong length"))?;
         if self.identity_key.verifies(context, message, &signature) {
             Ok(signature)
         } else {
@@ -212,9 +285,11 @@ fn refused(what: &str) -> ServerError {
 /// What the helper says for good against what passes.
 fn from_status(status: Status) -> ServerError {
     match status.code() {
-        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound | Code::AlreadyExists | Code::OutOfRange => {
-            ServerError::HelperRefused(status.message().to_owned())
-        }
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::OutOfRange => ServerError::HelperRefused(status.message().to_owned()),
         _ => ServerError::HelperUnavailable(status.to_string()),
     }
 }

@@ -39,7 +39,11 @@ pub enum Accepted {
 }
 
 /// Waits up to `patience` for a first arrival, then briefly for more.
-pub fn gather(runtime: &Handle, arrivals: &mut mpsc::Receiver<Arrival>, patience: Duration) -> Vec<Arrival> {
+pub fn gather(
+    runtime: &Handle,
+    arrivals: &mut mpsc::Receiver<Arrival>,
+    patience: Duration,
+) -> Vec<Arrival> {
     runtime.block_on(async {
         let mut gathered = Vec::new();
         match timeout(patience, arrivals.recv()).await {

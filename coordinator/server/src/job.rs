@@ -1,4 +1,5 @@
-//! The durable record of a task's plan: what it releases, in which order and at what price, fixed before its first round.
+//! The durable record of a task's plan: what it releases, in which order and at what price, fixed
+//! before its first round.
 
 use serde::{Deserialize, Serialize};
 use tacit_accounting::{Crowd, PlanRequest, Shape, mechanism_for, plan};
@@ -15,8 +16,9 @@ use crate::error::ServerError;
 
 /// Privacy numbers of a task; kept at its start and never changed while it runs.
 ///
-/// Its terms are whole numbers, so that they compare exactly after they were written and read. What the planner made of
-/// them (`releases`, `recipe`, `signal`, `fallback`) is kept too: a newer planner never changes a running task.
+/// Its terms are whole numbers, so that they compare exactly after they were written and read. What
+/// the planner made of them (`releases`, `recipe`, `signal`, `fallback`) is kept too: a newer
+/// planner never changes a running task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// What is trained.
@@ -85,9 +87,14 @@ impl Job {
         reason = "a delta is from 0 to 0.1, a scale bounded"
     )]
     pub fn plan_update(task: &Task, items: u32, carried: Option<u32>) -> Result<Self, ServerError> {
-        let request = PlanRequest { carried, ..task.request(items) };
+        let request = PlanRequest {
+            carried,
+            ..task.request(items)
+        };
         let plan = plan(&request).map_err(|error| ServerError::of_plan(&error))?;
-        let scale = task.scale().ok_or_else(|| ServerError::OperatorConfig("task.scale: not a scale".into()))?;
+        let scale = task
+            .scale()
+            .ok_or_else(|| ServerError::OperatorConfig("task.scale: not a scale".into()))?;
         Ok(Self {
             model: task.model,
             scale_milli: [scale.low, scale.high].map(|end| (end * 1000.0).round() as i64),
@@ -105,8 +112,15 @@ impl Job {
             clip_norm: task.clip_norm,
             carried,
             evaluation_milli: request.evaluation_milli(),
-            releases: plan.releases.iter().map(|release| (release.kind, release.rho)).collect(),
-            recipe: Recipe { clip_norm: task.clip_norm.unwrap_or(plan.recipe.clip_norm), ..plan.recipe },
+            releases: plan
+                .releases
+                .iter()
+                .map(|release| (release.kind, release.rho))
+                .collect(),
+            recipe: Recipe {
+                clip_norm: task.clip_norm.unwrap_or(plan.recipe.clip_norm),
+                ..plan.recipe
+            },
             signal: plan.q,
             fallback: plan.fallback,
         })
@@ -114,14 +128,29 @@ impl Job {
 
     /// Whether `other` was planned on the same terms, whatever the planner made of them.
     pub fn same_terms(&self, other: &Self) -> bool {
-        let Self { releases, recipe, signal, fallback, .. } = self.clone();
-        *self == Self { releases, recipe, signal, fallback, ..other.clone() }
+        let Self {
+            releases,
+            recipe,
+            signal,
+            fallback,
+            ..
+        } = self.clone();
+        *self
+            == Self {
+                releases,
+                recipe,
+                signal,
+                fallback,
+                ..other.clone()
+            }
     }
 
     /// The model a task starts from, unless it goes on from an earlier one.
     pub fn genesis(&self) -> Model {
         match self.model {
-            Family::Spectral | Family::Weighted | Family::Neural => SpectralModel::genesis(self.items).into(),
+            Family::Spectral | Family::Weighted | Family::Neural => {
+                SpectralModel::genesis(self.items).into()
+            }
             Family::Rating => Model::Rating(RatingModel::genesis(self.items, self.scale())),
         }
     }
@@ -132,13 +161,21 @@ impl Job {
         Scale::new(low, high).unwrap_or(Scale::STARS)
     }
 
-    /// How the release at this place in [`Self::releases`] is applied, without features; `seed` is public.
+    /// How the release at this place in [`Self::releases`] is applied, without features; `seed` is
+    /// public.
     pub fn step(&self, release: usize, seed: u64) -> Step<'_> {
         let before = self.releases.iter().take(release);
         let trains = |kind: Kind| matches!(kind, Kind::FactorGradient | Kind::LayerGradient);
         let first = self.carried.is_none() && before.filter(|(kind, _)| trains(*kind)).count() == 0;
         let next = self.releases.get(release + 1).map(|(kind, _)| *kind);
-        Step { recipe: &self.recipe, first, next, features: None, seed, in_doubt: self.signal < SIGNAL_UNSURE }
+        Step {
+            recipe: &self.recipe,
+            first,
+            next,
+            features: None,
+            seed,
+            in_doubt: self.signal < SIGNAL_UNSURE,
+        }
     }
 
     /// Whether the model is evaluated, so that devices hold out their owners' latest item.
@@ -146,15 +183,21 @@ impl Job {
         self.releases.iter().any(|(kind, _)| *kind == Kind::Metrics)
     }
 
-    /// Mechanism of one release against the model it starts from: the planned one, for the rows and factors that are left.
+    /// Mechanism of one release against the model it starts from: the planned one, for the rows and
+    /// factors that are left.
     ///
     /// # Errors
-    /// [`ServerError::OperatorConfig`] when the numbers make no sound mechanism, in words; [`ServerError::Internal`] for a kind
-    /// the model does not give.
+    /// [`ServerError::OperatorConfig`] when the numbers make no sound mechanism, in words;
+    /// [`ServerError::Internal`] for a kind the model does not give.
     pub fn mechanism(&self, kind: Kind, rho: Rho, model: &Model) -> Result<Mechanism, ServerError> {
         let shape = Shape::of(kind, model, self.history_max);
-        let shape = shape.ok_or_else(|| ServerError::Internal(format!("no {kind} of this model")))?;
-        let crowd = Crowd { cohort: self.cohort, n_min: self.n_min, helper_noise: self.helper_noise };
+        let shape =
+            shape.ok_or_else(|| ServerError::Internal(format!("no {kind} of this model")))?;
+        let crowd = Crowd {
+            cohort: self.cohort,
+            n_min: self.n_min,
+            helper_noise: self.helper_noise,
+        };
         mechanism_for(rho, &shape, &crowd).map_err(|error| ServerError::of_plan(&error))
     }
 }
@@ -199,19 +242,29 @@ mod tests {
 
     /// A model with nothing pruned: its releases are exactly the planned ones.
     fn unpruned(job: &Job, kind: Kind) -> Model {
-        let recipe = Recipe { coverage: 1.0, ..job.recipe.clone() };
-        let counts: Vec<f64> = (0..job.items).map(|rank| f64::from(10_000 - rank)).collect();
+        let recipe = Recipe {
+            coverage: 1.0,
+            ..job.recipe.clone()
+        };
+        let counts: Vec<f64> = (0..job.items)
+            .map(|rank| f64::from(10_000 - rank))
+            .collect();
         let counted = server::apply_counts(&counts, 0.0, &recipe);
         match kind {
             Kind::Counts => job.genesis(),
             Kind::HeadGram => counted.into(),
-            Kind::FactorGradient | Kind::Metrics => server::random_init(&counted, &recipe, 1).into(),
-            Kind::WeightedGradient => {
-                Model::weighted_start(&server::random_init(&counted, &recipe, 1), WeightedTerms::default())
+            Kind::FactorGradient | Kind::Metrics => {
+                server::random_init(&counted, &recipe, 1).into()
             }
+            Kind::WeightedGradient => Model::weighted_start(
+                &server::random_init(&counted, &recipe, 1),
+                WeightedTerms::default(),
+            ),
             Kind::LayerGradient => {
                 // As many different items as there are, so that no direction is missing.
-                let categories: Vec<_> = (0..job.items).map(|item| vec![format!("{}", item % 300)]).collect();
+                let categories: Vec<_> = (0..job.items)
+                    .map(|item| vec![format!("{}", item % 300)])
+                    .collect();
                 let features = Features::from_categories(&categories).unwrap();
                 Model::Neural(neural::server::start(&counted, &features, &recipe, 1))
             }
@@ -228,9 +281,20 @@ mod tests {
             (Family::Rating, false),
             (Family::Neural, false),
         ] {
-            let task = Task { model, helper_noise, ..demo() };
-            let (job, plan) = (Job::plan(&task, 400).unwrap(), plan(&task.request(400)).unwrap());
-            assert!(plan.epsilon <= 8.0 && plan.epsilon > 7.99, "{}", plan.epsilon);
+            let task = Task {
+                model,
+                helper_noise,
+                ..demo()
+            };
+            let (job, plan) = (
+                Job::plan(&task, 400).unwrap(),
+                plan(&task.request(400)).unwrap(),
+            );
+            assert!(
+                plan.epsilon <= 8.0 && plan.epsilon > 7.99,
+                "{}",
+                plan.epsilon
+            );
             assert_eq!(job.releases.len(), plan.releases.len());
             for (&(kind, rho), planned) in job.releases.iter().zip(&plan.releases) {
                 assert_eq!((kind, rho), (planned.kind, planned.rho));
@@ -246,7 +310,12 @@ mod tests {
         let planned = Job::plan(&demo(), 400).unwrap();
         let kept: Job = serde_json::from_str(&serde_json::to_string(&planned).unwrap()).unwrap();
         assert!(kept.same_terms(&planned));
-        let newer = Job { signal: 1.0, fallback: true, recipe: Recipe::counts_only(), ..planned.clone() };
+        let newer = Job {
+            signal: 1.0,
+            fallback: true,
+            recipe: Recipe::counts_only(),
+            ..planned.clone()
+        };
         assert!(kept.same_terms(&newer));
         let changes: [fn(&mut Task); 9] = [
             |task| task.model = Family::Weighted,
@@ -270,8 +339,25 @@ mod tests {
     #[test]
     fn what_cannot_be_planned_names_its_key() {
         let refused = |task: &Task| Job::plan(task, 400).unwrap_err().to_string();
-        assert!(refused(&Task { dropout: 0.9995, ..demo() }).starts_with("task.cohort: fewer than 2 honest"));
-        let wide = Job::plan(&Task { factors: Some(512), ..demo() }, 200_000).unwrap_err().to_string();
-        assert!(wide.starts_with("task.factors: must be from 1 to 512 and, times the items,"), "{wide}");
+        assert!(
+            refused(&Task {
+                dropout: 0.9995,
+                ..demo()
+            })
+            .starts_with("task.cohort: fewer than 2 honest")
+        );
+        let wide = Job::plan(
+            &Task {
+                factors: Some(512),
+                ..demo()
+            },
+            200_000,
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            wide.starts_with("task.factors: must be from 1 to 512 and, times the items,"),
+            "{wide}"
+        );
     }
 }

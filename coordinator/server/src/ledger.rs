@@ -26,16 +26,26 @@ impl Ledger {
     /// Reads the ledger, checking its chain; a new one gets the random `new_id`.
     ///
     /// # Errors
-    /// [`ServerError::StorageUnavailable`] naming the line that is damaged: never guess, refuse to start.
+    /// [`ServerError::StorageUnavailable`] naming the line that is damaged: never guess, refuse to
+    /// start.
     pub fn load(store: &Store, new_id: Digest) -> Result<Self, ServerError> {
-        let mut ledger = Self { id: new_id, lines: vec![], bytes: vec![], leaves: vec![] };
+        let mut ledger = Self {
+            id: new_id,
+            lines: vec![],
+            bytes: vec![],
+            leaves: vec![],
+        };
         for (seq, bytes) in store.lines()?.into_iter().enumerate() {
-            let damaged = |what: &str| ServerError::StorageUnavailable(format!("ledger line {seq}: {what}"));
+            let damaged =
+                |what: &str| ServerError::StorageUnavailable(format!("ledger line {seq}: {what}"));
             let line = Line::from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))?;
             if seq == 0 {
                 ledger.id = line.ledger_id;
             }
-            if line.seq != seq as u64 || line.prev_hash != ledger.last_hash() || line.ledger_id != ledger.id {
+            if line.seq != seq as u64
+                || line.prev_hash != ledger.last_hash()
+                || line.ledger_id != ledger.id
+            {
                 return Err(damaged("it does not follow the line before it"));
             }
             ledger.note(line, bytes);
@@ -72,7 +82,9 @@ impl Ledger {
     }
 
     fn last_hash(&self) -> Digest {
-        self.bytes.last().map_or(Digest([0; 32]), |bytes| digest(bytes))
+        self.bytes
+            .last()
+            .map_or(Digest([0; 32]), |bytes| digest(bytes))
     }
 
     /// Every line.
@@ -92,32 +104,54 @@ impl Ledger {
 
     /// What all lines so far cost one device that took part in everything.
     pub fn spent(&self) -> Rho {
-        self.lines.iter().filter_map(Line::charge).fold(Rho::ZERO, |sum, charge| sum.compose(charge.rho))
+        self.lines
+            .iter()
+            .filter_map(Line::charge)
+            .fold(Rho::ZERO, |sum, charge| sum.compose(charge.rho))
     }
 
     /// Sampler distance of all lines so far, units of 2^-128.
     pub fn total_variation(&self) -> u128 {
-        self.lines.iter().filter_map(Line::charge).map(|charge| charge.total_variation).sum()
+        self.lines
+            .iter()
+            .filter_map(Line::charge)
+            .map(|charge| charge.total_variation)
+            .sum()
     }
 
     /// Number of releases that made a model.
     pub fn releases(&self) -> usize {
-        self.lines.iter().filter(|line| matches!(line.event, Event::Release(_))).count()
+        self.lines
+            .iter()
+            .filter(|line| matches!(line.event, Event::Release(_)))
+            .count()
     }
 
     /// Abandoned rounds since the last release or restart.
     pub fn abandoned_in_a_row(&self) -> usize {
-        self.lines.iter().rev().take_while(|line| matches!(line.event, Event::Abandoned(_))).count()
+        self.lines
+            .iter()
+            .rev()
+            .take_while(|line| matches!(line.event, Event::Abandoned(_)))
+            .count()
     }
 
     /// Number of the newest round, 0 before the first.
     pub fn last_round(&self) -> u32 {
-        self.lines.iter().filter_map(Line::charge).map(|charge| charge.round.0).max().unwrap_or(0)
+        self.lines
+            .iter()
+            .filter_map(Line::charge)
+            .map(|charge| charge.round.0)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Newest published model and the position of the line that published it.
     pub fn current_model(&self) -> Option<(Digest, u64)> {
-        self.lines.iter().rev().find_map(|line| published(line).map(|model| (model, line.seq)))
+        self.lines
+            .iter()
+            .rev()
+            .find_map(|line| published(line).map(|model| (model, line.seq)))
     }
 
     /// Random name of this ledger.

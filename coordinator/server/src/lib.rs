@@ -1,11 +1,16 @@
-//! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release ledger, publishes factors.
+//! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release
+//! ledger, publishes factors.
 //!
-//! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC codes; [`slots`] who may upload
-//!   now; [`admission`] asks the helper which seeds open;
-//! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs every effect;
-//! - [`catalogue`] what the operator says about the items; [`job`] what the task releases, in which order and at what price; [`apply`] makes the next model from an opened sum;
-//! - [`store`], [`objects`], [`enrolment`], [`accounts`] durable state, the last two of all tasks (`shared` opens them); [`ledger`] appends and signs release lines;
-//! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other party;
+//! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC
+//!   codes; [`slots`] who may upload now; [`admission`] asks the helper which seeds open;
+//! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs
+//!   every effect;
+//! - [`catalogue`] what the operator says about the items; [`job`] what the task releases, in which
+//!   order and at what price; [`apply`] makes the next model from an opened sum;
+//! - [`store`], [`objects`], [`enrolment`], [`accounts`] durable state, the last two of all tasks
+//!   (`shared` opens them); [`ledger`] appends and signs release lines;
+//! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other
+//!   party;
 //! - [`export`] writes what auditors get.
 
 #![forbid(unsafe_code)]
@@ -57,8 +62,8 @@ const QUEUE_MAX: usize = 64;
 /// Runs the coordinator until shutdown: recovers, binds, serves, drains.
 ///
 /// # Errors
-/// [`ServerError::OperatorConfig`] before anything is written, for what the operator must fix; other variants when storage
-/// or the network fails for good.
+/// [`ServerError::OperatorConfig`] before anything is written, for what the operator must fix;
+/// other variants when storage or the network fails for good.
 pub async fn serve(
     config: Config,
     now: fn() -> Timestamp,
@@ -73,18 +78,33 @@ pub async fn serve(
         .map_err(|error| ServerError::OperatorConfig(format!("tls: {error}")))?;
     let helper = helper::HelperClient::new(&config)?;
     let socket = TcpListener::bind(&config.listen).await.map_err(|error| {
-        ServerError::OperatorConfig(format!("listen = '{}': {error}", config.listen.escape_debug()))
+        ServerError::OperatorConfig(format!(
+            "listen = '{}': {error}",
+            config.listen.escape_debug()
+        ))
     })?;
-    let address = socket.local_addr().map_err(|error| ServerError::Internal(error.to_string()))?;
+    let address = socket
+        .local_addr()
+        .map_err(|error| ServerError::Internal(error.to_string()))?;
 
     let inputs = Inputs::read(&config)?;
     let board = Arc::new(Board::new(config.task.cohort));
     let enrolment = Enrolment::open(&config, now())?;
     let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
-    let driver = Driver::open(&config, inputs, helper.clone(), board.clone(), arrivals, now, shutdown.clone())?;
+    let driver = Driver::open(
+        &config,
+        inputs,
+        helper.clone(),
+        board.clone(),
+        arrivals,
+        now,
+        shutdown.clone(),
+    )?;
     let objects = driver.objects();
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<CoordinatorServer<CoordinatorService>>().await;
+    reporter
+        .set_serving::<CoordinatorServer<CoordinatorService>>()
+        .await;
     on_bound(address);
 
     let (admission, waiting) = Admission::new();
@@ -93,7 +113,8 @@ pub async fn serve(
         async move { helper.admit(ticket, &seeds).await }
     });
     let service = CoordinatorService::new(board, objects, enrolment, admission, queue, now);
-    let service = CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
+    let service =
+        CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
     let serving = Server::builder()
         .max_concurrent_streams(16)
         .http2_max_header_list_size(16 * 1024)

@@ -21,10 +21,13 @@ impl Objects {
     /// [`ServerError::StorageUnavailable`].
     pub fn open(folder: &Path) -> Result<Self, ServerError> {
         fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
-    /// Stores an object durably under its hash: whole or not at all. Storing it again changes nothing.
+    /// Stores an object durably under its hash: whole or not at all. Storing it again changes
+    /// nothing.
     ///
     /// # Errors
     /// [`ServerError::StorageUnavailable`].

@@ -55,15 +55,27 @@ impl CoordinatorService {
         queue: mpsc::Sender<Arrival>,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { board, objects, enrolment, admission, queue, uploads: UploadSlots::default(), now }
+        Self {
+            board,
+            objects,
+            enrolment,
+            admission,
+            queue,
+            uploads: UploadSlots::default(),
+            now,
+        }
     }
 
     fn answer(&self, outcome: v1::ContributionOutcome) -> Response<v1::ContributeResponse> {
         let retry_after_ms = self.board.retry_after_ms((self.now)());
-        Response::new(v1::ContributeResponse { outcome: outcome.into(), retry_after_ms })
+        Response::new(v1::ContributeResponse {
+            outcome: outcome.into(),
+            retry_after_ms,
+        })
     }
 
-    /// Reads one upload into memory, checks it, has its seed admitted, and waits until it is durable.
+    /// Reads one upload into memory, checks it, has its seed admitted, and waits until it is
+    /// durable.
     async fn take(
         &self,
         device: DeviceId,
@@ -78,13 +90,25 @@ impl CoordinatorService {
             Ok(header) => header,
             Err(status) => return Err(status),
         };
-        let contribution = Contribution { device, id: header.seed.contribution, digest: header.seed.digest };
+        let contribution = Contribution {
+            device,
+            id: header.seed.contribution,
+            digest: header.seed.digest,
+        };
         if self.board.published().is_none() {
             return Err(status::not_now());
         }
-        let Some(round) = self.board.open().filter(|round| round.hash == header.ticket) else {
+        let Some(round) = self
+            .board
+            .open()
+            .filter(|round| round.hash == header.ticket)
+        else {
             let counted = self.board.is_counted(header.ticket, &contribution);
-            return Ok(if counted { v1::ContributionOutcome::Accepted } else { v1::ContributionOutcome::TooLate });
+            return Ok(if counted {
+                v1::ContributionOutcome::Accepted
+            } else {
+                v1::ContributionOutcome::TooLate
+            });
         };
         let masked = match read_vector(&mut stream, round.vector_bytes()).await {
             Ok(masked) => masked,
@@ -93,10 +117,19 @@ impl CoordinatorService {
         if digest(&masked) != header.seed.digest {
             return Ok(v1::ContributionOutcome::Refused);
         }
-        match self.admission.ask(device, header.ticket, header.seed.clone()).await {
-            Verdict::Admitted => self.hand_over(contribution, &round, header, masked).await.ok_or_else(status::not_now),
+        match self
+            .admission
+            .ask(device, header.ticket, header.seed.clone())
+            .await
+        {
+            Verdict::Admitted => self
+                .hand_over(contribution, &round, header, masked)
+                .await
+                .ok_or_else(status::not_now),
             Verdict::Refused => Ok(v1::ContributionOutcome::Refused),
-            Verdict::Away => Err(Status::unavailable("the helper is away; send the same bytes again later")),
+            Verdict::Away => Err(Status::unavailable(
+                "the helper is away; send the same bytes again later",
+            )),
         }
     }
 
@@ -110,7 +143,16 @@ impl CoordinatorService {
     ) -> Option<v1::ContributionOutcome> {
         let (reply, answered) = oneshot::channel();
         let sealed = header.seed.sealed.into();
-        self.queue.send(Arrival { contribution, ticket: round.hash, sealed, masked, reply }).await.ok()?;
+        self.queue
+            .send(Arrival {
+                contribution,
+                ticket: round.hash,
+                sealed,
+                masked,
+                reply,
+            })
+            .await
+            .ok()?;
         Some(match answered.await.ok()? {
             Accepted::Yes => v1::ContributionOutcome::Accepted,
             Accepted::TooLate => v1::ContributionOutcome::TooLate,
@@ -135,16 +177,26 @@ pub fn read_header(header: &v1::ContributionHeader) -> Result<Header, Status> {
         return Err(status::malformed("scheme_id", "1"));
     }
     if header.sealed_seed.len() != SEALED_LEN {
-        return Err(status::malformed("sealed_seed", &format!("{SEALED_LEN} bytes")));
+        return Err(status::malformed(
+            "sealed_seed",
+            &format!("{SEALED_LEN} bytes"),
+        ));
     }
-    let ticket = Digest::from_slice(&header.ticket_hash).map_err(|_| status::malformed("ticket_hash", "32 bytes"));
+    let ticket = Digest::from_slice(&header.ticket_hash)
+        .map_err(|_| status::malformed("ticket_hash", "32 bytes"));
     let id = ContributionId::from_slice(&header.contribution_id)
         .map_err(|_| status::malformed("contribution_id", "16 bytes"));
-    let digest = Digest::from_slice(&header.digest).map_err(|_| status::malformed("digest", "32 bytes"));
+    let digest =
+        Digest::from_slice(&header.digest).map_err(|_| status::malformed("digest", "32 bytes"));
     match (ticket, id, digest) {
-        (Ok(ticket), Ok(contribution), Ok(digest)) => {
-            Ok(Header { ticket, seed: SealedSeed { contribution, sealed: header.sealed_seed.to_vec(), digest } })
-        }
+        (Ok(ticket), Ok(contribution), Ok(digest)) => Ok(Header {
+            ticket,
+            seed: SealedSeed {
+                contribution,
+                sealed: header.sealed_seed.to_vec(),
+                digest,
+            },
+        }),
         (Err(status), _, _) | (_, Err(status), _) | (_, _, Err(status)) => Err(status),
     }
 }
@@ -160,21 +212,33 @@ async fn next_part(stream: &mut Streaming<v1::ContributeRequest>) -> Result<Opti
     }
 }
 
-/// Reads chunks until exactly `bytes` have come and the stream has ended; memory is bounded by `bytes`.
-async fn read_vector(stream: &mut Streaming<v1::ContributeRequest>, bytes: usize) -> Result<Vec<u8>, Status> {
+/// Reads chunks until exactly `bytes` have come and the stream has ended; memory is bounded by
+/// `bytes`.
+async fn read_vector(
+    stream: &mut Streaming<v1::ContributeRequest>,
+    bytes: usize,
+) -> Result<Vec<u8>, Status> {
     let mut vector = Vec::with_capacity(bytes);
     loop {
         match next_part(stream).await {
             Ok(Some(Part::Chunk(chunk))) => {
                 let expected = CHUNK_BYTES.min(bytes - vector.len());
                 if chunk.len() != expected || expected == 0 {
-                    return Err(status::malformed("chunk", "65536 bytes, the last one the rest of the vector"));
+                    return Err(status::malformed(
+                        "chunk",
+                        "65536 bytes, the last one the rest of the vector",
+                    ));
                 }
                 vector.extend_from_slice(&chunk);
             }
             Ok(Some(Part::Header(_))) => return Err(status::malformed("header", "sent once")),
             Ok(None) if vector.len() == bytes => return Ok(vector),
-            Ok(None) => return Err(status::malformed("the vector", "as long as the ticket says")),
+            Ok(None) => {
+                return Err(status::malformed(
+                    "the vector",
+                    "as long as the ticket says",
+                ));
+            }
             Err(status) => return Err(status),
         }
     }
@@ -190,10 +254,16 @@ fn to_proto(round: &OpenRound) -> v1::SignedTicket {
 
 #[tonic::async_trait]
 impl Coordinator for CoordinatorService {
-    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+    async fn enrol(
+        &self,
+        request: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
         let request = request.into_inner();
         if request.token.len() != 32 || request.signing_request.len() > REQUEST_BYTES_MAX {
-            return Err(status::malformed("token and signing_request", "32 bytes and at most 4096 bytes"));
+            return Err(status::malformed(
+                "token and signing_request",
+                "32 bytes and at most 4096 bytes",
+            ));
         }
         let (enrolment, now) = (self.enrolment.clone(), (self.now)());
         let work = move || enrolment.enrol(&request.token, &request.signing_request, now);
@@ -204,9 +274,14 @@ impl Coordinator for CoordinatorService {
         }
     }
 
-    async fn check_in(&self, request: Request<v1::CheckInRequest>) -> Result<Response<v1::CheckInResponse>, Status> {
+    async fn check_in(
+        &self,
+        request: Request<v1::CheckInRequest>,
+    ) -> Result<Response<v1::CheckInResponse>, Status> {
         let device = identity::device(&request)?;
-        let Some(published) = self.board.published() else { return Err(status::not_now()) };
+        let Some(published) = self.board.published() else {
+            return Err(status::not_now());
+        };
         Ok(Response::new(v1::CheckInResponse {
             ticket: self.board.open().map(|round| to_proto(&round)),
             retry_after_ms: self.board.retry_after_ms((self.now)()),
@@ -224,24 +299,44 @@ impl Coordinator for CoordinatorService {
     ) -> Result<Response<v1::ConsistencyResponse>, Status> {
         identity::device(&request)?;
         let v1::ConsistencyRequest { old_size, new_size } = request.into_inner();
-        let proof = self.board.consistency(old_size, new_size).unwrap_or_default();
-        let proof = proof.iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect();
+        let proof = self
+            .board
+            .consistency(old_size, new_size)
+            .unwrap_or_default();
+        let proof = proof
+            .iter()
+            .map(|hash| Bytes::copy_from_slice(&hash.0))
+            .collect();
         Ok(Response::new(v1::ConsistencyResponse { proof }))
     }
 
     type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchResponse, Status>> + Send>>;
 
-    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(
+        &self,
+        request: Request<v1::FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
         identity::device(&request)?;
         let Ok(hash) = Digest::from_slice(&request.get_ref().hash) else {
             return Err(status::malformed("hash", "32 bytes"));
         };
         let objects = self.objects.clone();
-        let object = tokio::task::spawn_blocking(move || objects.get(hash)).await.ok().flatten();
-        let Some(object) = object.map(Bytes::from) else { return Err(Status::not_found("no such object")) };
+        let object = tokio::task::spawn_blocking(move || objects.get(hash))
+            .await
+            .ok()
+            .flatten();
+        let Some(object) = object.map(Bytes::from) else {
+            return Err(Status::not_found("no such object"));
+        };
         let starts = (0..object.len()).step_by(CHUNK_BYTES);
-        let parts: Vec<_> = starts.map(|start| object.slice(start..(start + CHUNK_BYTES).min(object.len()))).collect();
-        let stream = tokio_stream::iter(parts.into_iter().map(|chunk| Ok(v1::FetchResponse { chunk })));
+        let parts: Vec<_> = starts
+            .map(|start| object.slice(start..(start + CHUNK_BYTES).min(object.len())))
+            .collect();
+        let stream = tokio_stream::iter(
+            parts
+                .into_iter()
+                .map(|chunk| Ok(v1::FetchResponse { chunk })),
+        );
         Ok(Response::new(Box::pin(stream)))
     }
 
@@ -250,11 +345,15 @@ impl Coordinator for CoordinatorService {
         request: Request<Streaming<v1::ContributeRequest>>,
     ) -> Result<Response<v1::ContributeResponse>, Status> {
         let device = identity::device(&request)?;
-        let Some(_slot) = self.uploads.acquire(device).await else { return Err(status::too_many_uploads()) };
+        let Some(_slot) = self.uploads.acquire(device).await else {
+            return Err(status::too_many_uploads());
+        };
         match timeout(UPLOAD_DEADLINE, self.take(device, request.into_inner())).await {
             Ok(Ok(outcome)) => Ok(self.answer(outcome)),
             Ok(Err(status)) => Err(status),
-            Err(_) => Err(Status::deadline_exceeded("the upload took longer than 60 seconds")),
+            Err(_) => Err(Status::deadline_exceeded(
+                "the upload took longer than 60 seconds",
+            )),
         }
     }
 
@@ -263,14 +362,20 @@ impl Coordinator for CoordinatorService {
         request: Request<v1::RoundStatusRequest>,
     ) -> Result<Response<v1::RoundStatusResponse>, Status> {
         identity::device(&request)?;
-        let Some(published) = self.board.published() else { return Err(status::not_now()) };
+        let Some(published) = self.board.published() else {
+            return Err(status::not_now());
+        };
         let open = self.board.open();
         let ticket = open.as_ref().map(|round| &round.ticket);
         Ok(Response::new(v1::RoundStatusResponse {
-            task: ticket.map(|ticket| ticket.task.to_string()).unwrap_or_default(),
+            task: ticket
+                .map(|ticket| ticket.task.to_string())
+                .unwrap_or_default(),
             round: ticket.map_or(published.round, |ticket| ticket.round.0),
             rounds_planned: published.rounds_planned,
-            kind: ticket.map(|ticket| ticket.kind.as_str().to_owned()).unwrap_or_default(),
+            kind: ticket
+                .map(|ticket| ticket.kind.as_str().to_owned())
+                .unwrap_or_default(),
             received: self.board.received(),
             cohort: self.board.cohort(),
             finished: published.finished,

@@ -7,15 +7,16 @@ use rusqlite::Connection;
 
 use crate::error::ServerError;
 
-/// Opens or creates `file` in `folder`, which is made. Another process may write at any moment, and a commit is durable when it
-/// returns.
+/// Opens or creates `file` in `folder`, which is made. Another process may write at any moment, and
+/// a commit is durable when it returns.
 ///
 /// # Errors
-/// [`ServerError::OperatorConfig`] for a folder that cannot be made, [`ServerError::StorageUnavailable`] for a file that is no
-/// database; both name it.
+/// [`ServerError::OperatorConfig`] for a folder that cannot be made,
+/// [`ServerError::StorageUnavailable`] for a file that is no database; both name it.
 pub(crate) fn open(folder: &Path, file: &str, schema: &str) -> Result<Connection, ServerError> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| ServerError::OperatorConfig(format!("state folder '{}': {error}", folder.display())))?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        ServerError::OperatorConfig(format!("state folder '{}': {error}", folder.display()))
+    })?;
     let path = folder.join(file);
     let opened = || {
         let db = Connection::open(&path)?;
@@ -25,5 +26,7 @@ pub(crate) fn open(folder: &Path, file: &str, schema: &str) -> Result<Connection
         db.execute_batch(schema)?;
         Ok(db)
     };
-    opened().map_err(|error: rusqlite::Error| ServerError::StorageUnavailable(format!("{}: {error}", path.display())))
+    opened().map_err(|error: rusqlite::Error| {
+        ServerError::StorageUnavailable(format!("{}: {error}", path.display()))
+    })
 }

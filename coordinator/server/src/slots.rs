@@ -1,4 +1,5 @@
-//! Who may upload now. Memory bounds the uploads of all devices together; no device may hold more than its part.
+//! Who may upload now. Memory bounds the uploads of all devices together; no device may hold more
+//! than its part.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,32 +45,51 @@ struct Call {
 
 impl Default for UploadSlots {
     fn default() -> Self {
-        Self(Arc::new(Slots { all: Arc::new(Semaphore::new(UPLOADS_MAX)), devices: Mutex::default() }))
+        Self(Arc::new(Slots {
+            all: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            devices: Mutex::default(),
+        }))
     }
 }
 
 impl UploadSlots {
-    /// Waits for a slot, first behind the device's own uploads; `None` when too many calls of this device wait already.
+    /// Waits for a slot, first behind the device's own uploads; `None` when too many calls of this
+    /// device wait already.
     pub async fn acquire(&self, device: DeviceId) -> Option<Slot> {
         let (call, own) = self.enter(device)?;
         let own = own.acquire_owned().await.ok()?;
         let all = self.0.all.clone().acquire_owned().await.ok()?;
-        Some(Slot { _all: all, _own: own, _call: call })
+        Some(Slot {
+            _all: all,
+            _own: own,
+            _call: call,
+        })
     }
 
     fn enter(&self, device: DeviceId) -> Option<(Call, Arc<Semaphore>)> {
         let mut devices = self.devices();
-        let own =
-            devices.entry(device).or_insert_with(|| Own { calls: 0, slots: Arc::new(Semaphore::new(PER_DEVICE)) });
+        let own = devices.entry(device).or_insert_with(|| Own {
+            calls: 0,
+            slots: Arc::new(Semaphore::new(PER_DEVICE)),
+        });
         if own.calls == CALLS_PER_DEVICE {
             return None;
         }
         own.calls += 1;
-        Some((Call { slots: self.clone(), device }, own.slots.clone()))
+        Some((
+            Call {
+                slots: self.clone(),
+                device,
+            },
+            own.slots.clone(),
+        ))
     }
 
     fn devices(&self) -> MutexGuard<'_, HashMap<DeviceId, Own>> {
-        self.0.devices.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .devices
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,7 +118,10 @@ mod tests {
     #[tokio::test]
     async fn a_device_with_every_call_waiting_holds_its_two_slots_and_no_more() {
         let slots = UploadSlots::default();
-        let held = [slots.acquire(device(1)).await.unwrap(), slots.acquire(device(1)).await.unwrap()];
+        let held = [
+            slots.acquire(device(1)).await.unwrap(),
+            slots.acquire(device(1)).await.unwrap(),
+        ];
         let mut waiting = JoinSet::new();
         for _ in 2..CALLS_PER_DEVICE {
             let slots = slots.clone();
@@ -111,14 +134,20 @@ mod tests {
         assert_eq!(slots.0.all.available_permits(), UPLOADS_MAX - PER_DEVICE);
         assert!(slots.acquire(device(2)).await.is_some());
         drop(held);
-        assert!(waiting.join_all().await.into_iter().all(|got| got), "the others followed one by one");
+        assert!(
+            waiting.join_all().await.into_iter().all(|got| got),
+            "the others followed one by one"
+        );
         assert!(slots.devices().is_empty() && slots.0.all.available_permits() == UPLOADS_MAX);
     }
 
     #[tokio::test]
     async fn a_call_given_up_while_waiting_is_not_counted_on() {
         let slots = UploadSlots::default();
-        let held = [slots.acquire(device(1)).await.unwrap(), slots.acquire(device(1)).await.unwrap()];
+        let held = [
+            slots.acquire(device(1)).await.unwrap(),
+            slots.acquire(device(1)).await.unwrap(),
+        ];
         let waiting = tokio::spawn({
             let slots = slots.clone();
             async move { slots.acquire(device(1)).await.is_some() }

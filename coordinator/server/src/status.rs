@@ -25,7 +25,9 @@ pub fn not_now() -> Status {
 
 /// Too many calls of one device at once.
 pub fn too_many_uploads() -> Status {
-    Status::resource_exhausted("this device has too many uploads under way; retry later, one at a time")
+    Status::resource_exhausted(
+        "this device has too many uploads under way; retry later, one at a time",
+    )
 }
 
 /// The service of an action ended before it answered.

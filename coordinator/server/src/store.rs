@@ -1,6 +1,7 @@
 //! Durable rounds and the release ledger: one SQLite file, one writer, full synchronisation.
 //!
-//! The file is held exclusively, so a second coordinator on the same state is refused instead of corrupting it.
+//! The file is held exclusively, so a second coordinator on the same state is refused instead of
+//! corrupting it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,12 +24,14 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE lines (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE helper_lines (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE heads (size INTEGER PRIMARY KEY, json TEXT NOT NULL);
-CREATE TABLE round (one INTEGER PRIMARY KEY CHECK (one = 1), phase TEXT NOT NULL, ticket BLOB NOT NULL,
+CREATE TABLE round (one INTEGER PRIMARY KEY CHECK (one = 1), phase TEXT NOT NULL, ticket BLOB NOT \
+NULL,
     coordinator_signature BLOB NOT NULL, helper_signature BLOB NOT NULL, opened INTEGER NOT NULL);
 CREATE TABLE tickets (hash BLOB PRIMARY KEY, json BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE spent (device BLOB PRIMARY KEY, rho TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE partial (one INTEGER PRIMARY KEY CHECK (one = 1), sum BLOB NOT NULL);
-CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE, digest BLOB NOT NULL, sealed BLOB NOT NULL)
+CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE, digest BLOB NOT \
+NULL, sealed BLOB NOT NULL)
     WITHOUT ROWID;
 ";
 
@@ -76,25 +79,32 @@ impl Store {
     /// [`ServerError::OperatorConfig`] when another process holds it or it is of a newer version,
     /// [`ServerError::StorageUnavailable`] otherwise.
     pub fn open(folder: &Path) -> Result<Self, ServerError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| ServerError::OperatorConfig(format!("state = '{}': {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            ServerError::OperatorConfig(format!("state = '{}': {error}", folder.display()))
+        })?;
         let path = folder.join("coordinator.sqlite");
         let db = Connection::open(&path)?;
         db.busy_timeout(std::time::Duration::from_millis(500))?;
         db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         let held = |error: rusqlite::Error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy) => {
-                ServerError::OperatorConfig(format!("{}: another process uses this state folder", path.display()))
-            }
+            Some(rusqlite::ErrorCode::DatabaseBusy) => ServerError::OperatorConfig(format!(
+                "{}: another process uses this state folder",
+                path.display()
+            )),
             _ => error.into(),
         };
-        db.pragma_update(None, "journal_mode", "WAL").map_err(held)?;
+        db.pragma_update(None, "journal_mode", "WAL")
+            .map_err(held)?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(held)?;
+        let version: i32 = db
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(held)?;
         match version {
-            0 => {
-                db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")).map_err(held)?
-            }
+            0 => db
+                .execute_batch(&format!(
+                    "BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+                ))
+                .map_err(held)?,
             // Writing takes the exclusive lock now instead of at the first round.
             VERSION => db.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(held)?,
             other => {
@@ -112,10 +122,16 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`], also for a value that does not parse.
     pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ServerError> {
-        let text: Option<String> =
-            self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?;
-        let damaged = |error| ServerError::StorageUnavailable(format!("'{key}' is damaged: {error}"));
-        text.map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()
+        let text: Option<String> = self
+            .db
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        let damaged =
+            |error| ServerError::StorageUnavailable(format!("'{key}' is damaged: {error}"));
+        text.map(|text| serde_json::from_str(&text).map_err(damaged))
+            .transpose()
     }
 
     /// Keeps a small value under `key`.
@@ -123,8 +139,12 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn set_meta(&self, key: &str, value: &impl Serialize) -> Result<(), ServerError> {
-        let text = serde_json::to_string(value).map_err(|error| ServerError::Internal(error.to_string()))?;
-        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", params![key, text])?;
+        let text = serde_json::to_string(value)
+            .map_err(|error| ServerError::Internal(error.to_string()))?;
+        self.db.execute(
+            "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
+            params![key, text],
+        )?;
         Ok(())
     }
 
@@ -133,8 +153,12 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn lines(&self) -> Result<Vec<Vec<u8>>, ServerError> {
-        let mut query = self.db.prepare_cached("SELECT bytes FROM lines ORDER BY seq")?;
-        Ok(query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        let mut query = self
+            .db
+            .prepare_cached("SELECT bytes FROM lines ORDER BY seq")?;
+        Ok(query
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?)
     }
 
     /// Appends a ledger line.
@@ -142,7 +166,10 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`], also when the position is taken.
     pub fn append_line(&self, seq: u64, bytes: &[u8]) -> Result<(), ServerError> {
-        self.db.execute("INSERT INTO lines VALUES (?1, ?2)", params![to_i64(seq), bytes])?;
+        self.db.execute(
+            "INSERT INTO lines VALUES (?1, ?2)",
+            params![to_i64(seq), bytes],
+        )?;
         Ok(())
     }
 
@@ -151,8 +178,12 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn helper_lines(&self) -> Result<Vec<SignedLine>, ServerError> {
-        let mut query = self.db.prepare_cached("SELECT bytes, signature FROM helper_lines ORDER BY seq")?;
-        Ok(query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+        let mut query = self
+            .db
+            .prepare_cached("SELECT bytes, signature FROM helper_lines ORDER BY seq")?;
+        Ok(query
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?)
     }
 
     /// Signed heads as JSON with their sizes, smallest first.
@@ -160,9 +191,15 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn heads(&self) -> Result<Vec<(u64, String)>, ServerError> {
-        let mut query = self.db.prepare_cached("SELECT size, json FROM heads ORDER BY size")?;
+        let mut query = self
+            .db
+            .prepare_cached("SELECT size, json FROM heads ORDER BY size")?;
         let rows = query.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-        rows.map(|row| row.map(|(size, json)| (u64::try_from(size).unwrap_or(0), json)).map_err(Into::into)).collect()
+        rows.map(|row| {
+            row.map(|(size, json)| (u64::try_from(size).unwrap_or(0), json))
+                .map_err(Into::into)
+        })
+        .collect()
     }
 
     /// Keeps a signed head.
@@ -170,7 +207,10 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn keep_head(&self, size: u64, json: &str) -> Result<(), ServerError> {
-        self.db.execute("INSERT OR REPLACE INTO heads VALUES (?1, ?2)", params![to_i64(size), json])?;
+        self.db.execute(
+            "INSERT OR REPLACE INTO heads VALUES (?1, ?2)",
+            params![to_i64(size), json],
+        )?;
         Ok(())
     }
 
@@ -182,20 +222,37 @@ impl Store {
         type Row = (String, Vec<u8>, Vec<u8>, Vec<u8>, i64);
         let row: Option<Row> = self
             .db
-            .query_row("SELECT phase, ticket, coordinator_signature, helper_signature, opened FROM round", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            })
+            .query_row(
+                "SELECT phase, ticket, coordinator_signature, helper_signature, opened FROM round",
+                [],
+                |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                    ))
+                },
+            )
             .optional()?;
         let damaged = || ServerError::StorageUnavailable("the open round is damaged".into());
         row.map(|(phase, bytes, coordinator, helper, opened)| {
-            let phase = [Phase::Open, Phase::Closing, Phase::Recorded].into_iter().find(|p| p.word() == phase);
-            let signature = |bytes: Vec<u8>| bytes.try_into().map(SignatureBytes).map_err(|_| damaged());
+            let phase = [Phase::Open, Phase::Closing, Phase::Recorded]
+                .into_iter()
+                .find(|p| p.word() == phase);
+            let signature =
+                |bytes: Vec<u8>| bytes.try_into().map(SignatureBytes).map_err(|_| damaged());
             let ticket = SignedTicket {
                 bytes,
                 coordinator_signature: signature(coordinator)?,
                 helper_signature: signature(helper)?,
             };
-            Ok((phase.ok_or_else(damaged)?, ticket, u64::try_from(opened).unwrap_or(0)))
+            Ok((
+                phase.ok_or_else(damaged)?,
+                ticket,
+                u64::try_from(opened).unwrap_or(0),
+            ))
         })
         .transpose()
     }
@@ -208,10 +265,18 @@ impl Store {
         let transaction = self.db.transaction()?;
         transaction.execute(
             "INSERT INTO round VALUES (1, 'open', ?1, ?2, ?3, ?4)",
-            params![ticket.bytes, ticket.coordinator_signature.0, ticket.helper_signature.0, to_i64(opened)],
+            params![
+                ticket.bytes,
+                ticket.coordinator_signature.0,
+                ticket.helper_signature.0,
+                to_i64(opened)
+            ],
         )?;
         let file = canonical::encode(&TicketFile::from(ticket))?;
-        transaction.execute("INSERT OR REPLACE INTO tickets VALUES (?1, ?2)", params![ticket.hash().0, file])?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO tickets VALUES (?1, ?2)",
+            params![ticket.hash().0, file],
+        )?;
         Ok(transaction.commit()?)
     }
 
@@ -220,7 +285,11 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`], also when there is none.
     pub fn ticket_file(&self, hash: Digest) -> Result<Vec<u8>, ServerError> {
-        Ok(self.db.query_row("SELECT json FROM tickets WHERE hash = ?1", [hash.0], |row| row.get(0))?)
+        Ok(self.db.query_row(
+            "SELECT json FROM tickets WHERE hash = ?1",
+            [hash.0],
+            |row| row.get(0),
+        )?)
     }
 
     /// Fixes the set: nothing may be folded after this.
@@ -228,7 +297,8 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn close_round(&self) -> Result<(), ServerError> {
-        self.db.execute("UPDATE round SET phase = ?1", [Phase::Closing.word()])?;
+        self.db
+            .execute("UPDATE round SET phase = ?1", [Phase::Closing.word()])?;
         Ok(())
     }
 
@@ -238,7 +308,8 @@ impl Store {
     /// [`ServerError::StorageUnavailable`].
     pub fn end_round(&mut self) -> Result<(), ServerError> {
         let transaction = self.db.transaction()?;
-        transaction.execute_batch("DELETE FROM round; DELETE FROM partial; DELETE FROM contributions;")?;
+        transaction
+            .execute_batch("DELETE FROM round; DELETE FROM partial; DELETE FROM contributions;")?;
         Ok(transaction.commit()?)
     }
 
@@ -248,8 +319,11 @@ impl Store {
     /// [`ServerError::StorageUnavailable`].
     pub fn spent(&self) -> Result<BTreeMap<DeviceId, Rho>, ServerError> {
         let mut query = self.db.prepare_cached("SELECT device, rho FROM spent")?;
-        let rows = query.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
-        let damaged = || ServerError::StorageUnavailable("what devices were counted for is damaged".into());
+        let rows = query.query_map([], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let damaged =
+            || ServerError::StorageUnavailable("what devices were counted for is damaged".into());
         rows.map(|row| {
             let (device, rho) = row?;
             let device = DeviceId::from_slice(&device).map_err(|_| damaged())?;
@@ -258,12 +332,12 @@ impl Store {
         .collect()
     }
 
-    /// The ledger line of a round, with the helper's line if there is one, in one commit that also moves the phase and adds
-    /// `rho` to what every contributor was counted for.
+    /// The ledger line of a round, with the helper's line if there is one, in one commit that also
+    /// moves the phase and adds `rho` to what every contributor was counted for.
     ///
     /// # Errors
-    /// [`ServerError::StorageUnavailable`]; [`ServerError::HelperRefused`] when the helper signed another line at that place,
-    /// which would leave the release without its proof.
+    /// [`ServerError::StorageUnavailable`]; [`ServerError::HelperRefused`] when the helper signed
+    /// another line at that place, which would leave the release without its proof.
     pub fn record(
         &mut self,
         seq: u64,
@@ -278,13 +352,21 @@ impl Store {
                 .prepare_cached("SELECT device FROM contributions")?
                 .query_map([], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            let mut add = transaction.prepare_cached("INSERT OR REPLACE INTO spent VALUES (?1, ?2)")?;
+            let mut add =
+                transaction.prepare_cached("INSERT OR REPLACE INTO spent VALUES (?1, ?2)")?;
             for device in devices {
-                let total = known.get(&DeviceId(device)).copied().unwrap_or_default().compose(rho);
+                let total = known
+                    .get(&DeviceId(device))
+                    .copied()
+                    .unwrap_or_default()
+                    .compose(rho);
                 add.execute(params![device, total.to_string()])?;
             }
         }
-        transaction.execute("INSERT INTO lines VALUES (?1, ?2)", params![to_i64(seq), line])?;
+        transaction.execute(
+            "INSERT INTO lines VALUES (?1, ?2)",
+            params![to_i64(seq), line],
+        )?;
         if let Some((helper_seq, bytes, signature)) = helper {
             let kept = transaction.execute(
                 "INSERT OR IGNORE INTO helper_lines VALUES (?1, ?2, ?3)",
@@ -292,7 +374,8 @@ impl Store {
             )?;
             if kept == 0 {
                 return Err(ServerError::HelperRefused(format!(
-                    "line {helper_seq} of its ledger is not the one it signed before: its state was rolled back"
+                    "line {helper_seq} of its ledger is not the one it signed before: its state \
+                     was rolled back"
                 )));
             }
         }
@@ -300,19 +383,23 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// Checkpoint: new contributions and the sum that holds them, in one commit. Acknowledge only after this.
+    /// Checkpoint: new contributions and the sum that holds them, in one commit. Acknowledge only
+    /// after this.
     ///
     /// # Errors
     /// [`ServerError::StorageUnavailable`]; fatal, because what the disk holds is then unknown.
     pub fn checkpoint(&mut self, new: &[NewContribution], sum: &[u8]) -> Result<(), ServerError> {
         let transaction = self.db.transaction()?;
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO contributions VALUES (?1, ?2, ?3, ?4)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO contributions VALUES (?1, ?2, ?3, ?4)")?;
             for one in new {
                 let Contribution { device, id, digest } = one.contribution;
                 insert.execute(params![device.0, id.0, digest.0, one.sealed])?;
             }
-            transaction.prepare_cached("INSERT OR REPLACE INTO partial VALUES (1, ?1)")?.execute([sum])?;
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO partial VALUES (1, ?1)")?
+                .execute([sum])?;
         }
         Ok(transaction.commit()?)
     }
@@ -322,7 +409,10 @@ impl Store {
     /// # Errors
     /// [`ServerError::StorageUnavailable`].
     pub fn partial(&self) -> Result<Option<Vec<u8>>, ServerError> {
-        Ok(self.db.query_row("SELECT sum FROM partial", [], |row| row.get(0)).optional()?)
+        Ok(self
+            .db
+            .query_row("SELECT sum FROM partial", [], |row| row.get(0))
+            .optional()?)
     }
 
     /// Every durable contribution of the open round with its sealed seed.
@@ -331,15 +421,27 @@ impl Store {
     /// [`ServerError::StorageUnavailable`].
     pub fn contributions(&self) -> Result<Vec<(Contribution, SealedSeed)>, ServerError> {
         type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
-        let mut query = self.db.prepare_cached("SELECT device, id, digest, sealed FROM contributions")?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-        let damaged = |_| ServerError::StorageUnavailable("a stored contribution is damaged".into());
+        let mut query = self
+            .db
+            .prepare_cached("SELECT device, id, digest, sealed FROM contributions")?;
+        let rows = query.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        let damaged =
+            |_| ServerError::StorageUnavailable("a stored contribution is damaged".into());
         rows.map(|row| {
             let (device, id, digest, sealed): Row = row?;
             let device = DeviceId::from_slice(&device).map_err(damaged)?;
             let id = ContributionId::from_slice(&id).map_err(damaged)?;
             let digest = Digest::from_slice(&digest).map_err(damaged)?;
-            Ok((Contribution { device, id, digest }, SealedSeed { contribution: id, sealed, digest }))
+            Ok((
+                Contribution { device, id, digest },
+                SealedSeed {
+                    contribution: id,
+                    sealed,
+                    digest,
+                },
+            ))
         })
         .collect()
     }
@@ -359,7 +461,10 @@ mod tests {
         let _first = Store::open(folder.path()).unwrap();
         // HOSTILE 100.
         let error = Store::open(folder.path()).err().unwrap().to_string();
-        assert!(error.contains("another process uses this state folder"), "{error}");
+        assert!(
+            error.contains("another process uses this state folder"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -380,7 +485,13 @@ mod tests {
         assert_eq!(store.partial().unwrap(), Some(vec![1]));
         assert_eq!(store.contributions().unwrap().len(), 1);
         store.end_round().unwrap();
-        assert_eq!((store.partial().unwrap(), store.contributions().unwrap().len()), (None, 0));
+        assert_eq!(
+            (
+                store.partial().unwrap(),
+                store.contributions().unwrap().len()
+            ),
+            (None, 0)
+        );
     }
 
     #[test]
@@ -388,11 +499,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         let (rho, signature) = (Rho::saturating_from_units(1), SignatureBytes([0; 64]));
-        store.record(0, b"line 0", rho, Some((0, b"helper 0", &signature))).unwrap();
-        let forked = store.record(1, b"line 1", rho, Some((0, b"another helper 0", &signature)));
-        assert!(matches!(forked, Err(ServerError::HelperRefused(reason)) if reason.contains("rolled back")));
+        store
+            .record(0, b"line 0", rho, Some((0, b"helper 0", &signature)))
+            .unwrap();
+        let forked = store.record(
+            1,
+            b"line 1",
+            rho,
+            Some((0, b"another helper 0", &signature)),
+        );
+        assert!(
+            matches!(forked, Err(ServerError::HelperRefused(reason)) if reason.contains("rolled back"))
+        );
         assert_eq!(store.lines().unwrap(), [b"line 0"]);
-        store.record(1, b"line 1", rho, Some((1, b"helper 1", &signature))).unwrap();
+        store
+            .record(1, b"line 1", rho, Some((1, b"helper 1", &signature)))
+            .unwrap();
         assert_eq!(store.helper_lines().unwrap().len(), 2);
     }
 }

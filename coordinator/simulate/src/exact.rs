@@ -1,14 +1,16 @@
 //! Exact mode: every device's real bytes, without a network or a disk.
 //!
-//! Each device reserves the price in a ledger of its own, and the SDK's own `contribute` clips, rounds, adds its noise
-//! share, masks and seals. A coordinator in memory adds the masked bytes; a helper in memory opens the seals and adds the
-//! masks; the difference is the opened sum. What is left out: signatures, durability, transport.
+//! Each device reserves the price in a ledger of its own, and the SDK's own `contribute` clips,
+//! rounds, adds its noise share, masks and seals. A coordinator in memory adds the masked bytes; a
+//! helper in memory opens the seals and adds the masks; the difference is the opened sum. What is
+//! left out: signatures, durability, transport.
 //!
 //! # What it shows, and what it cannot
-//! Rounding, noise and masks come from the operating system, on purpose: a device has no other source and no seed can be
-//! put in. So two exact runs differ, as two runs over the wire do. Where the operating system itself answers both alike, which
-//! the workspace's test `exact` arranges, the last model is that of a run over the wire to the last bit.
-//! In every run every release is checked: the opened sum is the plain 64-bit integer sum of the updates, so masks cancel and
+//! Rounding, noise and masks come from the operating system, on purpose: a device has no other
+//! source and no seed can be put in. So two exact runs differ, as two runs over the wire do. Where
+//! the operating system itself answers both alike, which the workspace's test `exact` arranges, the
+//! last model is that of a run over the wire to the last bit. In every run every release is
+//! checked: the opened sum is the plain 64-bit integer sum of the updates, so masks cancel and
 //! nothing wrapped; and the server's step makes the same model from either.
 
 use rand::rand_core::UnwrapErr;
@@ -38,17 +40,23 @@ use crate::release::present;
 use crate::train::{Release, Run};
 
 /// How the noise is made, for the record.
-pub const MODE: &str =
-    "exact: every device's real bytes; each opened sum was checked to be the plain sum of its updates";
+pub const MODE: &str = "exact: every device's real bytes; each opened sum was checked to be the \
+                        plain sum of its updates";
 
 /// Devices that share an accumulator.
 const SHARE: usize = 64;
 
-/// Runs a planned job with one real device per list of interactions. `seed` decides who drops out, and nothing else.
+/// Runs a planned job with one real device per list of interactions. `seed` decides who drops out,
+/// and nothing else.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when a release has no sound mechanism; [`SimulateError::Broken`] when a check fails.
-pub fn train(interactions: &[Vec<Interaction>], job: &Job, seed: u64) -> Result<Run, SimulateError> {
+/// [`SimulateError::Job`] when a release has no sound mechanism; [`SimulateError::Broken`] when a
+/// check fails.
+pub fn train(
+    interactions: &[Vec<Interaction>],
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
     train_from(job.genesis(), interactions, job, seed)
 }
 
@@ -94,23 +102,50 @@ fn releases(
         let round = Round::open(kind, &mechanism, &run.model, job, release)?;
         let values = round.sum(interactions, &present, &mut ledgers)?;
         let contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
-        let step = Step { features, ..job.step(release as usize, seed) };
-        let next =
-            |values: &[i32]| apply(&run.model, &OpenedSum { kind, mechanism: &mechanism, contributors, values }, &step);
+        let step = Step {
+            features,
+            ..job.step(release as usize, seed)
+        };
+        let next = |values: &[i32]| {
+            apply(
+                &run.model,
+                &OpenedSum {
+                    kind,
+                    mechanism: &mechanism,
+                    contributors,
+                    values,
+                },
+                &step,
+            )
+        };
         let model = next(&values.opened)?;
         if model.to_bytes() != next(&values.plain)?.to_bytes() {
             return Err(broken("the server's step does not replay"));
         }
-        let opened = OpenedSum { kind, mechanism: &mechanism, contributors, values: &values.opened };
+        let opened = OpenedSum {
+            kind,
+            mechanism: &mechanism,
+            contributors,
+            values: &values.opened,
+        };
         if let Some(private) = opened.evaluation() {
             let cap = job.history_max as usize;
-            let known = |user: &Vec<Interaction>| (History::new(user, job.items, cap), model.ratings(user, cap));
+            let known = |user: &Vec<Interaction>| {
+                (History::new(user, job.items, cap), model.ratings(user, cap))
+            };
             let known: Vec<(History, Ratings)> = interactions.iter().map(known).collect();
-            let owners: Vec<Owner<'_>> = known.iter().map(|(history, ratings)| Owner { history, ratings }).collect();
+            let owners: Vec<Owner<'_>> = known
+                .iter()
+                .map(|(history, ratings)| Owner { history, ratings })
+                .collect();
             run.evaluated(&owners, private, &model);
         }
         run.model = model;
-        run.releases.push(Release { kind: kind.as_str(), mechanism, contributors });
+        run.releases.push(Release {
+            kind: kind.as_str(),
+            mechanism,
+            contributors,
+        });
     }
     Ok(run)
 }
@@ -152,8 +187,17 @@ impl<'a> Round<'a> {
     ) -> Result<Self, SimulateError> {
         let key = OpeningKey::draw(&mut UnwrapErr(SysRng));
         let nothing = SignatureBytes([0; 64]);
-        let head = TreeHead { ledger_id: Digest([0; 32]), generation: 1, size: 1, root: Digest([0; 32]) };
-        let head = SignedHead { head, coordinator_signature: nothing, helper_signature: nothing };
+        let head = TreeHead {
+            ledger_id: Digest([0; 32]),
+            generation: 1,
+            size: 1,
+            root: Digest([0; 32]),
+        };
+        let head = SignedHead {
+            head,
+            coordinator_signature: nothing,
+            helper_signature: nothing,
+        };
         let ticket = Ticket {
             schema: SCHEMA,
             scheme_id: SCHEME_ID,
@@ -161,7 +205,12 @@ impl<'a> Round<'a> {
             round: RoundId(release + 1),
             kind,
             model_in_hash: digest(&model.to_bytes()),
-            logged: LoggedLine { line: String::new(), seq: 0, proof: Vec::new(), head },
+            logged: LoggedLine {
+                line: String::new(),
+                seq: 0,
+                proof: Vec::new(),
+                head,
+            },
             mechanism: mechanism.clone(),
             dishonest_milli: job.dishonest_milli,
             dropout_milli: job.dropout_milli,
@@ -169,11 +218,22 @@ impl<'a> Round<'a> {
             membership: false,
             hold_out: job.is_evaluated(),
             deadline: Timestamp(0),
-            sealing_key: key.sealing_key().iter().map(|byte| format!("{byte:02x}")).collect(),
+            sealing_key: key
+                .sealing_key()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
         };
         let ticket_hash = digest(&ticket.to_bytes().map_err(broken)?);
         let budget = DeviceBudget::lifetime(job.rho_budget);
-        Ok(Self { ticket, ticket_hash, key, model, budget, tables: TableCache::default() })
+        Ok(Self {
+            ticket,
+            ticket_hash,
+            key,
+            model,
+            budget,
+            tables: TableCache::default(),
+        })
     }
 
     /// All contributions, opened as a deployment opens them, and added up in the clear.
@@ -183,7 +243,10 @@ impl<'a> Round<'a> {
         present: &[u32],
         ledgers: &mut [Ledger],
     ) -> Result<Sums, SimulateError> {
-        let parts = interactions.par_chunks(SHARE).zip(ledgers.par_chunks_mut(SHARE)).enumerate();
+        let parts = interactions
+            .par_chunks(SHARE)
+            .zip(ledgers.par_chunks_mut(SHARE))
+            .enumerate();
         let parts: Vec<Part> = parts
             .map(|(chunk, (users, ledgers))| {
                 let mut part = self.nothing();
@@ -197,23 +260,51 @@ impl<'a> Round<'a> {
             })
             .collect::<Result<_, SimulateError>>()?;
         let total = parts.into_iter().fold(self.nothing(), Part::and);
-        let opened = total.masked.unmask(&total.masks).ok_or_else(|| broken("masks of another length"))?;
-        let plain: Result<Vec<i32>, _> = total.plain.iter().map(|&value| i32::try_from(value)).collect();
+        let opened = total
+            .masked
+            .unmask(&total.masks)
+            .ok_or_else(|| broken("masks of another length"))?;
+        let plain: Result<Vec<i32>, _> = total
+            .plain
+            .iter()
+            .map(|&value| i32::try_from(value))
+            .collect();
         let plain = plain.map_err(|_| broken("a coordinate of the sum left 32 bits"))?;
-        if opened == plain { Ok(Sums { opened, plain }) } else { Err(broken("the masks do not cancel in the sum")) }
+        if opened == plain {
+            Ok(Sums { opened, plain })
+        } else {
+            Err(broken("the masks do not cancel in the sum"))
+        }
     }
 
     fn nothing(&self) -> Part {
         let length = self.ticket.mechanism.length;
         let (masked, masks) = (PartialSum::new(length), PartialSum::new(length));
-        Part { masked, masks, plain: vec![0; length as usize] }
+        Part {
+            masked,
+            masks,
+            plain: vec![0; length as usize],
+        }
     }
 
     /// One device, then the coordinator's and the helper's part of its contribution.
-    fn add_device(&self, part: &mut Part, user: &[Interaction], ledger: &mut Ledger) -> Result<(), SimulateError> {
+    fn add_device(
+        &self,
+        part: &mut Part,
+        user: &[Interaction],
+        ledger: &mut Ledger,
+    ) -> Result<(), SimulateError> {
         let ticket = &self.ticket;
         let (task, mechanism, now) = (&ticket.task, &ticket.mechanism, Timestamp(0));
-        let Ok(asked) = spend(ledger, self.budget, task, ticket.round, self.ticket_hash, mechanism, now);
+        let Ok(asked) = spend(
+            ledger,
+            self.budget,
+            task,
+            ticket.round,
+            self.ticket_hash,
+            mechanism,
+            now,
+        );
         let permit = asked.map_err(broken)?;
         let vector = gradient(ticket, self.model, user);
         let sent = contribute(ticket, permit, vector, &self.tables, None).map_err(broken)?;
@@ -228,11 +319,19 @@ impl<'a> Round<'a> {
         let (seed, _) = self.key.open(sent.sealed(), &binding).map_err(broken)?;
         let (mut own, mut mask) = (self.nothing().masked, self.nothing().masks);
         mask.add_mask(&seed, &ticket.task, ticket.round, sent.contribution());
-        if !(own.add(sent.masked()) && part.masked.add(sent.masked()) && part.masks.add(&mask.to_bytes())) {
+        if !(own.add(sent.masked())
+            && part.masked.add(sent.masked())
+            && part.masks.add(&mask.to_bytes()))
+        {
             return Err(broken("a contribution of another length"));
         }
-        let update = own.unmask(&mask).ok_or_else(|| broken("a mask of another length"))?;
-        part.plain.iter_mut().zip(update).for_each(|(sum, value)| *sum += i64::from(value));
+        let update = own
+            .unmask(&mask)
+            .ok_or_else(|| broken("a mask of another length"))?;
+        part.plain
+            .iter_mut()
+            .zip(update)
+            .for_each(|(sum, value)| *sum += i64::from(value));
         Ok(())
     }
 }
@@ -241,8 +340,14 @@ impl Part {
     fn and(mut self, other: Self) -> Self {
         // Both come from one round, so lengths agree.
         let (masked, masks) = (other.masked.to_bytes(), other.masks.to_bytes());
-        assert!(self.masked.add(&masked) && self.masks.add(&masks), "parts of one round have one length");
-        self.plain.iter_mut().zip(other.plain).for_each(|(sum, value)| *sum += value);
+        assert!(
+            self.masked.add(&masked) && self.masks.add(&masks),
+            "parts of one round have one length"
+        );
+        self.plain
+            .iter_mut()
+            .zip(other.plain)
+            .for_each(|(sum, value)| *sum += value);
         self
     }
 }

@@ -1,4 +1,5 @@
-//! An incremental spectral job: the catalogue grew, and one round with carry starts from last job's basis.
+//! An incremental spectral job: the catalogue grew, and one round with carry starts from last job's
+//! basis.
 
 use rand::seq::SliceRandom;
 use tacit_data::Dataset;
@@ -20,24 +21,38 @@ pub fn renumbered(mut data: Dataset, seed: u64) -> Dataset {
     let mut order: Vec<usize> = (0..data.items.len()).collect();
     order.shuffle(&mut stream(seed, Purpose::Growth, 0, 0));
     let mut place = vec![ItemId(0); order.len()];
-    (0u32..).zip(&order).for_each(|(new, &old)| place[old] = ItemId(new));
+    (0u32..)
+        .zip(&order)
+        .for_each(|(new, &old)| place[old] = ItemId(new));
     let moved = |item: &mut ItemId| *item = place[item.0 as usize];
     data.items = order.iter().map(|&old| data.items[old].clone()).collect();
-    data.users.iter_mut().flatten().for_each(|one| moved(&mut one.item));
+    data.users
+        .iter_mut()
+        .flatten()
+        .for_each(|one| moved(&mut one.item));
     data.test.iter_mut().flatten().for_each(moved);
-    data.negatives.iter_mut().flatten().flatten().for_each(moved);
+    data.negatives
+        .iter_mut()
+        .flatten()
+        .flatten()
+        .for_each(moved);
     data
 }
 
 /// What devices knew when the catalogue had `items` items.
 pub fn earlier(interactions: &[Vec<Interaction>], items: u32, history_max: u32) -> Vec<History> {
-    interactions.iter().map(|own| History::new(own, items, history_max as usize)).collect()
+    interactions
+        .iter()
+        .map(|own| History::new(own, items, history_max as usize))
+        .collect()
 }
 
-/// Updates `previous` on a catalogue that grew to `items`: the job a coordinator plans for `[task] start`.
+/// Updates `previous` on a catalogue that grew to `items`: the job a coordinator plans for `[task]
+/// start`.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when the numbers make no job; [`SimulateError::Input`] when there is nothing to update.
+/// [`SimulateError::Job`] when the numbers make no job; [`SimulateError::Input`] when there is
+/// nothing to update.
 pub fn update(
     previous: &Model,
     histories: &[History],
@@ -46,8 +61,14 @@ pub fn update(
     setting: &Setting,
     seed: u64,
 ) -> Result<Run, SimulateError> {
-    let start = grown(spectral(previous)?, items, setting.factors.unwrap_or(u32::MAX));
-    let start = start.ok_or_else(|| SimulateError::Input("the earlier model has no factors to carry over".into()))?;
+    let start = grown(
+        spectral(previous)?,
+        items,
+        setting.factors.unwrap_or(u32::MAX),
+    );
+    let start = start.ok_or_else(|| {
+        SimulateError::Input("the earlier model has no factors to carry over".into())
+    })?;
     let devices = u32::try_from(histories.len()).unwrap_or(u32::MAX);
     let carried = u32::try_from(start.factor_count()).unwrap_or(u32::MAX);
     let job = plan_update(devices, items, setting, carried)?;

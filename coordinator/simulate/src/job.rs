@@ -1,4 +1,5 @@
-//! What is planned: the coordinator's own planner, from the options of a simulation. Nothing else here plans or prices.
+//! What is planned: the coordinator's own planner, from the options of a simulation. Nothing else
+//! here plans or prices.
 
 use tacit_model::model::Family;
 use tacit_model::rating::Scale;
@@ -16,7 +17,8 @@ pub struct Setting {
     pub delta: Delta,
     /// Share of devices that drop out of each round: assumed, and acted out.
     pub dropout: f64,
-    /// Share of devices assumed dishonest: it raises everybody's noise; simulated devices are honest.
+    /// Share of devices assumed dishonest: it raises everybody's noise; simulated devices are
+    /// honest.
     pub dishonest: f64,
     /// History cap of a device's vector.
     pub history_max: u32,
@@ -42,7 +44,12 @@ pub fn plan(devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerEr
 ///
 /// # Errors
 /// [`ServerError::OperatorConfig`] when the numbers make no job.
-pub fn plan_for(model: Family, devices: u32, items: u32, setting: &Setting) -> Result<Job, ServerError> {
+pub fn plan_for(
+    model: Family,
+    devices: u32,
+    items: u32,
+    setting: &Setting,
+) -> Result<Job, ServerError> {
     Job::plan(&task(model, devices, setting)?, items)
 }
 
@@ -50,12 +57,22 @@ pub fn plan_for(model: Family, devices: u32, items: u32, setting: &Setting) -> R
 ///
 /// # Errors
 /// As [`plan_for`].
-pub fn plan_update(devices: u32, items: u32, setting: &Setting, carried: u32) -> Result<Job, ServerError> {
-    Job::plan_update(&task(Family::Spectral, devices, setting)?, items, Some(carried))
+pub fn plan_update(
+    devices: u32,
+    items: u32,
+    setting: &Setting,
+    carried: u32,
+) -> Result<Job, ServerError> {
+    Job::plan_update(
+        &task(Family::Spectral, devices, setting)?,
+        items,
+        Some(carried),
+    )
 }
 
 fn task(model: Family, devices: u32, setting: &Setting) -> Result<Task, ServerError> {
-    let name = TaskId::new("simulation").map_err(|error| ServerError::OperatorConfig(error.to_string()))?;
+    let name = TaskId::new("simulation")
+        .map_err(|error| ServerError::OperatorConfig(error.to_string()))?;
     Ok(Task {
         name,
         model,

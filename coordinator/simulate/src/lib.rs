@@ -1,26 +1,31 @@
 //! A whole federation in one process: what a job would give, before any device is asked.
 //!
-//! The same code as a deployment does the work: `tacit-model` computes each device's vector and ranks, `tacit-privacy`
-//! clips, rounds and prices, `tacit-server` plans the job and makes the next model. What is left out is everything between:
-//! network, storage, sealing, and one noise share per device.
+//! The same code as a deployment does the work: `tacit-model` computes each device's vector and
+//! ranks, `tacit-privacy` clips, rounds and prices, `tacit-server` plans the job and makes the next
+//! model. What is left out is everything between: network, storage, sealing, and one noise share
+//! per device.
 //!
-//! Two modes. [`mod@train`] (fast) rounds every device's vector as a device would, adds up integers, and draws the noise of
-//! the whole sum at once from the public sampler. [`exact`] makes every device's real bytes, seals and masks included, and
-//! checks that the opened sum is the plain sum of the updates.
+//! Two modes. [`mod@train`] (fast) rounds every device's vector as a device would, adds up
+//! integers, and draws the noise of the whole sum at once from the public sampler. [`exact`] makes
+//! every device's real bytes, seals and masks included, and checks that the opened sum is the plain
+//! sum of the updates.
 //!
-//! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and [`noise`] (one release),
-//! [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference) (what it was worth), [`sweep`] (many of them),
-//! [`table`] and [`page`] (how it is shown). [`weighted`] and [`neural`] have their own runs without noise, [`rated`] and [`rating`] their own measure;
-//! [`growth`] updates a spectral model.
+//! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and
+//! [`noise`] (one release), [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference)
+//! (what it was worth), [`sweep`] (many of them), [`table`] and [`page`] (how it is shown).
+//! [`weighted`] and [`neural`] have their own runs without noise, [`rated`] and [`rating`] their
+//! own measure; [`growth`] updates a spectral model.
 //!
 //! # What a simulation can and cannot find
-//! It finds what noise, rounding, dropouts, pruning and the planner's choices do to quality, with all integers a deployment
-//! would see. It cannot find anything about processes, networks, disks, time, or devices that deviate.
+//! It finds what noise, rounding, dropouts, pruning and the planner's choices do to quality, with
+//! all integers a deployment would see. It cannot find anything about processes, networks, disks,
+//! time, or devices that deviate.
 //!
 //! # Guarantees
-//! Fast mode depends on the seed and the data only, not on the number of threads: sums are integers, every device and every
-//! stretch of noise has its own random stream, and everything else is order-fixed. Its noise comes from a seed, so its
-//! results protect nobody; nothing it makes can be sent:
+//! Fast mode depends on the seed and the data only, not on the number of threads: sums are
+//! integers, every device and every stretch of noise has its own random stream, and everything else
+//! is order-fixed. Its noise comes from a seed, so its results protect nobody; nothing it makes can
+//! be sent:
 //! ```
 //! # use tacit_simulate::noise;
 //! fn kept(_: Vec<i32>) {}

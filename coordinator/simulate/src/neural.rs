@@ -1,4 +1,5 @@
-//! A network without noise: what a job of that family, which [`crate::train`] simulates like any other, falls short of.
+//! A network without noise: what a job of that family, which [`crate::train`] simulates like any
+//! other, falls short of.
 
 use tacit_model::model::Owner;
 use tacit_model::preference::History;
@@ -26,10 +27,23 @@ pub fn without_noise(
     let items = u32::try_from(features.items()).unwrap_or(u32::MAX);
     let planned = neural::recipe(items);
     let rounds = rounds.unwrap_or(ROUNDS_WITHOUT_NOISE);
-    let factors = factors.unwrap_or(planned.factors).min(neural::directions(items));
-    let recipe = Recipe { factors, rounds, ..planned };
+    let factors = factors
+        .unwrap_or(planned.factors)
+        .min(neural::directions(items));
+    let recipe = Recipe {
+        factors,
+        rounds,
+        ..planned
+    };
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
-    let kinds = [Kind::Counts].into_iter().chain((0..rounds).map(|_| Kind::LayerGradient));
-    Free { owners: &owners, features: Some(features), recipe: &recipe, seed: 0 }
-        .train(SpectralModel::genesis(items).into(), kinds)
+    let kinds = [Kind::Counts]
+        .into_iter()
+        .chain((0..rounds).map(|_| Kind::LayerGradient));
+    Free {
+        owners: &owners,
+        features: Some(features),
+        recipe: &recipe,
+        seed: 0,
+    }
+    .train(SpectralModel::genesis(items).into(), kinds)
 }

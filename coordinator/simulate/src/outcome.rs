@@ -131,7 +131,11 @@ impl Spread {
         let count = runs.len() as f64;
         let mean = runs.iter().sum::<f64>() / count;
         let squares: f64 = runs.iter().map(|run| (run - mean).powi(2)).sum();
-        let std = if runs.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
+        let std = if runs.len() > 1 {
+            (squares / (count - 1.0)).sqrt()
+        } else {
+            0.0
+        };
         Self { mean, std, runs }
     }
 }
@@ -140,7 +144,11 @@ impl fmt::Display for Spread {
     /// Mean, and the deviation where there is more than one run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.4}", self.mean)?;
-        if self.runs.len() > 1 { write!(f, " ± {:.4}", self.std) } else { Ok(()) }
+        if self.runs.len() > 1 {
+            write!(f, " ± {:.4}", self.std)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -152,7 +160,12 @@ impl Row {
             (!runs.is_empty()).then(|| (*name, Spread::of(runs)))
         });
         let tested = runs.first().map_or(0, |run| run.tested);
-        Self { model, tested, figures: figures.collect(), by_history: mean_groups(runs) }
+        Self {
+            model,
+            tested,
+            figures: figures.collect(),
+            by_history: mean_groups(runs),
+        }
     }
 
     /// The mean of a figure.
@@ -176,10 +189,21 @@ impl Point {
 /// Groups are the same users for every seed; their quality is not.
 fn mean_groups(runs: &[Figures]) -> Vec<Group> {
     let group = |from: usize| {
-        let own: Vec<&Group> = runs.iter().flat_map(|run| &run.by_history).filter(|group| group.from == from).collect();
-        let mean = |part: fn(&Group) -> f64| own.iter().map(|group| part(group)).sum::<f64>() / own.len() as f64;
+        let own: Vec<&Group> = runs
+            .iter()
+            .flat_map(|run| &run.by_history)
+            .filter(|group| group.from == from)
+            .collect();
+        let mean = |part: fn(&Group) -> f64| {
+            own.iter().map(|group| part(group)).sum::<f64>() / own.len() as f64
+        };
         let tested = own.first()?.tested;
-        Some(Group { from, tested, hr_at_10: mean(|group| group.hr_at_10), ndcg_at_10: mean(|group| group.ndcg_at_10) })
+        Some(Group {
+            from,
+            tested,
+            hr_at_10: mean(|group| group.hr_at_10),
+            ndcg_at_10: mean(|group| group.ndcg_at_10),
+        })
     };
     LENGTHS.iter().filter_map(|&from| group(from)).collect()
 }
@@ -197,8 +221,19 @@ mod tests {
 
     #[test]
     fn a_figure_the_data_does_not_have_is_absent() {
-        let figures = Figures { tested: 3, hr_at_10: Some(0.5), ..Figures::default() };
+        let figures = Figures {
+            tested: 3,
+            hr_at_10: Some(0.5),
+            ..Figures::default()
+        };
         let row = Row::of("random", &[figures.clone(), figures]);
-        assert_eq!((row.tested, row.mean("hr_at_10"), row.mean("hr_at_10_sampled")), (3, Some(0.5), None));
+        assert_eq!(
+            (
+                row.tested,
+                row.mean("hr_at_10"),
+                row.mean("hr_at_10_sampled")
+            ),
+            (3, Some(0.5), None)
+        );
     }
 }

@@ -9,13 +9,15 @@ use tacit_types::ItemId;
 /// The most used share of the catalogue that is not called the tail.
 const HEAD_SHARE: f64 = 0.2;
 
-/// Users and everything that is known about them centrally. A deployment never has this in one place.
+/// Users and everything that is known about them centrally. A deployment never has this in one
+/// place.
 pub struct Population {
     /// Name of the data.
     pub name: String,
     /// Items in the catalogue.
     pub items: u32,
-    /// What each device learned from, as its ranking sees it: oldest first, at most the application's cap.
+    /// What each device learned from, as its ranking sees it: oldest first, at most the
+    /// application's cap.
     pub histories: Vec<History>,
     /// Everything each device knows, in input order.
     pub interactions: Vec<Vec<Interaction>>,
@@ -35,9 +37,16 @@ impl Population {
     /// Takes over a data set.
     pub fn new(data: Dataset) -> Self {
         let items = u32::try_from(data.items.len()).unwrap_or(u32::MAX);
-        let histories: Vec<History> = data.users.iter().map(|user| History::new(user, items, HISTORY_CAP)).collect();
+        let histories: Vec<History> = data
+            .users
+            .iter()
+            .map(|user| History::new(user, items, HISTORY_CAP))
+            .collect();
         let mut owners = vec![0u32; data.items.len()];
-        histories.iter().flat_map(History::items).for_each(|item| owners[item.0 as usize] += 1);
+        histories
+            .iter()
+            .flat_map(History::items)
+            .for_each(|item| owners[item.0 as usize] += 1);
         let tags: Vec<Vec<String>> = data.items.iter().map(tacit_data::Item::tags).collect();
         Self {
             // A catalogue with too many categories to use is ranked without them.
@@ -56,7 +65,10 @@ impl Population {
     /// The same users with a catalogue that says nothing about its items.
     #[must_use]
     pub fn without_features(self) -> Self {
-        Self { features: Features::none(self.items), ..self }
+        Self {
+            features: Features::none(self.items),
+            ..self
+        }
     }
 
     /// Number of users, each one device.
@@ -72,7 +84,11 @@ impl Population {
 }
 
 /// Everything but the most used fifth; equal counts by index.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a length"
+)]
 fn tail(owners: &[u32]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..owners.len()).collect();
     order.sort_by_key(|&item| (std::cmp::Reverse(owners[item]), item));

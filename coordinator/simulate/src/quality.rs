@@ -16,7 +16,8 @@ pub const LENGTHS: [usize; 5] = [1, 20, 50, 100, 200];
 
 /// Figures of one ranking over all tested users; `None` where the data has no such figure.
 ///
-/// Full ranking: against everything the user has not used. Sampled: against the published negatives.
+/// Full ranking: against everything the user has not used. Sampled: against the published
+/// negatives.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Users with something held out.
@@ -33,10 +34,12 @@ pub struct Figures {
     pub ndcg_at_10_sampled: Option<f64>,
     /// Share of the catalogue that is in somebody's first ten.
     pub coverage_at_10: Option<f64>,
-    /// How much more popular the first ten are than what users chose themselves: mean over users of the mean number of
-    /// owners of the ten items, over the same of the history, minus 1 (Abdollahpouri et al. 2020).
+    /// How much more popular the first ten are than what users chose themselves: mean over users of
+    /// the mean number of owners of the ten items, over the same of the history, minus 1
+    /// (Abdollahpouri et al. 2020).
     pub popularity_lift: Option<f64>,
-    /// Share of the held-out items outside the most used fifth of the catalogue that are in the first twenty.
+    /// Share of the held-out items outside the most used fifth of the catalogue that are in the
+    /// first twenty.
     pub tail_recall_at_20: Option<f64>,
     /// The same quality by length of history.
     pub by_history: Vec<Group>,
@@ -70,13 +73,20 @@ pub const METRICS: [Metric; 8] = [
     ("tail_recall_at_20", |f| f.tail_recall_at_20),
 ];
 
-/// Judges the ranking that `scores` gives each user, by index: larger is better, one score per item.
+/// Judges the ranking that `scores` gives each user, by index: larger is better, one score per
+/// item.
 pub fn judge(population: &Population, scores: impl Fn(usize) -> Vec<f32> + Sync) -> Figures {
-    let tested = (0..population.histories.len()).into_par_iter().filter(|&user| !population.test[user].is_empty());
-    let judged: Vec<Judged> = tested.map(|user| judge_user(population, user, &scores(user))).collect();
+    let tested = (0..population.histories.len())
+        .into_par_iter()
+        .filter(|&user| !population.test[user].is_empty());
+    let judged: Vec<Judged> = tested
+        .map(|user| judge_user(population, user, &scores(user)))
+        .collect();
     let full = mean_of(judged.iter().map(|one| Some(one.full)));
     let sampled = mean_of(judged.iter().map(|one| one.sampled));
-    let tail = judged.iter().fold((0, 0), |sum, one| (sum.0 + one.tail.0, sum.1 + one.tail.1));
+    let tail = judged
+        .iter()
+        .fold((0, 0), |sum, one| (sum.0 + one.tail.0, sum.1 + one.tail.1));
     Figures {
         tested: judged.len(),
         hr_at_10: full.map(|mean| mean.hr_at_10),
@@ -105,18 +115,33 @@ struct Judged {
 
 fn judge_user(population: &Population, user: usize, scores: &[f32]) -> Judged {
     let held_out = &population.test[user];
-    let seen: Vec<ItemId> = population.interactions[user].iter().map(|one| one.item).collect();
+    let seen: Vec<ItemId> = population.interactions[user]
+        .iter()
+        .map(|one| one.item)
+        .collect();
     let ranks = full_ranks(scores, &seen, held_out);
-    let in_tail = held_out.iter().zip(&ranks).filter(|(item, _)| population.tail[item.0 as usize]);
-    let tail = in_tail.fold((0, 0), |(found, all), (_, rank)| (found + usize::from(*rank < 20), all + 1));
-    let negatives = population.negatives.as_ref().map(|all| &all[user]).filter(|own| !own.is_empty());
+    let in_tail = held_out
+        .iter()
+        .zip(&ranks)
+        .filter(|(item, _)| population.tail[item.0 as usize]);
+    let tail = in_tail.fold((0, 0), |(found, all), (_, rank)| {
+        (found + usize::from(*rank < 20), all + 1)
+    });
+    let negatives = population
+        .negatives
+        .as_ref()
+        .map(|all| &all[user])
+        .filter(|own| !own.is_empty());
     let history = &population.histories[user];
     Judged {
         history: history.len(),
         full: Ranking::from_ranks(&ranks),
         sampled: negatives.map(|negatives| Ranking::sampled(scores, held_out[0], negatives)),
         tail,
-        list: top_k(scores, &seen, LIST).into_iter().map(|(item, _)| item).collect(),
+        list: top_k(scores, &seen, LIST)
+            .into_iter()
+            .map(|(item, _)| item)
+            .collect(),
         own_popularity: mean_owners(population, history.items()),
     }
 }
@@ -127,31 +152,54 @@ fn mean_of(rankings: impl Iterator<Item = Option<Ranking>>) -> Option<Ranking> {
 }
 
 fn mean_owners(population: &Population, items: &[ItemId]) -> Option<f64> {
-    let sum: f64 = items.iter().map(|item| f64::from(population.owners[item.0 as usize])).sum();
+    let sum: f64 = items
+        .iter()
+        .map(|item| f64::from(population.owners[item.0 as usize]))
+        .sum();
     (!items.is_empty()).then(|| sum / items.len() as f64)
 }
 
 fn coverage(population: &Population, judged: &[Judged]) -> f64 {
     let mut shown = vec![false; population.owners.len()];
-    judged.iter().flat_map(|one| &one.list).for_each(|item| shown[item.0 as usize] = true);
+    judged
+        .iter()
+        .flat_map(|one| &one.list)
+        .for_each(|item| shown[item.0 as usize] = true);
     shown.iter().filter(|shown| **shown).count() as f64 / shown.len().max(1) as f64
 }
 
 fn popularity_lift(population: &Population, judged: &[Judged]) -> Option<f64> {
-    let pairs = judged.iter().filter_map(|one| Some((mean_owners(population, &one.list)?, one.own_popularity?)));
-    let (shown, chosen) = pairs.fold((0.0, 0.0), |sum, (shown, chosen)| (sum.0 + shown, sum.1 + chosen));
+    let pairs = judged
+        .iter()
+        .filter_map(|one| Some((mean_owners(population, &one.list)?, one.own_popularity?)));
+    let (shown, chosen) = pairs.fold((0.0, 0.0), |sum, (shown, chosen)| {
+        (sum.0 + shown, sum.1 + chosen)
+    });
     (chosen > 0.0).then(|| shown / chosen - 1.0)
 }
 
 fn by_history(judged: &[Judged]) -> Vec<Group> {
     let group = |(place, &from): (usize, &usize)| {
         let end = LENGTHS.get(place + 1).copied().unwrap_or(usize::MAX);
-        let own: Vec<Ranking> =
-            judged.iter().filter(|one| (from..end).contains(&one.history)).map(|one| one.full).collect();
+        let own: Vec<Ranking> = judged
+            .iter()
+            .filter(|one| (from..end).contains(&one.history))
+            .map(|one| one.full)
+            .collect();
         let mean = Ranking::mean(&own);
-        Group { from, tested: own.len(), hr_at_10: mean.hr_at_10, ndcg_at_10: mean.ndcg_at_10 }
+        Group {
+            from,
+            tested: own.len(),
+            hr_at_10: mean.hr_at_10,
+            ndcg_at_10: mean.ndcg_at_10,
+        }
     };
-    LENGTHS.iter().enumerate().map(group).filter(|group| group.tested > 0).collect()
+    LENGTHS
+        .iter()
+        .enumerate()
+        .map(group)
+        .filter(|group| group.tested > 0)
+        .collect()
 }
 
 #[cfg(test)]
@@ -161,17 +209,27 @@ mod tests {
     use super::*;
 
     fn population() -> Population {
-        Population::new(synthetic(&SyntheticSpec { users: 60, items: 80, seed: 2 }))
+        Population::new(synthetic(&SyntheticSpec {
+            users: 60,
+            items: 80,
+            seed: 2,
+        }))
     }
 
     #[test]
     fn one_list_for_everybody_covers_little_and_is_popular() {
         let population = population();
-        let popular: Vec<f32> = population.owners.iter().map(|&owners| owners as f32).collect();
+        let popular: Vec<f32> = population
+            .owners
+            .iter()
+            .map(|&owners| owners as f32)
+            .collect();
         let figures = judge(&population, |_| popular.clone());
         assert_eq!(figures.tested, 60);
         assert!(figures.popularity_lift.unwrap() > 0.0);
-        let rare = judge(&population, |_| popular.iter().map(|owners| -owners).collect());
+        let rare = judge(&population, |_| {
+            popular.iter().map(|owners| -owners).collect()
+        });
         assert!(rare.popularity_lift.unwrap() < 0.0);
     }
 
@@ -180,13 +238,25 @@ mod tests {
         let population = population();
         let oracle = |user: usize| {
             let mut scores = vec![0.0; 80];
-            population.test[user].iter().for_each(|item| scores[item.0 as usize] = 1.0);
+            population.test[user]
+                .iter()
+                .for_each(|item| scores[item.0 as usize] = 1.0);
             scores
         };
         let figures = judge(&population, oracle);
-        assert_eq!((figures.hr_at_10, figures.ndcg_at_10, figures.recall_at_20), (Some(1.0), Some(1.0), Some(1.0)));
+        assert_eq!(
+            (figures.hr_at_10, figures.ndcg_at_10, figures.recall_at_20),
+            (Some(1.0), Some(1.0), Some(1.0))
+        );
         assert_eq!(figures.tail_recall_at_20, Some(1.0));
-        assert_eq!(figures.by_history.iter().map(|group| group.tested).sum::<usize>(), 60);
+        assert_eq!(
+            figures
+                .by_history
+                .iter()
+                .map(|group| group.tested)
+                .sum::<usize>(),
+            60
+        );
         assert!(figures.by_history.iter().all(|group| group.hr_at_10 == 1.0));
     }
 

@@ -1,4 +1,5 @@
-//! Jobs that predict ratings, measured: one release for biases and counts, then the spectral subspace of what was rated.
+//! Jobs that predict ratings, measured: one release for biases and counts, then the spectral
+//! subspace of what was rated.
 
 use serde::Serialize;
 use tacit_model::Model;
@@ -24,10 +25,19 @@ const HEAD_MAX: u32 = 500;
 const CENTRAL_FACTORS: usize = 16;
 
 /// Plans the job of a setting, or the one of biases alone at the same price.
-fn plan(users: u32, items: u32, setting: &Setting, biases_alone: bool) -> Result<Job, SimulateError> {
+fn plan(
+    users: u32,
+    items: u32,
+    setting: &Setting,
+    biases_alone: bool,
+) -> Result<Job, SimulateError> {
     let job = job::plan_for(Family::Rating, users, items, setting)?;
     Ok(if biases_alone {
-        Job { releases: vec![(Kind::RatingBias, job.rho_budget)], recipe: Recipe::counts_only(), ..job }
+        Job {
+            releases: vec![(Kind::RatingBias, job.rho_budget)],
+            recipe: Recipe::counts_only(),
+            ..job
+        }
     } else {
         job
     })
@@ -37,7 +47,11 @@ fn plan(users: u32, items: u32, setting: &Setting, biases_alone: bool) -> Result
 ///
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism.
-pub fn train_rating(population: &RatedPopulation, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+pub fn train_rating(
+    population: &RatedPopulation,
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
     train_owners(&population.owners(), population.genesis(), job, seed)
 }
 
@@ -46,13 +60,29 @@ pub fn train_rating(population: &RatedPopulation, job: &Job, seed: u64) -> Resul
 /// # Errors
 /// As [`train_rating`].
 pub fn without_noise(population: &RatedPopulation, factors: u32) -> Result<Model, SimulateError> {
-    let planned = Recipe::for_signal(f64::INFINITY, population.items).expect("an unlimited signal trains factors");
+    let planned = Recipe::for_signal(f64::INFINITY, population.items)
+        .expect("an unlimited signal trains factors");
     let head = planned.head.min(HEAD_MAX);
     let factors = factors.min(population.items);
-    let recipe = Recipe { factors, rounds: 1, coverage: 1.0, weight_exponent: 0.1, head, ..planned };
-    let kinds =
-        [Kind::RatingBias].into_iter().chain((head > 0).then_some(Kind::HeadGram)).chain([Kind::FactorGradient]);
-    Free { owners: &population.owners(), features: None, recipe: &recipe, seed: 0 }.train(population.genesis(), kinds)
+    let recipe = Recipe {
+        factors,
+        rounds: 1,
+        coverage: 1.0,
+        weight_exponent: 0.1,
+        head,
+        ..planned
+    };
+    let kinds = [Kind::RatingBias]
+        .into_iter()
+        .chain((head > 0).then_some(Kind::HeadGram))
+        .chain([Kind::FactorGradient]);
+    Free {
+        owners: &population.owners(),
+        features: None,
+        recipe: &recipe,
+        seed: 0,
+    }
+    .train(population.genesis(), kinds)
 }
 
 /// RMSE of each model at each budget; run `k` holds out fold `k` and has seed `k`.
@@ -122,14 +152,23 @@ pub fn text(outcome: &RatingOutcome) -> String {
     );
     let line = |epsilon: Option<f64>, row: &RatingRow| {
         let epsilon = epsilon.map_or_else(|| "-".to_owned(), convert::shown);
-        format!("{:<40}{epsilon:>9}{:>9.4} +- {:.4}\n", label(row.model), row.rmse.mean, row.rmse.std)
+        format!(
+            "{:<40}{epsilon:>9}{:>9.4} +- {:.4}\n",
+            label(row.model),
+            row.rmse.mean,
+            row.rmse.std
+        )
     };
     out.extend(outcome.references.iter().map(|row| line(None, row)));
     for point in &outcome.points {
         out.extend(point.rows.iter().map(|row| line(Some(point.epsilon), row)));
     }
     let note = "Seeded noise: a simulation protects nobody.";
-    out + &format!("Epsilon: {}; {}.\n{note}\n", outcome.statement, convert::CONVERSION)
+    out + &format!(
+        "Epsilon: {}; {}.\n{note}\n",
+        outcome.statement,
+        convert::CONVERSION
+    )
 }
 
 /// Measures every budget on the folds `seeds`, each with the seed of its number.
@@ -143,20 +182,29 @@ pub fn run(
     seeds: &[u64],
     done: &dyn Fn(),
 ) -> Result<RatingOutcome, SimulateError> {
-    let folds: Vec<RatedPopulation> =
-        seeds.iter().map(|&fold| RatedPopulation::new(data, fold, base.history_max, Scale::STARS)).collect();
+    let folds: Vec<RatedPopulation> = seeds
+        .iter()
+        .map(|&fold| RatedPopulation::new(data, fold, base.history_max, Scale::STARS))
+        .collect();
     let users = u32::try_from(data.users.len()).unwrap_or(u32::MAX);
     let items = folds.first().map_or(0, |fold| fold.items);
     let mut points = Vec::new();
     for &epsilon in epsilons {
-        let setting = Setting { epsilon, ..base.clone() };
-        let [alone, whole] = [true, false].map(|biases_alone| plan(users, items, &setting, biases_alone));
+        let setting = Setting {
+            epsilon,
+            ..base.clone()
+        };
+        let [alone, whole] =
+            [true, false].map(|biases_alone| plan(users, items, &setting, biases_alone));
         points.push(point(&folds, seeds, (&alone?, &whole?), &setting, done)?);
     }
     let factors = base.factors.unwrap_or(FACTORS);
-    let exact = folds.iter().map(|fold| Ok(rmse(fold, &without_noise(fold, factors)?)));
+    let exact = folds
+        .iter()
+        .map(|fold| Ok(rmse(fold, &without_noise(fold, factors)?)));
     let exact: Vec<f64> = exact.collect::<Result<_, SimulateError>>()?;
-    let of = |model: &dyn Fn(&RatedPopulation) -> f64| Spread::of(folds.iter().map(model).collect());
+    let of =
+        |model: &dyn Fn(&RatedPopulation) -> f64| Spread::of(folds.iter().map(model).collect());
     Ok(RatingOutcome {
         data: data.name.clone(),
         users: data.users.len(),
@@ -167,9 +215,18 @@ pub fn run(
         delta: base.delta.get(),
         seeds: seeds.to_vec(),
         references: vec![
-            RatingRow { model: "own_mean", rmse: of(&own_mean) },
-            RatingRow { model: "noise_free", rmse: Spread::of(exact) },
-            RatingRow { model: "central_als", rmse: of(&central) },
+            RatingRow {
+                model: "own_mean",
+                rmse: of(&own_mean),
+            },
+            RatingRow {
+                model: "noise_free",
+                rmse: Spread::of(exact),
+            },
+            RatingRow {
+                model: "central_als",
+                rmse: of(&central),
+            },
         ],
         points,
     })
@@ -186,11 +243,18 @@ fn point(
     for (fold, &seed) in folds.iter().zip(seeds) {
         alone.push(rmse(fold, &train_rating(fold, biases_alone, seed)?.model));
         let run = train_rating(fold, whole, seed)?;
-        epsilon = epsilon.max(convert::epsilon(run.rho(), run.total_variation(), setting.delta));
+        epsilon = epsilon.max(convert::epsilon(
+            run.rho(),
+            run.total_variation(),
+            setting.delta,
+        ));
         personal.push(rmse(fold, &run.model));
         done();
     }
-    let row = |model, runs| RatingRow { model, rmse: Spread::of(runs) };
+    let row = |model, runs| RatingRow {
+        model,
+        rmse: Spread::of(runs),
+    };
     Ok(RatingPoint {
         epsilon_asked: setting.epsilon.get(),
         epsilon,

@@ -1,5 +1,5 @@
-//! What every result stands beside: a random ranking, the private popularity list the whole budget would buy, the same
-//! model without noise, and a central recommender that saw everything.
+//! What every result stands beside: a random ranking, the private popularity list the whole budget
+//! would buy, the same model without noise, and a central recommender that saw everything.
 
 use rand::Rng;
 use tacit_model::Features;
@@ -19,18 +19,23 @@ use crate::train::{train, train_without_noise};
 
 /// Quality of devices that rank with `model`; `half_life` as in [`Model::scores`].
 pub fn ranked_with(population: &Population, model: &Model, half_life: Option<f32>) -> Figures {
-    judge(population, |user| model.scores(&Owner::from(&population.histories[user]), half_life))
+    judge(population, |user| {
+        model.scores(&Owner::from(&population.histories[user]), half_life)
+    })
 }
 
 /// A random order for each user.
 pub fn random(population: &Population, seed: u64) -> Figures {
     judge(population, |user| {
         let mut rng = stream(seed, Purpose::Ranking, 0, user as u64);
-        (0..population.items).map(|_| (rng.next_u32() >> 8) as f32).collect()
+        (0..population.items)
+            .map(|_| (rng.next_u32() >> 8) as f32)
+            .collect()
     })
 }
 
-/// One list for everybody: item counts with the noise of one release at the job's full price, no factors.
+/// One list for everybody: item counts with the noise of one release at the job's full price, no
+/// factors.
 ///
 /// # Errors
 /// [`SimulateError::Job`] when that release has no sound mechanism.
@@ -52,7 +57,8 @@ pub fn private_popularity(
     Ok(judge(population, |_| list.clone()))
 }
 
-/// The same family without noise: the recipe the planner picks for an unlimited budget, with the job's own choices put in.
+/// The same family without noise: the recipe the planner picks for an unlimited budget, with the
+/// job's own choices put in.
 ///
 /// # Errors
 /// As [`train_without_noise`].
@@ -63,7 +69,8 @@ pub fn without_noise(
     factors: Option<u32>,
     rounds: Option<u32>,
 ) -> Result<Model, SimulateError> {
-    let mut recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
+    let mut recipe =
+        Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
     recipe.rounds = rounds.unwrap_or(recipe.rounds);
     recipe.factors = factors.unwrap_or(recipe.factors).min(items);
     train_without_noise(histories, items, features, &recipe, 0)
@@ -72,6 +79,10 @@ pub fn without_noise(
 /// Implicit ALS at `factors` factors, trained centrally on everything.
 pub fn central_ials(population: &Population, factors: u32, seed: u64) -> Figures {
     let factors = (factors.clamp(1, population.items.max(1))) as usize;
-    let model = ials(&population.histories, population.items, &IalsConfig::new(factors, seed));
+    let model = ials(
+        &population.histories,
+        population.items,
+        &IalsConfig::new(factors, seed),
+    );
     judge(population, |user| model.scores(&population.histories[user]))
 }

@@ -34,25 +34,47 @@ pub(crate) struct Opened {
 }
 
 impl Opening<'_> {
-    /// Rounds and adds up the vectors of those `present`, and adds the noise of the devices they stand for.
-    pub(crate) fn open(&self, present: &[u32], vector: impl Fn(u32) -> SparseGradient + Sync) -> Opened {
+    /// Rounds and adds up the vectors of those `present`, and adds the noise of the devices they
+    /// stand for.
+    pub(crate) fn open(
+        &self,
+        present: &[u32],
+        vector: impl Fn(u32) -> SparseGradient + Sync,
+    ) -> Opened {
         let stands_for = f64::from(self.cohort) / self.users.max(1) as f64;
         let projected = stands_for > 1.0;
-        // Rounding n vectors on a grid finer by sqrt(N/n) and scaling by N/n leaves the variance of rounding N vectors.
-        let steps = if projected { scaled(self.mechanism.steps, stands_for.sqrt()) } else { self.mechanism.steps };
-        let grid = Mechanism { steps, ..self.mechanism.clone() };
+        // Rounding n vectors on a grid finer by sqrt(N/n) and scaling by N/n leaves the variance of
+        // rounding N vectors.
+        let steps = if projected {
+            scaled(self.mechanism.steps, stands_for.sqrt())
+        } else {
+            self.mechanism.steps
+        };
+        let grid = Mechanism {
+            steps,
+            ..self.mechanism.clone()
+        };
         let start = clock::cpu_seconds();
-        let rounding = |user: u32| fast_stream(self.seed, Purpose::Rounding, self.release, u64::from(user));
+        let rounding =
+            |user: u32| fast_stream(self.seed, Purpose::Rounding, self.release, u64::from(user));
         let mut sum = vector_sum(present, &grid, rounding, vector);
-        let spent = Throughput { devices: present.len() as u64, cpu_seconds: clock::cpu_seconds() - start };
+        let spent = Throughput {
+            devices: present.len() as u64,
+            cpu_seconds: clock::cpu_seconds() - start,
+        };
         let mut contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
         if projected {
             let scale = stands_for * f64::from(self.mechanism.steps) / f64::from(steps);
-            sum.iter_mut().for_each(|value| *value = nearest(f64::from(*value) * scale));
+            sum.iter_mut()
+                .for_each(|value| *value = nearest(f64::from(*value) * scale));
             contributors = scaled(contributors, stands_for);
         }
         let values = noise::add(sum, self.mechanism, contributors, self.seed, self.release);
-        Opened { values, contributors, spent }
+        Opened {
+            values,
+            contributors,
+            spent,
+        }
     }
 }
 
@@ -60,7 +82,10 @@ impl Opening<'_> {
 pub(crate) fn present(users: usize, job: &Job, seed: u64, release: u32) -> Vec<u32> {
     let dropout = f64::from(job.dropout_milli) / 1000.0;
     let mut rng = stream(seed, Purpose::Dropout, release, 0);
-    (0u32..).take(users).filter(|_| rng.random::<f64>() >= dropout).collect()
+    (0u32..)
+        .take(users)
+        .filter(|_| rng.random::<f64>() >= dropout)
+        .collect()
 }
 
 /// Everybody.
@@ -68,7 +93,8 @@ pub(crate) fn everybody(users: usize) -> Vec<u32> {
     (0u32..).take(users).collect()
 }
 
-/// A grid without noise, the finest that keeps the sum in 32 bits. Its norm bound is the loosest, so nothing is rounded twice.
+/// A grid without noise, the finest that keeps the sum in 32 bits. Its norm bound is the loosest,
+/// so nothing is rounded twice.
 pub(crate) fn noiseless(shape: &Shape, contributors: usize) -> Mechanism {
     let contributors = u32::try_from(contributors).unwrap_or(u32::MAX);
     Mechanism {
@@ -86,12 +112,19 @@ pub(crate) fn noiseless(shape: &Shape, contributors: usize) -> Mechanism {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates"
+)]
 fn scaled(count: u32, by: f64) -> u32 {
     (f64::from(count) * by).round() as u32
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "`as` saturates; the mechanism's check leaves room")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "`as` saturates; the mechanism's check leaves room"
+)]
 fn nearest(value: f64) -> i32 {
     value.round() as i32
 }

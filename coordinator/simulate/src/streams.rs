@@ -21,7 +21,8 @@ pub(crate) enum Purpose {
     Growth = 6,
 }
 
-/// The stream number `index` of a purpose in a release: a key of its own for (seed, purpose, release).
+/// The stream number `index` of a purpose in a release: a key of its own for (seed, purpose,
+/// release).
 pub(crate) fn stream(seed: u64, purpose: Purpose, release: u32, index: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -32,7 +33,13 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, release: u32, index: u64) -> C
     rng
 }
 
-/// A stream for many words, twice as fast and as reproducible, begun from [`stream`]: what is drawn in a simulation is no secret.
-pub(crate) fn fast_stream(seed: u64, purpose: Purpose, release: u32, index: u64) -> Xoshiro256PlusPlus {
+/// A stream for many words, twice as fast and as reproducible, begun from [`stream`]: what is drawn
+/// in a simulation is no secret.
+pub(crate) fn fast_stream(
+    seed: u64,
+    purpose: Purpose,
+    release: u32,
+    index: u64,
+) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::from_rng(&mut stream(seed, purpose, release, index))
 }

@@ -1,8 +1,9 @@
 //! One release without its noise: what every device would send, rounded and added up.
 //!
-//! A device's vector is zero outside the items its owner used. Only the other coordinates are computed, and they go through
-//! the very `clip` and `quantise` of a device: zeros change no norm and stay zero, and what is drawn to round them is not
-//! used, so given the draws of the other coordinates the result is the dense one to the last integer.
+//! A device's vector is zero outside the items its owner used. Only the other coordinates are
+//! computed, and they go through the very `clip` and `quantise` of a device: zeros change no norm
+//! and stay zero, and what is drawn to round them is not used, so given the draws of the other
+//! coordinates the result is the dense one to the last integer.
 
 use rand::Rng;
 use rayon::prelude::*;
@@ -30,8 +31,8 @@ pub struct Ask<'a> {
 
 /// Adds up the rounded vectors of the users in `present`, in grid steps: (`mechanism.length`).
 ///
-/// Integers in any order, so the number of threads does not show. A sum cannot leave 32 bits: the mechanism's own check
-/// proves it for all of its cohort.
+/// Integers in any order, so the number of threads does not show. A sum cannot leave 32 bits: the
+/// mechanism's own check proves it for all of its cohort.
 pub fn device_sum(histories: &[History], present: &[u32], ask: &Ask<'_>) -> Vec<i32> {
     vector_sum(
         present,
@@ -61,21 +62,38 @@ pub(crate) fn vector_sum<R: Rng>(
         }
         sum
     });
-    parts.reduce_with(added).unwrap_or_else(|| vec![0; mechanism.length as usize])
+    parts
+        .reduce_with(added)
+        .unwrap_or_else(|| vec![0; mechanism.length as usize])
 }
 
 fn added(mut sum: Vec<i32>, part: Vec<i32>) -> Vec<i32> {
-    sum.iter_mut().zip(&part).for_each(|(total, value)| *total += value);
+    sum.iter_mut()
+        .zip(&part)
+        .for_each(|(total, value)| *total += value);
     sum
 }
 
-fn add_device(sum: &mut [i32], sparse: SparseGradient, mechanism: &Mechanism, rounding: &mut impl Rng) {
+fn add_device(
+    sum: &mut [i32],
+    sparse: SparseGradient,
+    mechanism: &Mechanism,
+    rounding: &mut impl Rng,
+) {
     let (rows, width) = (sparse.rows().to_vec(), sparse.width());
-    let Ok(length @ 1..) = u32::try_from(rows.len() * width) else { return };
-    let touched = Mechanism { length, ..mechanism.clone() };
+    let Ok(length @ 1..) = u32::try_from(rows.len() * width) else {
+        return;
+    };
+    let touched = Mechanism {
+        length,
+        ..mechanism.clone()
+    };
     let rounded = quantise(clip(sparse.into_rows(), &touched), &touched, rounding);
     for (row, values) in rows.iter().zip(rounded.values().chunks_exact(width)) {
-        sum[row * width..][..width].iter_mut().zip(values).for_each(|(total, value)| *total += value);
+        sum[row * width..][..width]
+            .iter_mut()
+            .zip(values)
+            .for_each(|(total, value)| *total += value);
     }
 }
 

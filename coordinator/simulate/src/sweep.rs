@@ -24,8 +24,8 @@ use crate::weighted;
 const FACTORS_BESIDE_FALLBACK: u32 = 8;
 
 /// Whom the guarantee would be for, and against whom.
-pub const STATEMENT: &str =
-    "one device, zero-out adjacency, helper tier: coordinator at most curious, helper does not collude";
+pub const STATEMENT: &str = "one device, zero-out adjacency, helper tier: coordinator at most \
+                             curious, helper does not collude";
 
 /// What to combine.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ pub struct Sweep {
     pub family: Family,
     /// What was held out, for the record.
     pub split: String,
-    /// What all combinations share; its epsilon, factors, rounds and clipping norm are replaced by those below.
+    /// What all combinations share; its epsilon, factors, rounds and clipping norm are replaced by
+    /// those below.
     pub base: Setting,
     /// Budgets.
     pub epsilons: Vec<Epsilon>,
@@ -69,8 +70,16 @@ impl Sweep {
             for &clip_norm in &self.clip_norms {
                 for &rounds in &self.rounds {
                     for &factors in &self.factors {
-                        let base = Setting { factors, rounds, clip_norm, ..self.base.clone() };
-                        let each = self.epsilons.iter().map(|&epsilon| Setting { epsilon, ..base.clone() });
+                        let base = Setting {
+                            factors,
+                            rounds,
+                            clip_norm,
+                            ..self.base.clone()
+                        };
+                        let each = self.epsilons.iter().map(|&epsilon| Setting {
+                            epsilon,
+                            ..base.clone()
+                        });
                         settings.extend(each.map(|setting| (projected, setting)));
                     }
                 }
@@ -84,9 +93,15 @@ impl Sweep {
 ///
 /// # Errors
 /// [`SimulateError`] before anything is trained when some combination makes no job.
-pub fn run(populations: &[Population], sweep: &Sweep, done: &dyn Fn()) -> Result<Outcome, SimulateError> {
-    let plans: Vec<Vec<(Plan, Job)>> =
-        populations.iter().map(|population| plans(population, sweep)).collect::<Result<_, _>>()?;
+pub fn run(
+    populations: &[Population],
+    sweep: &Sweep,
+    done: &dyn Fn(),
+) -> Result<Outcome, SimulateError> {
+    let plans: Vec<Vec<(Plan, Job)>> = populations
+        .iter()
+        .map(|population| plans(population, sweep))
+        .collect::<Result<_, _>>()?;
     let mut throughput = Throughput::default();
     let mut points = Vec::new();
     for (population, plans) in populations.iter().zip(plans) {
@@ -105,7 +120,11 @@ pub fn run(populations: &[Population], sweep: &Sweep, done: &dyn Fn()) -> Result
             .unwrap_or_default(),
         family: sweep.family.as_str(),
         split: sweep.split.clone(),
-        mode: if sweep.exact { exact::MODE } else { train::MODE },
+        mode: if sweep.exact {
+            exact::MODE
+        } else {
+            train::MODE
+        },
         statement: STATEMENT,
         conversion: convert::CONVERSION,
         delta: sweep.base.delta.get(),
@@ -129,11 +148,17 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
     let users = population.users();
     let plan = |(projected, setting): (Option<u32>, Setting)| {
         if let Some(few) = projected.filter(|&projected| projected < users) {
-            let problem = format!("{few} is fewer than the {users} users there are: give fewer users instead");
-            return Err(SimulateError::Input(format!("--projected-users: {problem}")));
+            let problem = format!(
+                "{few} is fewer than the {users} users there are: give fewer users instead"
+            );
+            return Err(SimulateError::Input(format!(
+                "--projected-users: {problem}"
+            )));
         }
         if sweep.family == Family::Rating {
-            return Err(SimulateError::Input("ratings are predicted, not ranked: see `rating`".into()));
+            return Err(SimulateError::Input(
+                "ratings are predicted, not ranked: see `rating`".into(),
+            ));
         }
         if sweep.family == Family::Neural && !population.features.tell_apart() {
             let problem = "a network learns from categories, and they tell no item from another";
@@ -145,9 +170,16 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
         }
         if projected.is_some() && sweep.exact {
             let problem = "only devices that exist make real bytes: leave it out, or --exact";
-            return Err(SimulateError::Input(format!("--projected-users: {problem}")));
+            return Err(SimulateError::Input(format!(
+                "--projected-users: {problem}"
+            )));
         }
-        let job = job::plan_for(sweep.family, projected.unwrap_or(users), population.items, &setting)?;
+        let job = job::plan_for(
+            sweep.family,
+            projected.unwrap_or(users),
+            population.items,
+            &setting,
+        )?;
         Ok((Plan { projected, setting }, job))
     };
     sweep.settings().into_iter().map(plan).collect()
@@ -168,22 +200,44 @@ impl<'a> Bench<'a> {
     fn new(population: &'a Population, sweep: &'a Sweep) -> Self {
         let random = reference::random(population, sweep.seeds.first().copied().unwrap_or(0));
         let histories = population.capped(sweep.base.history_max);
-        Self { population, sweep, histories, random, noise_free: BTreeMap::new(), central: BTreeMap::new() }
+        Self {
+            population,
+            sweep,
+            histories,
+            random,
+            noise_free: BTreeMap::new(),
+            central: BTreeMap::new(),
+        }
     }
 
-    fn point(&mut self, plan: &Plan, job: &Job, done: &dyn Fn()) -> Result<(Point, Throughput), SimulateError> {
-        let (mut federated, mut popular, mut throughput) = (Vec::new(), Vec::new(), Throughput::default());
+    fn point(
+        &mut self,
+        plan: &Plan,
+        job: &Job,
+        done: &dyn Fn(),
+    ) -> Result<(Point, Throughput), SimulateError> {
+        let (mut federated, mut popular, mut throughput) =
+            (Vec::new(), Vec::new(), Throughput::default());
         let mut first: Option<Run<Figures>> = None;
         for &seed in &self.sweep.seeds {
             let run = self.train(job, seed)?;
             federated.push(run.model.clone());
-            popular.push(reference::private_popularity(self.population, &self.histories, job, seed)?);
+            popular.push(reference::private_popularity(
+                self.population,
+                &self.histories,
+                job,
+                seed,
+            )?);
             throughput = throughput.and(run.throughput);
             first.get_or_insert(run);
             done();
         }
         let popularity = u32::from(job.model == Family::Weighted);
-        let factors = if job.fallback { FACTORS_BESIDE_FALLBACK } else { job.recipe.factors + popularity };
+        let factors = if job.fallback {
+            FACTORS_BESIDE_FALLBACK
+        } else {
+            job.recipe.factors + popularity
+        };
         let rows = vec![
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
@@ -207,7 +261,11 @@ impl<'a> Bench<'a> {
 
     fn noise_free(&mut self, setting: &Setting, factors: u32) -> Result<Figures, SimulateError> {
         let family = self.sweep.family;
-        let asked = if family == Family::Weighted { Some(factors) } else { setting.factors };
+        let asked = if family == Family::Weighted {
+            Some(factors)
+        } else {
+            setting.factors
+        };
         let key = (asked, setting.rounds);
         if let Some(known) = self.noise_free.get(&key) {
             return Ok(known.clone());
@@ -217,11 +275,22 @@ impl<'a> Bench<'a> {
             Family::Weighted => {
                 let rounds = setting.rounds.unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
                 let terms = WeightedTerms::default().unclipped(self.sweep.base.history_max);
-                let model = weighted::without_noise(&self.histories, population.items, factors.max(2), rounds, terms)?;
+                let model = weighted::without_noise(
+                    &self.histories,
+                    population.items,
+                    factors.max(2),
+                    rounds,
+                    terms,
+                )?;
                 reference::ranked_with(population, &model, half_life)
             }
             Family::Neural => {
-                let model = neural::without_noise(&self.histories, &population.features, asked, setting.rounds)?;
+                let model = neural::without_noise(
+                    &self.histories,
+                    &population.features,
+                    asked,
+                    setting.rounds,
+                )?;
                 reference::ranked_with(population, &model, half_life)
             }
             Family::Spectral | Family::Rating => {
@@ -240,11 +309,22 @@ impl<'a> Bench<'a> {
     }
 
     fn central(&mut self, factors: u32) -> &Figures {
-        let (population, seed) = (self.population, self.sweep.seeds.first().copied().unwrap_or(0));
-        self.central.entry(factors).or_insert_with(|| reference::central_ials(population, factors, seed))
+        let (population, seed) = (
+            self.population,
+            self.sweep.seeds.first().copied().unwrap_or(0),
+        );
+        self.central
+            .entry(factors)
+            .or_insert_with(|| reference::central_ials(population, factors, seed))
     }
 
-    fn describe(&self, plan: &Plan, job: &Job, run: Option<&Run<Figures>>, rows: Vec<Row>) -> Point {
+    fn describe(
+        &self,
+        plan: &Plan,
+        job: &Job,
+        run: Option<&Run<Figures>>,
+        rows: Vec<Row>,
+    ) -> Point {
         let recipe = &job.recipe;
         let line = |release: &crate::train::Release| ReleaseLine {
             kind: release.kind,
@@ -254,7 +334,9 @@ impl<'a> Bench<'a> {
             noise_std: release.mechanism.sum_noise_std(release.contributors),
             rho: release.mechanism.rho().to_f64_up(),
         };
-        let spent = |run: &Run<Figures>| convert::epsilon(run.rho(), run.total_variation(), plan.setting.delta);
+        let spent = |run: &Run<Figures>| {
+            convert::epsilon(run.rho(), run.total_variation(), plan.setting.delta)
+        };
         Point {
             users: self.population.users(),
             items: self.population.items,
@@ -271,7 +353,9 @@ impl<'a> Bench<'a> {
             factors: recipe.factors,
             rounds: recipe.rounds,
             head: recipe.head,
-            releases: run.map(|run| run.releases.iter().map(line).collect()).unwrap_or_default(),
+            releases: run
+                .map(|run| run.releases.iter().map(line).collect())
+                .unwrap_or_default(),
             evaluation: run.and_then(|run| run.evaluation.clone()),
             rows,
         }

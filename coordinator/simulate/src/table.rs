@@ -36,7 +36,8 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         if point.fallback {
             writeln!(
                 out,
-                "The signal is below the planner's floor: factors are not trained, devices rank by popularity and public features."
+                "The signal is below the planner's floor: factors are not trained, devices rank by \
+                 popularity and public features."
             )?;
         }
         writeln!(
@@ -53,16 +54,28 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\n{} seed(s), +- is their standard deviation; {} users tested, split {}; a half-life of {} orders their lists.\n\
-         Full ranking of everything not seen; (99): against published negatives; coverage: share of the catalogue in\n\
-         somebody's first ten; lift: popularity of the first ten over that of the history, minus 1; tail: recall@20 of held-out\n\
+        "\n{} seed(s), +- is their standard deviation; {} users tested, split {}; a half-life of \
+         {} orders their lists.\n\
+         Full ranking of everything not seen; (99): against published negatives; coverage: share \
+         of the catalogue in\n\
+         somebody's first ten; lift: popularity of the first ten over that of the history, minus \
+         1; tail: recall@20 of held-out\n\
          items outside the most used fifth.\n\
          Epsilon: {}; {}.\n\
-         Seeded noise: a simulation protects nobody. Presets were chosen on MovieLens-1M's second-last interactions, uncharged.",
+         Seeded noise: a simulation protects nobody. Presets were chosen on MovieLens-1M's \
+         second-last interactions, uncharged.",
         outcome.seeds.len(),
-        outcome.points.iter().flat_map(|point| &point.rows).map(|row| row.tested).max().unwrap_or(0),
+        outcome
+            .points
+            .iter()
+            .flat_map(|point| &point.rows)
+            .map(|row| row.tested)
+            .max()
+            .unwrap_or(0),
         outcome.split,
-        outcome.half_life.map_or("none".into(), |half_life| format!("{half_life} interactions")),
+        outcome.half_life.map_or("none".into(), |half_life| format!(
+            "{half_life} interactions"
+        )),
         outcome.statement,
         outcome.conversion,
     )
@@ -74,9 +87,13 @@ pub fn headline(point: &Point, delta: f64) -> String {
         Some(projected) => format!(" standing for {projected} (projection)"),
         None => String::new(),
     };
-    let clip = point.clip_norm.map(|norm| format!(", clipped at {norm}")).unwrap_or_default();
+    let clip = point
+        .clip_norm
+        .map(|norm| format!(", clipped at {norm}"))
+        .unwrap_or_default();
     format!(
-        "{} users{projection}, {} items: epsilon {} at delta {delta:e} (asked {}), rho {:.4}, q {:.0}, d {}, rounds {}, head {}{clip}",
+        "{} users{projection}, {} items: epsilon {} at delta {delta:e} (asked {}), rho {:.4}, q \
+         {:.0}, d {}, rounds {}, head {}{clip}",
         point.users,
         point.items,
         convert::shown(point.epsilon),
@@ -95,7 +112,10 @@ fn write_row(out: &mut String, row: &Row) -> std::fmt::Result {
         Some(figure) => format!("{:.4}", figure.mean),
         None => "-".into(),
     };
-    let plain = |metric| row.mean(metric).map_or("-".into(), |mean| format!("{mean:.3}"));
+    let plain = |metric| {
+        row.mean(metric)
+            .map_or("-".into(), |mean| format!("{mean:.3}"))
+    };
     writeln!(
         out,
         "{:<34}{:>14}{:>14}{:>8}{:>14}{:>9}{:>7}{:>7}",
@@ -115,12 +135,18 @@ fn write_row(out: &mut String, row: &Row) -> std::fmt::Result {
 /// # Errors
 /// When `out` cannot be written to.
 pub fn write_evaluation(out: &mut String, found: &Evaluated) -> std::fmt::Result {
-    writeln!(out, "the devices' own evaluation, on each owner's latest item, under noise (and in the clear):")?;
+    writeln!(
+        out,
+        "the devices' own evaluation, on each owner's latest item, under noise (and in the clear):"
+    )?;
     for (name, [private, direct]) in pairs(found) {
         writeln!(out, "  {name:<44}{private:>20}   ({direct})")?;
     }
     if found.factors_dropped {
-        writeln!(out, "  popularity won: the model is published without its factors")?;
+        writeln!(
+            out,
+            "  popularity won: the model is published without its factors"
+        )?;
     }
     Ok(())
 }
@@ -128,9 +154,17 @@ pub fn write_evaluation(out: &mut String, found: &Evaluated) -> std::fmt::Result
 /// Each figure by its name, under noise and in the clear.
 pub(crate) fn pairs(found: &Evaluated) -> Vec<(String, [String; 2])> {
     let direct = figures(&found.direct);
-    let clear = |name: &str| direct.iter().find(|figure| figure.name == name).map(|figure| figure.text.clone());
+    let clear = |name: &str| {
+        direct
+            .iter()
+            .find(|figure| figure.name == name)
+            .map(|figure| figure.text.clone())
+    };
     let pair = |one: Figure| clear(&one.name).map(|clear| (one.name, [one.text, clear]));
-    figures(&found.private).into_iter().filter_map(pair).collect()
+    figures(&found.private)
+        .into_iter()
+        .filter_map(pair)
+        .collect()
 }
 
 /// Writes one line per point, model and seed.
@@ -151,19 +185,42 @@ pub fn csv(outcome: &Outcome, out: impl io::Write) -> Result<(), csv::Error> {
         "rounds",
         "clip_norm",
     ];
-    let columns = point_columns.into_iter().chain(["head", "model", "seed", "tested"]);
+    let columns = point_columns
+        .into_iter()
+        .chain(["head", "model", "seed", "tested"]);
     writer.write_record(columns.chain(METRICS.map(|(name, _)| name)))?;
-    for (point, row) in outcome.points.iter().flat_map(|point| point.rows.iter().map(move |row| (point, row))) {
-        let runs = row.figures.values().map(|figure| figure.runs.len()).max().unwrap_or(0);
+    for (point, row) in outcome
+        .points
+        .iter()
+        .flat_map(|point| point.rows.iter().map(move |row| (point, row)))
+    {
+        let runs = row
+            .figures
+            .values()
+            .map(|figure| figure.runs.len())
+            .max()
+            .unwrap_or(0);
         for (run, seed) in outcome.seeds.iter().enumerate().take(runs) {
-            let figure = |name: &str| row.figures.get(name).and_then(|figure| figure.runs.get(run)).copied();
+            let figure = |name: &str| {
+                row.figures
+                    .get(name)
+                    .and_then(|figure| figure.runs.get(run))
+                    .copied()
+            };
             writer.write_record(record(outcome, point, row.model, *seed, row.tested, figure))?;
         }
     }
     // The devices' own evaluation is of the first seed.
-    for (found, point) in outcome.points.iter().filter_map(|point| Some((point.evaluation.as_ref()?, point))) {
+    for (found, point) in outcome
+        .points
+        .iter()
+        .filter_map(|point| Some((point.evaluation.as_ref()?, point)))
+    {
         let seed = outcome.seeds.first().copied().unwrap_or(0);
-        for (model, figures) in [("own_evaluation", &found.private), ("own_evaluation_in_the_clear", &found.direct)] {
+        for (model, figures) in [
+            ("own_evaluation", &found.private),
+            ("own_evaluation_in_the_clear", &found.direct),
+        ] {
             let figure = |name: &str| {
                 let figure = match name {
                     "hr_at_10" => figures.hr_at_10,
@@ -190,7 +247,10 @@ fn record(
 ) -> Vec<String> {
     let mut record = vec![
         point.users.to_string(),
-        point.projected_users.map(|projected| projected.to_string()).unwrap_or_default(),
+        point
+            .projected_users
+            .map(|projected| projected.to_string())
+            .unwrap_or_default(),
         point.items.to_string(),
         point.epsilon_asked.to_string(),
         point.epsilon.to_string(),
@@ -198,12 +258,19 @@ fn record(
         point.signal.to_string(),
         point.factors.to_string(),
         point.rounds.to_string(),
-        point.clip_norm.map(|norm| norm.to_string()).unwrap_or_default(),
+        point
+            .clip_norm
+            .map(|norm| norm.to_string())
+            .unwrap_or_default(),
         point.head.to_string(),
         model.to_owned(),
         seed.to_string(),
         tested.to_string(),
     ];
-    record.extend(METRICS.iter().map(|(name, _)| figure(name).map(|figure| figure.to_string()).unwrap_or_default()));
+    record.extend(METRICS.iter().map(|(name, _)| {
+        figure(name)
+            .map(|figure| figure.to_string())
+            .unwrap_or_default()
+    }));
     record
 }

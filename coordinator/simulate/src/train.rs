@@ -1,6 +1,7 @@
 //! Fast mode: a whole job with the noise of each release drawn once on its sum.
 //!
-//! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model, for measuring.
+//! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model,
+//! for measuring.
 
 use tacit_accounting::Shape;
 use tacit_model::evaluation::Evaluation;
@@ -21,7 +22,8 @@ use crate::release::{Opened, Opening, everybody, noiseless, present};
 use crate::sum::{Ask, sparse};
 
 /// How the noise is made, for the record.
-pub const MODE: &str = "fast: every device rounded, noise drawn once on each sum from a seeded public sampler";
+pub const MODE: &str =
+    "fast: every device rounded, noise drawn once on each sum from a seeded public sampler";
 
 /// One simulated job.
 pub struct Run<M = Model> {
@@ -59,7 +61,10 @@ impl Throughput {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { devices: self.devices + other.devices, cpu_seconds: self.cpu_seconds + other.cpu_seconds }
+        Self {
+            devices: self.devices + other.devices,
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+        }
     }
 
     /// Devices per processor second; `None` before any.
@@ -71,7 +76,12 @@ impl Throughput {
 impl Run {
     /// Before the first release.
     pub(crate) fn start(model: Model) -> Self {
-        Self { model, releases: Vec::new(), evaluation: None, throughput: Throughput::default() }
+        Self {
+            model,
+            releases: Vec::new(),
+            evaluation: None,
+            throughput: Throughput::default(),
+        }
     }
 }
 
@@ -87,7 +97,13 @@ impl Run {
         let (release, seed) = (self.next_release(), step.seed);
         let mechanism = job.mechanism(kind, rho, &self.model)?;
         let present = present(owners.len(), job, seed, release);
-        let asked = Asked { kind, mechanism: &mechanism, cohort: job.cohort, seed, release };
+        let asked = Asked {
+            kind,
+            mechanism: &mechanism,
+            cohort: job.cohort,
+            seed,
+            release,
+        };
         let opened = open(owners, &self.model, &asked, &present);
         let sum = summed(kind, &mechanism, &opened);
         let next = apply(&self.model, &sum, step)?;
@@ -95,8 +111,15 @@ impl Run {
             self.evaluated(owners, private, &next);
         }
         self.model = next;
-        let gradient = matches!(kind, Kind::FactorGradient | Kind::WeightedGradient | Kind::LayerGradient);
-        let counted = if gradient { opened.spent } else { Throughput::default() };
+        let gradient = matches!(
+            kind,
+            Kind::FactorGradient | Kind::WeightedGradient | Kind::LayerGradient
+        );
+        let counted = if gradient {
+            opened.spent
+        } else {
+            Throughput::default()
+        };
         self.record(kind.as_str(), mechanism, opened.contributors, counted);
         Ok(())
     }
@@ -106,7 +129,11 @@ impl Run {
     /// Notes what an evaluation of the model found, beside what it would have found in the clear.
     pub(crate) fn evaluated(&mut self, owners: &[Owner<'_>], private: Evaluation, next: &Model) {
         let factors_dropped = next.factor_count() < self.model.factor_count();
-        let found = |direct| Evaluated { private, direct, factors_dropped };
+        let found = |direct| Evaluated {
+            private,
+            direct,
+            factors_dropped,
+        };
         self.evaluation = direct(owners, &self.model).map(found);
     }
 }
@@ -118,33 +145,60 @@ impl<M> Run<M> {
     }
 
     /// Notes a release.
-    pub(crate) fn record(&mut self, kind: &'static str, mechanism: Mechanism, contributors: u32, spent: Throughput) {
-        self.releases.push(Release { kind, mechanism, contributors });
+    pub(crate) fn record(
+        &mut self,
+        kind: &'static str,
+        mechanism: Mechanism,
+        contributors: u32,
+        spent: Throughput,
+    ) {
+        self.releases.push(Release {
+            kind,
+            mechanism,
+            contributors,
+        });
         self.throughput = self.throughput.and(spent);
     }
 
     /// The same releases with something made of the model.
     pub fn map<T>(self, of: impl FnOnce(M) -> T) -> Run<T> {
-        let Self { model, releases, evaluation, throughput } = self;
-        Run { model: of(model), releases, evaluation, throughput }
+        let Self {
+            model,
+            releases,
+            evaluation,
+            throughput,
+        } = self;
+        Run {
+            model: of(model),
+            releases,
+            evaluation,
+            throughput,
+        }
     }
 
     /// Price of all releases together.
     pub fn rho(&self) -> Rho {
-        self.releases.iter().fold(Rho::ZERO, |sum, release| sum.compose(release.mechanism.rho()))
+        self.releases.iter().fold(Rho::ZERO, |sum, release| {
+            sum.compose(release.mechanism.rho())
+        })
     }
 
-    /// Distance of all noise from the ideal, units of 2^-128, as a deployment's samplers would have it.
+    /// Distance of all noise from the ideal, units of 2^-128, as a deployment's samplers would have
+    /// it.
     pub fn total_variation(&self) -> u128 {
-        self.releases.iter().map(|release| release_total_variation(&release.mechanism)).sum()
+        self.releases
+            .iter()
+            .map(|release| release_total_variation(&release.mechanism))
+            .sum()
     }
 }
 
 /// Runs a planned job on `histories`, one per device.
 ///
-/// When `job.cohort` is larger than the population, the run is a projection: each user stands for `job.cohort / users`
-/// devices like them, so the sum is that much larger and the noise that much smaller beside it. Rounding is made
-/// correspondingly finer, so that it too is what so many devices would leave.
+/// When `job.cohort` is larger than the population, the run is a projection: each user stands for
+/// `job.cohort / users` devices like them, so the sum is that much larger and the noise that much
+/// smaller beside it. Rounding is made correspondingly finer, so that it too is what so many
+/// devices would leave.
 ///
 /// # Errors
 /// [`SimulateError::Job`] when a release has no sound mechanism.
@@ -157,7 +211,12 @@ pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, Simulat
 ///
 /// # Errors
 /// As [`train`].
-pub fn train_featured(histories: &[History], features: &Features, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+pub fn train_featured(
+    histories: &[History],
+    features: &Features,
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
     releases(&owners, job.genesis(), Some(features), job, seed)
 }
@@ -166,7 +225,12 @@ pub fn train_featured(histories: &[History], features: &Features, job: &Job, see
 ///
 /// # Errors
 /// As [`train`].
-pub fn train_owners(owners: &[Owner<'_>], genesis: Model, job: &Job, seed: u64) -> Result<Run, SimulateError> {
+pub fn train_owners(
+    owners: &[Owner<'_>],
+    genesis: Model,
+    job: &Job,
+    seed: u64,
+) -> Result<Run, SimulateError> {
     releases(owners, genesis, None, job, seed)
 }
 
@@ -181,11 +245,18 @@ pub(crate) fn releases(
     let mut run = Run::start(genesis);
     // What an evaluation asks for is not trained on.
     let evaluated = job.is_evaluated();
-    let spared: Vec<Spared> = owners.iter().filter(|_| evaluated).map(Owner::hold_out).collect();
+    let spared: Vec<Spared> = owners
+        .iter()
+        .filter(|_| evaluated)
+        .map(Owner::hold_out)
+        .collect();
     let trained: Vec<Owner<'_>> = spared.iter().map(Spared::owner).collect();
     for (place, &release) in job.releases.iter().enumerate() {
         let trains = evaluated && release.0 != Kind::Metrics;
-        let step = Step { features, ..job.step(place, seed) };
+        let step = Step {
+            features,
+            ..job.step(place, seed)
+        };
         run.release(if trains { &trained } else { owners }, job, release, &step)?;
     }
     Ok(run)
@@ -206,7 +277,13 @@ pub fn train_without_noise(
     let head = (recipe.head > 0).then_some(Kind::HeadGram);
     let gradients = (0..recipe.rounds).map(|_| Kind::FactorGradient);
     let kinds = [Kind::Counts].into_iter().chain(head).chain(gradients);
-    Free { owners: &owners, features, recipe, seed }.train(SpectralModel::genesis(items).into(), kinds)
+    Free {
+        owners: &owners,
+        features,
+        recipe,
+        seed,
+    }
+    .train(SpectralModel::genesis(items).into(), kinds)
 }
 
 /// A training without noise.
@@ -220,18 +297,41 @@ pub(crate) struct Free<'a> {
 
 impl Free<'_> {
     /// Releases these kinds one after the other.
-    pub(crate) fn train(&self, genesis: Model, kinds: impl Iterator<Item = Kind>) -> Result<Model, SimulateError> {
-        let Self { owners, features, recipe, seed } = *self;
+    pub(crate) fn train(
+        &self,
+        genesis: Model,
+        kinds: impl Iterator<Item = Kind>,
+    ) -> Result<Model, SimulateError> {
+        let Self {
+            owners,
+            features,
+            recipe,
+            seed,
+        } = *self;
         let (mut model, mut first, everybody) = (genesis, true, everybody(owners.len()));
         let mut kinds = (0u32..).zip(kinds).peekable();
         while let Some((release, kind)) = kinds.next() {
             let shape = Shape::of(kind, &model, u32::MAX);
-            let shape = shape.ok_or_else(|| SimulateError::Broken(format!("no {kind} of this model")))?;
+            let shape =
+                shape.ok_or_else(|| SimulateError::Broken(format!("no {kind} of this model")))?;
             let mechanism = noiseless(&shape, owners.len());
-            let asked = Asked { kind, mechanism: &mechanism, cohort: 0, seed, release };
+            let asked = Asked {
+                kind,
+                mechanism: &mechanism,
+                cohort: 0,
+                seed,
+                release,
+            };
             let opened = open(owners, &model, &asked, &everybody);
             let after = kinds.peek().map(|(_, kind)| *kind);
-            let step = Step { recipe, first, next: after, features, seed, in_doubt: false };
+            let step = Step {
+                recipe,
+                first,
+                next: after,
+                features,
+                seed,
+                in_doubt: false,
+            };
             model = apply(&model, &summed(kind, &mechanism, &opened), &step)?;
             first &= !matches!(kind, Kind::FactorGradient | Kind::LayerGradient);
         }
@@ -250,18 +350,43 @@ struct Asked<'a> {
 
 /// Its opened sum over those present.
 fn open(owners: &[Owner<'_>], model: &Model, asked: &Asked<'_>, present: &[u32]) -> Opened {
-    let Asked { kind, mechanism, cohort, seed, release } = *asked;
-    let ask = Ask { kind, model, mechanism, seed, release };
-    let opening = Opening { users: owners.len(), cohort, mechanism, seed, release };
+    let Asked {
+        kind,
+        mechanism,
+        cohort,
+        seed,
+        release,
+    } = *asked;
+    let ask = Ask {
+        kind,
+        model,
+        mechanism,
+        seed,
+        release,
+    };
+    let opening = Opening {
+        users: owners.len(),
+        cohort,
+        mechanism,
+        seed,
+        release,
+    };
     opening.open(present, |user| sparse(&owners[user as usize], &ask))
 }
 
 /// What the server sees of it.
 fn summed<'a>(kind: Kind, mechanism: &'a Mechanism, opened: &'a Opened) -> OpenedSum<'a> {
-    OpenedSum { kind, mechanism, contributors: opened.contributors, values: &opened.values }
+    OpenedSum {
+        kind,
+        mechanism,
+        contributors: opened.contributors,
+        values: &opened.values,
+    }
 }
 
 /// The spectral model of a job that trains one.
 pub(crate) fn spectral(model: &Model) -> Result<&SpectralModel, SimulateError> {
-    model.spectral().ok_or_else(|| SimulateError::Broken("not a spectral model".into()))
+    model
+        .spectral()
+        .ok_or_else(|| SimulateError::Broken("not a spectral model".into()))
 }

@@ -1,4 +1,5 @@
-//! Weighted squares without noise: what a job of that family, which [`crate::train`] simulates like any other, falls short of.
+//! Weighted squares without noise: what a job of that family, which [`crate::train`] simulates like
+//! any other, falls short of.
 
 use tacit_model::Model;
 use tacit_model::model::Owner;
@@ -10,11 +11,12 @@ use tacit_round::ticket::Kind;
 use crate::error::SimulateError;
 use crate::train::{Free, spectral, train_without_noise};
 
-/// Rounds without noise, enough to reach central implicit ALS: of 3 to 24 the best on the second-last interactions of
-/// MovieLens-1M; later ones fit the training data too well.
+/// Rounds without noise, enough to reach central implicit ALS: of 3 to 24 the best on the
+/// second-last interactions of MovieLens-1M; later ones fit the training data too well.
 pub const ROUNDS_WITHOUT_NOISE: u32 = 9;
 
-/// Trains on everybody without noise, on the finest grid, from the spectral recipe for an unlimited signal: (items, `factors`).
+/// Trains on everybody without noise, on the finest grid, from the spectral recipe for an unlimited
+/// signal: (items, `factors`).
 ///
 /// # Errors
 /// As [`train_without_noise`].
@@ -29,11 +31,20 @@ pub fn without_noise(
     terms: WeightedTerms,
 ) -> Result<Model, SimulateError> {
     assert!(factors > 1, "one factor is popularity");
-    let recipe = Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
-    let recipe = Recipe { factors: (factors - 1).min(items), ..recipe };
+    let recipe =
+        Recipe::for_signal(f64::INFINITY, items).expect("an unlimited signal trains factors");
+    let recipe = Recipe {
+        factors: (factors - 1).min(items),
+        ..recipe
+    };
     let start = train_without_noise(histories, items, None, &recipe, 0)?;
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
     let kinds = (0..rounds).map(|_| Kind::WeightedGradient);
-    Free { owners: &owners, features: None, recipe: &recipe, seed: 0 }
-        .train(Model::weighted_start(spectral(&start)?, terms), kinds)
+    Free {
+        owners: &owners,
+        features: None,
+        recipe: &recipe,
+        seed: 0,
+    }
+    .train(Model::weighted_start(spectral(&start)?, terms), kinds)
 }

@@ -17,7 +17,11 @@ use tacit_types::{Delta, Epsilon, Kind};
 const USERS: u32 = 1_500;
 
 fn population() -> Population {
-    Population::new(synthetic(&SyntheticSpec { users: USERS as usize, items: 400, seed: 4 }))
+    Population::new(synthetic(&SyntheticSpec {
+        users: USERS as usize,
+        items: 400,
+        seed: 4,
+    }))
 }
 
 fn setting(epsilon: f64, evaluation: f64) -> Setting {
@@ -51,14 +55,23 @@ fn the_private_figures_are_near_the_true_ones_and_the_training_never_saw_what_th
     ];
     for (private, direct) in pairs {
         let (private, direct) = (private.unwrap(), direct.unwrap());
-        assert!((private.value - direct.value).abs() < 4.0 * private.error, "{private:?} {direct:?}");
+        assert!(
+            (private.value - direct.value).abs() < 4.0 * private.error,
+            "{private:?} {direct:?}"
+        );
         assert!(private.error > direct.error && private.error < 0.05);
     }
     assert!(!found.factors_dropped && run.model.factor_count() > 0);
     assert_eq!(run.releases.last().unwrap().kind, "metrics");
     // The same owners without their latest item, in a job of the same shares that asks for nothing.
-    let spared: Vec<History> = histories.iter().map(|history| history.clone().hold_out().0).collect();
-    let blind = Job { releases: job.releases[..job.releases.len() - 1].to_vec(), ..job };
+    let spared: Vec<History> = histories
+        .iter()
+        .map(|history| history.clone().hold_out().0)
+        .collect();
+    let blind = Job {
+        releases: job.releases[..job.releases.len() - 1].to_vec(),
+        ..job
+    };
     assert!(train(&spared, &blind, 1).unwrap().model == run.model);
 }
 
@@ -82,13 +95,24 @@ fn what_the_devices_found_stands_in_every_output() {
     let private = found.private.hr_at_10.unwrap().value;
     let mut csv = Vec::new();
     table::csv(&outcome, &mut csv).unwrap();
-    let rows: Vec<BTreeMap<String, String>> =
-        csv::Reader::from_reader(csv.as_slice()).deserialize().collect::<Result<_, _>>().unwrap();
-    let row = rows.iter().find(|row| row["model"] == "own_evaluation").unwrap();
-    assert_eq!((row["seed"].as_str(), row["hr_at_10"].parse()), ("7", Ok(private)));
+    let rows: Vec<BTreeMap<String, String>> = csv::Reader::from_reader(csv.as_slice())
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["model"] == "own_evaluation")
+        .unwrap();
+    assert_eq!(
+        (row["seed"].as_str(), row["hr_at_10"].parse()),
+        ("7", Ok(private))
+    );
     let shown = format!("{private:.4} ±");
     for text in [page::html(&outcome).unwrap(), table::text(&outcome)] {
-        assert!(text.contains(&shown) && text.contains("HR@10 gained over popularity"), "{text}");
+        assert!(
+            text.contains(&shown) && text.contains("HR@10 gained over popularity"),
+            "{text}"
+        );
     }
 }
 
@@ -97,11 +121,18 @@ fn devices_that_make_real_bytes_evaluate_too() {
     let (population, job) = (population(), planned(8.0, 0.1));
     let few = &population.interactions[..];
     let found = exact::train(few, &job, 1).unwrap().evaluation.unwrap();
-    let (private, direct) = (found.private.hr_at_10.unwrap(), found.direct.hr_at_10.unwrap());
-    assert!((private.value - direct.value).abs() < 5.0 * private.error, "{private:?} {direct:?}");
+    let (private, direct) = (
+        found.private.hr_at_10.unwrap(),
+        found.direct.hr_at_10.unwrap(),
+    );
+    assert!(
+        (private.value - direct.value).abs() < 5.0 * private.error,
+        "{private:?} {direct:?}"
+    );
 }
 
-/// The noise of the job's own evaluation on the true answers to a model, 40 times: how often its factors stay.
+/// The noise of the job's own evaluation on the true answers to a model, 40 times: how often its
+/// factors stay.
 fn kept(histories: &[History], model: &Model, job: &Job) -> usize {
     let &(kind, rho) = job.releases.last().unwrap();
     assert_eq!(kind, Kind::Metrics);
@@ -116,19 +147,46 @@ fn kept(histories: &[History], model: &Model, job: &Job) -> usize {
     let sum: Vec<i32> = sum.iter().map(|v| (v * steps).round() as i32).collect();
     let std = mechanism.sum_noise_std(USERS);
     let noisy = |seed| noise::add(sum.clone(), &mechanism, USERS, seed, 9);
-    let norms = |seed| noisy(seed).into_iter().map(|v| f64::from(v) / f64::from(steps)).collect::<Vec<_>>();
-    (0..40).filter(|&seed| keeps_factors(&norms(seed), std, true)).count()
+    let norms = |seed| {
+        noisy(seed)
+            .into_iter()
+            .map(|v| f64::from(v) / f64::from(steps))
+            .collect::<Vec<_>>()
+    };
+    (0..40)
+        .filter(|&seed| keeps_factors(&norms(seed), std, true))
+        .count()
 }
 
 #[test]
 fn in_doubt_good_factors_stay_and_planted_noise_goes() {
     let (population, job) = (population(), planned(0.6, 0.03));
-    assert!((SIGNAL_MIN..SIGNAL_UNSURE).contains(&job.signal), "{}", job.signal);
+    assert!(
+        (SIGNAL_MIN..SIGNAL_UNSURE).contains(&job.signal),
+        "{}",
+        job.signal
+    );
     let histories = population.capped(job.history_max);
-    let spared: Vec<History> = histories.iter().map(|history| history.clone().hold_out().0).collect();
+    let spared: Vec<History> = histories
+        .iter()
+        .map(|history| history.clone().hold_out().0)
+        .collect();
     let recipe = Recipe::for_signal(f64::INFINITY, 400).unwrap();
     let good = train_without_noise(&spared, 400, None, &recipe, 1).unwrap();
-    let useless = Model::from(random_init(good.spectral().unwrap(), &Recipe { factors: 8, ..recipe }, 7));
-    let (good, useless) = (kept(&histories, &good, &job), kept(&histories, &useless, &job));
-    assert!(good >= 30 && useless <= 10, "kept {good} and {useless} of 40");
+    let useless = Model::from(random_init(
+        good.spectral().unwrap(),
+        &Recipe {
+            factors: 8,
+            ..recipe
+        },
+        7,
+    ));
+    let (good, useless) = (
+        kept(&histories, &good, &job),
+        kept(&histories, &useless, &job),
+    );
+    assert!(
+        good >= 30 && useless <= 10,
+        "kept {good} and {useless} of 40"
+    );
 }

@@ -15,7 +15,11 @@ use tacit_simulate::{Family, Population, Setting, Sweep, job, table};
 use tacit_types::{Delta, Epsilon};
 
 fn population(users: usize) -> Population {
-    Population::new(synthetic(&SyntheticSpec { users, items: 90, seed: 4 }))
+    Population::new(synthetic(&SyntheticSpec {
+        users,
+        items: 90,
+        seed: 4,
+    }))
 }
 
 fn setting(epsilon: f64) -> Setting {
@@ -48,20 +52,36 @@ fn sweep() -> Sweep {
     }
 }
 
-/// What a device computes, clips and rounds, in the dense form it sends. The rows it has something in are rounded with the
-/// words fast mode rounds them with, all others with words of their own.
+/// What a device computes, clips and rounds, in the dense form it sends. The rows it has something
+/// in are rounded with the words fast mode rounds them with, all others with words of their own.
 fn dense(population: &Population, user: u32, ask: &Ask<'_>) -> Vec<i32> {
     let ticket = support::ticket(ask.kind, ask.mechanism);
     let vector = || gradient(&ticket, ask.model, &population.interactions[user as usize]);
-    let (length, width) = (ask.mechanism.length as usize, ask.mechanism.row_width as usize);
+    let (length, width) = (
+        ask.mechanism.length as usize,
+        ask.mechanism.row_width as usize,
+    );
     let rows = vector().into_coordinates();
-    let touched = rows.chunks(width).map(|row| row.iter().any(|&value| value != 0.0)).collect();
+    let touched = rows
+        .chunks(width)
+        .map(|row| row.iter().any(|&value| value != 0.0))
+        .collect();
     let clipped = clip(vector(), ask.mechanism);
-    let mut words = Woven { touched, width, length, at: 0, words: Vec::new().into_iter(), inner: rounding(ask, user) };
-    quantise(clipped, ask.mechanism, &mut words).values().to_vec()
+    let mut words = Woven {
+        touched,
+        width,
+        length,
+        at: 0,
+        words: Vec::new().into_iter(),
+        inner: rounding(ask, user),
+    };
+    quantise(clipped, ask.mechanism, &mut words)
+        .values()
+        .to_vec()
 }
 
-/// Gives the words of another generator to the coordinates of some rows, and zeros to the rest, attempt after attempt.
+/// Gives the words of another generator to the coordinates of some rows, and zeros to the rest,
+/// attempt after attempt.
 struct Woven<R> {
     touched: Vec<bool>,
     width: usize,
@@ -82,7 +102,11 @@ impl<R: Rng> Woven<R> {
             self.words = words.as_chunks::<4>().0.to_vec().into_iter();
         }
         self.at += 1;
-        if self.touched[place / self.width] { self.words.next().unwrap() } else { [0; 4] }
+        if self.touched[place / self.width] {
+            self.words.next().unwrap()
+        } else {
+            [0; 4]
+        }
     }
 }
 
@@ -113,21 +137,37 @@ fn the_fast_sum_is_the_dense_pipelines_without_noise_to_the_last_integer() {
     for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
         let mechanism = job.mechanism(kind, rho, &model).unwrap();
         assert!(mechanism.length > 0);
-        let ask = Ask { kind, model: &model, mechanism: &mechanism, seed: 9, release };
+        let ask = Ask {
+            kind,
+            model: &model,
+            mechanism: &mechanism,
+            seed: 9,
+            release,
+        };
         let present: Vec<u32> = (0..300).filter(|user| user % 7 != 3).collect();
         let mut expected = vec![0i32; mechanism.length as usize];
         for &user in &present {
-            expected.iter_mut().zip(dense(&population, user, &ask)).for_each(|(sum, value)| *sum += value);
+            expected
+                .iter_mut()
+                .zip(dense(&population, user, &ask))
+                .for_each(|(sum, value)| *sum += value);
         }
         assert!(expected.iter().any(|&value| value != 0));
-        assert_eq!(device_sum(&population.capped(40), &present, &ask), expected, "{kind:?}");
+        assert_eq!(
+            device_sum(&population.capped(40), &present, &ask),
+            expected,
+            "{kind:?}"
+        );
     }
 }
 
 #[test]
 fn the_number_of_threads_does_not_show() {
     let on_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let outcome = tacit_simulate::run(&[population(200)], &sweep(), &|| ()).unwrap();
             serde_json::to_string(&outcome).unwrap()
@@ -139,18 +179,33 @@ fn the_number_of_threads_does_not_show() {
 
 #[test]
 fn the_noise_on_the_sum_is_that_of_the_contributors_shares() {
-    // The same job with and without a cohort's noise differs by that noise alone: its variance over all coordinates of the
-    // first release. 6 standard errors of a sample variance, sqrt(2/N) of it each: false alarm about 2e-9.
-    let population = Population::new(synthetic(&SyntheticSpec { users: 400, items: 5_000, seed: 4 }));
+    // The same job with and without a cohort's noise differs by that noise alone: its variance over
+    // all coordinates of the first release. 6 standard errors of a sample variance, sqrt(2/N) of it
+    // each: false alarm about 2e-9.
+    let population = Population::new(synthetic(&SyntheticSpec {
+        users: 400,
+        items: 5_000,
+        seed: 4,
+    }));
     let job = job::plan(400, population.items, &setting(8.0)).unwrap();
     let (kind, rho) = job.releases[0];
     let genesis = Model::from(SpectralModel::genesis(population.items));
     let mechanism = job.mechanism(kind, rho, &genesis).unwrap();
-    let ask = Ask { kind, model: &genesis, mechanism: &mechanism, seed: 2, release: 0 };
+    let ask = Ask {
+        kind,
+        model: &genesis,
+        mechanism: &mechanism,
+        seed: 2,
+        release: 0,
+    };
     let present: Vec<u32> = (0..380).collect();
     let sum = device_sum(&population.capped(40), &present, &ask);
     let noised = tacit_simulate::noise::add(sum.clone(), &mechanism, 380, 2, 0);
-    let squares: f64 = noised.iter().zip(&sum).map(|(noised, sum)| f64::from(noised - sum).powi(2)).sum();
+    let squares: f64 = noised
+        .iter()
+        .zip(&sum)
+        .map(|(noised, sum)| f64::from(noised - sum).powi(2))
+        .sum();
     let expected = mechanism.sigma2 as f64 * 380.0 / f64::from(mechanism.n_min);
     assert!((squares / 5_000.0 / expected - 1.0).abs() < 6.0 * (2.0f64 / 5_000.0).sqrt());
 }
@@ -162,14 +217,26 @@ fn a_projection_keeps_the_signal_and_divides_the_noise() {
     let at = |devices| {
         let job: Job = job::plan(devices, population.items, &setting(2.0)).unwrap();
         let run = train(&histories, &job, 1).unwrap();
-        (run.releases[0].mechanism.clone(), run.releases[0].contributors, run.model)
+        (
+            run.releases[0].mechanism.clone(),
+            run.releases[0].contributors,
+            run.model,
+        )
     };
     let ((small, few, _), (large, many, model)) = (at(200), at(20_000));
     assert!(many == few * 100 && large.n_min > 99 * small.n_min);
-    // Counts of the model stand for all projected devices: each contributes its sqrt of history length.
-    let expected: f64 = histories.iter().map(|history| (history.len() as f64).sqrt()).sum::<f64>() * 90.0;
+    // Counts of the model stand for all projected devices: each contributes its sqrt of history
+    // length.
+    let expected: f64 = histories
+        .iter()
+        .map(|history| (history.len() as f64).sqrt())
+        .sum::<f64>()
+        * 90.0;
     let counted: f64 = model.counts().iter().map(|&count| f64::from(count)).sum();
-    assert!((counted / expected - 1.0).abs() < 0.1, "{counted} {expected}");
+    assert!(
+        (counted / expected - 1.0).abs() < 0.1,
+        "{counted} {expected}"
+    );
 }
 
 #[test]
@@ -177,11 +244,31 @@ fn the_price_of_what_was_released_is_at_most_what_was_asked() {
     let outcome = tacit_simulate::run(&[population(200)], &sweep(), &|| ()).unwrap();
     assert_eq!(outcome.points.len(), 8);
     for point in &outcome.points {
-        assert!(point.epsilon > 0.0 && point.epsilon <= point.epsilon_asked, "{}", point.epsilon);
+        assert!(
+            point.epsilon > 0.0 && point.epsilon <= point.epsilon_asked,
+            "{}",
+            point.epsilon
+        );
         let models: Vec<&str> = point.rows.iter().map(|row| row.model).collect();
-        assert_eq!(models, ["random", "private_popularity", "federated", "noise_free", "central_ials"]);
+        assert_eq!(
+            models,
+            [
+                "random",
+                "private_popularity",
+                "federated",
+                "noise_free",
+                "central_ials"
+            ]
+        );
     }
-    assert_eq!(outcome.points.iter().filter(|point| point.projected_users.is_some()).count(), 4);
+    assert_eq!(
+        outcome
+            .points
+            .iter()
+            .filter(|point| point.projected_users.is_some())
+            .count(),
+        4
+    );
 }
 
 #[test]
@@ -198,7 +285,10 @@ fn a_sweep_is_read_back_from_its_csv() {
     assert_eq!(records.len(), outcome.points.len() * (2 * 2 + 3));
     for record in &records {
         let [model, seed, epsilon, ndcg] = places.map(|place| record[place].to_owned());
-        assert!(["3", "4"].contains(&seed.as_str()) && epsilon.parse::<f64>().unwrap() > 0.0, "{model}");
+        assert!(
+            ["3", "4"].contains(&seed.as_str()) && epsilon.parse::<f64>().unwrap() > 0.0,
+            "{model}"
+        );
         assert!((0.0..=1.0).contains(&ndcg.parse::<f64>().unwrap()));
     }
 }
@@ -211,10 +301,17 @@ fn the_exact_pipeline_opens_the_plain_sum_and_costs_what_the_fast_one_does() {
     let exact = tacit_simulate::exact::train(&population.interactions, &job, 3).unwrap();
     let fast = train(&population.capped(40), &job, 3).unwrap();
     let public = |run: &tacit_simulate::train::Run| {
-        run.releases.iter().map(|release| (release.kind, release.contributors)).collect::<Vec<_>>()
+        run.releases
+            .iter()
+            .map(|release| (release.kind, release.contributors))
+            .collect::<Vec<_>>()
     };
-    // Lengths of later releases follow from the noisy counts; everything before any noise is the same.
-    assert_eq!((public(&exact), &exact.releases[0]), (public(&fast), &fast.releases[0]));
+    // Lengths of later releases follow from the noisy counts; everything before any noise is the
+    // same.
+    assert_eq!(
+        (public(&exact), &exact.releases[0]),
+        (public(&fast), &fast.releases[0])
+    );
     assert!(exact.model.factor_count() > 0 && exact.model != fast.model);
 }
 
@@ -232,15 +329,24 @@ fn a_page_needs_nothing_else_and_shows_every_model() {
     ] {
         assert!(page.contains(text), "{text}");
     }
-    let loads_nothing = !page.contains("://") && !page.contains("src=") && !page.contains("<script");
+    let loads_nothing =
+        !page.contains("://") && !page.contains("src=") && !page.contains("<script");
     assert!(loads_nothing && !page.contains("NaN"));
 }
 
 #[test]
 fn a_projection_to_fewer_devices_than_there_are_is_refused() {
-    let sweep = Sweep { projected: vec![Some(50)], ..sweep() };
-    let error = tacit_simulate::run(&[population(60)], &sweep, &|| ()).unwrap_err().to_string();
-    assert!(error.starts_with("--projected-users: 50 is fewer than the 60 users"), "{error}");
+    let sweep = Sweep {
+        projected: vec![Some(50)],
+        ..sweep()
+    };
+    let error = tacit_simulate::run(&[population(60)], &sweep, &|| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("--projected-users: 50 is fewer than the 60 users"),
+        "{error}"
+    );
 }
 
 mod support {
@@ -255,8 +361,17 @@ mod support {
     /// A ticket that asks for this vector; nobody signed it.
     pub(super) fn ticket(kind: Kind, mechanism: &Mechanism) -> Ticket {
         let nothing = SignatureBytes([0; 64]);
-        let head = TreeHead { ledger_id: Digest([0; 32]), generation: 1, size: 1, root: Digest([0; 32]) };
-        let head = SignedHead { head, coordinator_signature: nothing, helper_signature: nothing };
+        let head = TreeHead {
+            ledger_id: Digest([0; 32]),
+            generation: 1,
+            size: 1,
+            root: Digest([0; 32]),
+        };
+        let head = SignedHead {
+            head,
+            coordinator_signature: nothing,
+            helper_signature: nothing,
+        };
         Ticket {
             schema: SCHEMA,
             scheme_id: SCHEME_ID,
@@ -264,7 +379,12 @@ mod support {
             round: RoundId(1),
             kind,
             model_in_hash: Digest([0; 32]),
-            logged: LoggedLine { line: String::new(), seq: 0, proof: vec![], head },
+            logged: LoggedLine {
+                line: String::new(),
+                seq: 0,
+                proof: vec![],
+                head,
+            },
             mechanism: mechanism.clone(),
             dishonest_milli: 50,
             dropout_milli: 50,

@@ -1,4 +1,5 @@
-//! Reads keys and certificates from files. Every error is one line that names the file and what to do.
+//! Reads keys and certificates from files. Every error is one line that names the file and what to
+//! do.
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -21,7 +22,10 @@ pub struct FileError {
 impl FileError {
     /// Names the file and the problem.
     pub fn new(path: &Path, problem: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), problem: problem.into() }
+        Self {
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -33,11 +37,13 @@ const BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// [`FileError`] when it is missing, a directory, too large or not text.
 pub fn read_text(path: &Path) -> Result<String, FileError> {
-    let metadata = fs::metadata(path).map_err(|error| FileError::new(path, format!("cannot be read: {error}")))?;
+    let metadata = fs::metadata(path)
+        .map_err(|error| FileError::new(path, format!("cannot be read: {error}")))?;
     if !metadata.is_file() || metadata.len() > BYTES_MAX {
         return Err(FileError::new(path, "is not a small regular file"));
     }
-    fs::read_to_string(path).map_err(|error| FileError::new(path, format!("cannot be read: {error}")))
+    fs::read_to_string(path)
+        .map_err(|error| FileError::new(path, format!("cannot be read: {error}")))
 }
 
 /// Reads a secret, refusing one that others can read.
@@ -46,11 +52,17 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
 /// As [`read_text`], and for a file that group or others may read.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let text = Zeroizing::new(read_text(path)?);
-    let mode = fs::metadata(path).map_err(|error| FileError::new(path, error.to_string()))?.permissions().mode();
+    let mode = fs::metadata(path)
+        .map_err(|error| FileError::new(path, error.to_string()))?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
         return Err(FileError::new(
             path,
-            format!("is readable by others (mode {:o}); run chmod 600 on it", mode & 0o777),
+            format!(
+                "is readable by others (mode {:o}); run chmod 600 on it",
+                mode & 0o777
+            ),
         ));
     }
     Ok(text)
@@ -72,7 +84,10 @@ pub fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, FileError> {
 ///
 /// # Errors
 /// [`FileError`] when there is none, or one is malformed, expired or not yet valid.
-pub fn read_certificates(path: &Path, now: Timestamp) -> Result<Vec<CertificateDer<'static>>, FileError> {
+pub fn read_certificates(
+    path: &Path,
+    now: Timestamp,
+) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = read_text(path)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
@@ -82,14 +97,23 @@ pub fn read_certificates(path: &Path, now: Timestamp) -> Result<Vec<CertificateD
     }
     let seconds = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
     for der in &chain {
-        let (_, certificate) =
-            X509Certificate::from_der(der).map_err(|_| FileError::new(path, "holds a malformed certificate"))?;
+        let (_, certificate) = X509Certificate::from_der(der)
+            .map_err(|_| FileError::new(path, "holds a malformed certificate"))?;
         let validity = certificate.validity();
         if seconds > validity.not_after.timestamp() {
-            return Err(FileError::new(path, format!("expired on {}; renew it", validity.not_after)));
+            return Err(FileError::new(
+                path,
+                format!("expired on {}; renew it", validity.not_after),
+            ));
         }
         if seconds < validity.not_before.timestamp() {
-            return Err(FileError::new(path, format!("is not valid before {}; check the clock", validity.not_before)));
+            return Err(FileError::new(
+                path,
+                format!(
+                    "is not valid before {}; check the clock",
+                    validity.not_before
+                ),
+            ));
         }
     }
     Ok(chain)
@@ -101,7 +125,8 @@ pub fn read_certificates(path: &Path, now: Timestamp) -> Result<Vec<CertificateD
 /// As [`read_secret`], and for a file without a PEM private key.
 pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     let text = read_secret(path)?;
-    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| FileError::new(path, "holds no PEM private key"))
+    PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| FileError::new(path, "holds no PEM private key"))
 }
 
 /// Writes a new file, owner-only, durably; never over an existing one.
@@ -123,8 +148,15 @@ pub fn write_new_public(path: &Path, text: &str) -> Result<(), FileError> {
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
     use std::io::Write;
     let wrap = |error: std::io::Error| FileError::new(path, format!("cannot be written: {error}"));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrap)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrap)
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(wrap)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(wrap)
 }
 
 #[cfg(test)]
@@ -135,15 +167,45 @@ mod tests {
     fn a_bad_file_is_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("helper.key");
-        assert!(read_key(&path).unwrap_err().to_string().contains("helper.key: cannot be read"));
+        assert!(
+            read_key(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("helper.key: cannot be read")
+        );
         write_new_public(&path, "not a key").unwrap();
         // HOSTILE 74: a key that others can read.
-        assert!(read_key(&path).unwrap_err().to_string().contains("chmod 600"));
+        assert!(
+            read_key(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("chmod 600")
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(read_key(&path).unwrap_err().to_string().contains("holds no PEM private key"));
-        assert!(read_seed(&path).unwrap_err().to_string().contains("64 hexadecimal digits"));
-        assert!(read_certificates(&path, Timestamp(0)).unwrap_err().to_string().contains("holds no PEM certificate"));
-        assert!(read_text(folder.path()).unwrap_err().to_string().contains("not a small regular file"));
+        assert!(
+            read_key(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("holds no PEM private key")
+        );
+        assert!(
+            read_seed(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("64 hexadecimal digits")
+        );
+        assert!(
+            read_certificates(&path, Timestamp(0))
+                .unwrap_err()
+                .to_string()
+                .contains("holds no PEM certificate")
+        );
+        assert!(
+            read_text(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("not a small regular file")
+        );
         assert!(write_new_secret(&path, "again").is_err());
     }
 
@@ -152,10 +214,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.crt");
         let start = Timestamp(1_000_000_000_000);
-        write_new_public(&path, &crate::pki::create_authorities(start).unwrap().root.chain).unwrap();
+        write_new_public(
+            &path,
+            &crate::pki::create_authorities(start).unwrap().root.chain,
+        )
+        .unwrap();
         assert!(read_certificates(&path, start).is_ok());
         let later = start.plus_millis(11 * 365 * 86_400_000);
-        assert!(read_certificates(&path, later).unwrap_err().to_string().contains("expired on"));
-        assert!(read_certificates(&path, Timestamp(0)).unwrap_err().to_string().contains("is not valid before"));
+        assert!(
+            read_certificates(&path, later)
+                .unwrap_err()
+                .to_string()
+                .contains("expired on")
+        );
+        assert!(
+            read_certificates(&path, Timestamp(0))
+                .unwrap_err()
+                .to_string()
+                .contains("is not valid before")
+        );
     }
 }

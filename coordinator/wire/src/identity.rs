@@ -30,14 +30,19 @@ impl fmt::Display for Peer {
 }
 
 impl Peer {
-    /// Reads the identity of a leaf certificate; `None` unless it has exactly one URI name and that is one of ours.
+    /// Reads the identity of a leaf certificate; `None` unless it has exactly one URI name and that
+    /// is one of ours.
     pub fn from_certificate(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let names = certificate.subject_alternative_name().ok()??;
-        let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-            GeneralName::URI(uri) => Some(*uri),
-            _ => None,
-        });
+        let mut uris = names
+            .value
+            .general_names
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::URI(uri) => Some(*uri),
+                _ => None,
+            });
         match (uris.next(), uris.next()) {
             (Some(uri), None) => Self::parse(uri),
             _ => None,
@@ -48,7 +53,11 @@ impl Peer {
         match uri.strip_prefix(PREFIX)? {
             "coordinator" => Some(Self::Coordinator),
             "helper" => Some(Self::Helper),
-            other => other.strip_prefix("device:")?.parse().ok().map(Self::Device),
+            other => other
+                .strip_prefix("device:")?
+                .parse()
+                .ok()
+                .map(Self::Device),
         }
     }
 }
@@ -80,12 +89,19 @@ pub fn device<T>(request: &Request<T>) -> Result<DeviceId, Status> {
 pub fn coordinator<T>(request: &Request<T>) -> Result<(), Status> {
     match peer(request)? {
         Peer::Coordinator => Ok(()),
-        _ => Err(Status::permission_denied("only the coordinator may call this")),
+        _ => Err(Status::permission_denied(
+            "only the coordinator may call this",
+        )),
     }
 }
 
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
 fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let info = request.extensions().get::<PeerInfo>().and_then(|info| info.peer);
-    info.ok_or_else(|| Status::unauthenticated("a client certificate of this deployment is needed; enrol first"))
+    let info = request
+        .extensions()
+        .get::<PeerInfo>()
+        .and_then(|info| info.peer);
+    info.ok_or_else(|| {
+        Status::unauthenticated("a client certificate of this deployment is needed; enrol first")
+    })
 }

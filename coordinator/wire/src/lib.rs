@@ -1,8 +1,10 @@
-//! The mutual-TLS edge that coordinator and helper share: certificates, peer identity, and a listener of our own.
+//! The mutual-TLS edge that coordinator and helper share: certificates, peer identity, and a
+//! listener of our own.
 //!
-//! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted here and handed over as
-//! an already authenticated stream. [`pki`] makes and signs certificates, [`identity`] reads who a peer is, [`listener`]
-//! accepts, [`config`] and [`files`] read configuration, keys and certificates with errors that name the file.
+//! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted
+//! here and handed over as an already authenticated stream. [`pki`] makes and signs certificates,
+//! [`identity`] reads who a peer is, [`listener`] accepts, [`config`] and [`files`] read
+//! configuration, keys and certificates with errors that name the file.
 
 #![forbid(unsafe_code)]
 

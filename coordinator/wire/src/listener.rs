@@ -76,14 +76,18 @@ pub fn server_config(
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut store = RootCertStore::empty();
     for root in roots {
-        store.add(root.clone()).map_err(|error| format!("root certificate: {error}"))?;
+        store
+            .add(root.clone())
+            .map_err(|error| format!("root certificate: {error}"))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider.clone());
     let verifier = match client {
         ClientCertificate::Required => verifier,
         ClientCertificate::Optional => verifier.allow_unauthenticated(),
     };
-    let verifier = verifier.build().map_err(|error| format!("root certificate: {error}"))?;
+    let verifier = verifier
+        .build()
+        .map_err(|error| format!("root certificate: {error}"))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| error.to_string())?
@@ -106,17 +110,25 @@ pub struct Listener {
 impl Listener {
     /// Takes over a bound socket.
     pub fn new(socket: TcpListener, config: ServerConfig) -> Self {
-        Self { socket, tls: TlsAcceptor::from(Arc::new(config)) }
+        Self {
+            socket,
+            tls: TlsAcceptor::from(Arc::new(config)),
+        }
     }
 
-    /// Connections whose handshake succeeded, until the drain begins. Ends by itself; failed handshakes are logged.
+    /// Connections whose handshake succeeded, until the drain begins. Ends by itself; failed
+    /// handshakes are logged.
     pub fn incoming(self, shutdown: Shutdown) -> ReceiverStream<io::Result<PeerStream>> {
         let (ready, connections) = mpsc::channel(64);
         tokio::spawn(self.accept_until_drained(ready, shutdown));
         ReceiverStream::new(connections)
     }
 
-    async fn accept_until_drained(self, ready: mpsc::Sender<io::Result<PeerStream>>, shutdown: Shutdown) {
+    async fn accept_until_drained(
+        self,
+        ready: mpsc::Sender<io::Result<PeerStream>>,
+        shutdown: Shutdown,
+    ) {
         let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         loop {
             let accepted = tokio::select! {
@@ -128,7 +140,8 @@ impl Listener {
             };
             match accepted {
                 (Ok(slot), Ok((socket, _))) => {
-                    let (tls, ready, close) = (self.tls.clone(), ready.clone(), shutdown.close.clone());
+                    let (tls, ready, close) =
+                        (self.tls.clone(), ready.clone(), shutdown.close.clone());
                     tokio::spawn(async move {
                         let _slot = slot;
                         if let Some(stream) = handshake(&tls, socket, close).await {
@@ -148,7 +161,11 @@ impl Listener {
     }
 }
 
-async fn handshake(tls: &TlsAcceptor, socket: TcpStream, close: CancellationToken) -> Option<PeerStream> {
+async fn handshake(
+    tls: &TlsAcceptor,
+    socket: TcpStream,
+    close: CancellationToken,
+) -> Option<PeerStream> {
     let _ = socket.set_nodelay(true);
     match timeout(HANDSHAKE_DEADLINE, tls.accept(socket)).await {
         Ok(Ok(stream)) => PeerStream::new(stream, close),
@@ -163,7 +180,8 @@ async fn handshake(tls: &TlsAcceptor, socket: TcpStream, close: CancellationToke
     }
 }
 
-/// One authenticated connection. Fails its reads when the first byte is late or the daemon closes hard.
+/// One authenticated connection. Fails its reads when the first byte is late or the daemon closes
+/// hard.
 pub struct PeerStream {
     inner: TlsStream<TcpStream>,
     info: PeerInfo,
@@ -180,13 +198,21 @@ impl PeerStream {
             Some(leaf) => match Peer::from_certificate(leaf) {
                 Some(peer) => Some(peer),
                 None => {
-                    tracing::info!(event = "peer_refused", error = "certificate names no known role");
+                    tracing::info!(
+                        event = "peer_refused",
+                        error = "certificate names no known role"
+                    );
                     return None;
                 }
             },
         };
         let preface = Some(Box::pin(sleep(HANDSHAKE_DEADLINE)));
-        Some(Self { inner, info: PeerInfo { peer }, preface, closed: Box::pin(close.cancelled_owned()) })
+        Some(Self {
+            inner,
+            info: PeerInfo { peer },
+            preface,
+            closed: Box::pin(close.cancelled_owned()),
+        })
     }
 }
 
@@ -198,7 +224,11 @@ impl Connected for PeerStream {
 }
 
 impl AsyncRead for PeerStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.closed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -207,13 +237,24 @@ impl AsyncRead for PeerStream {
         if buf.filled().len() > before {
             self.preface = None;
         }
-        let late = self.preface.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-        if late && result.is_pending() { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { result }
+        let late = self
+            .preface
+            .as_mut()
+            .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+        if late && result.is_pending() {
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        } else {
+            result
+        }
     }
 }
 
 impl AsyncWrite for PeerStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

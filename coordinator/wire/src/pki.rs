@@ -1,8 +1,9 @@
-//! Makes and signs certificates: an offline root, an online issuing authority below it, and short-lived leaves.
+//! Makes and signs certificates: an offline root, an online issuing authority below it, and
+//! short-lived leaves.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -60,16 +61,23 @@ pub struct NewAuthorities {
 /// [`PkiError`] when key generation fails.
 pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
     let root_key = KeyPair::generate_for(&PKCS_ED25519)?;
-    let root = authority_params("Tacit root", 1, now, Duration::days(3650)).self_signed(&root_key)?;
-    let root_credentials = Credentials { chain: root.pem(), key: root_key.serialize_pem() };
+    let root =
+        authority_params("Tacit root", 1, now, Duration::days(3650)).self_signed(&root_key)?;
+    let root_credentials = Credentials {
+        chain: root.pem(),
+        key: root_key.serialize_pem(),
+    };
     let root_issuer = Issuer::from_ca_cert_pem(&root.pem(), root_key)?;
 
     let issuing_key = KeyPair::generate_for(&PKCS_ED25519)?;
-    let issuing =
-        authority_params("Tacit issuing", 0, now, Duration::days(365)).signed_by(&issuing_key, &root_issuer)?;
+    let issuing = authority_params("Tacit issuing", 0, now, Duration::days(365))
+        .signed_by(&issuing_key, &root_issuer)?;
     Ok(NewAuthorities {
         root: root_credentials,
-        issuing: Credentials { chain: issuing.pem(), key: issuing_key.serialize_pem() },
+        issuing: Credentials {
+            chain: issuing.pem(),
+            key: issuing_key.serialize_pem(),
+        },
     })
 }
 
@@ -79,33 +87,54 @@ impl Authority {
     /// # Errors
     /// [`PkiError`] when either text is not what it should be.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PkiError> {
-        let key =
-            KeyPair::from_pem(key).map_err(|_| PkiError::Authority("the issuing key is not a PEM private key"))?;
+        let key = KeyPair::from_pem(key)
+            .map_err(|_| PkiError::Authority("the issuing key is not a PEM private key"))?;
         check_authority(certificate, &key)?;
         let issuer = Issuer::from_ca_cert_pem(certificate, key)?;
-        Ok(Self { issuer, certificate: certificate.to_owned() })
+        Ok(Self {
+            issuer,
+            certificate: certificate.to_owned(),
+        })
     }
 
-    /// Makes credentials for a server: `peer` is [`Peer::Coordinator`] or [`Peer::Helper`]; `names` are the DNS names and
-    /// addresses it is reached by.
+    /// Makes credentials for a server: `peer` is [`Peer::Coordinator`] or [`Peer::Helper`]; `names`
+    /// are the DNS names and addresses it is reached by.
     ///
     /// # Errors
     /// [`PkiError`] when a name is not one.
-    pub fn issue_server(&self, peer: Peer, names: &[String], now: Timestamp) -> Result<Credentials, PkiError> {
+    pub fn issue_server(
+        &self,
+        peer: Peer,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Credentials, PkiError> {
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let mut params = leaf_params(peer, names, now)?;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         let leaf = params.signed_by(&key, &self.issuer)?;
-        Ok(Credentials { chain: self.chain(&leaf.pem()), key: key.serialize_pem() })
+        Ok(Credentials {
+            chain: self.chain(&leaf.pem()),
+            key: key.serialize_pem(),
+        })
     }
 
     /// Signs a device's request. Only its public key is used; every other wish in it is ignored.
     ///
     /// # Errors
-    /// [`PkiError::Request`] if it does not parse, its own signature does not hold, or its key is not Ed25519.
-    pub fn issue_device(&self, request: &[u8], device: DeviceId, now: Timestamp) -> Result<String, PkiError> {
-        let request = CertificateSigningRequestParams::from_der(&request.into())
-            .map_err(|_| PkiError::Request("it is not a valid PKCS#10 request with names and usages we know"))?;
+    /// [`PkiError::Request`] if it does not parse, its own signature does not hold, or its key is
+    /// not Ed25519.
+    pub fn issue_device(
+        &self,
+        request: &[u8],
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Result<String, PkiError> {
+        let request = CertificateSigningRequestParams::from_der(&request.into()).map_err(|_| {
+            PkiError::Request("it is not a valid PKCS#10 request with names and usages we know")
+        })?;
         let key = request.public_key;
         if key.algorithm() != &PKCS_ED25519 {
             return Err(PkiError::Request("its key is not Ed25519"));
@@ -121,17 +150,22 @@ impl Authority {
     }
 }
 
-/// An issuing certificate must be allowed to sign and must hold the public half of the key it signs with.
+/// An issuing certificate must be allowed to sign and must hold the public half of the key it signs
+/// with.
 fn check_authority(certificate: &str, key: &KeyPair) -> Result<(), PkiError> {
     let der = CertificateDer::from_pem_slice(certificate.as_bytes())
         .map_err(|_| PkiError::Authority("the issuing certificate is not a PEM certificate"))?;
-    let (_, parsed) =
-        X509Certificate::from_der(&der).map_err(|_| PkiError::Authority("the issuing certificate is malformed"))?;
+    let (_, parsed) = X509Certificate::from_der(&der)
+        .map_err(|_| PkiError::Authority("the issuing certificate is malformed"))?;
     if !parsed.is_ca() {
-        return Err(PkiError::Authority("the issuing certificate may not sign others: it is not a CA certificate"));
+        return Err(PkiError::Authority(
+            "the issuing certificate may not sign others: it is not a CA certificate",
+        ));
     }
     if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-        return Err(PkiError::Authority("the issuing key does not belong to the issuing certificate"));
+        return Err(PkiError::Authority(
+            "the issuing key does not belong to the issuing certificate",
+        ));
     }
     Ok(())
 }
@@ -140,7 +174,8 @@ fn base_params(name: &str, now: Timestamp, life: Duration) -> CertificateParams 
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    let start = OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(i64::try_from(now.0).unwrap_or(0));
+    let start =
+        OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(i64::try_from(now.0).unwrap_or(0));
     params.not_before = start - SKEW;
     params.not_after = start + life;
     params
@@ -153,10 +188,16 @@ fn authority_params(name: &str, below: u8, now: Timestamp, life: Duration) -> Ce
     params
 }
 
-fn leaf_params(peer: Peer, names: &[String], now: Timestamp) -> Result<CertificateParams, PkiError> {
+fn leaf_params(
+    peer: Peer,
+    names: &[String],
+    now: Timestamp,
+) -> Result<CertificateParams, PkiError> {
     let mut params = base_params("Tacit", now, Duration::days(LEAF_DAYS));
     params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
-    params.subject_alt_names.push(SanType::URI(peer.to_string().try_into()?));
+    params
+        .subject_alt_names
+        .push(SanType::URI(peer.to_string().try_into()?));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
@@ -176,7 +217,11 @@ mod tests {
     }
 
     fn leaf_der(chain: &str) -> Vec<u8> {
-        CertificateDer::pem_slice_iter(chain.as_bytes()).next().unwrap().unwrap().to_vec()
+        CertificateDer::pem_slice_iter(chain.as_bytes())
+            .next()
+            .unwrap()
+            .unwrap()
+            .to_vec()
     }
 
     #[test]
@@ -185,23 +230,36 @@ mod tests {
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         // HOSTILE 77: the request asks for another identity.
         let mut params = CertificateParams::default();
-        params.subject_alt_names.push(SanType::URI("urn:tacit:coordinator".try_into().unwrap()));
+        params
+            .subject_alt_names
+            .push(SanType::URI("urn:tacit:coordinator".try_into().unwrap()));
         let request = params.serialize_request(&key).unwrap();
         let chain = authority.issue_device(request.der(), id, NOW).unwrap();
-        assert_eq!(Peer::from_certificate(&leaf_der(&chain)), Some(Peer::Device(id)));
+        assert_eq!(
+            Peer::from_certificate(&leaf_der(&chain)),
+            Some(Peer::Device(id))
+        );
     }
 
     #[test]
     fn an_authority_needs_a_ca_certificate_and_its_own_key() {
-        let (made, other) = (create_authorities(NOW).unwrap(), create_authorities(NOW).unwrap());
-        let leaf = authority().issue_server(Peer::Helper, &["localhost".into()], NOW).unwrap();
+        let (made, other) = (
+            create_authorities(NOW).unwrap(),
+            create_authorities(NOW).unwrap(),
+        );
+        let leaf = authority()
+            .issue_server(Peer::Helper, &["localhost".into()], NOW)
+            .unwrap();
         // HOSTILE 74.
         for (certificate, key) in [
             (&made.issuing.chain, &other.issuing.key),
             (&leaf.chain, &leaf.key),
             (&made.issuing.key, &made.issuing.key),
         ] {
-            assert!(matches!(Authority::from_pem(certificate, key), Err(PkiError::Authority(_))));
+            assert!(matches!(
+                Authority::from_pem(certificate, key),
+                Err(PkiError::Authority(_))
+            ));
         }
     }
 
@@ -209,12 +267,25 @@ mod tests {
     fn requests_that_are_broken_or_of_another_key_type_are_refused() {
         let authority = authority();
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let request = CertificateParams::default().serialize_request(&key).unwrap();
-        assert!(matches!(authority.issue_device(request.der(), DeviceId([1; 16]), NOW), Err(PkiError::Request(_))));
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        assert!(matches!(
+            authority.issue_device(request.der(), DeviceId([1; 16]), NOW),
+            Err(PkiError::Request(_))
+        ));
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-        let mut bytes = CertificateParams::default().serialize_request(&key).unwrap().der().to_vec();
+        let mut bytes = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap()
+            .der()
+            .to_vec();
         *bytes.last_mut().unwrap() ^= 1;
-        assert!(authority.issue_device(&bytes, DeviceId([1; 16]), NOW).is_err());
+        assert!(
+            authority
+                .issue_device(&bytes, DeviceId([1; 16]), NOW)
+                .is_err()
+        );
         assert!(authority.issue_device(&[], DeviceId([1; 16]), NOW).is_err());
     }
 

@@ -35,11 +35,15 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
         ));
     }
     if (least..SIGNAL_GOOD).contains(&q) && request.model != Family::Neural {
-        advice.push(format!("{}.", ways_to(SIGNAL_GOOD, "For nine tenths of the gain", request, plan)));
+        advice.push(format!(
+            "{}.",
+            ways_to(SIGNAL_GOOD, "For nine tenths of the gain", request, plan)
+        ));
     }
     if request.model == Family::Neural && !plan.fallback {
         advice.push(
-            "A network learns what the catalogue's categories tell of the items and no more. A share of the gain, where \
+            "A network learns what the catalogue's categories tell of the items and no more. A \
+             share of the gain, where \
              one is given, is that of a spectral model with so strong a signal."
                 .into(),
         );
@@ -54,7 +58,8 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     }
     if plan.epsilon < 0.99 * request.epsilon.get() {
         advice.push(format!(
-            "Only epsilon {} of {} can be spent at this delta: beyond it the noise samplers' distance from the ideal \
+            "Only epsilon {} of {} can be spent at this delta: beyond it the noise samplers' \
+             distance from the ideal \
              would use delta up.",
             convert::shown(plan.epsilon),
             request.epsilon
@@ -63,11 +68,20 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
     if plan.fallback && (request.factors.is_some() || request.rounds.is_some()) {
         advice.push("factors and rounds have no effect, because no factors are trained.".into());
     }
-    let cut = request.participation.is_some_and(|limit| usize::try_from(limit) == Ok(plan.releases.len()));
-    if cut && request.rounds.is_some_and(|rounds| rounds > plan.recipe.rounds) && !plan.fallback {
+    let cut = request
+        .participation
+        .is_some_and(|limit| usize::try_from(limit) == Ok(plan.releases.len()));
+    if cut
+        && request
+            .rounds
+            .is_some_and(|rounds| rounds > plan.recipe.rounds)
+        && !plan.fallback
+    {
         let rounds = plan.recipe.rounds;
-        advice
-            .push(format!("The participation limit leaves {rounds} of the rounds: set rounds = {rounds} in the task."));
+        advice.push(format!(
+            "The participation limit leaves {rounds} of the rounds: set rounds = \
+                           {rounds} in the task."
+        ));
     }
     advice
 }
@@ -76,9 +90,12 @@ pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
 fn alone(model: Family) -> &'static str {
     match model {
         Family::Spectral | Family::Weighted | Family::Neural => {
-            "trained factors would lose to private popularity, so only item counts are released, which public item features complete"
+            "trained factors would lose to private popularity, so only item counts are released, \
+             which public item features complete"
         }
-        Family::Rating => "trained factors would cost more than they tell, so only item biases are released",
+        Family::Rating => {
+            "trained factors would cost more than they tell, so only item biases are released"
+        }
     }
 }
 
@@ -101,14 +118,24 @@ fn ways_to(target: f64, goal: &str, request: &PlanRequest, plan: &Plan) -> Strin
         ways.push("no helper noise".into());
     }
     match ways.as_slice() {
-        [] => format!("{goal}, no single change is enough: it takes more devices and fewer items together"),
+        [] => format!(
+            "{goal}, no single change is enough: it takes more devices and fewer items together"
+        ),
         [one] => format!("{goal}: about {one}"),
-        [most @ .., last] => format!("{goal}, any one of these: about {} or {last}", most.join(", ")),
+        [most @ .., last] => format!(
+            "{goal}, any one of these: about {} or {last}",
+            most.join(", ")
+        ),
     }
 }
 
-/// Epsilon, rounded up to a tenth, whose signal is `more` times as large: rho grows with the square.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and saturates")]
+/// Epsilon, rounded up to a tenth, whose signal is `more` times as large: rho grows with the
+/// square.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and saturates"
+)]
 fn epsilon_for(more: f64, request: &PlanRequest, plan: &Plan) -> Option<f64> {
     let rho = Rho::saturating_from_units((plan.rho_budget.units() as f64 * more * more) as u128);
     let epsilon = (convert::epsilon(rho, TOTAL_VARIATION_MAX, request.delta) * 10.0).ceil() / 10.0;
@@ -141,8 +168,12 @@ fn second_digit(value: f64) -> f64 {
 /// A whole number with commas between thousands.
 pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or("")).collect();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| str::from_utf8(group).unwrap_or(""))
+        .collect();
     groups.join(",")
 }
 
@@ -166,47 +197,100 @@ mod tests {
 
     #[test]
     fn out_of_reach_says_what_would_do() {
-        let weak = said(&PlanRequest { rounds: Some(3), ..request(943, 16_820, 1.0) });
-        assert!(weak[0].contains("below 5") && weak[0].contains("any one of these: about"), "{weak:?}");
+        let weak = said(&PlanRequest {
+            rounds: Some(3),
+            ..request(943, 16_820, 1.0)
+        });
+        assert!(
+            weak[0].contains("below 5") && weak[0].contains("any one of these: about"),
+            "{weak:?}"
+        );
         assert!(weak[1].contains("no effect"), "{weak:?}");
-        let hopeless = said(&PlanRequest { history_max: 50, ..request(3, 4_000_000, 0.03) });
-        assert!(hopeless[0].contains("no single change is enough"), "{hopeless:?}");
+        let hopeless = said(&PlanRequest {
+            history_max: 50,
+            ..request(3, 4_000_000, 0.03)
+        });
+        assert!(
+            hopeless[0].contains("no single change is enough"),
+            "{hopeless:?}"
+        );
     }
 
     #[test]
     fn each_way_that_is_named_reaches_the_goal() {
         let from = request(2_400, 4_000, 0.8);
         let before = plan(&from).unwrap();
-        assert!((SIGNAL_MIN..SIGNAL_UNSURE).contains(&before.q) && before.advice[0].contains("break-even"));
+        assert!(
+            (SIGNAL_MIN..SIGNAL_UNSURE).contains(&before.q)
+                && before.advice[0].contains("break-even")
+        );
         let more = SIGNAL_GOOD / before.q;
         let devices = two_digits_up(2_400.0 * more);
-        assert!(before.advice[1].contains(&format!("about {} devices", thousands(devices))), "{:?}", before.advice);
-        let many = PlanRequest { cohort: devices.to_string().parse().unwrap(), ..from.clone() };
+        assert!(
+            before.advice[1].contains(&format!("about {} devices", thousands(devices))),
+            "{:?}",
+            before.advice
+        );
+        let many = PlanRequest {
+            cohort: devices.to_string().parse().unwrap(),
+            ..from.clone()
+        };
         assert!((1.0..1.11).contains(&(plan(&many).unwrap().q / SIGNAL_GOOD)));
         let epsilon = epsilon_for(more, &from, &before).unwrap();
-        let loose = PlanRequest { epsilon: Epsilon::new(epsilon).unwrap(), ..from.clone() };
+        let loose = PlanRequest {
+            epsilon: Epsilon::new(epsilon).unwrap(),
+            ..from.clone()
+        };
         assert!((plan(&loose).unwrap().q / SIGNAL_GOOD - 1.0).abs() < 0.05);
-        assert!(before.advice[1].contains(&format!("epsilon {epsilon:.1}")), "{:?}", before.advice);
+        assert!(
+            before.advice[1].contains(&format!("epsilon {epsilon:.1}")),
+            "{:?}",
+            before.advice
+        );
     }
 
     #[test]
     fn delta_and_epsilon_that_promise_too_much_are_named() {
         let large = said(&request(100_000, 200_000, 8.0));
-        assert!(large.iter().any(|text| text.contains("delta is above 1/(10 n): use at most 1e-6 for 100,000")));
-        let unspendable = PlanRequest { delta: Delta::new(1e-10).unwrap(), ..request(1_000, 400, 40.0) };
+        assert!(
+            large
+                .iter()
+                .any(|text| text.contains("delta is above 1/(10 n): use at most 1e-6 for 100,000"))
+        );
+        let unspendable = PlanRequest {
+            delta: Delta::new(1e-10).unwrap(),
+            ..request(1_000, 400, 40.0)
+        };
         assert!(said(&unspendable)[0].starts_with("Only epsilon "));
     }
 
     #[test]
     fn a_cut_says_what_to_set() {
-        let cut = PlanRequest { rounds: Some(5), participation: Some(4), ..request(6_040, 3_706, 8.0) };
+        let cut = PlanRequest {
+            rounds: Some(5),
+            participation: Some(4),
+            ..request(6_040, 3_706, 8.0)
+        };
         assert!(said(&cut)[0].ends_with("set rounds = 2 in the task."));
     }
 
     #[test]
     fn numbers_are_rounded_and_grouped() {
-        assert_eq!([two_digits_up(1_234.0), two_digits_up(7.2), two_digits_up(100.0)], [1_300.0, 8.0, 100.0]);
-        assert_eq!([two_digits_down(180_943.0), two_digits_down(49.9)], [180_000.0, 49.0]);
-        assert_eq!([thousands(999.0), thousands(1_000.0), thousands(1_234_567.0)], ["999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [
+                two_digits_up(1_234.0),
+                two_digits_up(7.2),
+                two_digits_up(100.0)
+            ],
+            [1_300.0, 8.0, 100.0]
+        );
+        assert_eq!(
+            [two_digits_down(180_943.0), two_digits_down(49.9)],
+            [180_000.0, 49.0]
+        );
+        assert_eq!(
+            [thousands(999.0), thousands(1_000.0), thousands(1_234_567.0)],
+            ["999", "1,000", "1,234,567"]
+        );
     }
 }

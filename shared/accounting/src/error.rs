@@ -18,20 +18,28 @@ pub enum PlanError {
     #[error("fewer than 2 honest devices remain under the assumed dropout and dishonest shares")]
     TooFewHonest,
     /// The samplers' distance from the ideal alone uses delta up.
-    #[error("too small for any release: the noise samplers' distance from the ideal alone uses it up")]
+    #[error(
+        "too small for any release: the noise samplers' distance from the ideal alone uses it up"
+    )]
     DeltaTooSmall,
     /// The price is too small for any noise this system can add.
-    #[error("too small for the noise of a release: raise it, use fewer rounds or lower the history cap")]
+    #[error(
+        "too small for the noise of a release: raise it, use fewer rounds or lower the history cap"
+    )]
     BudgetTooSmall,
     /// No grid within bounds is fine enough.
-    #[error("{nnz_max} non-zero coordinates need too fine a grid: lower the history cap or the number of factors")]
+    #[error(
+        "{nnz_max} non-zero coordinates need too fine a grid: lower the history cap or the number \
+         of factors"
+    )]
     GridTooFine {
         /// Most non-zero coordinates of one vector.
         nnz_max: u32,
     },
     /// The sum could pass 2^31.
     #[error(
-        "the sum of {cohort} devices could leave 32 bits: select at most about {fits} devices a round, or lower the history cap"
+        "the sum of {cohort} devices could leave 32 bits: select at most about {fits} devices a \
+         round, or lower the history cap"
     )]
     SumTooLarge {
         /// Devices asked for.
@@ -40,10 +48,15 @@ pub enum PlanError {
         fits: u32,
     },
     /// The helper would have to draw more noise than its sampler makes.
-    #[error("one helper cannot draw noise of this size: lower the history cap, raise epsilon, or do without")]
+    #[error(
+        "one helper cannot draw noise of this size: lower the history cap, raise epsilon, or do \
+         without"
+    )]
     HelperNoiseTooLarge,
     /// All draws together are further from the ideal than a task may be.
-    #[error("too many or too large releases for the samplers' bound: fewer rounds or fewer factors")]
+    #[error(
+        "too many or too large releases for the samplers' bound: fewer rounds or fewer factors"
+    )]
     TooManyDraws,
     /// The participation limit does not cover even one round of factors.
     #[error("must be at least {needed}: so many releases has the shortest job that trains factors")]

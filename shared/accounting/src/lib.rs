@@ -1,14 +1,16 @@
-//! What a training job will cost and give, from public numbers only, and the oracle our conversion is held against.
+//! What a training job will cost and give, from public numbers only, and the oracle our conversion
+//! is held against.
 //!
-//! - [`plan()`] says before a job what it will release, at what price, and how much of the gain to expect; the coordinator
-//!   runs exactly that, so there is one planner;
-//! - [`request`] what it needs to know, with every bound; [`error`] why there is no plan; `outline` what each
-//!   family releases; `advice` what would help;
+//! - [`plan()`] says before a job what it will release, at what price, and how much of the gain to
+//!   expect; the coordinator runs exactly that, so there is one planner;
+//! - [`request`] what it needs to know, with every bound; [`error`] why there is no plan; `outline`
+//!   what each family releases; `advice` what would help;
 //! - [`mechanism_for()`] turns a price into the public numbers of one release;
-//! - [`opendp_epsilon`] is opendp's conversion, for tests and for anybody who wants a second opinion.
+//! - [`opendp_epsilon`] is opendp's conversion, for tests and for anybody who wants a second
+//!   opinion.
 //!
-//! It decides nothing at run time: devices recompute every price themselves (`tacit_privacy`). It is the only crate that
-//! sees opendp and never becomes part of a device.
+//! It decides nothing at run time: devices recompute every price themselves (`tacit_privacy`). It
+//! is the only crate that sees opendp and never becomes part of a device.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

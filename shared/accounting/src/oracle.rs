@@ -13,9 +13,10 @@ pub struct OracleError(String);
 
 /// Epsilon that opendp states for a rho-zCDP release at `delta`.
 ///
-/// Its chain is `make_zCDP_to_approxDP`, then `make_fix_delta`, around a measurement whose privacy map is the identity on
-/// rho. Valid like ours, so either may be reported; ours may exceed it only by the rounding it adds. opendp's values are
-/// neither `Send` nor `Sync`: they live and die inside this function.
+/// Its chain is `make_zCDP_to_approxDP`, then `make_fix_delta`, around a measurement whose privacy
+/// map is the identity on rho. Valid like ours, so either may be reported; ours may exceed it only
+/// by the rounding it adds. opendp's values are neither `Send` nor `Sync`: they live and die inside
+/// this function.
 ///
 /// # Errors
 /// [`OracleError`] with opendp's message, for instance for a delta outside [0, 1].

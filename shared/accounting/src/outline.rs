@@ -19,8 +19,8 @@ use crate::error::PlanError;
 use crate::mechanism::Shape;
 use crate::request::PlanRequest;
 
-/// The presets of [`Recipe::for_signal`] were tuned with every device answering and noise 5 % above the ideal, and are
-/// labelled with the q of the ideal: this much above the q those runs had.
+/// The presets of [`Recipe::for_signal`] were tuned with every device answering and noise 5 % above
+/// the ideal, and are labelled with the q of the ideal: this much above the q those runs had.
 const PRESET_LABEL: f64 = 1.05;
 /// Share of a weighted job's budget for the spectral job that gives the first factors.
 const START_SHARE: f64 = 0.5;
@@ -30,8 +30,8 @@ const WEIGHTED_ROUNDS: [(f64, u32); 2] = [(1000.0, 5), (300.0, 3)];
 const BIAS_SHARE: f64 = 0.5;
 /// Share for the head Gram of what the biases leave over.
 const BIASED_HEAD_SHARE: f64 = 0.35;
-/// Signal below which everything goes to the biases: on MovieLens-1M's first 2,999 users (tenths 5 to 7) factors cost .006 RMSE
-/// at q 25 and .003 at 31; on MovieLens-100K they gain .006 at 31.
+/// Signal below which everything goes to the biases: on MovieLens-1M's first 2,999 users (tenths 5
+/// to 7) factors cost .006 RMSE at q 25 and .003 at 31; on MovieLens-100K they gain .006 at 31.
 const RATING_SIGNAL_MIN: f64 = 28.0;
 /// Factors of ratings unless asked otherwise; owners of few ratings cannot be fitted to more.
 const RATING_FACTORS: u32 = 16;
@@ -45,10 +45,15 @@ pub(crate) struct Outline {
     pub(crate) releases: Vec<(Kind, f64, Shape)>,
 }
 
-/// Rows of the vector a family's factors are trained by: what the noise is spread over. A network's basis is shorter where items
-/// have few different features; its signal is then larger than planned.
+/// Rows of the vector a family's factors are trained by: what the noise is spread over. A network's
+/// basis is shorter where items have few different features; its signal is then larger than
+/// planned.
 pub(crate) fn trained_rows(request: &PlanRequest) -> u32 {
-    if request.model == Family::Neural { neural::directions(request.items) } else { request.items }
+    if request.model == Family::Neural {
+        neural::directions(request.items)
+    } else {
+        request.items
+    }
 }
 
 /// Signal-to-noise ratio below which a family trains no factors.
@@ -64,7 +69,8 @@ pub fn signal_min(model: Family) -> f64 {
 /// Outlines a job whose expected signal-to-noise ratio is `q`.
 ///
 /// # Errors
-/// [`PlanError::TooFewParticipations`] when the participation limit does not cover the shortest job that trains factors.
+/// [`PlanError::TooFewParticipations`] when the participation limit does not cover the shortest job
+/// that trains factors.
 pub(crate) fn outline(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let strong = q >= signal_min(request.model);
     match request.model {
@@ -82,9 +88,16 @@ fn alone(request: &PlanRequest) -> Outline {
     let (items, history) = (request.items, request.history_max);
     let first = match request.model {
         Family::Rating => (Kind::RatingBias, 1.0, Shape::rating_bias(items, history)),
-        _ => (Kind::Counts, recipe.counts_share, Shape::counts(items, history)),
+        _ => (
+            Kind::Counts,
+            recipe.counts_share,
+            Shape::counts(items, history),
+        ),
     };
-    Outline { releases: vec![first], recipe }
+    Outline {
+        releases: vec![first],
+        recipe,
+    }
 }
 
 fn preset(request: &PlanRequest, q: f64) -> Recipe {
@@ -95,57 +108,114 @@ fn spectral(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let preset = preset(request, q);
     let preset = match request.carried {
         // The basis is there: nothing to start it with.
-        Some(carried) => Recipe { head: 0, head_share: 0.0, rounds: 1, factors: carried, ..preset },
+        Some(carried) => Recipe {
+            head: 0,
+            head_share: 0.0,
+            rounds: 1,
+            factors: carried,
+            ..preset
+        },
         None => preset,
     };
     let before = if preset.head > 0 { 2 } else { 1 };
     let rounds = affordable(request, before, request.rounds.unwrap_or(preset.rounds))?;
     let asked = request.factors.filter(|_| request.carried.is_none());
     let factors = asked.unwrap_or(preset.factors).min(request.items);
-    let recipe = Recipe { factors, rounds, ..preset };
-    Ok(Outline { releases: spectral_releases(request, &recipe), recipe })
+    let recipe = Recipe {
+        factors,
+        rounds,
+        ..preset
+    };
+    Ok(Outline {
+        releases: spectral_releases(request, &recipe),
+        recipe,
+    })
 }
 
-/// A spectral job at its share, then the rounds. The popularity axis is one of the factors, so the spectral job has one less.
+/// A spectral job at its share, then the rounds. The popularity axis is one of the factors, so the
+/// spectral job has one less.
 fn weighted(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let start = preset(request, q * START_SHARE.sqrt());
-    let factors = request.factors.map_or(start.factors, |factors| factors.saturating_sub(1).max(1));
-    let recipe = Recipe { factors: factors.min(weighted_factors_max(request.items)), ..start };
+    let factors = request
+        .factors
+        .map_or(start.factors, |factors| factors.saturating_sub(1).max(1));
+    let recipe = Recipe {
+        factors: factors.min(weighted_factors_max(request.items)),
+        ..start
+    };
     let before = spectral_releases(request, &recipe);
-    let planned = WEIGHTED_ROUNDS.iter().find(|(signal, _)| q >= *signal).map_or(1, |(_, rounds)| *rounds);
-    let rounds =
-        affordable(request, u32::try_from(before.len()).unwrap_or(u32::MAX), request.rounds.unwrap_or(planned))?;
+    let planned = WEIGHTED_ROUNDS
+        .iter()
+        .find(|(signal, _)| q >= *signal)
+        .map_or(1, |(_, rounds)| *rounds);
+    let rounds = affordable(
+        request,
+        u32::try_from(before.len()).unwrap_or(u32::MAX),
+        request.rounds.unwrap_or(planned),
+    )?;
     let shape = Shape::weighted_gradient(request.items, recipe.factors + 1, request.history_max);
-    let started = before.into_iter().map(|(kind, share, shape)| (kind, START_SHARE * share, shape));
-    let round = (Kind::WeightedGradient, (1.0 - START_SHARE) / f64::from(rounds), shape);
-    Ok(Outline { releases: started.chain((0..rounds).map(|_| round)).collect(), recipe })
+    let started = before
+        .into_iter()
+        .map(|(kind, share, shape)| (kind, START_SHARE * share, shape));
+    let round = (
+        Kind::WeightedGradient,
+        (1.0 - START_SHARE) / f64::from(rounds),
+        shape,
+    );
+    Ok(Outline {
+        releases: started.chain((0..rounds).map(|_| round)).collect(),
+        recipe,
+    })
 }
 
 /// Counts, then rounds over a basis that is as long whatever the catalogue.
 fn network(request: &PlanRequest) -> Result<Outline, PlanError> {
     let planned = neural::recipe(request.items);
     let recipe = Recipe {
-        factors: request.factors.unwrap_or(planned.factors).min(neural::directions(request.items)),
+        factors: request
+            .factors
+            .unwrap_or(planned.factors)
+            .min(neural::directions(request.items)),
         rounds: affordable(request, 1, request.rounds.unwrap_or(planned.rounds))?,
         ..planned
     };
     let (items, history) = (request.items, request.history_max);
-    let counts = (Kind::Counts, recipe.counts_share, Shape::counts(items, history));
+    let counts = (
+        Kind::Counts,
+        recipe.counts_share,
+        Shape::counts(items, history),
+    );
     let shape = Shape::layer_gradient(neural::directions(items), recipe.factors, history);
     let rounds = (0..recipe.rounds).map(|_| (Kind::LayerGradient, recipe.round_share(), shape));
-    Ok(Outline { releases: [counts].into_iter().chain(rounds).collect(), recipe })
+    Ok(Outline {
+        releases: [counts].into_iter().chain(rounds).collect(),
+        recipe,
+    })
 }
 
-/// Biases, then one round after a head Gram with every item in it: ratings of rare items are predicted too.
+/// Biases, then one round after a head Gram with every item in it: ratings of rare items are
+/// predicted too.
 fn rating(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let planned = preset(request, q);
     let head = planned.head.min(RATING_HEAD_MAX);
-    let rounds = affordable(request, if head > 0 { 2 } else { 1 }, request.rounds.unwrap_or(1))?;
+    let rounds = affordable(
+        request,
+        if head > 0 { 2 } else { 1 },
+        request.rounds.unwrap_or(1),
+    )?;
     let factors_max = (LENGTH_MAX / request.items).max(1);
     let rest = 1.0 - BIAS_SHARE;
-    let head_share = if head > 0 { rest * BIASED_HEAD_SHARE } else { 0.0 };
+    let head_share = if head > 0 {
+        rest * BIASED_HEAD_SHARE
+    } else {
+        0.0
+    };
     let recipe = Recipe {
-        factors: request.factors.unwrap_or(RATING_FACTORS).min(factors_max).min(request.items),
+        factors: request
+            .factors
+            .unwrap_or(RATING_FACTORS)
+            .min(factors_max)
+            .min(request.items),
         rounds,
         coverage: 1.0,
         weight_exponent: 0.1,
@@ -155,12 +225,16 @@ fn rating(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
         ..planned
     };
     let mut releases = spectral_releases(request, &recipe);
-    releases[0] = (Kind::RatingBias, BIAS_SHARE, Shape::rating_bias(request.items, request.history_max));
+    releases[0] = (
+        Kind::RatingBias,
+        BIAS_SHARE,
+        Shape::rating_bias(request.items, request.history_max),
+    );
     Ok(Outline { releases, recipe })
 }
 
-/// As many of the wanted rounds as the participation limit leaves beside the releases before them and an evaluation, at least
-/// one.
+/// As many of the wanted rounds as the participation limit leaves beside the releases before them
+/// and an evaluation, at least one.
 fn affordable(request: &PlanRequest, before: u32, rounds: u32) -> Result<u32, PlanError> {
     let limit = request.participation.unwrap_or(u32::MAX);
     let before = before + u32::from(request.evaluation_milli() > 0);
@@ -173,18 +247,30 @@ fn affordable(request: &PlanRequest, before: u32, rounds: u32) -> Result<u32, Pl
 /// Counts, head Gram and factor gradients of a recipe.
 fn spectral_releases(request: &PlanRequest, recipe: &Recipe) -> Vec<(Kind, f64, Shape)> {
     let (items, history) = (request.items, request.history_max);
-    let mut releases = vec![(Kind::Counts, recipe.counts_share, Shape::counts(items, history))];
+    let mut releases = vec![(
+        Kind::Counts,
+        recipe.counts_share,
+        Shape::counts(items, history),
+    )];
     if recipe.head > 0 {
-        releases.push((Kind::HeadGram, recipe.head_share, Shape::head_gram(recipe.head, history)));
+        releases.push((
+            Kind::HeadGram,
+            recipe.head_share,
+            Shape::head_gram(recipe.head, history),
+        ));
     }
     let gradient = Shape::factor_gradient(items, recipe.factors, history);
-    releases.extend((0..recipe.rounds).map(|_| (Kind::FactorGradient, recipe.round_share(), gradient)));
+    releases
+        .extend((0..recipe.rounds).map(|_| (Kind::FactorGradient, recipe.round_share(), gradient)));
     releases
 }
 
-/// Most spectral factors, at least 1, whose weighted gradient with popularity beside them is no longer than a vector may be.
+/// Most spectral factors, at least 1, whose weighted gradient with popularity beside them is no
+/// longer than a vector may be.
 fn weighted_factors_max(items: u32) -> u32 {
-    let fits = |factors: &u32| u64::from(items + factors + 1) * u64::from(factors + 1) <= u64::from(LENGTH_MAX);
+    let fits = |factors: &u32| {
+        u64::from(items + factors + 1) * u64::from(factors + 1) <= u64::from(LENGTH_MAX)
+    };
     (1..=512).take_while(fits).last().unwrap_or(1).min(items)
 }
 
@@ -193,8 +279,16 @@ mod tests {
     use super::*;
     use crate::request::tests::request;
 
-    fn of(model: Family, items: u32, q: f64, change: impl FnOnce(&mut PlanRequest)) -> Result<Outline, PlanError> {
-        let mut asked = PlanRequest { model, ..request(6_040, items, 8.0) };
+    fn of(
+        model: Family,
+        items: u32,
+        q: f64,
+        change: impl FnOnce(&mut PlanRequest),
+    ) -> Result<Outline, PlanError> {
+        let mut asked = PlanRequest {
+            model,
+            ..request(6_040, items, 8.0)
+        };
         change(&mut asked);
         outline(&asked, q)
     }
@@ -205,41 +299,80 @@ mod tests {
 
     #[test]
     fn the_widest_weighted_gradient_just_fits() {
-        assert_eq!([3, 4_000, 8_000, 100_000, 3_000_000].map(weighted_factors_max), [3, 512, 492, 40, 1]);
+        assert_eq!(
+            [3, 4_000, 8_000, 100_000, 3_000_000].map(weighted_factors_max),
+            [3, 512, 492, 40, 1]
+        );
         let length = |items: u64, factors: u64| (items + factors + 1) * (factors + 1);
         for (items, most) in [(8_000, 492), (100_000, 40)] {
-            assert!(length(items, most) <= u64::from(LENGTH_MAX) && length(items, most + 1) > u64::from(LENGTH_MAX));
+            assert!(
+                length(items, most) <= u64::from(LENGTH_MAX)
+                    && length(items, most + 1) > u64::from(LENGTH_MAX)
+            );
         }
     }
 
     #[test]
     fn weighted_squares_start_with_what_their_share_of_the_signal_allows() {
-        let asked = PlanRequest { model: Family::Weighted, ..request(6_040, 4_000, 8.0) };
+        let asked = PlanRequest {
+            model: Family::Weighted,
+            ..request(6_040, 4_000, 8.0)
+        };
         let half = preset(&asked, 100.0 * START_SHARE.sqrt());
         let planned = outline(&asked, 100.0).unwrap().recipe;
-        assert_eq!((planned.head, planned.factors, planned.rounds), (half.head, half.factors, half.rounds));
+        assert_eq!(
+            (planned.head, planned.factors, planned.rounds),
+            (half.head, half.factors, half.rounds)
+        );
         assert!(half.head < preset(&asked, 100.0).head);
     }
 
     #[test]
     fn without_a_head_gram_two_participations_are_enough() {
-        for (model, items, q) in [(Family::Spectral, 4_000, SIGNAL_MIN), (Family::Rating, 30, 100.0)] {
+        for (model, items, q) in [
+            (Family::Spectral, 4_000, SIGNAL_MIN),
+            (Family::Rating, 30, 100.0),
+        ] {
             let planned = of(model, items, q, |asked| asked.participation = Some(2)).unwrap();
-            assert_eq!((planned.recipe.head, planned.recipe.head_share, planned.recipe.rounds), (0, 0.0, 1));
+            assert_eq!(
+                (
+                    planned.recipe.head,
+                    planned.recipe.head_share,
+                    planned.recipe.rounds
+                ),
+                (0, 0.0, 1)
+            );
             assert_eq!(kinds(&planned)[1..], [Kind::FactorGradient]);
             let refused = of(model, items, q, |asked| asked.participation = Some(1));
-            assert!(matches!(refused, Err(PlanError::TooFewParticipations { needed: 2 })));
+            assert!(matches!(
+                refused,
+                Err(PlanError::TooFewParticipations { needed: 2 })
+            ));
         }
     }
 
     #[test]
     fn ratings_have_a_recipe_of_their_own() {
         let planned = of(Family::Rating, 4_000, 400.0, |asked| asked.rounds = Some(3)).unwrap();
-        let Recipe { rounds, weight_exponent, head, coverage, .. } = planned.recipe;
-        assert_eq!((rounds, weight_exponent, head, coverage), (3, 0.1, RATING_HEAD_MAX, 1.0));
+        let Recipe {
+            rounds,
+            weight_exponent,
+            head,
+            coverage,
+            ..
+        } = planned.recipe;
+        assert_eq!(
+            (rounds, weight_exponent, head, coverage),
+            (3, 0.1, RATING_HEAD_MAX, 1.0)
+        );
         assert_eq!(kinds(&planned)[..2], [Kind::RatingBias, Kind::HeadGram]);
         // As many factors as a vector has room for, and at least one.
-        let factors = |items| of(Family::Rating, items, 100.0, |_| ()).unwrap().recipe.factors;
+        let factors = |items| {
+            of(Family::Rating, items, 100.0, |_| ())
+                .unwrap()
+                .recipe
+                .factors
+        };
         assert_eq!([factors(3_000_000), factors(4_000)], [1, RATING_FACTORS]);
     }
 }

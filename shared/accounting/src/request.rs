@@ -6,7 +6,8 @@ use tacit_types::{Delta, Epsilon};
 
 use crate::error::PlanError;
 
-/// What the operator knows before a job. The fields are named like the keys of the coordinator's configuration.
+/// What the operator knows before a job. The fields are named like the keys of the coordinator's
+/// configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanRequest {
     /// What is trained.
@@ -31,10 +32,12 @@ pub struct PlanRequest {
     pub factors: Option<u32>,
     /// Rounds of factor gradients, instead of the recipe's.
     pub rounds: Option<u32>,
-    /// Factors carried over from an earlier task of a spectral model: counts and rounds with carry update them.
+    /// Factors carried over from an earlier task of a spectral model: counts and rounds with carry
+    /// update them.
     pub carried: Option<u32>,
-    /// Share of rho for evaluating the model on the devices, counted in thousandths; 0 for none. Where the signal leaves it
-    /// open whether factors pay, an evaluation that is on gets at least [`crate::plan::GUARD_SHARE`].
+    /// Share of rho for evaluating the model on the devices, counted in thousandths; 0 for none.
+    /// Where the signal leaves it open whether factors pay, an evaluation that is on gets at least
+    /// [`crate::plan::GUARD_SHARE`].
     pub evaluation: f64,
     /// Participation limit: most releases one device takes part in. Rounds beyond it are cut.
     pub participation: Option<u32>,
@@ -49,13 +52,33 @@ impl PlanRequest {
         let factors = |d: u32| (1..=512).contains(&d) && d <= LENGTH_MAX / self.items;
         let share = |share: f64| (0.0..1.0).contains(&share);
         let rules = [
-            ("cohort", "from 2 to 1000000", (2..=1_000_000).contains(&self.cohort)),
-            ("items", "from 1 to 4194304", (1..=LENGTH_MAX).contains(&self.items)),
+            (
+                "cohort",
+                "from 2 to 1000000",
+                (2..=1_000_000).contains(&self.cohort),
+            ),
+            (
+                "items",
+                "from 1 to 4194304",
+                (1..=LENGTH_MAX).contains(&self.items),
+            ),
             ("dropout", "from 0 to below 1", share(self.dropout)),
             ("dishonest", "from 0 to below 1", share(self.dishonest)),
-            ("history_max", "from 1 to 1048576", (1..=1 << 20).contains(&self.history_max)),
-            ("rounds", "from 1 to 64", self.rounds.is_none_or(|rounds| (1..=64).contains(&rounds))),
-            ("evaluation", "from 0 to 0.5", (0.0..=0.5).contains(&self.evaluation)),
+            (
+                "history_max",
+                "from 1 to 1048576",
+                (1..=1 << 20).contains(&self.history_max),
+            ),
+            (
+                "rounds",
+                "from 1 to 64",
+                self.rounds.is_none_or(|rounds| (1..=64).contains(&rounds)),
+            ),
+            (
+                "evaluation",
+                "from 0 to 0.5",
+                (0.0..=0.5).contains(&self.evaluation),
+            ),
             ("participation", "at least 1", self.participation != Some(0)),
             // Last, because it divides by the items.
             (
@@ -86,7 +109,11 @@ impl PlanRequest {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=1000"
+)]
 fn milli(share: f64) -> u32 {
     (share * 1000.0).round().clamp(0.0, 1000.0) as u32
 }
@@ -94,7 +121,8 @@ fn milli(share: f64) -> u32 {
 /// The usual share for evaluation: 3 % costs 1.5 % of the signal.
 pub const EVALUATION_SHARE: f64 = 0.03;
 
-/// The usual delta: the largest number of one significant digit that is at most 1/(10 n), and at most 0.1.
+/// The usual delta: the largest number of one significant digit that is at most 1/(10 n), and at
+/// most 0.1.
 pub fn default_delta(devices: u32) -> Delta {
     let value = one_digit_below(0.1 / f64::from(devices.max(1)));
     Delta::new(value).expect("between 1e-11 and 0.1 for every number of devices")
@@ -160,7 +188,14 @@ pub(crate) mod tests {
 
     #[test]
     fn the_usual_delta_has_one_digit_and_is_at_most_a_tenth_of_one_in_n() {
-        for (devices, delta) in [(1, 0.1), (100, 1e-3), (943, 1e-4), (1_500, 6e-5), (6_040, 1e-5), (100_000, 1e-6)] {
+        for (devices, delta) in [
+            (1, 0.1),
+            (100, 1e-3),
+            (943, 1e-4),
+            (1_500, 6e-5),
+            (6_040, 1e-5),
+            (100_000, 1e-6),
+        ] {
             assert_eq!(default_delta(devices).get(), delta, "{devices}");
         }
         assert!(default_delta(u32::MAX).get() > 2e-11 * 0.99);

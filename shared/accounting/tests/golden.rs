@@ -1,9 +1,16 @@
-//! Replay of the reference numbers in `golden/` (its README says what is applied and what is left out, and why).
+//! Replay of the reference numbers in `golden/` (its README says what is applied and what is left
+//! out, and why).
 //!
-//! Tolerances: a stated epsilon is never below its reference and at most 1e-9 above it, relative to the larger of it and 1,
-//! and opendp agrees to the same; it is never below the exact epsilon of what was released. Nothing here is random.
+//! Tolerances: a stated epsilon is never below its reference and at most 1e-9 above it, relative to
+//! the larger of it and 1, and opendp agrees to the same; it is never below the exact epsilon of
+//! what was released. Nothing here is random.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "tests"
+)]
 
 use serde::Deserialize;
 use tacit_accounting::opendp_epsilon;
@@ -39,17 +46,27 @@ fn composed(rho: Rho, releases: u32) -> Rho {
 
 /// Ours is at or just above the reference, and opendp is as near.
 fn assert_meets(rho: Rho, delta: f64, reference: f64) {
-    let (ours, theirs) = (stated(rho, delta), opendp_epsilon(rho.to_f64_up(), delta).unwrap());
+    let (ours, theirs) = (
+        stated(rho, delta),
+        opendp_epsilon(rho.to_f64_up(), delta).unwrap(),
+    );
     let near = 1e-9 * reference.max(1.0);
-    assert!(ours >= reference && ours < reference + near, "rho {rho} delta {delta}: {ours} {reference}");
-    assert!((theirs - reference).abs() < near, "rho {rho} delta {delta}: opendp {theirs} {reference}");
+    assert!(
+        ours >= reference && ours < reference + near,
+        "rho {rho} delta {delta}: {ours} {reference}"
+    );
+    assert!(
+        (theirs - reference).abs() < near,
+        "rho {rho} delta {delta}: opendp {theirs} {reference}"
+    );
 }
 
 #[test]
 fn the_conversion_meets_its_reference_in_multiple_precision() {
     let rows = golden().zcdp;
     assert_eq!(rows.len(), 52);
-    rows.into_iter().for_each(|(rho, delta, epsilon)| assert_meets(units(rho), delta, epsilon));
+    rows.into_iter()
+        .for_each(|(rho, delta, epsilon)| assert_meets(units(rho), delta, epsilon));
 }
 
 #[test]
@@ -60,7 +77,10 @@ fn the_conversion_is_sound_at_the_ends_of_its_range() {
     for (rho, delta, epsilon) in rows {
         let ours = stated(Rho::try_from(rho.clone()).unwrap(), delta);
         let gap = (ours - epsilon) / epsilon.max(1.0);
-        assert!(ours >= epsilon && gap < 1e-11, "{rho} {delta}: {ours} {epsilon}");
+        assert!(
+            ours >= epsilon && gap < 1e-11,
+            "{rho} {delta}: {ours} {epsilon}"
+        );
         widest = widest.max(gap);
     }
     println!("widest gap {widest:e}");
@@ -72,7 +92,10 @@ fn gaussian_compositions_are_never_stated_below_their_exact_epsilon() {
     assert_eq!(rows.len(), 104);
     for (rho, delta, by_zcdp, exact, by_distribution) in rows {
         assert_meets(units(rho), delta, by_zcdp);
-        assert!(stated(units(rho), delta) >= exact.max(by_distribution), "{rho} {delta}");
+        assert!(
+            stated(units(rho), delta) >= exact.max(by_distribution),
+            "{rho} {delta}"
+        );
     }
 }
 
@@ -87,21 +110,46 @@ fn discrete_gaussian_compositions_are_never_stated_below_their_privacy_loss_dist
         let rho = composed(Rho::saturating_from_units(price), releases);
         assert_meets(rho, delta, by_zcdp);
         let ours = stated(rho, delta);
-        assert!(ours >= by_distribution, "{sigma} {sensitivity} {releases} {delta}: {ours} {by_distribution}");
+        assert!(
+            ours >= by_distribution,
+            "{sigma} {sensitivity} {releases} {delta}: {ours} {by_distribution}"
+        );
         closest = closest.min(ours / by_distribution - 1.0);
         unsound += u32::from(continuous < by_distribution);
     }
-    println!("closest to the distribution: {closest:.4} above; the continuous formula is below it in {unsound} of 84");
-    assert!(unsound > 0, "the continuous Gaussian's formula is no bound for discrete noise, and these rows show it");
+    println!(
+        "closest to the distribution: {closest:.4} above; the continuous formula is below it in \
+         {unsound} of 84"
+    );
+    assert!(
+        unsound > 0,
+        "the continuous Gaussian's formula is no bound for discrete noise, and these rows show it"
+    );
 }
 
-/// n, steps, dim, sigma2, beta, releases, delta, rounded_l2, tau, rho, epsilon, exact epsilon of one central Gaussian.
-type Distributed = (u32, u32, u32, u64, f64, u32, f64, f64, f64, f64, Option<f64>, f64);
+/// n, steps, dim, sigma2, beta, releases, delta, rounded_l2, tau, rho, epsilon, exact epsilon of
+/// one central Gaussian.
+type Distributed = (
+    u32,
+    u32,
+    u32,
+    u64,
+    f64,
+    u32,
+    f64,
+    f64,
+    f64,
+    f64,
+    Option<f64>,
+    f64,
+);
 
 #[test]
 fn distributed_sums_cost_what_the_reference_says() {
     let (mut priced, mut looser) = (0, 0);
-    for (n, steps, dim, sigma2, beta, releases, delta, rounded_l2, tau, rho, epsilon, central) in golden().distributed {
+    for (n, steps, dim, sigma2, beta, releases, delta, rounded_l2, tau, rho, epsilon, central) in
+        golden().distributed
+    {
         let mechanism = distributed(n, steps, dim, sigma2);
         let squared = mechanism.squared_sensitivity() as f64;
         let reference = (rounded_l2 * f64::from(steps)).powi(2);
@@ -116,13 +164,22 @@ fn distributed_sums_cost_what_the_reference_says() {
             continue;
         }
         // Ours is the integer below: an integer vector's squared norm cannot lie between.
-        assert!(squared <= reference * (1.0 + 1e-12) && squared > reference - 1.0 - 1e-9, "{squared} {reference}");
+        assert!(
+            squared <= reference * (1.0 + 1e-12) && squared > reference - 1.0 - 1e-9,
+            "{squared} {reference}"
+        );
         let ours = composed(mechanism.rho(), releases);
         let (ours_rho, slack) = (ours.to_f64_up(), rho / squared);
-        assert!(ours_rho <= rho * (1.0 + 1e-12) && ours_rho > rho - slack - 1e-12, "{ours_rho} {rho}");
+        assert!(
+            ours_rho <= rho * (1.0 + 1e-12) && ours_rho > rho - slack - 1e-12,
+            "{ours_rho} {rho}"
+        );
         let epsilon = epsilon.unwrap();
         assert_meets(units(rho), delta, epsilon);
-        assert!(stated(ours, delta) <= epsilon * (1.0 + 1e-9) && stated(ours, delta) > central, "{central}");
+        assert!(
+            stated(ours, delta) <= epsilon * (1.0 + 1e-9) && stated(ours, delta) > central,
+            "{central}"
+        );
         priced += 1;
     }
     assert_eq!((priced, looser), (16, 16));
@@ -143,7 +200,11 @@ fn shares_below_four_grid_steps_and_coarse_grids_are_refused() {
             sound += 1;
             Ok(())
         };
-        assert_eq!(mechanism.check(), expected, "n {n} steps {steps} dim {dim} sigma2 {sigma2}");
+        assert_eq!(
+            mechanism.check(),
+            expected,
+            "n {n} steps {steps} dim {dim} sigma2 {sigma2}"
+        );
     }
     assert_eq!((quiet, coarse, sound), QUIET_COARSE_SOUND);
 }

@@ -10,37 +10,59 @@ use tacit_types::{Delta, Epsilon};
 
 /// Requests from sensible to absurd, some out of range.
 fn requests() -> impl Strategy<Value = PlanRequest> {
-    let crowd = (log_uniform(1.0, 2e6), 0.0..1.1f64, 0.0..1.1f64, any::<bool>());
+    let crowd = (
+        log_uniform(1.0, 2e6),
+        0.0..1.1f64,
+        0.0..1.1f64,
+        any::<bool>(),
+    );
     let privacy = (-3.0..3.0f64, -18.0..-1.0f64);
     let family = prop_oneof![Just(Spectral), Just(Weighted), Just(Rating), Just(Neural)];
     let evaluation = prop_oneof![Just(0.0), 0.0..0.6f64];
     let own = (option(600), option(70), option(12), family, evaluation);
-    (crowd, log_uniform(1.0, 5e6), privacy, log_uniform(1.0, 2e6), own).prop_map(
-        |((cohort, dropout, dishonest, helper_noise), items, (epsilon, delta), history_max, own)| PlanRequest {
-            model: own.3,
-            carried: own.0.filter(|_| own.3 == Spectral),
-            cohort,
-            items,
-            epsilon: Epsilon::new(10f64.powf(epsilon)).unwrap(),
-            delta: Delta::new(10f64.powf(delta)).unwrap(),
-            // Squared, so that most are small.
-            dropout: dropout * dropout,
-            dishonest: dishonest * dishonest,
-            history_max,
-            helper_noise,
-            factors: own.0,
-            rounds: own.1,
-            participation: own.2,
-            evaluation: own.4,
-        },
+    (
+        crowd,
+        log_uniform(1.0, 5e6),
+        privacy,
+        log_uniform(1.0, 2e6),
+        own,
     )
+        .prop_map(
+            |(
+                (cohort, dropout, dishonest, helper_noise),
+                items,
+                (epsilon, delta),
+                history_max,
+                own,
+            )| PlanRequest {
+                model: own.3,
+                carried: own.0.filter(|_| own.3 == Spectral),
+                cohort,
+                items,
+                epsilon: Epsilon::new(10f64.powf(epsilon)).unwrap(),
+                delta: Delta::new(10f64.powf(delta)).unwrap(),
+                // Squared, so that most are small.
+                dropout: dropout * dropout,
+                dishonest: dishonest * dishonest,
+                history_max,
+                helper_noise,
+                factors: own.0,
+                rounds: own.1,
+                participation: own.2,
+                evaluation: own.4,
+            },
+        )
 }
 
 fn option(max: u32) -> impl Strategy<Value = Option<u32>> {
     proptest::option::of(0..max)
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the given bounds")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "within the given bounds"
+)]
 fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = u32> {
     (low.ln()..high.ln()).prop_map(|log| log.exp() as u32)
 }

@@ -1,8 +1,9 @@
-//! Central baselines for honest comparison: they see every history, so they bound what private training can reach.
+//! Central baselines for honest comparison: they see every history, so they bound what private
+//! training can reach.
 //!
-//! Implicit ALS after Rendle, Krichene, Zhang, Koren, "Revisiting the Performance of iALS on Item Recommendation
-//! Benchmarks" (2021), equations 1 to 4. Factors in f32, solves in f64; parallel over rows only, so results do not depend on
-//! the number of threads.
+//! Implicit ALS after Rendle, Krichene, Zhang, Koren, "Revisiting the Performance of iALS on Item
+//! Recommendation Benchmarks" (2021), equations 1 to 4. Factors in f32, solves in f64; parallel
+//! over rows only, so results do not depend on the number of threads.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -42,7 +43,13 @@ pub struct IalsConfig {
 impl IalsConfig {
     /// Settings that do well on film-like data at `factors` factors.
     pub fn new(factors: usize, seed: u64) -> Self {
-        Self { factors, epochs: 12, unobserved_weight: 0.3, regularisation: 0.003, seed }
+        Self {
+            factors,
+            epochs: 12,
+            unobserved_weight: 0.3,
+            regularisation: 0.003,
+            seed,
+        }
     }
 }
 
@@ -55,7 +62,10 @@ pub struct Ials {
 
 /// Trains implicit ALS on all histories.
 pub fn ials(histories: &[History], catalogue_len: u32, config: &IalsConfig) -> Ials {
-    let users: Vec<Vec<u32>> = histories.iter().map(|history| known_items(history, catalogue_len)).collect();
+    let users: Vec<Vec<u32>> = histories
+        .iter()
+        .map(|history| known_items(history, catalogue_len))
+        .collect();
     let by_item = transpose(&users, catalogue_len as usize);
     let mut rng = ChaCha20Rng::seed_from_u64(config.seed);
     let mut items = Factors::random(by_item.len(), config.factors, &mut rng);
@@ -64,18 +74,33 @@ pub fn ials(histories: &[History], catalogue_len: u32, config: &IalsConfig) -> I
         owners.refit(&users, &items, config);
         items.refit(&by_item, &owners, config);
     }
-    Ials { item_gram: items.gram(), items, config: config.clone() }
+    Ials {
+        item_gram: items.gram(),
+        items,
+        config: config.clone(),
+    }
 }
 
 impl Ials {
-    /// Scores every item for a history by solving for its user factors exactly: length `catalogue_len`.
+    /// Scores every item for a history by solving for its user factors exactly: length
+    /// `catalogue_len`.
     pub fn scores(&self, history: &History) -> Vec<f32> {
         let d = self.config.factors;
         let catalogue_len = u32::try_from(self.items.rows()).unwrap_or(u32::MAX);
         let used = known_items(history, catalogue_len);
         let mut p = vec![0.0f32; d];
-        self.items.refit_row(&mut NormalEquation::new(d), &used, &self.item_gram, &self.config, &mut p);
-        self.items.values.chunks_exact(d).map(|row| dot(row, &p)).collect()
+        self.items.refit_row(
+            &mut NormalEquation::new(d),
+            &used,
+            &self.item_gram,
+            &self.config,
+            &mut p,
+        );
+        self.items
+            .values
+            .chunks_exact(d)
+            .map(|row| dot(row, &p))
+            .collect()
     }
 }
 
@@ -93,7 +118,10 @@ impl Factors {
             let normal: f32 = StandardNormal.sample(rng);
             std * normal
         };
-        Self { values: (0..rows * d).map(normal).collect(), d }
+        Self {
+            values: (0..rows * d).map(normal).collect(),
+            d,
+        }
     }
 
     fn rows(&self) -> usize {
@@ -108,7 +136,8 @@ impl Factors {
         gram(&self.values, self.d)
     }
 
-    /// Solves every row exactly given the other side; `used[r]` lists the other side's rows that row r met.
+    /// Solves every row exactly given the other side; `used[r]` lists the other side's rows that
+    /// row r met.
     fn refit(&mut self, used: &[Vec<u32>], other: &Factors, config: &IalsConfig) {
         let gram = other.gram();
         let rows = self.values.par_chunks_exact_mut(self.d).zip(used);
@@ -119,22 +148,42 @@ impl Factors {
     }
 
     /// Solves one row of the other side, which met the rows `used` of this one.
-    fn refit_row(&self, equation: &mut NormalEquation, used: &[u32], gram: &[f64], config: &IalsConfig, p: &mut [f32]) {
+    fn refit_row(
+        &self,
+        equation: &mut NormalEquation,
+        used: &[u32],
+        gram: &[f64],
+        config: &IalsConfig,
+        p: &mut [f32],
+    ) {
         let frequency = used.len() as f64 + config.unobserved_weight * self.rows() as f64;
         let met = used.iter().map(|&row| self.row(row));
-        implicit(equation, met, gram, config.unobserved_weight, config.regularisation * frequency, p);
+        implicit(
+            equation,
+            met,
+            gram,
+            config.unobserved_weight,
+            config.regularisation * frequency,
+            p,
+        );
     }
 }
 
 fn known_items(history: &History, catalogue_len: u32) -> Vec<u32> {
-    history.items().iter().map(|item| item.0).filter(|item| *item < catalogue_len).collect()
+    history
+        .items()
+        .iter()
+        .map(|item| item.0)
+        .filter(|item| *item < catalogue_len)
+        .collect()
 }
 
 /// For each item the users who used it.
 fn transpose(users: &[Vec<u32>], items: usize) -> Vec<Vec<u32>> {
     let mut by_item = vec![Vec::new(); items];
     for (user, used) in (0u32..).zip(users) {
-        used.iter().for_each(|&item| by_item[item as usize].push(user));
+        used.iter()
+            .for_each(|&item| by_item[item as usize].push(user));
     }
     by_item
 }
@@ -147,7 +196,10 @@ mod tests {
 
     #[test]
     fn popularity_counts_owners() {
-        assert_eq!(popularity(&[history(&[0, 2]), history(&[2, 9])], 3), vec![1.0, 0.0, 2.0]);
+        assert_eq!(
+            popularity(&[history(&[0, 2]), history(&[2, 9])], 3),
+            vec![1.0, 0.0, 2.0]
+        );
     }
 
     #[test]
@@ -157,7 +209,8 @@ mod tests {
         let popular = popularity(&data.histories, 400);
         let hits = |score: &dyn Fn(&History) -> Vec<f32>| {
             let judged = data.histories.iter().zip(&data.held_out);
-            let judged = judged.map(|(used, held_out)| Ranking::full(&score(used), used.items(), &[*held_out]));
+            let judged = judged
+                .map(|(used, held_out)| Ranking::full(&score(used), used.items(), &[*held_out]));
             Ranking::mean(&judged.collect::<Vec<_>>()).hr_at_10
         };
         assert!(hits(&|used| model.scores(used)) > 2.0 * hits(&|_| popular.clone()));
@@ -166,7 +219,17 @@ mod tests {
     #[test]
     fn an_empty_history_and_an_unused_item_are_no_trouble() {
         let model = ials(&[history(&[0, 1]), history(&[])], 3, &IalsConfig::new(2, 1));
-        assert!(model.scores(&history(&[])).iter().all(|&score| score == 0.0));
-        assert!(model.scores(&history(&[1, 99])).iter().all(|score| score.is_finite()));
+        assert!(
+            model
+                .scores(&history(&[]))
+                .iter()
+                .all(|&score| score == 0.0)
+        );
+        assert!(
+            model
+                .scores(&history(&[1, 99]))
+                .iter()
+                .all(|score| score.is_finite())
+        );
     }
 }

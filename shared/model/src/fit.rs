@@ -1,8 +1,10 @@
-//! An owner's factors where they are the solution of a small equation rather than a sum: weighted squares and ratings.
+//! An owner's factors where they are the solution of a small equation rather than a sum: weighted
+//! squares and ratings.
 //!
-//! Unknown are `p` (d) and one number along the axis: an owner's own bias where ratings are predicted. With `h_i` the factors of
-//! item i and its place on the axis, the equation is `(prior + sum_i a_i (h_i h_i^T + lambda I)) x = sum_i w_i h_i`. Everything
-//! but the prior is a sum over the owner's items, so one more item is one more rank.
+//! Unknown are `p` (d) and one number along the axis: an owner's own bias where ratings are
+//! predicted. With `h_i` the factors of item i and its place on the axis, the equation is `(prior +
+//! sum_i a_i (h_i h_i^T + lambda I)) x = sum_i w_i h_i`. Everything but the prior is a sum over the
+//! owner's items, so one more item is one more rank.
 
 use crate::linalg::narrow;
 use crate::rating::{RatingModel, Scale};
@@ -21,30 +23,49 @@ pub(crate) struct Fit {
 }
 
 impl Fit {
-    /// Weighted squares: an item of weight w counts |w| and aims at 1, or at -1 below 0. The axis is not used.
+    /// Weighted squares: an item of weight w counts |w| and aims at 1, or at -1 below 0. The axis
+    /// is not used.
     pub(crate) fn weighted(model: &WeightedModel) -> Self {
         let (d, terms) = (model.factor_count(), model.terms());
         let per_unit = terms.regularisation;
         let ridge = per_unit * terms.unobserved_weight * model.catalogue_len() as f64;
         let mut prior = vec![0.0; (d + 1) * (d + 1)];
-        for (row, gram) in prior.chunks_exact_mut(d + 1).zip(model.gram().chunks_exact(d)) {
-            row.iter_mut().zip(gram).for_each(|(prior, gram)| *prior = terms.unobserved_weight * gram);
+        for (row, gram) in prior
+            .chunks_exact_mut(d + 1)
+            .zip(model.gram().chunks_exact(d))
+        {
+            row.iter_mut()
+                .zip(gram)
+                .for_each(|(prior, gram)| *prior = terms.unobserved_weight * gram);
         }
         add_diagonal(&mut prior, std::iter::repeat_n(ridge, d).chain([1.0]));
-        Self { prior, per_unit, scale: None }
+        Self {
+            prior,
+            per_unit,
+            scale: None,
+        }
     }
 
-    /// Ratings: every item rated counts 1 and aims at what its rating is above mu + b_j. The axis is the owner's own bias.
+    /// Ratings: every item rated counts 1 and aims at what its rating is above mu + b_j. The axis
+    /// is the owner's own bias.
     pub(crate) fn rated(model: &RatingModel) -> Self {
         let d = model.ridge().len();
         let mut prior = vec![0.0; d * d];
         add_diagonal(&mut prior, model.ridge().iter().copied());
-        Self { prior, per_unit: 0.0, scale: Some(model.scale()) }
+        Self {
+            prior,
+            per_unit: 0.0,
+            scale: Some(model.scale()),
+        }
     }
 
     /// What an item of this weight counts.
     fn counts(&self, weight: f64) -> f64 {
-        if self.scale.is_some() { 1.0 } else { weight.abs() }
+        if self.scale.is_some() {
+            1.0
+        } else {
+            weight.abs()
+        }
     }
 }
 
@@ -59,7 +80,10 @@ pub(crate) struct Fitted {
 impl Fitted {
     /// Nothing met yet.
     pub(crate) fn new(fit: &std::sync::Arc<Fit>) -> Self {
-        Self { fit: fit.clone(), matrix: vec![0.0; fit.prior.len()] }
+        Self {
+            fit: fit.clone(),
+            matrix: vec![0.0; fit.prior.len()],
+        }
     }
 
     /// Adds an item, or takes it out with `sign` -1; gives what that adds to the count.
@@ -76,8 +100,17 @@ impl Fitted {
 
     /// Solves for a right side, where the owner's items count `count` together: (d + 1).
     pub(crate) fn solve(&self, mut rhs: Vec<f64>, count: f64) -> Vec<f64> {
-        let mut matrix: Vec<f64> = self.fit.prior.iter().zip(&self.matrix).map(|(prior, own)| prior + own).collect();
-        add_diagonal(&mut matrix, std::iter::repeat_n(self.fit.per_unit * count.max(0.0), rhs.len()));
+        let mut matrix: Vec<f64> = self
+            .fit
+            .prior
+            .iter()
+            .zip(&self.matrix)
+            .map(|(prior, own)| prior + own)
+            .collect();
+        add_diagonal(
+            &mut matrix,
+            std::iter::repeat_n(self.fit.per_unit * count.max(0.0), rhs.len()),
+        );
         solve_cholesky(&mut matrix, &mut rhs);
         rhs
     }
@@ -93,7 +126,10 @@ impl Fitted {
 /// Adds to the diagonal of a square matrix.
 fn add_diagonal(matrix: &mut [f64], values: impl Iterator<Item = f64>) {
     let side = matrix.len().isqrt();
-    values.take(side).enumerate().for_each(|(place, value)| matrix[place * (side + 1)] += value);
+    values
+        .take(side)
+        .enumerate()
+        .for_each(|(place, value)| matrix[place * (side + 1)] += value);
 }
 
 #[cfg(test)]
@@ -116,12 +152,17 @@ mod tests {
     const ITEMS: u32 = 80;
 
     fn rating(factors: bool) -> Model {
-        let features = Array2::from_shape_fn((ITEMS as usize, 3), |(item, column)| f32::from(item % 3 == column));
+        let features = Array2::from_shape_fn((ITEMS as usize, 3), |(item, column)| {
+            f32::from(item % 3 == column)
+        });
         let model = RatingModel::genesis(ITEMS, Scale::STARS);
         if !factors {
             return Model::Rating(model);
         }
-        let recipe = crate::Recipe { factors: 4, ..crate::Recipe::counts_only() };
+        let recipe = crate::Recipe {
+            factors: 4,
+            ..crate::Recipe::counts_only()
+        };
         let counts: Vec<f64> = (1..=ITEMS).map(f64::from).collect();
         let counted = crate::spectral::server::apply_counts(&counts, 1.0, &recipe);
         let spectral = crate::spectral::server::random_init(&counted, &recipe, 2);
@@ -135,7 +176,13 @@ mod tests {
     fn did(items: &[u32], kind: InteractionKind) -> Vec<Interaction> {
         let one = |(at, &item): (u64, &u32)| {
             let value = f32::from(u8::try_from(item % 5).unwrap()) + 1.0;
-            Interaction { item: ItemId(item), timestamp: Some(Timestamp(at)), value, kind, surface: 0 }
+            Interaction {
+                item: ItemId(item),
+                timestamp: Some(Timestamp(at)),
+                value,
+                kind,
+                surface: 0,
+            }
         };
         (0u64..).zip(items).map(one).collect()
     }
@@ -147,32 +194,52 @@ mod tests {
     #[test]
     fn scores_are_those_of_the_exact_local_solve() {
         let decaying = |half_life| {
-            InteractionKind::ALL.into_iter().fold(Rules::default(), |rules, kind| {
-                let rule = rules.rule(kind);
-                rules.with(kind, crate::fusion::Rule { half_life, ..rule })
-            })
+            InteractionKind::ALL
+                .into_iter()
+                .fold(Rules::default(), |rules, kind| {
+                    let rule = rules.rule(kind);
+                    rules.with(kind, crate::fusion::Rule { half_life, ..rule })
+                })
         };
         let rules = decaying(0.0);
-        for (used, half_life) in [(&[][..], 0.0), (&[3], 0.0), (&[1, 9, 70, 44, 9], 0.0), (&[1, 9, 70, 44], 3.0)] {
+        for (used, half_life) in [
+            (&[][..], 0.0),
+            (&[3], 0.0),
+            (&[1, 9, 70, 44, 9], 0.0),
+            (&[1, 9, 70, 44], 3.0),
+        ] {
             let (did, rules) = (did(used, InteractionKind::View), decaying(half_life));
             let (model, history) = (weighted(), History::new(&did, ITEMS, 100));
             let ranker = Ranker::of(&model, Precision::Full);
             let profile = Profile::of(&fuse(&did, ITEMS, 100, &rules).weights, &ranker);
             assert!(
-                close(&ranker.scores(&profile), &model.scores(&Owner::from(&history), Some(half_life)), 1e-5),
+                close(
+                    &ranker.scores(&profile),
+                    &model.scores(&Owner::from(&history), Some(half_life)),
+                    1e-5
+                ),
                 "{used:?}"
             );
         }
         for model in [rating(false), rating(true)] {
             for used in [&[][..], &[3], &[1, 9, 70, 44, 9]] {
                 let rated = did(used, InteractionKind::Rating);
-                let (history, ratings) = (History::new(&rated, ITEMS, 100), model.ratings(&rated, 100));
+                let (history, ratings) =
+                    (History::new(&rated, ITEMS, 100), model.ratings(&rated, 100));
                 let ranker = Ranker::of(&model, Precision::Full);
-                let weights = ranker.weights(Scene::default(), &rated, 100, &rules).weights;
+                let weights = ranker
+                    .weights(Scene::default(), &rated, 100, &rules)
+                    .weights;
                 let scores = ranker.scores(&Profile::of(&weights, &ranker)).into_iter();
                 let scores: Vec<f32> = scores.map(|score| score.clamp(1.0, 5.0)).collect();
-                let owner = Owner { history: &history, ratings: &ratings };
-                assert!(close(&scores, &model.scores(&owner, None), 1e-5), "{used:?}");
+                let owner = Owner {
+                    history: &history,
+                    ratings: &ratings,
+                };
+                assert!(
+                    close(&scores, &model.scores(&owner, None), 1e-5),
+                    "{used:?}"
+                );
             }
         }
     }
@@ -189,19 +256,28 @@ mod tests {
             all.extend(
                 did(&[2], InteractionKind::Dislike)
                     .into_iter()
-                    .map(|one| Interaction { timestamp: Some(Timestamp(99)), ..one }),
+                    .map(|one| Interaction {
+                        timestamp: Some(Timestamp(99)),
+                        ..one
+                    }),
             );
             let mut online = OnlineProfile::new(&[], Rules::default(), 6, &ranker);
             (1..=all.len()).for_each(|known| online.record(&all[..known], &ranker));
             let again = OnlineProfile::new(&all, Rules::default(), 6, &ranker);
             let scores = ranker.scores(online.profile());
             assert!(close(&scores, &ranker.scores(again.profile()), 1e-5));
-            let weights = ranker.weights(Scene::default(), &all, 6, &Rules::default()).weights;
+            let weights = ranker
+                .weights(Scene::default(), &all, 6, &Rules::default())
+                .weights;
             for item in [0u32, 15, 79] {
                 let parts = contributions(ItemId(item), &weights, &ranker);
                 assert_eq!(parts.len(), weights.len());
                 let sum = parts.iter().sum::<f32>() + ranker.general(ItemId(item));
-                assert!((sum - scores[item as usize]).abs() < 1e-4, "{sum} {}", scores[item as usize]);
+                assert!(
+                    (sum - scores[item as usize]).abs() < 1e-4,
+                    "{sum} {}",
+                    scores[item as usize]
+                );
             }
             let top = ranker.top(online.profile(), &vec![1.0; ITEMS as usize], 10);
             let all = crate::score::top_k(&scores, &[], 10);

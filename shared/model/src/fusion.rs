@@ -1,7 +1,9 @@
-//! How much each item an owner met counts when ranking: several kinds of interaction fused into one weight per item.
+//! How much each item an owner met counts when ranking: several kinds of interaction fused into one
+//! weight per item.
 //!
-//! Feeds ranking only. What a device sends in training counts every used item alike ([`crate::History`]), and these weights
-//! equal that history's wherever all interactions are of one kind.
+//! Feeds ranking only. What a device sends in training counts every used item alike
+//! ([`crate::History`]), and these weights equal that history's wherever all interactions are of
+//! one kind.
 
 use std::collections::HashMap;
 
@@ -15,9 +17,11 @@ use crate::score::{HALF_LIFE, TASTE_PRIOR};
 /// How one kind of interaction counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// Weight of the item when it was used last, at most 1; below 0 the items like it rank lower; 0 leaves the kind out.
+    /// Weight of the item when it was used last, at most 1; below 0 the items like it rank lower; 0
+    /// leaves the kind out.
     pub confidence: f32,
-    /// Items used since until half of the weight is left; a value that is not above 0 or not finite means no decay.
+    /// Items used since until half of the weight is left; a value that is not above 0 or not finite
+    /// means no decay.
     pub half_life: f32,
 }
 
@@ -41,17 +45,28 @@ pub struct Rules {
     pub dwell_full_s: f32,
     /// Items from which on taste is trusted by half beside what is popular; 0 to trust it at once.
     pub taste_prior: f32,
-    /// How interactions of other scenes than the present one count; what was said explicitly counts in every scene.
+    /// How interactions of other scenes than the present one count; what was said explicitly counts
+    /// in every scene.
     pub scene: SceneRules,
 }
 
 impl Default for Rules {
-    /// Every use counts alike with a half-life of [`HALF_LIFE`], as in training; a dislike counts half against.
+    /// Every use counts alike with a half-life of [`HALF_LIFE`], as in training; a dislike counts
+    /// half against.
     fn default() -> Self {
         let rules = InteractionKind::ALL.map(|kind| match kind {
-            InteractionKind::Hide => Rule { confidence: 0.0, half_life: HALF_LIFE },
-            InteractionKind::Dislike => Rule { confidence: -0.5, half_life: HALF_LIFE },
-            _ => Rule { confidence: 1.0, half_life: HALF_LIFE },
+            InteractionKind::Hide => Rule {
+                confidence: 0.0,
+                half_life: HALF_LIFE,
+            },
+            InteractionKind::Dislike => Rule {
+                confidence: -0.5,
+                half_life: HALF_LIFE,
+            },
+            _ => Rule {
+                confidence: 1.0,
+                half_life: HALF_LIFE,
+            },
         });
         Self {
             rules,
@@ -64,14 +79,17 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// A start for shops, where most of what is recorded is looking. A cart says what is bought next, so it counts most; what
-    /// was bought says what the owner likes, for longest, but no longer what is missing.
+    /// A start for shops, where most of what is recorded is looking. A cart says what is bought
+    /// next, so it counts most; what was bought says what the owner likes, for longest, but no
+    /// longer what is missing.
     ///
-    /// Taste is trusted at once: histories are short, popularity says little of what one owner buys next, and on RetailRocket at
-    /// epsilon 8 the usual caution would take the hit ratio from .38 to .14.
+    /// Taste is trusted at once: histories are short, popularity says little of what one owner buys
+    /// next, and on RetailRocket at epsilon 8 the usual caution would take the hit ratio from .38
+    /// to .14.
     ///
-    /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners of RetailRocket, with the other
-    /// half in sight, to predict purchases; the others and all half-lives are guesses in proportion.
+    /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners
+    /// of RetailRocket, with the other half in sight, to predict purchases; the others and all
+    /// half-lives are guesses in proportion.
     pub fn shop() -> Self {
         [
             (InteractionKind::View, 0.2, 10.0),
@@ -82,15 +100,32 @@ impl Rules {
             (InteractionKind::Purchase, 0.6, 40.0),
         ]
         .into_iter()
-        .fold(Self { taste_prior: 0.0, ..Self::default() }, |rules, (kind, confidence, half_life)| {
-            rules.with(kind, Rule { confidence, half_life })
-        })
+        .fold(
+            Self {
+                taste_prior: 0.0,
+                ..Self::default()
+            },
+            |rules, (kind, confidence, half_life)| {
+                rules.with(
+                    kind,
+                    Rule {
+                        confidence,
+                        half_life,
+                    },
+                )
+            },
+        )
     }
 
-    /// The same rules but for one kind. A confidence outside -1 to 1 is moved to the nearest end; NaN becomes 0.
+    /// The same rules but for one kind. A confidence outside -1 to 1 is moved to the nearest end;
+    /// NaN becomes 0.
     #[must_use]
     pub fn with(mut self, kind: InteractionKind, rule: Rule) -> Self {
-        let confidence = if rule.confidence.is_nan() { 0.0 } else { rule.confidence.clamp(-1.0, 1.0) };
+        let confidence = if rule.confidence.is_nan() {
+            0.0
+        } else {
+            rule.confidence.clamp(-1.0, 1.0)
+        };
         self.rules[kind as usize] = Rule { confidence, ..rule };
         self
     }
@@ -100,19 +135,30 @@ impl Rules {
         self.rules[kind as usize]
     }
 
-    /// The half-life of every kind that counts, if they share one: then fading all weights alike keeps them right.
+    /// The half-life of every kind that counts, if they share one: then fading all weights alike
+    /// keeps them right.
     pub(crate) fn shared_half_life(&self) -> Option<f32> {
-        let mut counting = self.rules.iter().filter(|rule| rule.confidence != 0.0).map(|rule| rule.half_life);
+        let mut counting = self
+            .rules
+            .iter()
+            .filter(|rule| rule.confidence != 0.0)
+            .map(|rule| rule.half_life);
         let first = counting.next()?;
-        counting.all(|half_life| half_life == first).then_some(first)
+        counting
+            .all(|half_life| half_life == first)
+            .then_some(first)
     }
 
     /// What one interaction says, by its kind and value; `None` for nothing.
     pub(crate) fn opinion(&self, one: &Interaction) -> Option<Rule> {
         let mut rule = self.rule(one.kind);
         match one.kind {
-            InteractionKind::Rating if one.value < self.poor_below => rule = self.rule(InteractionKind::Dislike),
-            InteractionKind::Dwell => rule.confidence *= (one.value / self.dwell_full_s).clamp(0.0, 1.0),
+            InteractionKind::Rating if one.value < self.poor_below => {
+                rule = self.rule(InteractionKind::Dislike)
+            }
+            InteractionKind::Dwell => {
+                rule.confidence *= (one.value / self.dwell_full_s).clamp(0.0, 1.0)
+            }
             _ => {}
         }
         // A NaN is no opinion either.
@@ -122,7 +168,11 @@ impl Rules {
 
 /// Share of a weight that is left after `age` further items.
 pub(crate) fn decay(half_life: f32, age: usize) -> f64 {
-    if half_life > 0.0 { (-(age as f64) / f64::from(half_life)).exp2() } else { 1.0 }
+    if half_life > 0.0 {
+        (-(age as f64) / f64::from(half_life)).exp2()
+    } else {
+        1.0
+    }
 }
 
 /// An owner's items with their weights, oldest first, each once.
@@ -139,13 +189,23 @@ pub fn fuse(interactions: &[Interaction], catalogue_len: u32, cap: usize, rules:
     fuse_in(Scene::default(), interactions, catalogue_len, cap, rules)
 }
 
-/// Fuses interactions given in any order into one weight per item; the most recent `cap` items are kept.
+/// Fuses interactions given in any order into one weight per item; the most recent `cap` items are
+/// kept.
 ///
 /// # Guarantees
-/// Repeating an interaction changes nothing. With distinct times, neither does the order they are given in.
-pub fn fuse_in(scene: Scene, interactions: &[Interaction], catalogue_len: u32, cap: usize, rules: &Rules) -> Fused {
+/// Repeating an interaction changes nothing. With distinct times, neither does the order they are
+/// given in.
+pub fn fuse_in(
+    scene: Scene,
+    interactions: &[Interaction],
+    catalogue_len: u32,
+    cap: usize,
+    rules: &Rules,
+) -> Fused {
     let known = interactions.iter().filter(|one| one.item.0 < catalogue_len);
-    let mut kept: Vec<(&Interaction, Rule)> = known.filter_map(|one| Some((one, rules.opinion(one)?))).collect();
+    let mut kept: Vec<(&Interaction, Rule)> = known
+        .filter_map(|one| Some((one, rules.opinion(one)?)))
+        .collect();
     let timed = kept.iter().all(|(one, _)| one.timestamp.is_some());
     if timed {
         kept.sort_by_key(|(one, _)| one.timestamp);
@@ -155,20 +215,40 @@ pub fn fuse_in(scene: Scene, interactions: &[Interaction], catalogue_len: u32, c
     for (one, rule) in kept.into_iter().rev() {
         let age = *place.entry(one.item).or_insert(verdicts.len());
         let explicit = is_explicit(one.kind);
-        let fresh = if timed { decay(rule.half_life, age) } else { 1.0 };
-        let alike = if explicit { 1.0 } else { rules.scene.share(Scene::from(one), scene) };
-        let said = Verdict { item: one.item, weight: f64::from(rule.confidence) * fresh * alike, explicit };
+        let fresh = if timed {
+            decay(rule.half_life, age)
+        } else {
+            1.0
+        };
+        let alike = if explicit {
+            1.0
+        } else {
+            rules.scene.share(Scene::from(one), scene)
+        };
+        let said = Verdict {
+            item: one.item,
+            weight: f64::from(rule.confidence) * fresh * alike,
+            explicit,
+        };
         match verdicts.get_mut(age) {
             Some(verdict) => verdict.hear(said),
             None => verdicts.push(said),
         }
     }
-    let weights = verdicts.into_iter().take(cap).rev().map(|verdict| (verdict.item, verdict.weight)).collect();
+    let weights = verdicts
+        .into_iter()
+        .take(cap)
+        .rev()
+        .map(|verdict| (verdict.item, verdict.weight))
+        .collect();
     Fused { weights, timed }
 }
 
 fn is_explicit(kind: InteractionKind) -> bool {
-    matches!(kind, InteractionKind::Rating | InteractionKind::Like | InteractionKind::Dislike)
+    matches!(
+        kind,
+        InteractionKind::Rating | InteractionKind::Like | InteractionKind::Dislike
+    )
 }
 
 /// What is known of one item while going from its latest interaction to its first.
@@ -197,12 +277,22 @@ mod tests {
     use crate::preference::{HISTORY_CAP, History};
 
     fn at(item: u32, time: u64, kind: InteractionKind) -> Interaction {
-        Interaction { item: ItemId(item), timestamp: Some(Timestamp(time)), value: 5.0, kind, surface: 0 }
+        Interaction {
+            item: ItemId(item),
+            timestamp: Some(Timestamp(time)),
+            value: 5.0,
+            kind,
+            surface: 0,
+        }
     }
 
     fn weight(interactions: &[Interaction], item: u32, rules: &Rules) -> f64 {
         let fused = fuse(interactions, 100, 100, rules);
-        fused.weights.iter().find(|(known, _)| known.0 == item).map_or(0.0, |(_, weight)| *weight)
+        fused
+            .weights
+            .iter()
+            .find(|(known, _)| known.0 == item)
+            .map_or(0.0, |(_, weight)| *weight)
     }
 
     fn close(a: f64, b: f64) -> bool {
@@ -215,8 +305,12 @@ mod tests {
         let used = [at(1, 1, Purchase), at(1, 2, View), at(2, 3, View)];
         let rules = Rules::shop();
         let rule = |kind| rules.rule(kind);
-        assert!(close(weight(&used, 2, &rules), f64::from(rule(View).confidence)));
-        let faded = f64::from(rule(Purchase).confidence) * (-1.0 / f64::from(rule(Purchase).half_life)).exp2();
+        assert!(close(
+            weight(&used, 2, &rules),
+            f64::from(rule(View).confidence)
+        ));
+        let faded = f64::from(rule(Purchase).confidence)
+            * (-1.0 / f64::from(rule(Purchase).half_life)).exp2();
         assert!(close(weight(&used, 1, &rules), faded));
     }
 
@@ -224,7 +318,12 @@ mod tests {
     fn the_latest_explicit_word_beats_everything_else() {
         use InteractionKind::{Dislike, Like, Purchase, View};
         let rules = Rules::default();
-        let mut used = vec![at(1, 1, Like), at(1, 2, Purchase), at(1, 3, Dislike), at(1, 4, View)];
+        let mut used = vec![
+            at(1, 1, Like),
+            at(1, 2, Purchase),
+            at(1, 3, Dislike),
+            at(1, 4, View),
+        ];
         assert!(close(weight(&used, 1, &rules), -0.5));
         used.push(at(1, 5, Like));
         assert!(close(weight(&used, 1, &rules), 1.0));
@@ -232,27 +331,65 @@ mod tests {
 
     #[test]
     fn values_decide_what_ratings_and_dwell_say() {
-        let rules = Rules { poor_below: 3.0, ..Rules::default() };
-        let rated = |value| [Interaction { value, ..at(1, 1, InteractionKind::Rating) }];
-        assert_eq!((weight(&rated(2.0), 1, &rules), weight(&rated(3.0), 1, &rules)), (-0.5, 1.0));
-        let stayed = |value| [Interaction { value, ..at(1, 1, InteractionKind::Dwell) }];
-        assert!(close(weight(&stayed(15.0), 1, &rules), 0.5) && close(weight(&stayed(900.0), 1, &rules), 1.0));
+        let rules = Rules {
+            poor_below: 3.0,
+            ..Rules::default()
+        };
+        let rated = |value| {
+            [Interaction {
+                value,
+                ..at(1, 1, InteractionKind::Rating)
+            }]
+        };
+        assert_eq!(
+            (
+                weight(&rated(2.0), 1, &rules),
+                weight(&rated(3.0), 1, &rules)
+            ),
+            (-0.5, 1.0)
+        );
+        let stayed = |value| {
+            [Interaction {
+                value,
+                ..at(1, 1, InteractionKind::Dwell)
+            }]
+        };
+        assert!(
+            close(weight(&stayed(15.0), 1, &rules), 0.5)
+                && close(weight(&stayed(900.0), 1, &rules), 1.0)
+        );
         for nothing in [0.0, -4.0, f32::NAN] {
-            assert!(fuse(&stayed(nothing), 100, 100, &rules).weights.is_empty(), "{nothing}");
+            assert!(
+                fuse(&stayed(nothing), 100, 100, &rules).weights.is_empty(),
+                "{nothing}"
+            );
         }
     }
 
     #[test]
     fn hiding_says_nothing_about_taste() {
-        let used = [at(1, 1, InteractionKind::View), at(1, 2, InteractionKind::Hide), at(2, 3, InteractionKind::Hide)];
-        assert_eq!(fuse(&used, 100, 100, &Rules::default()).weights, vec![(ItemId(1), 1.0)]);
+        let used = [
+            at(1, 1, InteractionKind::View),
+            at(1, 2, InteractionKind::Hide),
+            at(2, 3, InteractionKind::Hide),
+        ];
+        assert_eq!(
+            fuse(&used, 100, 100, &Rules::default()).weights,
+            vec![(ItemId(1), 1.0)]
+        );
     }
 
     #[test]
     fn a_confidence_without_meaning_is_moved_into_its_range() {
         let with = |confidence| {
             Rules::default()
-                .with(InteractionKind::View, Rule { confidence, half_life: 1.0 })
+                .with(
+                    InteractionKind::View,
+                    Rule {
+                        confidence,
+                        half_life: 1.0,
+                    },
+                )
                 .rule(InteractionKind::View)
                 .confidence
         };
@@ -263,7 +400,10 @@ mod tests {
     fn any_interactions() -> impl Strategy<Value = Vec<Interaction>> {
         let kind = (0..InteractionKind::ALL.len()).prop_map(|kind| InteractionKind::ALL[kind]);
         prop::collection::vec((0u32..12, kind, 0.0f32..60.0), 0..60).prop_map(|drawn| {
-            let one = |(time, (item, kind, value))| Interaction { value, ..at(item, time, kind) };
+            let one = |(time, (item, kind, value))| Interaction {
+                value,
+                ..at(item, time, kind)
+            };
             (1u64..).zip(drawn).map(one).collect()
         })
     }
@@ -294,9 +434,15 @@ mod tests {
 
     #[test]
     fn without_times_nothing_fades() {
-        let mut used = vec![at(1, 5, InteractionKind::View), at(2, 1, InteractionKind::View)];
+        let mut used = vec![
+            at(1, 5, InteractionKind::View),
+            at(2, 1, InteractionKind::View),
+        ];
         used[0].timestamp = None;
         let fused = fuse(&used, 100, HISTORY_CAP, &Rules::default());
-        assert_eq!((fused.weights, fused.timed), (vec![(ItemId(1), 1.0), (ItemId(2), 1.0)], false));
+        assert_eq!(
+            (fused.weights, fused.timed),
+            (vec![(ItemId(1), 1.0), (ItemId(2), 1.0)], false)
+        );
     }
 }

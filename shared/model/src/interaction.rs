@@ -25,7 +25,8 @@ pub enum InteractionKind {
     Like,
     /// Asked for less like it. Feedback on a suggestion, not a use.
     Dislike,
-    /// Asked not to see it again, which says nothing about taste. Feedback on a suggestion, not a use.
+    /// Asked not to see it again, which says nothing about taste. Feedback on a suggestion, not a
+    /// use.
     Hide,
 }
 
@@ -71,7 +72,8 @@ impl InteractionKind {
     }
 }
 
-/// One thing a device's owner did. Never leaves the device: no `Serialize`, and it prints without its content.
+/// One thing a device's owner did. Never leaves the device: no `Serialize`, and it prints without
+/// its content.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Interaction {
     /// The item, as its dense catalogue index.

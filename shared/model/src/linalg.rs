@@ -1,7 +1,7 @@
 //! The few dense operations the model needs, in f64 and in a fixed order.
 //!
-//! Invariant: no parallelism. `faer` is built without its `rayon` feature, so a replay on the same machine gives the same
-//! bits.
+//! Invariant: no parallelism. `faer` is built without its `rayon` feature, so a replay on the same
+//! machine gives the same bits.
 
 use faer::Side;
 use ndarray::{Array2, ArrayView2, Axis, Slice};
@@ -10,7 +10,10 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 const RANK_TOLERANCE: f64 = 1e-6;
 
 /// Rounds to the nearest f32.
-#[allow(clippy::cast_possible_truncation, reason = "rounding to storage precision is the purpose")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "rounding to storage precision is the purpose"
+)]
 pub(crate) fn narrow(value: f64) -> f32 {
     value as f32
 }
@@ -24,7 +27,12 @@ pub(crate) fn narrow_all(matrix: &Array2<f64>) -> Array2<f32> {
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
+    let tail: f32 = a8
+        .remainder()
+        .iter()
+        .zip(b8.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
     for (x, y) in a8.zip(b8) {
         for lane in 0..8 {
             lanes[lane] += x[lane] * y[lane];
@@ -42,7 +50,11 @@ pub(crate) fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) {
 
 /// Scales values to L2 norm 1; leaves zeros and what has no finite norm as zeros.
 pub(crate) fn make_unit<'a>(values: impl Iterator<Item = &'a mut f32> + 'a, norm_squared: f64) {
-    let scale = if norm_squared > 0.0 && norm_squared.is_finite() { norm_squared.sqrt().recip() } else { 0.0 };
+    let scale = if norm_squared > 0.0 && norm_squared.is_finite() {
+        norm_squared.sqrt().recip()
+    } else {
+        0.0
+    };
     for value in values {
         *value = narrow(f64::from(*value) * scale);
     }
@@ -55,8 +67,9 @@ pub(crate) fn norm_squared(values: &[f32]) -> f64 {
 
 /// Polar factor of `y`: (m, d), the nearest matrix whose columns are orthonormal.
 ///
-/// With the thin SVD `y = U S V^T` it is `U V^T`. Directions without signal (singular value 0 up to rounding) are left out,
-/// so a rank-deficient `y` gives a partial isometry rather than arbitrary columns, and `y = 0` gives 0.
+/// With the thin SVD `y = U S V^T` it is `U V^T`. Directions without signal (singular value 0 up to
+/// rounding) are left out, so a rank-deficient `y` gives a partial isometry rather than arbitrary
+/// columns, and `y = 0` gives 0.
 ///
 /// # Panics
 /// When `y` holds a value that is not finite.
@@ -65,34 +78,51 @@ pub(crate) fn polar(y: ArrayView2<'_, f64>) -> Array2<f64> {
     if rows == 0 || columns == 0 {
         return Array2::zeros((rows, columns));
     }
-    assert!(y.iter().all(|v| v.is_finite()), "the polar factor needs finite input");
-    let svd =
-        faer::Mat::from_fn(rows, columns, |i, j| y[(i, j)]).thin_svd().expect("the SVD of a finite matrix converges");
+    assert!(
+        y.iter().all(|v| v.is_finite()),
+        "the polar factor needs finite input"
+    );
+    let svd = faer::Mat::from_fn(rows, columns, |i, j| y[(i, j)])
+        .thin_svd()
+        .expect("the SVD of a finite matrix converges");
     let singular: Vec<f64> = svd.S().column_vector().iter().copied().collect();
-    let rank = singular.iter().take_while(|&&s| s > RANK_TOLERANCE * singular[0]).count();
+    let rank = singular
+        .iter()
+        .take_while(|&&s| s > RANK_TOLERANCE * singular[0])
+        .count();
     let q = svd.U().subcols(0, rank) * svd.V().subcols(0, rank).transpose();
     Array2::from_shape_fn((rows, columns), |(i, j)| q[(i, j)])
 }
 
-/// The strongest directions of `a`, each with its singular value as length: (m, at most `most`), largest first, by the Gram of
-/// its columns. Directions without signal are left out.
+/// The strongest directions of `a`, each with its singular value as length: (m, at most `most`),
+/// largest first, by the Gram of its columns. Directions without signal are left out.
 ///
 /// # Panics
 /// When `a` holds a value that is not finite.
 pub(crate) fn leading(a: &Array2<f64>, most: usize) -> Array2<f64> {
     let (squares, v) = eigen_descending(a.t().dot(a).view());
-    let least = squares.first().map_or(0.0, |largest| RANK_TOLERANCE * largest);
-    let rank = squares.iter().take(most).take_while(|&&square| square > least).count();
+    let least = squares
+        .first()
+        .map_or(0.0, |largest| RANK_TOLERANCE * largest);
+    let rank = squares
+        .iter()
+        .take(most)
+        .take_while(|&&square| square > least)
+        .count();
     a.dot(&v.slice_axis(Axis(1), Slice::from(..rank)))
 }
 
-/// Eigenpairs of a symmetric matrix (k, k), largest eigenvalue first: values (k) and vectors (k, k) in columns.
+/// Eigenpairs of a symmetric matrix (k, k), largest eigenvalue first: values (k) and vectors (k, k)
+/// in columns.
 ///
 /// # Panics
 /// When the matrix is not square or holds a value that is not finite.
 pub(crate) fn eigen_descending(symmetric: ArrayView2<'_, f64>) -> (Vec<f64>, Array2<f64>) {
     let k = symmetric.nrows();
-    assert!(symmetric.iter().all(|v| v.is_finite()), "the eigenvalues need finite input");
+    assert!(
+        symmetric.iter().all(|v| v.is_finite()),
+        "the eigenvalues need finite input"
+    );
     let eigen = faer::Mat::from_fn(k, k, |i, j| symmetric[(i, j)])
         .self_adjoint_eigen(Side::Lower)
         .expect("the eigenvalues of a finite symmetric matrix converge");
@@ -108,12 +138,16 @@ mod tests {
     use super::*;
 
     fn off_identity(q: &Array2<f64>) -> f64 {
-        (q.t().dot(q) - Array2::<f64>::eye(q.ncols())).iter().fold(0.0, |worst, v| worst.max(v.abs()))
+        (q.t().dot(q) - Array2::<f64>::eye(q.ncols()))
+            .iter()
+            .fold(0.0, |worst, v| worst.max(v.abs()))
     }
 
     #[test]
     fn the_polar_factor_has_orthonormal_columns_and_keeps_an_orthonormal_matrix() {
-        let y = Array2::from_shape_fn((40, 5), |(i, j)| ((i * 7 + j * 13) % 11) as f64 - 4.0 + f64::from(i == j));
+        let y = Array2::from_shape_fn((40, 5), |(i, j)| {
+            ((i * 7 + j * 13) % 11) as f64 - 4.0 + f64::from(i == j)
+        });
         let q = polar(y.view());
         assert!(off_identity(&q) < 1e-12);
         assert!((polar(q.view()) - &q).iter().all(|v| v.abs() < 1e-12));
@@ -122,8 +156,16 @@ mod tests {
     #[test]
     fn a_rank_deficient_matrix_gives_a_partial_isometry() {
         let q = polar(array![[3.0, 0.0], [4.0, 0.0], [0.0, 0.0]].view());
-        assert!((q - array![[0.6, 0.0], [0.8, 0.0], [0.0, 0.0]]).iter().all(|v| v.abs() < 1e-12));
-        assert!(polar(Array2::zeros((4, 3)).view()).iter().all(|&v| v == 0.0));
+        assert!(
+            (q - array![[0.6, 0.0], [0.8, 0.0], [0.0, 0.0]])
+                .iter()
+                .all(|v| v.abs() < 1e-12)
+        );
+        assert!(
+            polar(Array2::zeros((4, 3)).view())
+                .iter()
+                .all(|&v| v == 0.0)
+        );
         assert_eq!(polar(Array2::zeros((4, 0)).view()).dim(), (4, 0));
     }
 

@@ -1,15 +1,16 @@
 //! Offline quality: where held-out items land in a ranking.
 //!
-//! Two protocols. Full ranking: against every catalogue item the owner has not used. Sampled: against a published list of
-//! negatives. Both count ranks from 0.
+//! Two protocols. Full ranking: against every catalogue item the owner has not used. Sampled:
+//! against a published list of negatives. Both count ranks from 0.
 
 use tacit_types::ItemId;
 
 /// Quality of one ranking, or the mean of many.
 ///
-/// For one held-out item at rank r: HR@10 is 1 if r < 10, NDCG@10 is `1/log2(r + 2)` if r < 10, Recall@20 is 1 if r < 20.
-/// For several held-out items: HR@10 is 1 if any is in the first 10; NDCG@10 is the DCG of the hits over that of a ranking
-/// with min(10, their number) hits on top; Recall@20 is the share of them in the first 20.
+/// For one held-out item at rank r: HR@10 is 1 if r < 10, NDCG@10 is `1/log2(r + 2)` if r < 10,
+/// Recall@20 is 1 if r < 20. For several held-out items: HR@10 is 1 if any is in the first 10;
+/// NDCG@10 is the DCG of the hits over that of a ranking with min(10, their number) hits on top;
+/// Recall@20 is the share of them in the first 20.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ranking {
     /// Hit ratio in the first ten.
@@ -21,7 +22,8 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// Judges the ranks of all held-out items of one owner, each counted from 0; no items, no quality.
+    /// Judges the ranks of all held-out items of one owner, each counted from 0; no items, no
+    /// quality.
     pub fn from_ranks(ranks: &[usize]) -> Self {
         if ranks.is_empty() {
             return Self::default();
@@ -32,7 +34,8 @@ impl Ranking {
         Self {
             hr_at_10: if top10().count() > 0 { 1.0 } else { 0.0 },
             ndcg_at_10: top10().map(|&rank| gain(rank)).sum::<f64>() / ideal,
-            recall_at_20: ranks.iter().filter(|rank| **rank < 20).count() as f64 / ranks.len() as f64,
+            recall_at_20: ranks.iter().filter(|rank| **rank < 20).count() as f64
+                / ranks.len() as f64,
         }
     }
 
@@ -60,8 +63,8 @@ impl Ranking {
 
 /// Rank of each held-out item: how many of the items not in `seen` score more.
 ///
-/// Items with an equal score do not count against it, except held-out items listed earlier, so that no two share a place.
-/// A held-out item without a score, or with NaN, ranks last.
+/// Items with an equal score do not count against it, except held-out items listed earlier, so that
+/// no two share a place. A held-out item without a score, or with NaN, ranks last.
 pub fn full_ranks(scores: &[f32], seen: &[ItemId], held_out: &[ItemId]) -> Vec<usize> {
     let mut open = scores.to_vec();
     for item in seen.iter().filter(|item| !held_out.contains(item)) {
@@ -69,10 +72,17 @@ pub fn full_ranks(scores: &[f32], seen: &[ItemId], held_out: &[ItemId]) -> Vec<u
             *score = f32::NEG_INFINITY;
         }
     }
-    let score_of = |item: &ItemId| open.get(item.0 as usize).copied().filter(|score| !score.is_nan());
+    let score_of = |item: &ItemId| {
+        open.get(item.0 as usize)
+            .copied()
+            .filter(|score| !score.is_nan())
+    };
     let rank = |(place, item): (usize, &ItemId)| match score_of(item) {
         Some(own) => {
-            let equal_before = held_out[..place].iter().filter(|other| score_of(other) == Some(own)).count();
+            let equal_before = held_out[..place]
+                .iter()
+                .filter(|other| score_of(other) == Some(own))
+                .count();
             open.iter().filter(|score| **score > own).count() + equal_before
         }
         None => scores.len(),
@@ -80,12 +90,22 @@ pub fn full_ranks(scores: &[f32], seen: &[ItemId], held_out: &[ItemId]) -> Vec<u
     held_out.iter().enumerate().map(rank).collect()
 }
 
-/// Rank of one held-out item among published negatives: how many score at least as much. A tie counts against it, so a
-/// model that scores everything alike gets nothing.
+/// Rank of one held-out item among published negatives: how many score at least as much. A tie
+/// counts against it, so a model that scores everything alike gets nothing.
 pub fn sampled_rank(scores: &[f32], held_out: ItemId, negatives: &[ItemId]) -> usize {
-    let score_of = |item: ItemId| scores.get(item.0 as usize).copied().filter(|score| !score.is_nan());
-    let Some(own) = score_of(held_out) else { return negatives.len() };
-    negatives.iter().filter(|&&item| score_of(item).is_some_and(|score| score >= own)).count()
+    let score_of = |item: ItemId| {
+        scores
+            .get(item.0 as usize)
+            .copied()
+            .filter(|score| !score.is_nan())
+    };
+    let Some(own) = score_of(held_out) else {
+        return negatives.len();
+    };
+    negatives
+        .iter()
+        .filter(|&&item| score_of(item).is_some_and(|score| score >= own))
+        .count()
 }
 
 #[cfg(test)]
@@ -125,9 +145,19 @@ mod tests {
     #[test]
     fn one_held_out_item_is_judged_by_its_rank() {
         let third = Ranking::from_ranks(&[2]);
-        assert_eq!((third.hr_at_10, third.ndcg_at_10, third.recall_at_20), (1.0, 0.5, 1.0));
+        assert_eq!(
+            (third.hr_at_10, third.ndcg_at_10, third.recall_at_20),
+            (1.0, 0.5, 1.0)
+        );
         let fifteenth = Ranking::from_ranks(&[14]);
-        assert_eq!((fifteenth.hr_at_10, fifteenth.ndcg_at_10, fifteenth.recall_at_20), (0.0, 0.0, 1.0));
+        assert_eq!(
+            (
+                fifteenth.hr_at_10,
+                fifteenth.ndcg_at_10,
+                fifteenth.recall_at_20
+            ),
+            (0.0, 0.0, 1.0)
+        );
         assert_eq!(Ranking::from_ranks(&[]), Ranking::default());
     }
 
@@ -143,6 +173,9 @@ mod tests {
     #[test]
     fn the_mean_of_no_rankings_is_zero() {
         assert_eq!(Ranking::mean(&[]), Ranking::default());
-        assert_eq!(Ranking::mean(&[Ranking::from_ranks(&[0]), Ranking::from_ranks(&[99])]).hr_at_10, 0.5);
+        assert_eq!(
+            Ranking::mean(&[Ranking::from_ranks(&[0]), Ranking::from_ranks(&[99])]).hr_at_10,
+            0.5
+        );
     }
 }

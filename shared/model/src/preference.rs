@@ -11,11 +11,12 @@ use crate::interaction::InteractionKind;
 
 /// Most recent items a device keeps unless the application says otherwise.
 ///
-/// A fixed number, so the bound says nothing about anybody's data. On MovieLens-1M, whose longest history has 2,313 items,
-/// it costs less than .002 HR@10.
+/// A fixed number, so the bound says nothing about anybody's data. On MovieLens-1M, whose longest
+/// history has 2,313 items, it costs less than .002 HR@10.
 pub const HISTORY_CAP: usize = 1024;
 
-/// Distinct items one owner used, oldest first. Never leaves the device: no `Serialize`, and it prints its length only.
+/// Distinct items one owner used, oldest first. Never leaves the device: no `Serialize`, and it
+/// prints its length only.
 #[derive(Clone, PartialEq)]
 pub struct History {
     items: Vec<ItemId>,
@@ -34,13 +35,18 @@ impl History {
     /// | an item more than once | its latest occurrence counts |
     /// | more than `cap` distinct items | the most recent `cap` are kept |
     pub fn new(interactions: &[Interaction], catalogue_len: u32, cap: usize) -> Self {
-        let mut kept: Vec<&Interaction> =
-            interactions.iter().filter(|i| i.item.0 < catalogue_len && i.kind.is_use()).collect();
+        let mut kept: Vec<&Interaction> = interactions
+            .iter()
+            .filter(|i| i.item.0 < catalogue_len && i.kind.is_use())
+            .collect();
         let timed = kept.iter().all(|i| i.timestamp.is_some());
         if timed {
             kept.sort_by_key(|i| i.timestamp);
         }
-        Self { items: latest_distinct(kept.iter().rev().map(|i| i.item), cap), timed }
+        Self {
+            items: latest_distinct(kept.iter().rev().map(|i| i.item), cap),
+            timed,
+        }
     }
 
     /// The items, oldest first, each once.
@@ -48,10 +54,15 @@ impl History {
         &self.items
     }
 
-    /// Splits the latest item off, for validation; a history of fewer than two items has none to spare.
+    /// Splits the latest item off, for validation; a history of fewer than two items has none to
+    /// spare.
     #[must_use]
     pub fn hold_out(mut self) -> (Self, Option<ItemId>) {
-        let held_out = if self.items.len() < 2 { None } else { self.items.pop() };
+        let held_out = if self.items.len() < 2 {
+            None
+        } else {
+            self.items.pop()
+        };
         (self, held_out)
     }
 
@@ -77,17 +88,24 @@ impl fmt::Debug for History {
     }
 }
 
-/// All interactions but those with the item used last: what a device trains on where that item is held out. Everything where
-/// there is only one item.
+/// All interactions but those with the item used last: what a device trains on where that item is
+/// held out. Everything where there is only one item.
 pub fn without_latest(interactions: &[Interaction], catalogue_len: u32) -> Vec<Interaction> {
     let (_, held_out) = History::new(interactions, catalogue_len, 2).hold_out();
-    interactions.iter().copied().filter(|one| Some(one.item) != held_out).collect()
+    interactions
+        .iter()
+        .copied()
+        .filter(|one| Some(one.item) != held_out)
+        .collect()
 }
 
 /// The first `cap` distinct items of a newest-first sequence, turned round to oldest first.
 fn latest_distinct(newest_first: impl Iterator<Item = ItemId>, cap: usize) -> Vec<ItemId> {
     let mut seen = BTreeSet::new();
-    let mut items: Vec<ItemId> = newest_first.filter(|item| seen.insert(*item)).take(cap).collect();
+    let mut items: Vec<ItemId> = newest_first
+        .filter(|item| seen.insert(*item))
+        .take(cap)
+        .collect();
     items.reverse();
     items
 }
@@ -115,19 +133,43 @@ mod tests {
 
     #[test]
     fn times_decide_the_order_and_ties_keep_input_order() {
-        let history = History::new(&[at(3, Some(9)), at(1, Some(2)), at(5, Some(9)), at(4, Some(1))], 10, 100);
-        assert_eq!((items(&history), history.is_timed()), (vec![4, 1, 3, 5], true));
+        let history = History::new(
+            &[
+                at(3, Some(9)),
+                at(1, Some(2)),
+                at(5, Some(9)),
+                at(4, Some(1)),
+            ],
+            10,
+            100,
+        );
+        assert_eq!(
+            (items(&history), history.is_timed()),
+            (vec![4, 1, 3, 5], true)
+        );
     }
 
     #[test]
     fn one_missing_time_keeps_input_order_and_marks_the_history_untimed() {
         let history = History::new(&[at(3, Some(9)), at(1, None), at(5, Some(1))], 10, 100);
-        assert_eq!((items(&history), history.is_timed()), (vec![3, 1, 5], false));
+        assert_eq!(
+            (items(&history), history.is_timed()),
+            (vec![3, 1, 5], false)
+        );
     }
 
     #[test]
     fn an_unknown_item_neither_counts_nor_spoils_the_order() {
-        let history = History::new(&[at(10, None), at(2, Some(5)), at(u32::MAX, None), at(1, Some(4))], 10, 100);
+        let history = History::new(
+            &[
+                at(10, None),
+                at(2, Some(5)),
+                at(u32::MAX, None),
+                at(1, Some(4)),
+            ],
+            10,
+            100,
+        );
         assert_eq!((items(&history), history.is_timed()), (vec![1, 2], true));
     }
 
@@ -148,8 +190,9 @@ mod tests {
 
     #[test]
     fn a_million_interactions_are_cleaned() {
-        let many: Vec<_> =
-            (0..1_000_000u32).map(|i| at(i * 7919 % 5000, Some(u64::from(i) * 31 % 1_000_003))).collect();
+        let many: Vec<_> = (0..1_000_000u32)
+            .map(|i| at(i * 7919 % 5000, Some(u64::from(i) * 31 % 1_000_003)))
+            .collect();
         let history = History::new(&many, 5000, HISTORY_CAP);
         assert_eq!(history.len(), HISTORY_CAP);
         let distinct: BTreeSet<_> = history.items().iter().collect();
@@ -158,8 +201,15 @@ mod tests {
 
     #[test]
     fn feedback_on_a_suggestion_is_no_use() {
-        let feedback = |kind| Interaction { kind, ..at(3, None) };
-        let given = [at(1, Some(5)), feedback(InteractionKind::Dislike), feedback(InteractionKind::Hide)];
+        let feedback = |kind| Interaction {
+            kind,
+            ..at(3, None)
+        };
+        let given = [
+            at(1, Some(5)),
+            feedback(InteractionKind::Dislike),
+            feedback(InteractionKind::Hide),
+        ];
         let history = History::new(&given, 10, 100);
         assert_eq!((items(&history), history.is_timed()), (vec![1], true));
     }
@@ -172,13 +222,24 @@ mod tests {
         let (rest, held_out) = history(&[at(3, Some(9)), at(3, Some(1))]);
         assert_eq!((items(&rest), held_out), (vec![3], None));
         assert_eq!(history(&[]).1, None);
-        let given = [at(3, Some(9)), at(1, Some(2)), at(3, Some(1)), at(12, Some(99))];
-        assert!(without_latest(&given, 10) == [given[1], given[3]], "an unknown item is not the latest");
+        let given = [
+            at(3, Some(9)),
+            at(1, Some(2)),
+            at(3, Some(1)),
+            at(12, Some(99)),
+        ];
+        assert!(
+            without_latest(&given, 10) == [given[1], given[3]],
+            "an unknown item is not the latest"
+        );
         assert!(without_latest(&given[2..], 10) == given[2..]);
     }
 
     #[test]
     fn printing_shows_no_item() {
-        assert_eq!(format!("{:?}", History::new(&[at(7, None)], 10, 9)), "History(len=1)");
+        assert_eq!(
+            format!("{:?}", History::new(&[at(7, None)], 10, 9)),
+            "History(len=1)"
+        );
     }
 }

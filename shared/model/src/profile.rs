@@ -1,4 +1,5 @@
-//! An owner's taste as running sums over the weighted items, so that one more interaction costs one more row.
+//! An owner's taste as running sums over the weighted items, so that one more interaction costs one
+//! more row.
 
 use std::fmt;
 
@@ -12,13 +13,14 @@ use crate::scene::Scene;
 use crate::score::taste_share;
 use crate::serve::Ranker;
 
-/// Sums over an owner's items i with signed weights x_i: `Q^T x` (d), `q0 . x`, `|x|^2`, and `sum |x_i|`. Never leaves the device.
+/// Sums over an owner's items i with signed weights x_i: `Q^T x` (d), `q0 . x`, `|x|^2`, and `sum
+/// |x_i|`. Never leaves the device.
 ///
-/// Where user factors are fitted (weighted squares, ratings), the sums are the equation they solve, and what the items count
-/// takes the place of `|x|^2`.
+/// Where user factors are fitted (weighted squares, ratings), the sums are the equation they solve,
+/// and what the items count takes the place of `|x|^2`.
 ///
-/// The sums are not yet divided by `|x|`; [`Self::user_factors`] does that. In f64, so that what is added and taken out again
-/// leaves no trace above 1e-12.
+/// The sums are not yet divided by `|x|`; [`Self::user_factors`] does that. In f64, so that what is
+/// added and taken out again leaves no trace above 1e-12.
 #[derive(Clone, PartialEq)]
 pub struct Profile {
     taste: Vec<f64>,
@@ -46,7 +48,9 @@ impl Profile {
     /// Sums items that are all different. O(n d).
     pub fn of(weights: &[(ItemId, f64)], ranker: &Ranker) -> Self {
         let mut profile = Self::new(ranker);
-        weights.iter().for_each(|&(item, weight)| profile.add(item, weight, ranker));
+        weights
+            .iter()
+            .for_each(|&(item, weight)| profile.add(item, weight, ranker));
         profile
     }
 
@@ -80,13 +84,18 @@ impl Profile {
     }
 
     fn shift(&mut self, item: ItemId, weight: f64, sign: f64, ranker: &Ranker) {
-        let Some(item_weight) = ranker.weight(item) else { return };
+        let Some(item_weight) = ranker.weight(item) else {
+            return;
+        };
         let x = weight * f64::from(item_weight);
         self.along += sign * x * f64::from(ranker.axis(item));
         self.sizes += sign * x.abs();
         let row = ranker.factors(item);
         if let Some(row) = &row {
-            self.taste.iter_mut().zip(row).for_each(|(sum, v)| *sum += sign * x * f64::from(*v));
+            self.taste
+                .iter_mut()
+                .zip(row)
+                .for_each(|(sum, v)| *sum += sign * x * f64::from(*v));
         }
         self.squares += match &mut self.fitted {
             Some(fitted) => {
@@ -98,7 +107,8 @@ impl Profile {
         };
     }
 
-    /// What each unit of the owner's weights adds to the score of an item with factors and axis `h` (d + 1), for a fitted profile.
+    /// What each unit of the owner's weights adds to the score of an item with factors and axis `h`
+    /// (d + 1), for a fitted profile.
     pub(crate) fn pull(&self, h: Vec<f64>) -> Option<Vec<f64>> {
         Some(self.fitted.as_ref()?.solve(h, self.squares))
     }
@@ -113,16 +123,23 @@ impl Profile {
         taste_share(self.sizes, self.squares, self.taste_prior)
     }
 
-    /// `Q^T x` (d) and `q0 . x` of the unit vector x, the first as far as taste is trusted, or what was fitted; zeros for an
-    /// empty profile.
+    /// `Q^T x` (d) and `q0 . x` of the unit vector x, the first as far as taste is trusted, or what
+    /// was fitted; zeros for an empty profile.
     pub fn user_factors(&self) -> (Vec<f32>, f32) {
         if let Some(fitted) = &self.fitted {
             let rhs = self.taste.iter().copied().chain([self.along]).collect();
             return fitted.user_factors(rhs, self.squares);
         }
-        let scale = if self.is_empty() { 0.0 } else { self.norm().recip() };
+        let scale = if self.is_empty() {
+            0.0
+        } else {
+            self.norm().recip()
+        };
         let trusted = scale * self.taste_share();
-        (self.taste.iter().map(|sum| narrow(sum * trusted)).collect(), narrow(self.along * scale))
+        (
+            self.taste.iter().map(|sum| narrow(sum * trusted)).collect(),
+            narrow(self.along * scale),
+        )
     }
 }
 
@@ -157,7 +174,13 @@ impl OnlineProfile {
     /// Sums all interactions; the most recent `cap` items count.
     pub fn new(interactions: &[Interaction], rules: Rules, cap: usize, ranker: &Ranker) -> Self {
         let profile = Profile::new(ranker);
-        let mut online = Self { profile, rules, cap, items: Vec::new(), timed: true };
+        let mut online = Self {
+            profile,
+            rules,
+            cap,
+            items: Vec::new(),
+            timed: true,
+        };
         online.rebuild(interactions, ranker);
         online
     }
@@ -172,29 +195,40 @@ impl OnlineProfile {
         &self.rules
     }
 
-    /// Starts over from all interactions: after some were removed, or the model or the rules changed.
+    /// Starts over from all interactions: after some were removed, or the model or the rules
+    /// changed.
     pub fn rebuild(&mut self, interactions: &[Interaction], ranker: &Ranker) {
         let fused = ranker.weights(Scene::default(), interactions, self.cap, &self.rules);
         self.profile = Profile::of(&fused.weights, ranker);
         self.timed = fused.timed;
         let half_life = self.half_life().unwrap_or(0.0);
         let ages = (0..fused.weights.len()).rev();
-        self.items =
-            fused.weights.iter().zip(ages).map(|(&(item, w), age)| (item, w / decay(half_life, age))).collect();
+        self.items = fused
+            .weights
+            .iter()
+            .zip(ages)
+            .map(|(&(item, w), age)| (item, w / decay(half_life, age)))
+            .collect();
     }
 
     /// Takes in the last of `interactions`, the others being known already.
     pub fn record(&mut self, interactions: &[Interaction], ranker: &Ranker) {
-        let Some((last, before)) = interactions.split_last() else { return };
+        let Some((last, before)) = interactions.split_last() else {
+            return;
+        };
         if last.item.0 >= ranker.catalogue_len() {
             return;
         }
         if ranker.scale().is_some() {
             return self.rebuild(interactions, ranker);
         }
-        let Some(opinion) = self.rules.opinion(last) else { return };
-        let in_order = last.timestamp.is_some() && before.iter().all(|one| one.timestamp <= last.timestamp);
-        // Among all interactions, not only the items kept: what was said of an item long ago still decides its weight.
+        let Some(opinion) = self.rules.opinion(last) else {
+            return;
+        };
+        let in_order =
+            last.timestamp.is_some() && before.iter().all(|one| one.timestamp <= last.timestamp);
+        // Among all interactions, not only the items kept: what was said of an item long ago still
+        // decides its weight.
         let known = before.iter().any(|one| one.item == last.item);
         match self.half_life() {
             Some(half_life) if !known && (!self.timed || in_order) => {
@@ -210,13 +244,21 @@ impl OnlineProfile {
         self.items.push((item, confidence));
         if self.items.len() > self.cap {
             let (oldest, confidence) = self.items.remove(0);
-            self.profile.remove(oldest, confidence * decay(half_life, self.items.len()), ranker);
+            self.profile.remove(
+                oldest,
+                confidence * decay(half_life, self.items.len()),
+                ranker,
+            );
         }
     }
 
     /// The one half-life of all weights, if there is one; 0 for none at all.
     fn half_life(&self) -> Option<f32> {
-        if self.timed { self.rules.shared_half_life() } else { Some(0.0) }
+        if self.timed {
+            self.rules.shared_half_life()
+        } else {
+            Some(0.0)
+        }
     }
 }
 

@@ -1,11 +1,13 @@
-//! The planner's table: from the signal-to-noise ratio of a job to what it trains, using public numbers only.
+//! The planner's table: from the signal-to-noise ratio of a job to what it trains, using public
+//! numbers only.
 
 use serde::{Deserialize, Serialize};
 
 use crate::spectral::model::FACTORS_MAX;
 use crate::weighted::CLIP_NORM;
 
-/// Signal-to-noise ratio below which item factors are not trained: they would lose to private popularity.
+/// Signal-to-noise ratio below which item factors are not trained: they would lose to private
+/// popularity.
 pub const SIGNAL_MIN: f64 = 5.0;
 /// Signal-to-noise ratio below which factors may or may not beat popularity.
 pub const SIGNAL_UNSURE: f64 = 12.0;
@@ -24,14 +26,15 @@ const HEAD_SHARE_OF_REST: f64 = 0.35;
 
 /// What one training job does, fixed before it starts and printed with the plan.
 ///
-/// A job is one release of counts, one of the head Gram if `head > 0`, then `rounds` releases of the factor gradient.
-/// Shares are of the rho of the whole training job and add up to 1; a release with share s has noise
-/// `1/sqrt(2 rho s)` on its sum.
+/// A job is one release of counts, one of the head Gram if `head > 0`, then `rounds` releases of
+/// the factor gradient. Shares are of the rho of the whole training job and add up to 1; a release
+/// with share s has noise `1/sqrt(2 rho s)` on its sum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Rounds of factor gradients, T.
     pub rounds: u32,
-    /// Item factors, d. The head Gram may leave fewer when it shows fewer directions above the noise.
+    /// Item factors, d. The head Gram may leave fewer when it shows fewer directions above the
+    /// noise.
     pub factors: u32,
     /// Most popular items whose pairs are released first, K; 0 for none.
     pub head: u32,
@@ -46,7 +49,8 @@ pub struct Recipe {
     /// Most columns of public features in the final model.
     #[serde(default)]
     pub feature_columns: u32,
-    /// Weighted squares: norm at which a device's gradient is clipped before it is scaled to norm 1, C.
+    /// Weighted squares: norm at which a device's gradient is clipped before it is scaled to norm
+    /// 1, C.
     #[serde(default = "clip_norm")]
     pub clip_norm: f64,
     /// Share of rho for the counts.
@@ -71,9 +75,10 @@ struct Row {
     counts_share: f64,
 }
 
-/// The presets, chosen on MovieLens-1M by the second-last interaction of the 2,999 users with times (never by the test):
-/// 58 to 108 settings per epsilon of T, d, K, a, b and coverage, delta 1e-5, Gaussian noise 5 % above the ideal, mean of
-/// three noise seeds (two at 20). Sampled (99 random negatives) and full HR@10 there, next to the settings they replaced:
+/// The presets, chosen on MovieLens-1M by the second-last interaction of the 2,999 users with times
+/// (never by the test): 58 to 108 settings per epsilon of T, d, K, a, b and coverage, delta 1e-5,
+/// Gaussian noise 5 % above the ideal, mean of three noise seeds (two at 20). Sampled (99 random
+/// negatives) and full HR@10 there, next to the settings they replaced:
 ///
 /// | epsilon (q) | chosen | before | before was |
 /// |---|---|---|---|
@@ -83,9 +88,10 @@ struct Row {
 /// | 5 (104) | .614 / .078 | .610 / .077 | T=2, K=520, b=0 |
 /// | 3 (66) | .580 / .071 | .571 / .072 | T=2, b=0 |
 ///
-/// Public features and the share of the counts were chosen together: on the same second-last interactions, and on a random
-/// fifth of what the test's random fifth left of MovieLens-1M and -100K (full NDCG@10), two to five noise seeds. Features are
-/// genres, and the year and decade in titles. What was tried, none of which costs privacy but the shares:
+/// Public features and the share of the counts were chosen together: on the same second-last
+/// interactions, and on a random fifth of what the test's random fifth left of MovieLens-1M and
+/// -100K (full NDCG@10), two to five noise seeds. Features are genres, and the year and decade in
+/// titles. What was tried, none of which costs privacy but the shares:
 ///
 /// | where | choice | without | with |
 /// |---|---|---|---|
@@ -99,14 +105,16 @@ struct Row {
 /// | 100K, fifth, q 6 and 11 | learned directions or rows shrunk by their noise | | at most .004 better, mostly worse |
 /// | 1M, second-last, q 66 | 32 / 48 / 64 feature columns, full HR@10 | | .116 / .121 / .120 |
 ///
-/// So features stand beside what is learned, at every signal; where the signal is weak, counts are the first thing to buy, as
-/// features and ranking rest on them; and below q = 10 a job that trains factors is as good as counts with features, and no
-/// worse than popularity where there are no features. Coverage .75 gains .001 of full NDCG@10 over .94 at q 25 and costs .018
-/// of sampled HR@10.
+/// So features stand beside what is learned, at every signal; where the signal is weak, counts are
+/// the first thing to buy, as features and ranking rest on them; and below q = 10 a job that trains
+/// factors is as good as counts with features, and no worse than popularity where there are no
+/// features. Coverage .75 gains .001 of full NDCG@10 over .94 at q 25 and costs .018 of sampled
+/// HR@10.
 ///
-/// Differences below .005 are within the spread of seeds. What it says: after a head Gram one round is enough unless there
-/// is next to no noise; a longer head than 500 has a higher noise edge and keeps fewer directions. One kind of data, films:
-/// where the head is a small part of the catalogue, more rounds may pay.
+/// Differences below .005 are within the spread of seeds. What it says: after a head Gram one round
+/// is enough unless there is next to no noise; a longer head than 500 has a higher noise edge and
+/// keeps fewer directions. One kind of data, films: where the head is a small part of the
+/// catalogue, more rounds may pay.
 #[rustfmt::skip]
 const TABLE: [Row; 7] = [
     Row { below: 10.0,          rounds: 1, factors: 16, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.7 },
@@ -119,14 +127,19 @@ const TABLE: [Row; 7] = [
 ];
 
 impl Recipe {
-    /// Picks the recipe for signal-to-noise ratio `q` (see [`signal_to_noise`]; infinite without noise).
+    /// Picks the recipe for signal-to-noise ratio `q` (see [`signal_to_noise`]; infinite without
+    /// noise).
     ///
-    /// `None` below [`SIGNAL_MIN`] or when `q` is NaN: do not train factors, use [`Recipe::counts_only`] and say so.
+    /// `None` below [`SIGNAL_MIN`] or when `q` is NaN: do not train factors, use
+    /// [`Recipe::counts_only`] and say so.
     pub fn for_signal(q: f64, catalogue_len: u32) -> Option<Self> {
         if q.is_nan() || q < SIGNAL_MIN {
             return None;
         }
-        let row = TABLE.iter().find(|row| q < row.below).unwrap_or(&TABLE[TABLE.len() - 1]);
+        let row = TABLE
+            .iter()
+            .find(|row| q < row.below)
+            .unwrap_or(&TABLE[TABLE.len() - 1]);
         let head = head_items(q, catalogue_len);
         Some(Self {
             rounds: row.rounds,
@@ -139,7 +152,11 @@ impl Recipe {
             feature_columns: FEATURE_COLUMNS,
             clip_norm: CLIP_NORM,
             counts_share: row.counts_share,
-            head_share: if head > 0 { (1.0 - row.counts_share) * HEAD_SHARE_OF_REST } else { 0.0 },
+            head_share: if head > 0 {
+                (1.0 - row.counts_share) * HEAD_SHARE_OF_REST
+            } else {
+                0.0
+            },
         })
     }
 
@@ -162,31 +179,47 @@ impl Recipe {
 
     /// Share of rho for each round of factor gradients; 0 when there are none.
     pub fn round_share(&self) -> f64 {
-        if self.rounds == 0 { 0.0 } else { (1.0 - self.counts_share - self.head_share) / f64::from(self.rounds) }
+        if self.rounds == 0 {
+            0.0
+        } else {
+            (1.0 - self.counts_share - self.head_share) / f64::from(self.rounds)
+        }
     }
 }
 
 /// Most factors a catalogue of this length can have, at least 1.
 pub(crate) fn factors_max(catalogue_len: u32) -> u32 {
-    u32::try_from(FACTORS_MAX).unwrap_or(u32::MAX).checked_div(catalogue_len).unwrap_or(u32::MAX).max(1)
+    u32::try_from(FACTORS_MAX)
+        .unwrap_or(u32::MAX)
+        .checked_div(catalogue_len)
+        .unwrap_or(u32::MAX)
+        .max(1)
 }
 
-/// K: five head items per unit of signal up to 500, half as many beyond, within the catalogue; none when too few to help.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=HEAD_MAX first")]
+/// K: five head items per unit of signal up to 500, half as many beyond, within the catalogue; none
+/// when too few to help.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=HEAD_MAX first"
+)]
 fn head_items(q: f64, catalogue_len: u32) -> u32 {
-    let head = (5.0 * q).min((2.5 * q).max(500.0)).clamp(0.0, f64::from(HEAD_MAX)) as u32;
+    let head = (5.0 * q)
+        .min((2.5 * q).max(500.0))
+        .clamp(0.0, f64::from(HEAD_MAX)) as u32;
     let head = head.min(catalogue_len);
     if head < HEAD_MIN { 0 } else { head }
 }
 
-/// Signal-to-noise ratio `q = n sqrt(2 rho) / sqrt(M)` of a job with `devices` devices, privacy loss `rho` (zCDP) and
-/// `catalogue_len` items.
+/// Signal-to-noise ratio `q = n sqrt(2 rho) / sqrt(M)` of a job with `devices` devices, privacy
+/// loss `rho` (zCDP) and `catalogue_len` items.
 pub fn signal_to_noise(devices: f64, rho: f64, catalogue_len: f64) -> f64 {
     devices * (2.0 * rho).sqrt() / catalogue_len.sqrt()
 }
 
-/// Share of the gain over popularity that survives the noise at signal-to-noise ratio `q`: the empirical law
-/// `max(q-4, 0)^1.2 / (max(q-4, 0)^1.2 + 14^1.2)`, half at 18 and 90 % at 90. Sparse populations need about twice the `q`.
+/// Share of the gain over popularity that survives the noise at signal-to-noise ratio `q`: the
+/// empirical law `max(q-4, 0)^1.2 / (max(q-4, 0)^1.2 + 14^1.2)`, half at 18 and 90 % at 90. Sparse
+/// populations need about twice the `q`.
 pub fn gain_share(q: f64) -> f64 {
     if q.is_infinite() && q > 0.0 {
         return 1.0;
@@ -209,10 +242,22 @@ mod tests {
 
     #[test]
     fn shares_add_up_to_the_whole_job() {
-        for q in [5.0, 9.0, 20.0, 59.0, 100.0, 200.0, 900.0, 5000.0, f64::INFINITY] {
+        for q in [
+            5.0,
+            9.0,
+            20.0,
+            59.0,
+            100.0,
+            200.0,
+            900.0,
+            5000.0,
+            f64::INFINITY,
+        ] {
             for catalogue_len in [1, 39, 40, 4000] {
                 let recipe = Recipe::for_signal(q, catalogue_len).unwrap();
-                let total = recipe.counts_share + recipe.head_share + recipe.round_share() * f64::from(recipe.rounds);
+                let total = recipe.counts_share
+                    + recipe.head_share
+                    + recipe.round_share() * f64::from(recipe.rounds);
                 assert!((total - 1.0).abs() < 1e-12, "{recipe:?}");
                 assert_eq!(recipe.head > 0, recipe.head_share > 0.0);
             }
@@ -223,15 +268,33 @@ mod tests {
     #[test]
     fn the_head_grows_with_the_signal_within_its_bounds() {
         let head = |q, catalogue_len| Recipe::for_signal(q, catalogue_len).unwrap().head;
-        assert_eq!([head(7.9, 4000), head(8.0, 4000), head(100.0, 4000)], [0, 40, 500]);
+        assert_eq!(
+            [head(7.9, 4000), head(8.0, 4000), head(100.0, 4000)],
+            [0, 40, 500]
+        );
         assert_eq!([head(150.0, 4000), head(300.0, 4000)], [500, 750]);
-        assert_eq!([head(f64::INFINITY, 4000), head(f64::INFINITY, 300), head(100.0, 30)], [1000, 300, 0]);
+        assert_eq!(
+            [
+                head(f64::INFINITY, 4000),
+                head(f64::INFINITY, 300),
+                head(100.0, 30)
+            ],
+            [1000, 300, 0]
+        );
     }
 
     #[test]
     fn a_long_catalogue_gets_fewer_factors() {
         let factors = |catalogue_len| Recipe::for_signal(500.0, catalogue_len).unwrap().factors;
-        assert_eq!([factors(4000), factors(100_000), factors(1 << 22), factors(u32::MAX)], [48, 41, 1, 1]);
+        assert_eq!(
+            [
+                factors(4000),
+                factors(100_000),
+                factors(1 << 22),
+                factors(u32::MAX)
+            ],
+            [48, 41, 1, 1]
+        );
     }
 
     #[test]

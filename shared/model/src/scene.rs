@@ -1,6 +1,7 @@
 //! When and where: what an owner did in a scene like the present one may count more when ranking.
 //!
-//! A soft form of contextual pre-filtering (Adomavicius and Tuzhilin 2011, section 3.3): nothing is left out, it counts less.
+//! A soft form of contextual pre-filtering (Adomavicius and Tuzhilin 2011, section 3.3): nothing is
+//! left out, it counts less.
 
 use tacit_types::Timestamp;
 
@@ -19,11 +20,15 @@ pub struct Scene {
 
 impl From<&Interaction> for Scene {
     fn from(one: &Interaction) -> Self {
-        Self { at: one.timestamp, surface: one.surface }
+        Self {
+            at: one.timestamp,
+            surface: one.surface,
+        }
     }
 }
 
-/// How much less an interaction counts for every way in which its scene differs: times exp(-strength).
+/// How much less an interaction counts for every way in which its scene differs: times
+/// exp(-strength).
 ///
 /// The default, all 0, makes no difference. A strength that is not above 0 counts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,7 +46,9 @@ pub struct SceneRules {
 impl SceneRules {
     /// Whether the scene makes a difference.
     pub fn count(&self) -> bool {
-        [self.hour, self.weekend, self.surface].into_iter().any(|strength| strength > 0.0)
+        [self.hour, self.weekend, self.surface]
+            .into_iter()
+            .any(|strength| strength > 0.0)
     }
 
     /// What is left of an interaction of the scene `then` in the scene `now`: 1 for all of it.
@@ -50,7 +57,8 @@ impl SceneRules {
         let mut distance = 0.0;
         if let (Some(then), Some(now)) = (then.at, now.at) {
             distance += strength(self.hour) * opposition(self.minute(then), self.minute(now));
-            distance += strength(self.weekend) * f64::from(u8::from(self.is_weekend(then) != self.is_weekend(now)));
+            distance += strength(self.weekend)
+                * f64::from(u8::from(self.is_weekend(then) != self.is_weekend(now)));
         }
         if then.surface > 0 && now.surface > 0 && then.surface != now.surface {
             distance += strength(self.surface);
@@ -87,11 +95,19 @@ mod tests {
     use super::*;
 
     const HOUR: u64 = 3_600_000;
-    const ALL: SceneRules = SceneRules { hour: 2.0, weekend: 1.0, surface: 3.0, utc_offset_minutes: 0 };
+    const ALL: SceneRules = SceneRules {
+        hour: 2.0,
+        weekend: 1.0,
+        surface: 3.0,
+        utc_offset_minutes: 0,
+    };
 
     /// Hours after Thursday 1 January 1970, 00:00.
     fn at(hours: u64) -> Scene {
-        Scene { at: Some(Timestamp(hours * HOUR)), surface: 0 }
+        Scene {
+            at: Some(Timestamp(hours * HOUR)),
+            surface: 0,
+        }
     }
 
     #[test]
@@ -116,10 +132,16 @@ mod tests {
     fn the_owners_own_clock_counts() {
         // 23:00 UTC on Friday is Saturday in Berlin, and still Friday in New York.
         for (offset, weekend) in [(60, true), (0, false), (-300, false)] {
-            let rules = SceneRules { utc_offset_minutes: offset, ..ALL };
+            let rules = SceneRules {
+                utc_offset_minutes: offset,
+                ..ALL
+            };
             assert_eq!(rules.is_weekend(Timestamp(47 * HOUR)), weekend, "{offset}");
         }
-        let rules = SceneRules { utc_offset_minutes: -300, ..ALL };
+        let rules = SceneRules {
+            utc_offset_minutes: -300,
+            ..ALL
+        };
         assert_eq!(rules.minute(Timestamp(0)), 19 * 60, "before 1970 there");
     }
 
@@ -130,11 +152,37 @@ mod tests {
         assert_eq!(ALL.share(on(2), on(0)), 1.0);
         assert_eq!(ALL.share(on(2), on(2)), 1.0);
         assert!(ALL.share(on(1), on(2)) < 0.05);
-        assert_eq!(ALL.share(Scene { at: None, surface: 0 }, at(12)), 1.0);
+        assert_eq!(
+            ALL.share(
+                Scene {
+                    at: None,
+                    surface: 0
+                },
+                at(12)
+            ),
+            1.0
+        );
         for nothing in [0.0, -1.0, f32::NAN] {
-            let rules = SceneRules { hour: nothing, weekend: nothing, surface: nothing, utc_offset_minutes: 0 };
+            let rules = SceneRules {
+                hour: nothing,
+                weekend: nothing,
+                surface: nothing,
+                utc_offset_minutes: 0,
+            };
             assert!(!rules.count());
-            assert_eq!(rules.share(Scene { surface: 1, ..at(0) }, Scene { surface: 2, ..at(60) }), 1.0);
+            assert_eq!(
+                rules.share(
+                    Scene {
+                        surface: 1,
+                        ..at(0)
+                    },
+                    Scene {
+                        surface: 2,
+                        ..at(60)
+                    }
+                ),
+                1.0
+            );
         }
     }
 

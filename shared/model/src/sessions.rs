@@ -1,6 +1,7 @@
 //! Visits, and interactions that nobody meant: bots, stuck buttons, other people's scripts.
 //!
-//! Rules only. What they name is set aside when ranking, never deleted: the caller keeps the list and may take any entry back.
+//! Rules only. What they name is set aside when ranking, never deleted: the caller keeps the list
+//! and may take any entry back.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,8 +19,8 @@ pub enum Anomaly {
     Rhythm,
 }
 
-/// From when on something is an anomaly. Explicit feedback and interactions without a time are never one: people rate a page
-/// of items at once.
+/// From when on something is an anomaly. Explicit feedback and interactions without a time are
+/// never one: people rate a page of items at once.
 ///
 /// | rule | default |
 /// |---|---|
@@ -43,7 +44,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { session_gap_ms: 30 * 60_000, burst_count: 60, burst_ms: 10_000, repeats_max: 10, rhythm_gaps: 20 }
+        Self {
+            session_gap_ms: 30 * 60_000,
+            burst_count: 60,
+            burst_ms: 10_000,
+            repeats_max: 10,
+            rhythm_gaps: 20,
+        }
     }
 }
 
@@ -65,21 +72,36 @@ pub fn sessions(times: &[u64], gap_ms: u64) -> Vec<Range<usize>> {
 /// # Guarantees
 /// With distinct times, the order interactions are given in does not matter.
 pub fn anomalies(interactions: &[Interaction], limits: &Limits) -> Vec<Option<Anomaly>> {
-    let explicit = [InteractionKind::Rating, InteractionKind::Like, InteractionKind::Dislike, InteractionKind::Hide];
+    let explicit = [
+        InteractionKind::Rating,
+        InteractionKind::Like,
+        InteractionKind::Dislike,
+        InteractionKind::Hide,
+    ];
     let judged = (0..interactions.len()).filter(|&i| !explicit.contains(&interactions[i].kind));
-    let mut order: Vec<(u64, usize)> = judged.filter_map(|i| Some((interactions[i].timestamp?.0, i))).collect();
+    let mut order: Vec<(u64, usize)> = judged
+        .filter_map(|i| Some((interactions[i].timestamp?.0, i)))
+        .collect();
     order.sort_unstable();
     let times: Vec<u64> = order.iter().map(|(time, _)| *time).collect();
     let mut found = vec![None; interactions.len()];
     let mut mark = |places: Range<usize>, anomaly| {
-        order[places].iter().for_each(|(_, i)| found[*i] = Some(anomaly));
+        order[places]
+            .iter()
+            .for_each(|(_, i)| found[*i] = Some(anomaly));
     };
-    rhythms(&times, limits).into_iter().for_each(|run| mark(run, Anomaly::Rhythm));
-    bursts(&times, limits).into_iter().for_each(|run| mark(run, Anomaly::Burst));
+    rhythms(&times, limits)
+        .into_iter()
+        .for_each(|run| mark(run, Anomaly::Rhythm));
+    bursts(&times, limits)
+        .into_iter()
+        .for_each(|run| mark(run, Anomaly::Burst));
     for session in sessions(&times, limits.session_gap_ms) {
         let mut met = HashMap::new();
         for place in session {
-            let times_met = met.entry(interactions[order[place].1].item).or_insert(0usize);
+            let times_met = met
+                .entry(interactions[order[place].1].item)
+                .or_insert(0usize);
             *times_met += 1;
             if *times_met > limits.repeats_max {
                 mark(place..place + 1, Anomaly::Repeat);
@@ -91,14 +113,22 @@ pub fn anomalies(interactions: &[Interaction], limits: &Limits) -> Vec<Option<An
 
 /// The interactions that are not set aside.
 pub fn kept(interactions: &[Interaction], set_aside: &[Option<Anomaly>]) -> Vec<Interaction> {
-    interactions.iter().zip(set_aside).filter(|(_, anomaly)| anomaly.is_none()).map(|(one, _)| *one).collect()
+    interactions
+        .iter()
+        .zip(set_aside)
+        .filter(|(_, anomaly)| anomaly.is_none())
+        .map(|(one, _)| *one)
+        .collect()
 }
 
 /// Places that lie in a window with too many.
 fn bursts(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
     let count = limits.burst_count.max(1);
     let crowded = |first: &usize| times[first + count - 1] - times[*first] <= limits.burst_ms;
-    (0..(times.len() + 1).saturating_sub(count)).filter(crowded).map(|first| first..first + count).collect()
+    (0..(times.len() + 1).saturating_sub(count))
+        .filter(crowded)
+        .map(|first| first..first + count)
+        .collect()
 }
 
 /// Places joined by long runs of one and the same gap.
@@ -135,7 +165,10 @@ mod tests {
     }
 
     fn count(interactions: &[Interaction], anomaly: Anomaly) -> usize {
-        anomalies(interactions, &Limits::default()).iter().filter(|found| **found == Some(anomaly)).count()
+        anomalies(interactions, &Limits::default())
+            .iter()
+            .filter(|found| **found == Some(anomaly))
+            .count()
     }
 
     #[test]
@@ -147,11 +180,14 @@ mod tests {
 
     #[test]
     fn a_burst_is_set_aside_and_a_page_of_ratings_is_not() {
-        let mut used: Vec<_> = (0..60u32).map(|i| view(i, 100_000 + u64::from(i * i) % 9_000)).collect();
+        let mut used: Vec<_> = (0..60u32)
+            .map(|i| view(i, 100_000 + u64::from(i * i) % 9_000))
+            .collect();
         used.push(view(70, 1));
         assert_eq!(count(&used, Anomaly::Burst), 60);
         assert_eq!(count(&used[1..], Anomaly::Burst), 0);
-        used.iter_mut().for_each(|one| one.kind = InteractionKind::Rating);
+        used.iter_mut()
+            .for_each(|one| one.kind = InteractionKind::Rating);
         assert_eq!(anomalies(&used, &Limits::default()), vec![None; 61]);
     }
 
@@ -159,9 +195,16 @@ mod tests {
     fn an_item_again_and_again_keeps_its_first_ten() {
         let used: Vec<_> = (0..15u64).map(|i| view(3, i * i * 1000)).collect();
         let found = anomalies(&used, &Limits::default());
-        assert_eq!(found, [vec![None; 10], vec![Some(Anomaly::Repeat); 5]].concat());
+        assert_eq!(
+            found,
+            [vec![None; 10], vec![Some(Anomaly::Repeat); 5]].concat()
+        );
         let slow: Vec<_> = (0..15u64).map(|i| view(3, i * i * 3_600_000)).collect();
-        assert_eq!(count(&slow, Anomaly::Repeat), 0, "each in a session of its own");
+        assert_eq!(
+            count(&slow, Anomaly::Repeat),
+            0,
+            "each in a session of its own"
+        );
     }
 
     #[test]

@@ -5,30 +5,46 @@ use tacit_types::ItemId;
 use crate::linalg::{dot, narrow, norm_squared};
 use crate::serve::Ranker;
 
-/// How much every item is like `item`: length M, at most 1, NaN for items without factors. `None` if `item` has none itself.
+/// How much every item is like `item`: length M, at most 1, NaN for items without factors. `None`
+/// if `item` has none itself.
 ///
-/// The cosine of the item factors, shrunk: a row counts with length `sqrt(|Q_j|^2 + m)`, m the median of `|Q_j|^2`. The plain
-/// cosine would put rare items first, whose short rows are mostly noise.
+/// The cosine of the item factors, shrunk: a row counts with length `sqrt(|Q_j|^2 + m)`, m the
+/// median of `|Q_j|^2`. The plain cosine would put rare items first, whose short rows are mostly
+/// noise.
 pub fn similarities(item: ItemId, ranker: &Ranker) -> Option<Vec<f32>> {
     let own = ranker.factors(item)?;
     let mut squares = vec![f32::NAN; ranker.catalogue_len() as usize];
     for &other in ranker.block() {
         squares[other as usize] = narrow(norm_squared(&ranker.factors(ItemId(other))?));
     }
-    let median = median(squares.iter().copied().filter(|square| !square.is_nan()).collect());
+    let median = median(
+        squares
+            .iter()
+            .copied()
+            .filter(|square| !square.is_nan())
+            .collect(),
+    );
     let length = |square: f32| (square + median).sqrt();
     let scale = length(dot(&own, &own));
     let mut alike = vec![f32::NAN; squares.len()];
     ranker.products(&own, 0..ranker.block().len(), |other, product| {
         let other = other as usize;
-        alike[other] = if product == 0.0 { 0.0 } else { product / (scale * length(squares[other])) };
+        alike[other] = if product == 0.0 {
+            0.0
+        } else {
+            product / (scale * length(squares[other]))
+        };
     });
     Some(alike)
 }
 
 fn median(mut values: Vec<f32>) -> f32 {
     let middle = values.len() / 2;
-    if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f32::total_cmp).1 }
+    if values.is_empty() {
+        0.0
+    } else {
+        *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    }
 }
 
 #[cfg(test)]
@@ -45,11 +61,17 @@ mod tests {
             let mut ranker = Ranker::new(&trained(300, 8), precision);
             let factors = ranker.factors(ItemId(4)).unwrap();
             let twin = ranker.place(&factors).unwrap();
-            let faint = ranker.place(&factors.iter().map(|v| v * 1e-4).collect::<Vec<_>>()).unwrap();
+            let faint = ranker
+                .place(&factors.iter().map(|v| v * 1e-4).collect::<Vec<_>>())
+                .unwrap();
             let alike = similarities(ItemId(4), &ranker).unwrap();
             assert_eq!(top_k(&alike, &[ItemId(4)], 1)[0].0, twin);
             assert!(alike[faint.0 as usize] < 0.1);
-            assert!(alike.iter().all(|cosine| cosine.is_nan() || cosine.abs() <= 1.0 + 1e-3));
+            assert!(
+                alike
+                    .iter()
+                    .all(|cosine| cosine.is_nan() || cosine.abs() <= 1.0 + 1e-3)
+            );
         }
     }
 

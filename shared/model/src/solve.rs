@@ -11,7 +11,10 @@ pub(crate) struct NormalEquation {
 impl NormalEquation {
     /// Zeros of size d.
     pub(crate) fn new(d: usize) -> Self {
-        Self { matrix: vec![0.0; d * d], rhs: vec![0.0; d] }
+        Self {
+            matrix: vec![0.0; d * d],
+            rhs: vec![0.0; d],
+        }
     }
 
     /// Starts over with `A = 0`, `b = 0`.
@@ -22,19 +25,27 @@ impl NormalEquation {
 
     /// Adds `weight * gram` to A.
     pub(crate) fn add_gram(&mut self, weight: f64, gram: &[f64]) {
-        self.matrix.iter_mut().zip(gram).for_each(|(a, g)| *a += weight * g);
+        self.matrix
+            .iter_mut()
+            .zip(gram)
+            .for_each(|(a, g)| *a += weight * g);
     }
 
     /// Adds a penalty on each unknown.
     pub(crate) fn penalise(&mut self, ridge: impl Iterator<Item = f64>) {
         let d = self.rhs.len();
-        (0..d).zip(ridge).for_each(|(i, ridge)| self.matrix[i * d + i] += ridge);
+        (0..d)
+            .zip(ridge)
+            .for_each(|(i, ridge)| self.matrix[i * d + i] += ridge);
     }
 
     /// Adds one observation: `weight (row . x - target)^2`.
     pub(crate) fn observe(&mut self, row: &[f32], target: f64, weight: f64) {
         add_outer(&mut self.matrix, row, weight);
-        self.rhs.iter_mut().zip(row).for_each(|(b, &h)| *b += weight * target * f64::from(h));
+        self.rhs
+            .iter_mut()
+            .zip(row)
+            .for_each(|(b, &h)| *b += weight * target * f64::from(h));
     }
 
     /// Solves, and leaves this to be started over.
@@ -47,11 +58,13 @@ impl NormalEquation {
 /// `F^T F` of rows of `d` numbers: (d, d), lower triangle filled.
 pub(crate) fn gram(rows: &[f32], d: usize) -> Vec<f64> {
     let mut gram = vec![0.0; d * d];
-    rows.chunks_exact(d).for_each(|row| add_outer(&mut gram, row, 1.0));
+    rows.chunks_exact(d)
+        .for_each(|row| add_outer(&mut gram, row, 1.0));
     gram
 }
 
-/// Solves `(sum h h^T + alpha_0 H^T H + ridge I) p = sum h` over the `used` rows h of H: implicit ALS, one user or item.
+/// Solves `(sum h h^T + alpha_0 H^T H + ridge I) p = sum h` over the `used` rows h of H: implicit
+/// ALS, one user or item.
 pub(crate) fn implicit<'a>(
     equation: &mut NormalEquation,
     used: impl Iterator<Item = &'a [f32]>,
@@ -64,7 +77,9 @@ pub(crate) fn implicit<'a>(
     equation.add_gram(unobserved_weight, gram);
     equation.penalise(std::iter::repeat(ridge));
     used.for_each(|row| equation.observe(row, 1.0, 1.0));
-    p.iter_mut().zip(equation.solve()).for_each(|(p, &solution)| *p = narrow(solution));
+    p.iter_mut()
+        .zip(equation.solve())
+        .for_each(|(p, &solution)| *p = narrow(solution));
 }
 
 /// Adds `weight row row^T` to the lower triangle of a (d, d) matrix.
@@ -72,7 +87,10 @@ pub(crate) fn add_outer(matrix: &mut [f64], row: &[f32], weight: f64) {
     let d = row.len();
     for (i, &left) in row.iter().enumerate() {
         let left = weight * f64::from(left);
-        matrix[i * d..][..=i].iter_mut().zip(row).for_each(|(a, &right)| *a += left * f64::from(right));
+        matrix[i * d..][..=i]
+            .iter_mut()
+            .zip(row)
+            .for_each(|(a, &right)| *a += left * f64::from(right));
     }
 }
 
@@ -94,7 +112,10 @@ pub(crate) fn solve_cholesky(a: &mut [f64], b: &mut [f64]) {
     for i in (0..d).rev() {
         b[i] /= a[i * d + i];
         let solved = b[i];
-        b[..i].iter_mut().zip(&a[i * d..][..i]).for_each(|(b, l)| *b -= l * solved);
+        b[..i]
+            .iter_mut()
+            .zip(&a[i * d..][..i])
+            .for_each(|(b, l)| *b -= l * solved);
     }
 }
 
@@ -119,7 +140,12 @@ mod tests {
             equation.observe(&[1.0, 1.0], 5.0, 1.0);
             equation.solve().to_vec()
         };
-        assert!(fitted(0.0).iter().zip([3.0, 2.0]).all(|(x, y)| (x - y).abs() < 1e-12));
+        assert!(
+            fitted(0.0)
+                .iter()
+                .zip([3.0, 2.0])
+                .all(|(x, y)| (x - y).abs() < 1e-12)
+        );
         assert!(fitted(1.0).iter().zip([3.0, 2.0]).all(|(x, y)| *x < y));
     }
 }

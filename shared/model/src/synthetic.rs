@@ -26,11 +26,20 @@ pub(crate) fn history(items: &[u32]) -> History {
         kind: InteractionKind::View,
         surface: 0,
     };
-    History::new(&items.iter().map(used).collect::<Vec<_>>(), u32::MAX, usize::MAX)
+    History::new(
+        &items.iter().map(used).collect::<Vec<_>>(),
+        u32::MAX,
+        usize::MAX,
+    )
 }
 
-/// `users` owners of `tastes` tastes over `catalogue_len` items; four in five items used belong to the owner's taste.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in 0..1 of a u32 catalogue")]
+/// `users` owners of `tastes` tastes over `catalogue_len` items; four in five items used belong to
+/// the owner's taste.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place in 0..1 of a u32 catalogue"
+)]
 pub(crate) fn planted(users: u32, catalogue_len: u32, tastes: u32, seed: u64) -> Planted {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut held_out = Vec::new();
@@ -42,7 +51,11 @@ pub(crate) fn planted(users: u32, catalogue_len: u32, tastes: u32, seed: u64) ->
             // Squaring prefers low indices: item popularity is uneven.
             let place: f64 = rng.random_range(0.0..1.0);
             let rank = (place * place * f64::from(catalogue_len)) as u32;
-            let item = if rng.random_range(0.0..1.0) < 0.8 { rank / tastes * tastes + taste } else { rank };
+            let item = if rng.random_range(0.0..1.0) < 0.8 {
+                rank / tastes * tastes + taste
+            } else {
+                rank
+            };
             if item < catalogue_len && !items.contains(&item) {
                 items.push(item);
             }
@@ -50,13 +63,23 @@ pub(crate) fn planted(users: u32, catalogue_len: u32, tastes: u32, seed: u64) ->
         held_out.push(ItemId(items.pop().expect("thirteen items were drawn")));
         histories.push(history(&items));
     }
-    Planted { catalogue_len, histories, held_out }
+    Planted {
+        catalogue_len,
+        histories,
+        held_out,
+    }
 }
 
-/// A model of `items` items and `factors` orthonormal factors without meaning, some of the items outside its block.
+/// A model of `items` items and `factors` orthonormal factors without meaning, some of the items
+/// outside its block.
 pub(crate) fn trained(items: u32, factors: u32) -> SpectralModel {
-    let recipe =
-        Recipe { factors, weight_exponent: 0.2, popularity_exponent: 0.1, coverage: 0.99, ..Recipe::counts_only() };
+    let recipe = Recipe {
+        factors,
+        weight_exponent: 0.2,
+        popularity_exponent: 0.1,
+        coverage: 0.99,
+        ..Recipe::counts_only()
+    };
     let counts: Vec<f64> = (1..=items).map(|rank| 1e4 / f64::from(rank)).collect();
     random_init(&apply_counts(&counts, 1.0, &recipe), &recipe, 3)
 }
@@ -64,19 +87,32 @@ pub(crate) fn trained(items: u32, factors: u32) -> SpectralModel {
 /// A model without noise, learned from planted data in three rounds.
 pub(crate) fn learned(data: &Planted, factors: u32) -> SpectralModel {
     let all = Recipe::for_signal(f64::INFINITY, data.catalogue_len).expect("a signal");
-    let recipe = Recipe { factors, head: 0, ..all };
+    let recipe = Recipe {
+        factors,
+        head: 0,
+        ..all
+    };
     let sum = |vectors: &mut dyn Iterator<Item = ItemGradient>| {
         let mut total: Vec<f64> = Vec::new();
         for vector in vectors.map(ItemGradient::into_coordinates) {
             total.resize(vector.len(), 0.0);
-            total.iter_mut().zip(vector).for_each(|(sum, v)| *sum += f64::from(v));
+            total
+                .iter_mut()
+                .zip(vector)
+                .for_each(|(sum, v)| *sum += f64::from(v));
         }
         total
     };
-    let counts = sum(&mut data.histories.iter().map(|used| device::counts(used, data.catalogue_len)));
+    let counts = sum(&mut data
+        .histories
+        .iter()
+        .map(|used| device::counts(used, data.catalogue_len)));
     let mut model = random_init(&apply_counts(&counts, 0.0, &recipe), &recipe, 5);
     for round in 0..3 {
-        let gradient = sum(&mut data.histories.iter().map(|used| device::gradient(used, &model)));
+        let gradient = sum(&mut data
+            .histories
+            .iter()
+            .map(|used| device::gradient(used, &model)));
         model = apply_gradient(&model, &gradient, &recipe, round == 0);
     }
     model

@@ -1,5 +1,5 @@
-//! Little-endian words off the front of bytes anybody may have written: never beyond their end, and no allocation before the
-//! length was checked.
+//! Little-endian words off the front of bytes anybody may have written: never beyond their end, and
+//! no allocation before the length was checked.
 
 use crate::spectral::ModelError;
 
@@ -13,13 +13,20 @@ impl<'a> Words<'a> {
     /// Begins after the eight bytes that name the format.
     pub(crate) fn after(magic: &[u8; 8], bytes: &'a [u8]) -> Result<Self, ModelError> {
         let rest = bytes.strip_prefix(magic).ok_or(ModelError::UnknownFormat)?;
-        Ok(Self { rest, len: bytes.len() })
+        Ok(Self {
+            rest,
+            len: bytes.len(),
+        })
     }
 
     /// A size from `min` to `max`.
     pub(crate) fn size(&mut self, min: usize, max: usize) -> Result<usize, ModelError> {
         let value = u32::from_le_bytes(self.word()?) as usize;
-        if (min..=max).contains(&value) { Ok(value) } else { Err(ModelError::Sizes) }
+        if (min..=max).contains(&value) {
+            Ok(value)
+        } else {
+            Err(ModelError::Sizes)
+        }
     }
 
     /// One number.
@@ -35,7 +42,10 @@ impl<'a> Words<'a> {
     /// So many numbers.
     pub(crate) fn f32s(&mut self, count: usize) -> Result<Vec<f32>, ModelError> {
         let bytes = self.take(count.checked_mul(4).ok_or(ModelError::Sizes)?)?;
-        Ok(bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
+        Ok(bytes
+            .chunks_exact(4)
+            .map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect())
     }
 
     /// Everything that is left.
@@ -46,7 +56,14 @@ impl<'a> Words<'a> {
     /// Refuses bytes that are left.
     pub(crate) fn end(self) -> Result<(), ModelError> {
         let (left, actual) = (self.rest.len(), self.len);
-        if left == 0 { Ok(()) } else { Err(ModelError::Length { expected: actual - left, actual }) }
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(ModelError::Length {
+                expected: actual - left,
+                actual,
+            })
+        }
     }
 
     fn word<const N: usize>(&mut self) -> Result<[u8; N], ModelError> {
@@ -57,7 +74,10 @@ impl<'a> Words<'a> {
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], ModelError> {
         let actual = self.len;
-        let short = ModelError::Length { expected: (actual - self.rest.len()).saturating_add(count), actual };
+        let short = ModelError::Length {
+            expected: (actual - self.rest.len()).saturating_add(count),
+            actual,
+        };
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(short)?;
         self.rest = rest;
         Ok(taken)
@@ -66,7 +86,11 @@ impl<'a> Words<'a> {
 
 /// Writes a size every reader bounds.
 pub(crate) fn put_size(bytes: &mut Vec<u8>, size: usize) {
-    bytes.extend(u32::try_from(size).expect("sizes are bounded far below u32::MAX").to_le_bytes());
+    bytes.extend(
+        u32::try_from(size)
+            .expect("sizes are bounded far below u32::MAX")
+            .to_le_bytes(),
+    );
 }
 
 /// Writes numbers one after the other.

@@ -1,5 +1,6 @@
-//! Quality on MovieLens-1M, published leave-one-out split, without noise: the recipe the planner picks for an infinite
-//! signal must stay close to central implicit ALS. Needs `TACIT_DATA`, a folder that contains `ml-1m/`.
+//! Quality on MovieLens-1M, published leave-one-out split, without noise: the recipe the planner
+//! picks for an infinite signal must stay close to central implicit ALS. Needs `TACIT_DATA`, a
+//! folder that contains `ml-1m/`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -35,9 +36,15 @@ impl Catalogue {
 
 fn records(path: PathBuf) -> Vec<csv::StringRecord> {
     let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let plain: Box<dyn Read> =
-        if path.extension().is_some_and(|end| end == "gz") { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    csv::Reader::from_reader(plain).into_records().map(|record| record.expect("a CSV record")).collect()
+    let plain: Box<dyn Read> = if path.extension().is_some_and(|end| end == "gz") {
+        Box::new(GzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
+    csv::Reader::from_reader(plain)
+        .into_records()
+        .map(|record| record.expect("a CSV record"))
+        .collect()
 }
 
 fn load(folder: &Path) -> LeaveOneOut {
@@ -54,21 +61,41 @@ fn load(folder: &Path) -> LeaveOneOut {
             surface: 0,
         });
     }
-    let held_out = records(folder.join("ncf_test.csv")).iter().map(|record| catalogue.id(&record[1])).collect();
+    let held_out = records(folder.join("ncf_test.csv"))
+        .iter()
+        .map(|record| catalogue.id(&record[1]))
+        .collect();
     let negatives = records(folder.join("ncf_negatives.csv.gz"));
-    let negatives =
-        negatives.iter().map(|record| record.iter().skip(1).map(|raw| catalogue.id(raw)).collect()).collect();
+    let negatives = negatives
+        .iter()
+        .map(|record| record.iter().skip(1).map(|raw| catalogue.id(raw)).collect())
+        .collect();
     let catalogue_len = u32::try_from(catalogue.0.len()).expect("thousands of items");
-    let histories = users.iter().map(|user| History::new(user, catalogue_len, HISTORY_CAP)).collect();
-    LeaveOneOut { catalogue_len, histories, held_out, negatives }
+    let histories = users
+        .iter()
+        .map(|user| History::new(user, catalogue_len, HISTORY_CAP))
+        .collect();
+    LeaveOneOut {
+        catalogue_len,
+        histories,
+        held_out,
+        negatives,
+    }
 }
 
 /// The sum of what all devices send, without noise.
 fn sum(data: &LeaveOneOut, statistic: impl Fn(&History) -> ItemGradient) -> Vec<f64> {
     let mut total = Vec::new();
-    for vector in data.histories.iter().map(|history| statistic(history).into_coordinates()) {
+    for vector in data
+        .histories
+        .iter()
+        .map(|history| statistic(history).into_coordinates())
+    {
         total.resize(vector.len(), 0.0);
-        total.iter_mut().zip(vector).for_each(|(sum, v)| *sum += f64::from(v));
+        total
+            .iter_mut()
+            .zip(vector)
+            .for_each(|(sum, v)| *sum += f64::from(v));
     }
     total
 }
@@ -88,7 +115,12 @@ fn train(data: &LeaveOneOut, recipe: &Recipe) -> SpectralModel {
 /// Mean quality: (99 negatives, full ranking).
 fn measure(data: &LeaveOneOut, score: impl Fn(&History) -> Vec<f32>) -> (Ranking, Ranking) {
     let (mut sampled, mut full) = (Vec::new(), Vec::new());
-    for ((history, &held_out), negatives) in data.histories.iter().zip(&data.held_out).zip(&data.negatives) {
+    for ((history, &held_out), negatives) in data
+        .histories
+        .iter()
+        .zip(&data.held_out)
+        .zip(&data.negatives)
+    {
         let scores = score(history);
         sampled.push(Ranking::sampled(&scores, held_out, negatives));
         full.push(Ranking::full(&scores, history.items(), &[held_out]));

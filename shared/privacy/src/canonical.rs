@@ -1,6 +1,8 @@
-//! The one byte encoding that is hashed and signed: JSON with sorted ASCII keys, integers and strings only, no spaces.
+//! The one byte encoding that is hashed and signed: JSON with sorted ASCII keys, integers and
+//! strings only, no spaces.
 //!
-//! Small enough to write again in any language; `null` and fractions do not exist, so there is one way to write a value.
+//! Small enough to write again in any language; `null` and fractions do not exist, so there is one
+//! way to write a value.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -26,12 +28,15 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, NotCanonical> {
 /// Decodes `bytes` and checks that they are exactly what [`encode`] gives for the result.
 ///
 /// # Errors
-/// [`NotCanonical`] naming what is wrong; depth and size are bounded by the caller's message limit and serde's recursion
-/// limit.
+/// [`NotCanonical`] naming what is wrong; depth and size are bounded by the caller's message limit
+/// and serde's recursion limit.
 pub fn decode<T: Serialize + serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, NotCanonical> {
-    let value: T = serde_json::from_slice(bytes).map_err(|error| NotCanonical(error.to_string()))?;
+    let value: T =
+        serde_json::from_slice(bytes).map_err(|error| NotCanonical(error.to_string()))?;
     if encode(&value)? != bytes {
-        return Err(NotCanonical("keys are unsorted, repeated or unknown, or there is extra white space".into()));
+        return Err(NotCanonical(
+            "keys are unsorted, repeated or unknown, or there is extra white space".into(),
+        ));
     }
     Ok(value)
 }
@@ -91,14 +96,29 @@ mod tests {
     #[test]
     fn keys_are_sorted_and_nothing_is_padded() {
         let value = serde_json::json!({"b": [1, "x\n"], "a": {"z": true, "y": 0}});
-        assert_eq!(encode(&value).unwrap(), br#"{"a":{"y":0,"z":true},"b":[1,"x\n"]}"#);
+        assert_eq!(
+            encode(&value).unwrap(),
+            br#"{"a":{"y":0,"z":true},"b":[1,"x\n"]}"#
+        );
     }
 
     #[test]
     fn fractions_nulls_and_other_spellings_are_refused() {
-        assert!(encode(&serde_json::json!(0.5)).is_err() && encode(&serde_json::json!(null)).is_err());
-        for bad in [r#"{"b":1,"a":2}"#, r#"{"a": 1}"#, r#"{"a":1}  "#, r#"{"a":1,"a":1}"#, "", "{"] {
-            assert!(decode::<BTreeMap<String, u64>>(bad.as_bytes()).is_err(), "{bad}");
+        assert!(
+            encode(&serde_json::json!(0.5)).is_err() && encode(&serde_json::json!(null)).is_err()
+        );
+        for bad in [
+            r#"{"b":1,"a":2}"#,
+            r#"{"a": 1}"#,
+            r#"{"a":1}  "#,
+            r#"{"a":1,"a":1}"#,
+            "",
+            "{",
+        ] {
+            assert!(
+                decode::<BTreeMap<String, u64>>(bad.as_bytes()).is_err(),
+                "{bad}"
+            );
         }
         assert!(decode::<BTreeMap<String, u64>>(br#"{"a":1,"b":2}"#).is_ok());
     }

@@ -1,7 +1,8 @@
 //! Bounds one device's influence: the whole vector, then every row.
 //!
-//! Floating point (f64) is allowed here and in the rounding step that follows, and nowhere after: what leaves the device is proved safe
-//! by the integer norm test that follows, not by this arithmetic.
+//! Floating point (f64) is allowed here and in the rounding step that follows, and nowhere after:
+//! what leaves the device is proved safe by the integer norm test that follows, not by this
+//! arithmetic.
 
 use std::fmt;
 
@@ -13,11 +14,13 @@ use crate::mechanism::Mechanism;
 /// Thousandths of the clipping norm at which a row cap binds nothing.
 const ROW_CAP_NONE: u32 = 1000;
 
-/// A vector that, once multiplied, has L2 norm at most 1 and rows that keep the row cap. Prints as its length only; no `Serialize`, no `Clone`.
+/// A vector that, once multiplied, has L2 norm at most 1 and rows that keep the row cap. Prints as
+/// its length only; no `Serialize`, no `Clone`.
 pub struct ClippedGradient {
     /// As they came, where they are normal numbers, else 0.
     coordinates: Vec<f32>,
-    /// What each equal stretch of them is to be multiplied by: all at once, or row by row under a row cap that may bind.
+    /// What each equal stretch of them is to be multiplied by: all at once, or row by row under a
+    /// row cap that may bind.
     factors: Vec<f64>,
     /// Width and cap of the rows it was clipped for.
     rows: (u32, u32),
@@ -26,8 +29,14 @@ pub struct ClippedGradient {
 impl ClippedGradient {
     /// The clipped vector, piece by piece: coordinates, and the factor they are multiplied by.
     pub(crate) fn stretches(&self) -> impl Iterator<Item = (&[f32], f64)> {
-        let stretch = if self.factors.len() == 1 { self.coordinates.len() } else { self.rows.0 as usize };
-        self.coordinates.chunks(stretch.max(1)).zip(self.factors.iter().copied())
+        let stretch = if self.factors.len() == 1 {
+            self.coordinates.len()
+        } else {
+            self.rows.0 as usize
+        };
+        self.coordinates
+            .chunks(stretch.max(1))
+            .zip(self.factors.iter().copied())
     }
 
     /// Number of coordinates.
@@ -69,24 +78,32 @@ impl Drop for ClippedGradient {
 /// | row above the row cap | that row scaled to the cap |
 ///
 /// # Guarantees
-/// Norm at most 1 + 2^-29, which is the f64 rounding of the longest sum; the exact proof is the integer test in
-/// [`crate::quantise()`].
+/// Norm at most 1 + 2^-29, which is the f64 rounding of the longest sum; the exact proof is the
+/// integer test in [`crate::quantise()`].
 pub fn clip(gradient: ItemGradient, mechanism: &Mechanism) -> ClippedGradient {
     let length = mechanism.length as usize;
     // Erased from here on, whichever way this ends.
-    let mut clipped =
-        ClippedGradient { coordinates: gradient.into_coordinates(), factors: Vec::new(), rows: rows(mechanism) };
+    let mut clipped = ClippedGradient {
+        coordinates: gradient.into_coordinates(),
+        factors: Vec::new(),
+        rows: rows(mechanism),
+    };
     let coordinates = &mut clipped.coordinates;
     if coordinates.len() != length {
         coordinates.zeroize();
         *coordinates = vec![0.0; length];
     }
-    coordinates.iter_mut().for_each(|x| *x = if x.is_normal() { *x } else { 0.0 });
+    coordinates
+        .iter_mut()
+        .for_each(|x| *x = if x.is_normal() { *x } else { 0.0 });
     let whole = factor_to(coordinates, 1.0, 1.0);
     // No row of a vector of norm at most 1 is longer than 1.
     clipped.factors = if mechanism.row_cap_milli < ROW_CAP_NONE {
         let row_cap = f64::from(mechanism.row_cap_milli) / f64::from(ROW_CAP_NONE);
-        coordinates.chunks(mechanism.row_width as usize).map(|row| factor_to(row, whole, row_cap)).collect()
+        coordinates
+            .chunks(mechanism.row_width as usize)
+            .map(|row| factor_to(row, whole, row_cap))
+            .collect()
     } else {
         vec![whole]
     };
@@ -98,11 +115,15 @@ fn rows(mechanism: &Mechanism) -> (u32, u32) {
     (mechanism.row_width, mechanism.row_cap_milli)
 }
 
-/// What `values` must be multiplied by so that, after `factor`, their norm is at most `cap`; rounded down. f32 values cannot
-/// overflow the f64 sum.
+/// What `values` must be multiplied by so that, after `factor`, their norm is at most `cap`;
+/// rounded down. f32 values cannot overflow the f64 sum.
 fn factor_to(values: &[f32], factor: f64, cap: f64) -> f64 {
     let norm = squared_norm(values).sqrt() * factor;
-    if norm > cap { factor * (cap / norm).next_down() } else { factor }
+    if norm > cap {
+        factor * (cap / norm).next_down()
+    } else {
+        factor
+    }
 }
 
 /// Sum of squares over eight lanes, none of which waits for another.
@@ -111,7 +132,10 @@ fn squared_norm(values: &[f32]) -> f64 {
     let mut lanes = [0.0; 8];
     let (eights, rest) = values.as_chunks::<8>();
     for eight in eights {
-        lanes.iter_mut().zip(eight).for_each(|(lane, x)| *lane += square(*x));
+        lanes
+            .iter_mut()
+            .zip(eight)
+            .for_each(|(lane, x)| *lane += square(*x));
     }
     lanes.iter().sum::<f64>() + rest.iter().map(|x| square(*x)).sum::<f64>()
 }
@@ -122,7 +146,10 @@ pub(crate) mod tests {
 
     /// The coordinates rounding sees.
     pub(crate) fn multiplied(gradient: &ClippedGradient) -> Vec<f64> {
-        gradient.stretches().flat_map(|(values, factor)| values.iter().map(move |x| f64::from(*x) * factor)).collect()
+        gradient
+            .stretches()
+            .flat_map(|(values, factor)| values.iter().map(move |x| f64::from(*x) * factor))
+            .collect()
     }
 
     fn clipped(values: &[f32], row_width: u32, row_cap_milli: u32) -> Vec<f64> {
@@ -141,7 +168,14 @@ pub(crate) mod tests {
 
     #[test]
     fn not_a_number_becomes_zero_whatever_its_bits() {
-        for bits in [0x7fc0_0000, 0xffc0_0000, 0x7f80_0001, 0xff80_0001, 0x7fff_ffff, 0x7fa5_5aa5] {
+        for bits in [
+            0x7fc0_0000,
+            0xffc0_0000,
+            0x7f80_0001,
+            0xff80_0001,
+            0x7fff_ffff,
+            0x7fa5_5aa5,
+        ] {
             let nan = f32::from_bits(bits);
             assert!(nan.is_nan());
             assert_eq!(clipped(&[nan, 0.5], 1, 1000), [0.0, 0.5]);
@@ -150,7 +184,10 @@ pub(crate) mod tests {
 
     #[test]
     fn infinities_become_zero() {
-        assert_eq!(clipped(&[f32::INFINITY, f32::NEG_INFINITY, 0.5], 1, 1000), [0.0, 0.0, 0.5]);
+        assert_eq!(
+            clipped(&[f32::INFINITY, f32::NEG_INFINITY, 0.5], 1, 1000),
+            [0.0, 0.0, 0.5]
+        );
     }
 
     #[test]
@@ -171,12 +208,18 @@ pub(crate) mod tests {
     fn subnormal_values_become_zero_and_the_least_normal_one_stays() {
         let (least, most) = (f32::from_bits(1), f32::from_bits(0x007f_ffff));
         let normal = -f32::MIN_POSITIVE;
-        assert_eq!(clipped(&[least, -most, normal], 1, 1000), [0.0, 0.0, f64::from(normal)]);
+        assert_eq!(
+            clipped(&[least, -most, normal], 1, 1000),
+            [0.0, 0.0, f64::from(normal)]
+        );
     }
 
     #[test]
     fn a_vector_inside_the_ball_is_unchanged() {
-        assert_eq!(clipped(&[0.6, -0.0, 0.0, -0.5], 1, 1000), [f64::from(0.6f32), 0.0, 0.0, -0.5]);
+        assert_eq!(
+            clipped(&[0.6, -0.0, 0.0, -0.5], 1, 1000),
+            [f64::from(0.6f32), 0.0, 0.0, -0.5]
+        );
         assert_eq!(clipped(&[0.0, -1.0], 1, 1000), [0.0, -1.0]);
         assert_eq!(clipped(&[0.5; 4], 1, 1000), [0.5; 4]);
         assert_eq!(clipped(&[0.0; 4], 1, 1000), [0.0; 4]);
@@ -190,7 +233,10 @@ pub(crate) mod tests {
             let out = clipped(&[scale, 0.0], 1, 1000);
             assert!(out[0] <= 1.0 && out[0] > 1.0 - 1e-15, "{scale}: {}", out[0]);
             let out = clipped(&[0.6 * scale, 0.8 * scale], 1, 1000);
-            assert!(norm(&out) <= 1.0 + 1e-15 && norm(&out) > 0.999_999, "{scale}");
+            assert!(
+                norm(&out) <= 1.0 + 1e-15 && norm(&out) > 0.999_999,
+                "{scale}"
+            );
             assert!((out[0] / out[1] - 0.75).abs() < 1e-6);
         }
     }
@@ -207,9 +253,13 @@ pub(crate) mod tests {
     fn one_row_cannot_pass_the_row_cap() {
         let out = clipped(&[0.9, 0.0, 0.1, 0.1], 2, 500);
         assert!((out[0] - 0.5).abs() < 1e-12 && out[2] == f64::from(0.1f32));
-        // The cap binds after the whole vector was scaled: 0.9 of a norm of 10 is 0.9, then the cap.
+        // The cap binds after the whole vector was scaled: 0.9 of a norm of 10 is 0.9, then the
+        // cap.
         let out = clipped(&[9.0, 0.0, 0.0, 4.358_899], 2, 500);
-        assert!((norm(&out[..2]) - 0.5).abs() < 1e-12 && norm(&out[2..]) < 0.436, "{out:?}");
+        assert!(
+            (norm(&out[..2]) - 0.5).abs() < 1e-12 && norm(&out[2..]) < 0.436,
+            "{out:?}"
+        );
         let out = clipped(&[0.5, 0.0, 0.0, 0.5], 2, 500);
         assert_eq!(out, [0.5, 0.0, 0.0, 0.5]);
     }

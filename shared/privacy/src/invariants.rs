@@ -1,16 +1,21 @@
-//! What must not compile: raw or unnoised numbers cannot be copied, printed or serialised, a permit cannot be made or used
-//! twice, and nothing but a [`crate::PrivateUpdate`] gives ring elements to mask.
+//! What must not compile: raw or unnoised numbers cannot be copied, printed or serialised, a permit
+//! cannot be made or used twice, and nothing but a [`crate::PrivateUpdate`] gives ring elements to
+//! mask.
 //!
-//! Compiled only when documentation tests run. Every example that must fail has a twin that compiles and differs in the one
-//! thing under test, so that a moved path or a misspelt bound cannot pass for a refusal.
+//! Compiled only when documentation tests run. Every example that must fail has a twin that
+//! compiles and differs in the one thing under test, so that a moved path or a misspelt bound
+//! cannot pass for a refusal.
 
 /// `$type` has none of these traits; its twin shows that the path exists.
 macro_rules! raw {
     ($($name:ident: $type:literal;)*) => {$(
         #[doc = concat!("```\nfn needs<T>() {}\nneeds::<", $type, ">();\n```")]
-        #[doc = concat!("```compile_fail,E0277\nfn needs<T: serde::Serialize>() {}\nneeds::<", $type, ">();\n```")]
-        #[doc = concat!("```compile_fail,E0277\nfn needs<T: Clone>() {}\nneeds::<", $type, ">();\n```")]
-        #[doc = concat!("```compile_fail,E0277\nfn needs<T: std::fmt::Display>() {}\nneeds::<", $type, ">();\n```")]
+        #[doc = concat!("```compile_fail,E0277\nfn needs<T: serde::Serialize>() \
+                         {}\nneeds::<", $type, ">();\n```")]
+        #[doc = concat!("```compile_fail,E0277\nfn needs<T: Clone>() \
+                         {}\nneeds::<", $type, ">();\n```")]
+        #[doc = concat!("```compile_fail,E0277\nfn needs<T: std::fmt::Display>() \
+                         {}\nneeds::<", $type, ">();\n```")]
         fn $name() {}
     )*};
 }
@@ -86,8 +91,8 @@ fn forged_update() {}
 /// ```
 fn permits() {}
 
-/// Ring elements, the only thing that is masked or sent, come from a [`crate::PrivateUpdate`]; a rounded vector does
-/// not become one.
+/// Ring elements, the only thing that is masked or sent, come from a [`crate::PrivateUpdate`]; a
+/// rounded vector does not become one.
 ///
 /// ```
 /// fn sent(update: tacit_privacy::PrivateUpdate) -> zeroize::Zeroizing<Vec<u32>> {

@@ -1,8 +1,8 @@
 //! Whether one more release may be spent on this device; storage sits behind [`LedgerStore`].
 //!
-//! One ledger and one lifetime budget for all tasks and kinds. A reservation counts as spent from the moment it is durable,
-//! whatever happens next, so a crash over-counts and never under-counts. A [`SpendPermit`] exists only after that moment and
-//! can be used once.
+//! One ledger and one lifetime budget for all tasks and kinds. A reservation counts as spent from
+//! the moment it is durable, whatever happens next, so a crash over-counts and never under-counts.
+//! A [`SpendPermit`] exists only after that moment and can be used once.
 
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
@@ -32,7 +32,14 @@ impl DeviceBudget {
     pub fn lifetime(rho: Rho) -> Self {
         let (window_hours, releases_max) = (u32::MAX, u32::MAX);
         let (rho_release_max, rho_lifetime, rho_window) = (rho, rho, rho);
-        Self { rho_release_max, rho_lifetime, rho_window, window_hours, releases_max, separation_min: 1 }
+        Self {
+            rho_release_max,
+            rho_lifetime,
+            rho_window,
+            window_hours,
+            releases_max,
+            separation_min: 1,
+        }
     }
 }
 
@@ -47,7 +54,8 @@ pub struct Reservation {
     pub ticket: Digest,
     /// Price, counted as spent from now on.
     pub rho: Rho,
-    /// Hour since the Unix epoch, never before that of an earlier line: setting the clock back opens no window again.
+    /// Hour since the Unix epoch, never before that of an earlier line: setting the clock back
+    /// opens no window again.
     pub hour: u64,
 }
 
@@ -62,8 +70,9 @@ pub trait LedgerStore {
     /// When storage fails or a line cannot be read: then nothing may be spent.
     fn reservations(&self) -> Result<Vec<Reservation>, Self::Error>;
 
-    /// What others hold this identity has spent, or zero. It exceeds the sum of [`Self::reservations`] when this ledger was
-    /// restored from an old copy or runs on two devices; the larger of the two counts.
+    /// What others hold this identity has spent, or zero. It exceeds the sum of
+    /// [`Self::reservations`] when this ledger was restored from an old copy or runs on two
+    /// devices; the larger of the two counts.
     ///
     /// # Errors
     /// When storage fails.
@@ -93,7 +102,8 @@ pub enum Refusal {
     },
     /// The lifetime budget would be passed.
     #[error(
-        "the device's lifetime budget is used up: {spent} spent, {asked} asked, {allowed} allowed (units of 2^-64)"
+        "the device's lifetime budget is used up: {spent} spent, {asked} asked, {allowed} allowed \
+         (units of 2^-64)"
     )]
     BudgetExhausted {
         /// Spent so far.
@@ -104,7 +114,10 @@ pub enum Refusal {
         allowed: Rho,
     },
     /// The budget of the window would be passed; the next window may have room.
-    #[error("this window's budget is used up: {spent} spent, {asked} asked, {allowed} allowed (units of 2^-64)")]
+    #[error(
+        "this window's budget is used up: {spent} spent, {asked} asked, {allowed} allowed (units \
+         of 2^-64)"
+    )]
     WindowExhausted {
         /// Spent in this window.
         spent: Rho,
@@ -148,7 +161,8 @@ impl SpendPermit {
 
 /// Asks whether a release fits, reserves it durably, and only then hands out the permit.
 ///
-/// The price is recomputed here from the mechanism; nothing the coordinator claims about it is used.
+/// The price is recomputed here from the mechanism; nothing the coordinator claims about it is
+/// used.
 ///
 /// # Errors
 /// Storage errors, in which case nothing may be sent. A refusal is the inner `Err`.
@@ -166,13 +180,27 @@ pub fn spend<S: LedgerStore>(
         Ok(rho) => rho,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let hour = lines.iter().map(|line| line.hour).fold(time_bucket(now), u64::max);
-    let asked = Reservation { task: task.clone(), round, ticket, rho, hour };
+    let hour = lines
+        .iter()
+        .map(|line| line.hour)
+        .fold(time_bucket(now), u64::max);
+    let asked = Reservation {
+        task: task.clone(),
+        round,
+        ticket,
+        rho,
+        hour,
+    };
     if let Err(refusal) = admits(budget, &lines, store.spent_elsewhere()?, &asked) {
         return Ok(Err(refusal));
     }
     store.reserve(&asked)?;
-    Ok(Ok(SpendPermit { task: asked.task, round, ticket, mechanism: mechanism.clone() }))
+    Ok(Ok(SpendPermit {
+        task: asked.task,
+        round,
+        ticket,
+        mechanism: mechanism.clone(),
+    }))
 }
 
 /// Price of `mechanism`, if one release may cost so much.
@@ -180,11 +208,20 @@ fn price(budget: DeviceBudget, mechanism: &Mechanism) -> Result<Rho, Refusal> {
     mechanism.check()?;
     let asked = mechanism.rho();
     let allowed = budget.rho_release_max;
-    if asked > allowed { Err(Refusal::ReleaseTooDear { asked, allowed }) } else { Ok(asked) }
+    if asked > allowed {
+        Err(Refusal::ReleaseTooDear { asked, allowed })
+    } else {
+        Ok(asked)
+    }
 }
 
 /// Whether `asked` fits beside everything before it.
-fn admits(budget: DeviceBudget, lines: &[Reservation], elsewhere: Rho, asked: &Reservation) -> Result<(), Refusal> {
+fn admits(
+    budget: DeviceBudget,
+    lines: &[Reservation],
+    elsewhere: Rho,
+    asked: &Reservation,
+) -> Result<(), Refusal> {
     let same_task = || lines.iter().filter(|line| line.task == asked.task);
     if same_task().any(|line| line.round == asked.round) {
         return Err(Refusal::AlreadyReserved);
@@ -198,12 +235,24 @@ fn admits(budget: DeviceBudget, lines: &[Reservation], elsewhere: Rho, asked: &R
     let rho = asked.rho;
     let (spent, allowed) = (total(lines).max(elsewhere), budget.rho_lifetime);
     if !fits(spent, rho, allowed) {
-        return Err(Refusal::BudgetExhausted { spent, asked: rho, allowed });
+        return Err(Refusal::BudgetExhausted {
+            spent,
+            asked: rho,
+            allowed,
+        });
     }
     let window = |line: &Reservation| line.hour / u64::from(budget.window_hours.max(1));
     let spent = total(lines.iter().filter(|line| window(line) == window(asked)));
     let allowed = budget.rho_window;
-    if fits(spent, rho, allowed) { Ok(()) } else { Err(Refusal::WindowExhausted { spent, asked: rho, allowed }) }
+    if fits(spent, rho, allowed) {
+        Ok(())
+    } else {
+        Err(Refusal::WindowExhausted {
+            spent,
+            asked: rho,
+            allowed,
+        })
+    }
 }
 
 fn fits(spent: Rho, asked: Rho, allowed: Rho) -> bool {
@@ -212,7 +261,9 @@ fn fits(spent: Rho, asked: Rho, allowed: Rho) -> bool {
 
 /// Sum of the prices of these lines.
 pub fn total<'a>(lines: impl IntoIterator<Item = &'a Reservation>) -> Rho {
-    lines.into_iter().fold(Rho::ZERO, |sum, line| sum.compose(line.rho))
+    lines
+        .into_iter()
+        .fold(Rho::ZERO, |sum, line| sum.compose(line.rho))
 }
 
 #[cfg(test)]
@@ -250,8 +301,16 @@ pub(crate) mod tests {
         (task, round, hour): (&str, u32, u64),
     ) -> Result<SpendPermit, Refusal> {
         let (task, now) = (TaskId::new(task).unwrap(), Timestamp(hour * HOUR));
-        spend(store, budget, &task, RoundId(round), Digest([0; 32]), &example(), now)
-            .unwrap_or_else(|never| match never {})
+        spend(
+            store,
+            budget,
+            &task,
+            RoundId(round),
+            Digest([0; 32]),
+            &example(),
+            now,
+        )
+        .unwrap_or_else(|never| match never {})
     }
 
     fn ask(store: &mut Memory, budget: DeviceBudget, round: u32) -> Result<SpendPermit, Refusal> {
@@ -261,7 +320,17 @@ pub(crate) mod tests {
     pub(crate) fn permit_for(mechanism: &Mechanism) -> SpendPermit {
         let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(Rho::MAX));
         let (task, ticket) = (TaskId::new("films").unwrap(), Digest([0; 32]));
-        spend(&mut store, budget, &task, RoundId(1), ticket, mechanism, Timestamp(0)).unwrap().unwrap()
+        spend(
+            &mut store,
+            budget,
+            &task,
+            RoundId(1),
+            ticket,
+            mechanism,
+            Timestamp(0),
+        )
+        .unwrap()
+        .unwrap()
     }
 
     fn times(count: u32) -> Rho {
@@ -273,10 +342,20 @@ pub(crate) mod tests {
         let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(times(2)));
         let permit = ask(&mut store, budget, 1).unwrap();
         assert_eq!(permit.mechanism(), &example());
-        assert_eq!(permit.into_parts(), (TaskId::new("films").unwrap(), RoundId(1), Digest([0; 32])));
-        assert_eq!(ask(&mut store, budget, 1).unwrap_err(), Refusal::AlreadyReserved);
+        assert_eq!(
+            permit.into_parts(),
+            (TaskId::new("films").unwrap(), RoundId(1), Digest([0; 32]))
+        );
+        assert_eq!(
+            ask(&mut store, budget, 1).unwrap_err(),
+            Refusal::AlreadyReserved
+        );
         assert!(ask(&mut store, budget, 2).is_ok());
-        let exhausted = Refusal::BudgetExhausted { spent: times(2), asked: times(1), allowed: times(2) };
+        let exhausted = Refusal::BudgetExhausted {
+            spent: times(2),
+            asked: times(1),
+            allowed: times(2),
+        };
         assert_eq!(ask(&mut store, budget, 3).unwrap_err(), exhausted);
         assert_eq!(store.lines.len(), 2);
         assert_eq!(total(&store.lines), times(2));
@@ -287,14 +366,22 @@ pub(crate) mod tests {
         let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(times(2)));
         assert!(at(&mut store, budget, ("films", 1, 1)).is_ok());
         assert!(at(&mut store, budget, ("books", 1, 1)).is_ok());
-        assert!(matches!(at(&mut store, budget, ("games", 1, 1)), Err(Refusal::BudgetExhausted { .. })));
+        assert!(matches!(
+            at(&mut store, budget, ("games", 1, 1)),
+            Err(Refusal::BudgetExhausted { .. })
+        ));
     }
 
     #[test]
     fn the_last_unit_of_a_budget_may_be_spent_and_not_one_more() {
         for (missing, allowed) in [(0u128, true), (1, false)] {
-            let budget = DeviceBudget::lifetime(times(1).minus(Rho::saturating_from_units(missing)).unwrap());
-            let budget = DeviceBudget { rho_release_max: Rho::MAX, ..budget };
+            let budget = DeviceBudget::lifetime(
+                times(1).minus(Rho::saturating_from_units(missing)).unwrap(),
+            );
+            let budget = DeviceBudget {
+                rho_release_max: Rho::MAX,
+                ..budget
+            };
             assert_eq!(ask(&mut Memory::default(), budget, 1).is_ok(), allowed);
         }
     }
@@ -303,52 +390,120 @@ pub(crate) mod tests {
     fn what_others_hold_spent_counts_when_it_is_more() {
         let budget = DeviceBudget::lifetime(times(3));
         for (elsewhere, allowed) in [(0, true), (1, true), (2, true), (3, false)] {
-            let mut store = Memory { lines: Vec::new(), elsewhere: times(elsewhere) };
+            let mut store = Memory {
+                lines: Vec::new(),
+                elsewhere: times(elsewhere),
+            };
             assert_eq!(ask(&mut store, budget, 1).is_ok(), allowed, "{elsewhere}");
         }
-        let mut store = Memory { lines: Vec::new(), elsewhere: times(1) };
-        assert!((1..=3).all(|round| ask(&mut store, budget, round).is_ok()), "the larger counts, not the sum");
+        let mut store = Memory {
+            lines: Vec::new(),
+            elsewhere: times(1),
+        };
+        assert!(
+            (1..=3).all(|round| ask(&mut store, budget, round).is_ok()),
+            "the larger counts, not the sum"
+        );
     }
 
     #[test]
     fn a_window_renews_with_time_and_not_with_a_clock_set_back() {
-        let budget = DeviceBudget { rho_window: times(1), window_hours: 24, ..DeviceBudget::lifetime(times(9)) };
+        let budget = DeviceBudget {
+            rho_window: times(1),
+            window_hours: 24,
+            ..DeviceBudget::lifetime(times(9))
+        };
         let mut store = Memory::default();
         assert!(at(&mut store, budget, ("films", 1, 100)).is_ok());
-        let full = Refusal::WindowExhausted { spent: times(1), asked: times(1), allowed: times(1) };
+        let full = Refusal::WindowExhausted {
+            spent: times(1),
+            asked: times(1),
+            allowed: times(1),
+        };
         assert_eq!(at(&mut store, budget, ("films", 2, 119)).unwrap_err(), full);
-        assert_eq!(at(&mut store, budget, ("films", 2, 1)).unwrap_err(), full, "back");
+        assert_eq!(
+            at(&mut store, budget, ("films", 2, 1)).unwrap_err(),
+            full,
+            "back"
+        );
         assert!(at(&mut store, budget, ("films", 2, 120)).is_ok());
         // A year ahead and back again: that window stays the current one.
         assert!(at(&mut store, budget, ("films", 3, 120 + 8_760)).is_ok());
         assert_eq!(at(&mut store, budget, ("films", 4, 200)).unwrap_err(), full);
-        assert_eq!(store.lines.iter().map(|line| line.hour).collect::<Vec<_>>(), [100, 120, 8_880]);
+        assert_eq!(
+            store.lines.iter().map(|line| line.hour).collect::<Vec<_>>(),
+            [100, 120, 8_880]
+        );
     }
 
     #[test]
     fn taking_part_is_limited_in_number_and_separation() {
-        let budget = DeviceBudget { releases_max: 2, separation_min: 3, ..DeviceBudget::lifetime(times(9)) };
+        let budget = DeviceBudget {
+            releases_max: 2,
+            separation_min: 3,
+            ..DeviceBudget::lifetime(times(9))
+        };
         let mut store = Memory::default();
         assert!(ask(&mut store, budget, 5).is_ok());
         for round in [3, 4, 6, 7] {
-            assert_eq!(ask(&mut store, budget, round).unwrap_err(), Refusal::TooSoon(3), "{round}");
+            assert_eq!(
+                ask(&mut store, budget, round).unwrap_err(),
+                Refusal::TooSoon(3),
+                "{round}"
+            );
         }
-        assert!(at(&mut store, budget, ("books", 6, 1)).is_ok(), "another task");
+        assert!(
+            at(&mut store, budget, ("books", 6, 1)).is_ok(),
+            "another task"
+        );
         assert!(ask(&mut store, budget, 8).is_ok());
-        assert_eq!(ask(&mut store, budget, 20).unwrap_err(), Refusal::TooManyReleases(2));
+        assert_eq!(
+            ask(&mut store, budget, 20).unwrap_err(),
+            Refusal::TooManyReleases(2)
+        );
     }
 
     #[test]
     fn a_release_that_is_too_dear_or_unsound_reserves_nothing() {
         let mut store = Memory::default();
-        let (asked, allowed) = (times(1), times(1).minus(Rho::saturating_from_units(1)).unwrap());
-        let cheap = DeviceBudget { rho_release_max: allowed, ..DeviceBudget::lifetime(Rho::MAX) };
-        let just = DeviceBudget { rho_release_max: asked, ..cheap };
-        assert!(ask(&mut Memory::default(), just, 1).is_ok(), "exactly the bound is allowed");
-        assert_eq!(ask(&mut store, cheap, 1).unwrap_err(), Refusal::ReleaseTooDear { asked, allowed });
-        let (task, quiet) = (TaskId::new("films").unwrap(), Mechanism { sigma2: 1, ..example() });
+        let (asked, allowed) = (
+            times(1),
+            times(1).minus(Rho::saturating_from_units(1)).unwrap(),
+        );
+        let cheap = DeviceBudget {
+            rho_release_max: allowed,
+            ..DeviceBudget::lifetime(Rho::MAX)
+        };
+        let just = DeviceBudget {
+            rho_release_max: asked,
+            ..cheap
+        };
+        assert!(
+            ask(&mut Memory::default(), just, 1).is_ok(),
+            "exactly the bound is allowed"
+        );
+        assert_eq!(
+            ask(&mut store, cheap, 1).unwrap_err(),
+            Refusal::ReleaseTooDear { asked, allowed }
+        );
+        let (task, quiet) = (
+            TaskId::new("films").unwrap(),
+            Mechanism {
+                sigma2: 1,
+                ..example()
+            },
+        );
         let rich = DeviceBudget::lifetime(Rho::MAX);
-        let refused = spend(&mut store, rich, &task, RoundId(1), Digest([0; 32]), &quiet, Timestamp(0)).unwrap();
+        let refused = spend(
+            &mut store,
+            rich,
+            &task,
+            RoundId(1),
+            Digest([0; 32]),
+            &quiet,
+            Timestamp(0),
+        )
+        .unwrap();
         assert!(matches!(refused, Err(Refusal::Mechanism(_))));
         assert!(store.lines.is_empty());
     }

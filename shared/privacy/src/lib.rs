@@ -1,6 +1,7 @@
 //! What makes a device's vector safe to send, and what sending it costs.
 //!
-//! The path of one release, one module a step; each step consumes the one before, so none can be skipped:
+//! The path of one release, one module a step; each step consumes the one before, so none can be
+//! skipped:
 //!
 //! ```text
 //! ItemGradient --clip--> ClippedGradient --quantise--> QuantisedUpdate --privatise(permit)--> PrivateUpdate
@@ -12,12 +13,14 @@
 //! - [`noise`] adds discrete Gaussian noise against a [`ledger::SpendPermit`];
 //! - [`ledger`] decides whether a release may be spent, with storage behind a trait;
 //! - [`rho`] and [`convert`] compose releases and state them as (epsilon, delta);
-//! - [`record`], [`canonical`] and [`merkle`] say what a ledger line means and how a stranger checks it.
+//! - [`record`], [`canonical`] and [`merkle`] say what a ledger line means and how a stranger
+//!   checks it.
 //!
-//! Invariant: no floating-point operation happens to released numbers after rounding (a lint denies it in [`quantise`],
-//! [`noise`], [`ledger`] and [`mechanism`]), raw vectors cannot be copied, printed or serialised, and nothing here can be switched
-//! off: there are no features, no test modes and no constructor for a [`noise::PrivateUpdate`] other than
-//! [`noise::privatise`]. Device-safe: no I/O and no large dependencies.
+//! Invariant: no floating-point operation happens to released numbers after rounding (a lint denies
+//! it in [`quantise`], [`noise`], [`ledger`] and [`mechanism`]), raw vectors cannot be copied,
+//! printed or serialised, and nothing here can be switched off: there are no features, no test
+//! modes and no constructor for a [`noise::PrivateUpdate`] other than [`noise::privatise`].
+//! Device-safe: no I/O and no large dependencies.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -30,9 +33,23 @@ pub mod ledger;
 #[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod mechanism;
 pub mod merkle;
-#[cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
+#[cfg_attr(
+    not(test),
+    deny(
+        clippy::float_arithmetic,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss
+    )
+)]
 pub mod noise;
-#[cfg_attr(not(test), deny(clippy::float_arithmetic, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
+#[cfg_attr(
+    not(test),
+    deny(
+        clippy::float_arithmetic,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss
+    )
+)]
 pub mod quantise;
 pub mod record;
 pub mod rho;

@@ -1,7 +1,8 @@
-//! The public numbers of one release, from which anybody recomputes its squared sensitivity and its price.
+//! The public numbers of one release, from which anybody recomputes its squared sensitivity and its
+//! price.
 //!
-//! Everything here is exact integer arithmetic. Units: the clipping norm C is 1; one grid step is gamma = 1/`steps`; all
-//! variances and squared norms are in grid steps squared.
+//! Everything here is exact integer arithmetic. Units: the clipping norm C is 1; one grid step is
+//! gamma = 1/`steps`; all variances and squared norms are in grid steps squared.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ use crate::rho::Rho;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// Each device adds its share of the noise; only a sum of at least `n_min` honest shares is ever in the clear.
+    /// Each device adds its share of the noise; only a sum of at least `n_min` honest shares is
+    /// ever in the clear.
     Helper,
     /// Each device adds the whole noise.
     Local,
@@ -42,8 +44,8 @@ pub struct Mechanism {
     pub n_min: u32,
     /// Most contributions that may enter the sum; bounds the ring.
     pub cohort_max: u32,
-    /// Whether the helper adds the whole noise once more, so that the guarantee rests on the helper alone, whatever devices
-    /// a coordinator invents (PRIVACY: helper). Helper tier only.
+    /// Whether the helper adds the whole noise once more, so that the guarantee rests on the helper
+    /// alone, whatever devices a coordinator invents (PRIVACY: helper). Helper tier only.
     pub helper_noise: bool,
 }
 
@@ -55,19 +57,29 @@ pub enum MechanismError {
     #[error("{0} is out of range")]
     OutOfRange(&'static str),
     /// The share's standard deviation is below 4 grid steps, where the bound for sums is void.
-    #[error("sigma2 / n_min is below 16: a noise share must have at least 4 grid steps of standard deviation")]
+    #[error(
+        "sigma2 / n_min is below 16: a noise share must have at least 4 grid steps of standard \
+         deviation"
+    )]
     ShareTooSmall,
-    /// The share is too large for the sampler's table: a guard on memory, far above any useful noise.
+    /// The share is too large for the sampler's table: a guard on memory, far above any useful
+    /// noise.
     #[error("sigma2 / n_min is above 2^26: the grid is finer than any use")]
     ShareTooLarge,
     /// The helper's own draw is too large for its table.
-    #[error("sigma2 is above 2^30, too much for one helper to add: fewer devices or fewer steps, or no helper_noise")]
+    #[error(
+        "sigma2 is above 2^30, too much for one helper to add: fewer devices or fewer steps, or no \
+         helper_noise"
+    )]
     HelperNoiseTooLarge,
     /// Rounding would inflate the norm by more than about one percent.
     #[error("steps is too small: gamma must be at most 0.2 / sqrt(nnz_max)")]
     GridTooCoarse,
     /// The sum could wrap around 2^32.
-    #[error("the sum of cohort_max contributions could pass 2^31: fewer devices, fewer steps or less noise")]
+    #[error(
+        "the sum of cohort_max contributions could pass 2^31: fewer devices, fewer steps or less \
+         noise"
+    )]
     RingTooSmall,
 }
 
@@ -85,11 +97,16 @@ impl Mechanism {
     /// [`MechanismError`] naming the field.
     ///
     /// # Guarantees
-    /// On `Ok`: s >= 4, gamma <= 0.2 C/sqrt(nnz_max), and no coordinate of a sum of `cohort_max` contributions leaves
-    /// (-2^31, 2^31) except with the probability of a 16-sigma excess, all from public numbers.
+    /// On `Ok`: s >= 4, gamma <= 0.2 C/sqrt(nnz_max), and no coordinate of a sum of `cohort_max`
+    /// contributions leaves (-2^31, 2^31) except with the probability of a 16-sigma excess, all
+    /// from public numbers.
     pub fn check(&self) -> Result<(), MechanismError> {
         let in_range = |name, value: u32, max: u32| {
-            if (1..=max).contains(&value) { Ok(()) } else { Err(MechanismError::OutOfRange(name)) }
+            if (1..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(MechanismError::OutOfRange(name))
+            }
         };
         in_range("length", self.length, LENGTH_MAX)?;
         in_range("row_width", self.row_width, self.length)?;
@@ -129,19 +146,21 @@ impl Mechanism {
         Ok(())
     }
 
-    /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share, and the helper its own.
-    /// [`Mechanism::check`] keeps it below 2^31.
+    /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share,
+    /// and the helper its own. [`Mechanism::check`] keeps it below 2^31.
     pub fn largest_coordinate(&self) -> u128 {
         let (cohort, sigma2) = (u128::from(self.cohort_max), u128::from(self.sigma2));
-        let variance = (sigma2 * cohort).div_ceil(u128::from(self.n_min)) + u128::from(self.helper_noise) * sigma2;
+        let variance = (sigma2 * cohort).div_ceil(u128::from(self.n_min))
+            + u128::from(self.helper_noise) * sigma2;
         cohort * (u128::from(self.steps) + 1) + 16 * (variance.isqrt() + 1)
     }
 
     /// Largest squared norm of a rounded vector, B2_int.
     ///
-    /// floor of G^2 + z/4 + sqrt(2 ln(1/beta)) (G + sqrt(z)/2) with G = C/gamma, z = `nnz_max`, beta = e^(-1/2), for which
-    /// sqrt(2 ln(1/beta)) = 1. Theorem 1 of Kairouz, Liu & Steinke 2021 takes the minimum with (G + sqrt z)^2, which for
-    /// G, z >= 1 is never the smaller: it exceeds this by 3z/4 + G (2 sqrt z - 1) - sqrt(z)/2 > 0. Exact.
+    /// floor of G^2 + z/4 + sqrt(2 ln(1/beta)) (G + sqrt(z)/2) with G = C/gamma, z = `nnz_max`,
+    /// beta = e^(-1/2), for which sqrt(2 ln(1/beta)) = 1. Theorem 1 of Kairouz, Liu & Steinke 2021
+    /// takes the minimum with (G + sqrt z)^2, which for G, z >= 1 is never the smaller: it exceeds
+    /// this by 3z/4 + G (2 sqrt z - 1) - sqrt(z)/2 > 0. Exact.
     pub fn squared_sensitivity(&self) -> u128 {
         let (grid, nonzero) = (u128::from(self.steps), u128::from(self.nnz_max));
         (4 * grid * grid + nonzero + 4 * grid + (4 * nonzero).isqrt()) / 4
@@ -149,38 +168,49 @@ impl Mechanism {
 
     /// Price of one such release.
     ///
-    /// rho = B2_int/(2 sigma^2) for one vector and one party (Canonne, Kamath & Steinke 2020). For a sum of `n_min` shares
-    /// rho = B2_int/(2 sigma^2) + tau N/4 with tau = 10 sum_k exp(-2 pi^2 s^2 k/(k+1)) (Kairouz, Liu & Steinke 2021). With
-    /// s >= 4, tau <= 10 n_min exp(-16 pi^2) < n_min 10^-67, so for every length and cohort [`Mechanism::check`] lets pass
-    /// tau N/4 is below 2^-64: it costs the one unit added here.
+    /// rho = B2_int/(2 sigma^2) for one vector and one party (Canonne, Kamath & Steinke 2020). For
+    /// a sum of `n_min` shares rho = B2_int/(2 sigma^2) + tau N/4 with tau = 10 sum_k exp(-2 pi^2
+    /// s^2 k/(k+1)) (Kairouz, Liu & Steinke 2021). With s >= 4, tau <= 10 n_min exp(-16 pi^2) <
+    /// n_min 10^-67, so for every length and cohort [`Mechanism::check`] lets pass tau N/4 is below
+    /// 2^-64: it costs the one unit added here.
     ///
-    /// Helper noise changes nothing here: it is one more draw of variance sigma^2, independent of the shares, so the price
-    /// holds if the helper is honest *or* `n_min` shares are. Who must be honest is what it buys.
+    /// Helper noise changes nothing here: it is one more draw of variance sigma^2, independent of
+    /// the shares, so the price holds if the helper is honest *or* `n_min` shares are. Who must be
+    /// honest is what it buys.
     pub fn rho(&self) -> Rho {
         let numerator = self.squared_sensitivity() << 63;
         let main = numerator.div_ceil(u128::from(self.sigma2.max(1)));
         Rho::saturating_from_units(main + u128::from(self.tier == Tier::Helper))
     }
 
-    /// Smallest noise variance whose price is at most `budget`; `None` when the budget is too small for any.
+    /// Smallest noise variance whose price is at most `budget`; `None` when the budget is too small
+    /// for any.
     pub fn sigma2_for(&self, budget: Rho) -> Option<u64> {
-        let units = budget.units().checked_sub(u128::from(self.tier == Tier::Helper))?;
+        let units = budget
+            .units()
+            .checked_sub(u128::from(self.tier == Tier::Helper))?;
         let numerator = self.squared_sensitivity() << 63;
-        numerator.checked_div(units).and_then(|_| u64::try_from(numerator.div_ceil(units)).ok())
+        numerator
+            .checked_div(units)
+            .and_then(|_| u64::try_from(numerator.div_ceil(units)).ok())
     }
 
-    /// Smallest set of contributions that may be summed when up to `dishonest_milli` thousandths may be dishonest:
-    /// ceil(n_min / (1 - f)).
+    /// Smallest set of contributions that may be summed when up to `dishonest_milli` thousandths
+    /// may be dishonest: ceil(n_min / (1 - f)).
     pub fn set_min(&self, dishonest_milli: u32) -> u32 {
         let honest = u64::from(1000 - dishonest_milli.min(999));
         u32::try_from((u64::from(self.n_min) * 1000).div_ceil(honest)).unwrap_or(u32::MAX)
     }
 
-    /// Standard deviation of the noise on the sum of `contributors` shares and of the helper's noise, if it adds any, in
-    /// units of the clipping norm.
-    #[allow(clippy::float_arithmetic, reason = "for display and planning: no released number comes from it")]
+    /// Standard deviation of the noise on the sum of `contributors` shares and of the helper's
+    /// noise, if it adds any, in units of the clipping norm.
+    #[allow(
+        clippy::float_arithmetic,
+        reason = "for display and planning: no released number comes from it"
+    )]
     pub fn sum_noise_std(&self, contributors: u32) -> f64 {
-        let parts = f64::from(contributors) / f64::from(self.n_min) + f64::from(u8::from(self.helper_noise));
+        let parts = f64::from(contributors) / f64::from(self.n_min)
+            + f64::from(u8::from(self.helper_noise));
         (self.sigma2 as f64 * parts).sqrt() / f64::from(self.steps)
     }
 }
@@ -212,19 +242,31 @@ pub(crate) mod tests {
         let cases: [(Change, MechanismError); 12] = [
             (|m| m.length = 0, MechanismError::OutOfRange("length")),
             (|m| m.row_width = 7, MechanismError::OutOfRange("row_width")),
-            (|m| m.row_cap_milli = 1001, MechanismError::OutOfRange("row_cap_milli")),
+            (
+                |m| m.row_cap_milli = 1001,
+                MechanismError::OutOfRange("row_cap_milli"),
+            ),
             (|m| m.nnz_max = 321, MechanismError::OutOfRange("nnz_max")),
             (|m| m.n_min = 101, MechanismError::OutOfRange("n_min")),
-            (|m| m.tier = Tier::Local, MechanismError::OutOfRange("n_min")),
+            (
+                |m| m.tier = Tier::Local,
+                MechanismError::OutOfRange("n_min"),
+            ),
             (
                 |m| (m.tier, m.n_min, m.helper_noise) = (Tier::Local, 1, true),
                 MechanismError::OutOfRange("helper_noise"),
             ),
-            (|m| (m.sigma2, m.helper_noise) = ((1 << 30) + 1, true), MechanismError::HelperNoiseTooLarge),
+            (
+                |m| (m.sigma2, m.helper_noise) = ((1 << 30) + 1, true),
+                MechanismError::HelperNoiseTooLarge,
+            ),
             (|m| m.sigma2 = 16 * 90 - 1, MechanismError::ShareTooSmall),
             (|m| m.sigma2 = 90 << 27, MechanismError::ShareTooLarge),
             (|m| m.steps = 89, MechanismError::GridTooCoarse),
-            (|m| (m.cohort_max, m.steps) = (1 << 23, 512), MechanismError::RingTooSmall),
+            (
+                |m| (m.cohort_max, m.steps) = (1 << 23, 512),
+                MechanismError::RingTooSmall,
+            ),
         ];
         for (change, error) in cases {
             let mut mechanism = example();
@@ -235,27 +277,77 @@ pub(crate) mod tests {
 
     #[test]
     fn each_bound_itself_is_allowed() {
-        assert_eq!(Mechanism { sigma2: 16 * 90, ..example() }.check(), Ok(()));
-        assert_eq!(Mechanism { sigma2: 90 << 26, ..example() }.check(), Ok(()));
-        assert_eq!(Mechanism { sigma2: 1 << 30, helper_noise: true, ..example() }.check(), Ok(()));
-        let many = Mechanism { sigma2: 1 << 48, n_min: 1 << 22, cohort_max: 1 << 22, steps: 100, ..example() };
+        assert_eq!(
+            Mechanism {
+                sigma2: 16 * 90,
+                ..example()
+            }
+            .check(),
+            Ok(())
+        );
+        assert_eq!(
+            Mechanism {
+                sigma2: 90 << 26,
+                ..example()
+            }
+            .check(),
+            Ok(())
+        );
+        assert_eq!(
+            Mechanism {
+                sigma2: 1 << 30,
+                helper_noise: true,
+                ..example()
+            }
+            .check(),
+            Ok(())
+        );
+        let many = Mechanism {
+            sigma2: 1 << 48,
+            n_min: 1 << 22,
+            cohort_max: 1 << 22,
+            steps: 100,
+            ..example()
+        };
         assert_eq!(many.check(), Ok(()));
-        let more = Mechanism { sigma2: (1 << 48) + 1, ..many };
+        let more = Mechanism {
+            sigma2: (1 << 48) + 1,
+            ..many
+        };
         assert_eq!(more.check(), Err(MechanismError::OutOfRange("sigma2")));
     }
 
     #[test]
     fn the_largest_coordinate_counts_every_device_and_every_draw() {
-        // 100 devices of 513 steps, and 16 standard deviations of 291,272 = ceil(2^18 * 100 / 90), rounded up.
+        // 100 devices of 513 steps, and 16 standard deviations of 291,272 = ceil(2^18 * 100 / 90),
+        // rounded up.
         assert_eq!(example().largest_coordinate(), 100 * 513 + 16 * 540);
         // With helper noise 2^18 more variance.
-        assert_eq!(Mechanism { helper_noise: true, ..example() }.largest_coordinate(), 100 * 513 + 16 * 744);
+        assert_eq!(
+            Mechanism {
+                helper_noise: true,
+                ..example()
+            }
+            .largest_coordinate(),
+            100 * 513 + 16 * 744
+        );
     }
 
     #[test]
     fn squared_sensitivity_matches_the_smaller_of_the_theorems_bounds_rounded_down() {
-        for (steps, nnz) in [(1u32, 1u32), (5, 1), (90, 320), (1386, 76_800), (1 << 20, 4_194_304), (7, 3)] {
-            let mechanism = Mechanism { steps, nnz_max: nnz, ..example() };
+        for (steps, nnz) in [
+            (1u32, 1u32),
+            (5, 1),
+            (90, 320),
+            (1386, 76_800),
+            (1 << 20, 4_194_304),
+            (7, 3),
+        ] {
+            let mechanism = Mechanism {
+                steps,
+                nnz_max: nnz,
+                ..example()
+            };
             let (g, z) = (f64::from(steps), f64::from(nnz));
             let real = ((g + z.sqrt()).powi(2)).min(g * g + z / 4.0 + g + z.sqrt() / 2.0);
             let exact = mechanism.squared_sensitivity() as f64;
@@ -280,7 +372,10 @@ pub(crate) mod tests {
 
     #[test]
     fn helper_noise_costs_nothing_and_widens_the_sum() {
-        let noisy = Mechanism { helper_noise: true, ..example() };
+        let noisy = Mechanism {
+            helper_noise: true,
+            ..example()
+        };
         assert_eq!((noisy.check(), noisy.rho()), (Ok(()), example().rho()));
         let ratio = noisy.sum_noise_std(95) / example().sum_noise_std(95);
         assert!((ratio - (1.0f64 + 90.0 / 95.0).sqrt()).abs() < 1e-12);
@@ -290,7 +385,10 @@ pub(crate) mod tests {
 
     #[test]
     fn the_set_is_large_enough_for_its_honest_part() {
-        let mechanism = Mechanism { n_min: 90, ..example() };
+        let mechanism = Mechanism {
+            n_min: 90,
+            ..example()
+        };
         assert_eq!(mechanism.set_min(50), 95);
         assert_eq!(mechanism.set_min(0), 90);
     }

@@ -1,6 +1,7 @@
 //! Merkle tree over ledger lines: the tree of RFC 6962, section 2.
 //!
-//! A signed (size, root) commits to every line before it; an inclusion proof shows that one line is among them.
+//! A signed (size, root) commits to every line before it; an inclusion proof shows that one line is
+//! among them.
 
 use sha2::{Digest as _, Sha256};
 use tacit_types::Digest;
@@ -33,7 +34,8 @@ pub fn root(leaves: &[Digest]) -> Digest {
     }
 }
 
-/// [`root`] of the first 0, 1, 2, ... leaves and of all, in about one hash a leaf for the tree and one for each subtree on the way.
+/// [`root`] of the first 0, 1, 2, ... leaves and of all, in about one hash a leaf for the tree and
+/// one for each subtree on the way.
 pub fn prefix_roots(leaves: &[Digest]) -> Vec<Digest> {
     // Whole subtrees of falling size, with the number of leaves of each.
     let mut whole: Vec<(usize, Digest)> = Vec::new();
@@ -44,7 +46,11 @@ pub fn prefix_roots(leaves: &[Digest]) -> Vec<Digest> {
             grown = (2 * size, node(left, grown.1));
         }
         whole.push(grown);
-        let joined = whole.iter().rev().map(|(_, hash)| *hash).reduce(|right, left| node(left, right));
+        let joined = whole
+            .iter()
+            .rev()
+            .map(|(_, hash)| *hash)
+            .reduce(|right, left| node(left, right));
         roots.extend(joined);
     }
     roots
@@ -74,8 +80,15 @@ pub fn inclusion_proof(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     Some(proof)
 }
 
-/// Whether `proof` shows that `leaf` stands at `index` in the tree of `size` leaves with this `root`.
-pub fn verify_inclusion(leaf: Digest, index: u64, size: u64, proof: &[Digest], root: Digest) -> bool {
+/// Whether `proof` shows that `leaf` stands at `index` in the tree of `size` leaves with this
+/// `root`.
+pub fn verify_inclusion(
+    leaf: Digest,
+    index: u64,
+    size: u64,
+    proof: &[Digest],
+    root: Digest,
+) -> bool {
     if index >= size {
         return false;
     }
@@ -99,12 +112,16 @@ pub fn verify_inclusion(leaf: Digest, index: u64, size: u64, proof: &[Digest], r
     last == 0 && hash == root
 }
 
-/// Hashes that show the tree of the first `old` leaves to be a prefix of the tree of all of them (RFC 6962, section 2.1.2);
-/// `None` when there are fewer leaves.
+/// Hashes that show the tree of the first `old` leaves to be a prefix of the tree of all of them
+/// (RFC 6962, section 2.1.2); `None` when there are fewer leaves.
 pub fn consistency_proof(leaves: &[Digest], old: usize) -> Option<Vec<Digest>> {
     fn subproof(leaves: &[Digest], old: usize, whole: bool) -> Vec<Digest> {
         if old == leaves.len() {
-            return if whole { Vec::new() } else { vec![root(leaves)] };
+            return if whole {
+                Vec::new()
+            } else {
+                vec![root(leaves)]
+            };
         }
         let k = split(leaves.len());
         let (left, right) = leaves.split_at(k);
@@ -123,7 +140,8 @@ pub fn consistency_proof(leaves: &[Digest], old: usize) -> Option<Vec<Digest>> {
     }
 }
 
-/// Whether `proof` shows that the tree (`new_size`, `new_root`) begins with every leaf of the tree (`old_size`, `old_root`).
+/// Whether `proof` shows that the tree (`new_size`, `new_root`) begins with every leaf of the tree
+/// (`old_size`, `old_root`).
 ///
 /// Every tree begins with the empty one. The walk is that of RFC 9162, section 2.1.4.2.
 pub fn verify_consistency(
@@ -135,10 +153,17 @@ pub fn verify_consistency(
         let same = old_size == 0 || (old_size == new_size && old_root == new_root);
         return same && proof.is_empty();
     }
-    // The old tree is a whole subtree of the new one when its size is a power of two: its root then stands for itself.
-    let known = if old_size.is_power_of_two() { Some(old_root) } else { None };
+    // The old tree is a whole subtree of the new one when its size is a power of two: its root then
+    // stands for itself.
+    let known = if old_size.is_power_of_two() {
+        Some(old_root)
+    } else {
+        None
+    };
     let mut hashes = known.into_iter().chain(proof.iter().copied());
-    let Some(first) = hashes.next() else { return false };
+    let Some(first) = hashes.next() else {
+        return false;
+    };
     let (mut old, mut new) = (first, first);
     let shift = (old_size - 1).trailing_ones();
     let (mut node_index, mut last) = ((old_size - 1) >> shift, (new_size - 1) >> shift);
@@ -197,20 +222,43 @@ mod tests {
                 let proof = consistency_proof(&all, usize::from(old)).unwrap();
                 let (before, after) = (root(&all[..usize::from(old)]), root(&all));
                 let check = |old_root, new_root, proof: &[Digest]| {
-                    verify_consistency((u64::from(old), old_root), (u64::from(size), new_root), proof)
+                    verify_consistency(
+                        (u64::from(old), old_root),
+                        (u64::from(size), new_root),
+                        proof,
+                    )
                 };
                 assert!(check(before, after, &proof), "{old} {size}");
                 let mut other = all.clone();
                 if old > 0 {
                     other[0] = leaf(b"other");
-                    assert!(!check(before, root(&other), &proof), "{old} {size}: an old leaf changed");
-                    assert!(!check(root(&other[..usize::from(old)]), after, &proof), "{old} {size}: another past");
+                    assert!(
+                        !check(before, root(&other), &proof),
+                        "{old} {size}: an old leaf changed"
+                    );
+                    assert!(
+                        !check(root(&other[..usize::from(old)]), after, &proof),
+                        "{old} {size}: another past"
+                    );
                 }
-                assert!(!check(before, after, &[&proof[..], &[before]].concat()), "{old} {size}: longer");
+                assert!(
+                    !check(before, after, &[&proof[..], &[before]].concat()),
+                    "{old} {size}: longer"
+                );
                 if !proof.is_empty() {
-                    assert!(!check(before, after, &proof[1..]) && !check(before, after, &proof[..proof.len() - 1]));
+                    assert!(
+                        !check(before, after, &proof[1..])
+                            && !check(before, after, &proof[..proof.len() - 1])
+                    );
                 }
-                assert!(size == old || !verify_consistency((u64::from(size), after), (u64::from(old), before), &proof));
+                assert!(
+                    size == old
+                        || !verify_consistency(
+                            (u64::from(size), after),
+                            (u64::from(old), before),
+                            &proof
+                        )
+                );
             }
             assert_eq!(consistency_proof(&all, usize::from(size) + 1), None);
         }
@@ -219,14 +267,22 @@ mod tests {
     #[test]
     fn the_roots_of_all_prefixes_are_their_roots() {
         let leaves = leaves(70);
-        let expected: Vec<Digest> = (0..=leaves.len()).map(|size| root(&leaves[..size])).collect();
+        let expected: Vec<Digest> = (0..=leaves.len())
+            .map(|size| root(&leaves[..size]))
+            .collect();
         assert_eq!(prefix_roots(&leaves), expected);
     }
 
     #[test]
     fn the_empty_tree_and_a_known_root() {
-        assert_eq!(root(&[]).to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            root(&[]).to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         // RFC 6962 test vector: one empty leaf.
-        assert_eq!(leaf(b"").to_string(), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+        assert_eq!(
+            leaf(b"").to_string(),
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! What a line of the release ledger means: the fields auditors recompute privacy loss from.
 //!
-//! A ledger is a sequence of [`Line`]s in canonical JSON. Each carries the SHA-256 of the exact bytes of the line before it
-//! (the first carries zeros), so the chain runs over bytes and not over meaning. The coordinator and the helper each keep
-//! one; every answered round has a line in both.
+//! A ledger is a sequence of [`Line`]s in canonical JSON. Each carries the SHA-256 of the exact
+//! bytes of the line before it (the first carries zeros), so the chain runs over bytes and not over
+//! meaning. The coordinator and the helper each keep one; every answered round has a line in both.
 
 use serde::{Deserialize, Serialize};
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
@@ -93,7 +93,8 @@ pub struct Charge {
     /// Largest squared norm B2_int, grid steps squared; follows from `mechanism`.
     #[serde(with = "decimal")]
     pub squared_sensitivity: u128,
-    /// Total variation of all noise draws from the ideal, units of 2^-128; enters delta as (1 + e^epsilon) times this.
+    /// Total variation of all noise draws from the ideal, units of 2^-128; enters delta as (1 +
+    /// e^epsilon) times this.
     #[serde(with = "decimal")]
     pub total_variation: u128,
     /// Price of this release.
@@ -104,7 +105,8 @@ pub struct Charge {
     pub dishonest_milli: u32,
     /// Assumed dropout share p in thousandths.
     pub dropout_milli: u32,
-    /// Place of this release among the task's charged ones, from 1: how often a device that joined all has taken part.
+    /// Place of this release among the task's charged ones, from 1: how often a device that joined
+    /// all has taken part.
     pub participation_index: u32,
     /// Rounds since the charged release before it; 0 for the first.
     pub separation: u32,
@@ -112,7 +114,8 @@ pub struct Charge {
     pub sampler: String,
     /// Generator the sampler drew from.
     pub rng: String,
-    /// SHA-256 of the noise table's thresholds, 16 little-endian bytes each; follows from `mechanism`.
+    /// SHA-256 of the noise table's thresholds, 16 little-endian bytes each; follows from
+    /// `mechanism`.
     pub table_hash: Digest,
     /// SHA-256 of the coordinator program that kept this line.
     pub build_hash: Digest,
@@ -147,7 +150,8 @@ pub struct Release {
     pub sum_digest: Digest,
     /// SHA-256 of the helper's line for this answer.
     pub helper_line_hash: Digest,
-    /// SHA-256 of the model made from the sum; after an evaluation, of the model that was evaluated or what it keeps of it.
+    /// SHA-256 of the model made from the sum; after an evaluation, of the model that was evaluated
+    /// or what it keeps of it.
     pub model_out_hash: Digest,
 }
 
@@ -192,7 +196,8 @@ impl Line {
     /// Reads the exact bytes of a line.
     ///
     /// # Errors
-    /// [`NotCanonical`] when the bytes are anything but what [`Line::to_bytes`] gives. The schema is for the reader to check.
+    /// [`NotCanonical`] when the bytes are anything but what [`Line::to_bytes`] gives. The schema
+    /// is for the reader to check.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotCanonical> {
         canonical::decode(bytes)
     }
@@ -234,8 +239,12 @@ mod decimal {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("not a whole number in a string"))
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<u128, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(|_| D::Error::custom("not a whole number in a string"))
     }
 }
 
@@ -298,6 +307,13 @@ mod tests {
     #[test]
     fn only_lines_that_may_have_cost_something_carry_a_charge() {
         assert!(line().charge().is_some());
-        assert!(Line { event: Event::Restarted {}, ..line() }.charge().is_none());
+        assert!(
+            Line {
+                event: Event::Restarted {},
+                ..line()
+            }
+            .charge()
+            .is_none()
+        );
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A zCDP parameter rho (Bun & Steinke 2016) in integer units of 2^-64, always rounded up when computed.
+/// A zCDP parameter rho (Bun & Steinke 2016) in integer units of 2^-64, always rounded up when
+/// computed.
 ///
-/// Composition is addition, valid under fully adaptive choice of later releases. Never an epsilon: see
-/// [`crate::convert`]. In text and JSON it is a decimal string, because it passes 2^64 at rho = 1.
+/// Composition is addition, valid under fully adaptive choice of later releases. Never an epsilon:
+/// see [`crate::convert`]. In text and JSON it is a decimal string, because it passes 2^64 at rho =
+/// 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rho(u128);
@@ -16,7 +18,8 @@ impl Rho {
     /// No privacy loss.
     pub const ZERO: Self = Self(0);
 
-    /// Largest value: 2^96 units, rho = 2^32, far past any meaningful budget, so that sums cannot overflow.
+    /// Largest value: 2^96 units, rho = 2^32, far past any meaningful budget, so that sums cannot
+    /// overflow.
     pub const MAX: Self = Self(1 << 96);
 
     /// Wraps units of 2^-64; above [`Self::MAX`] it is `MAX`, which no budget below `MAX` pays for.
@@ -40,9 +43,14 @@ impl Rho {
         self.0.checked_sub(spent.0).map(Self)
     }
 
-    /// The part `share` of this budget, rounded down; `share` is clamped to [0, 1] at a resolution of 2^-32.
+    /// The part `share` of this budget, rounded down; `share` is clamped to [0, 1] at a resolution
+    /// of 2^-32.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to [0, 2^32]")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to [0, 2^32]"
+    )]
     pub fn share(self, share: f64) -> Self {
         let parts = (share.clamp(0.0, 1.0) * 2f64.powi(32)).floor() as u128;
         Self((self.0 >> 32) * parts + (((self.0 & 0xffff_ffff) * parts) >> 32))
@@ -70,11 +78,14 @@ impl From<Rho> for String {
 impl TryFrom<String> for Rho {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let plain =
-            !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        let plain = !text.is_empty()
+            && text.bytes().all(|c| c.is_ascii_digit())
+            && (text == "0" || !text.starts_with('0'));
         match text.parse::<u128>() {
             Ok(units) if plain && units <= Self::MAX.0 => Ok(Self(units)),
-            _ => Err(format!("rho must be a whole number of 2^-64 units up to 2^96, not '{text}'")),
+            _ => Err(format!(
+                "rho must be a whole number of 2^-64 units up to 2^96, not '{text}'"
+            )),
         }
     }
 }
@@ -102,7 +113,13 @@ mod tests {
 
     #[test]
     fn the_plain_number_is_never_below_the_exact_one() {
-        for units in [1, (1 << 53) + 1, (1 << 64) - 1, (1 << 64) + 1, Rho::MAX.units() - 1] {
+        for units in [
+            1,
+            (1 << 53) + 1,
+            (1 << 64) - 1,
+            (1 << 64) + 1,
+            Rho::MAX.units() - 1,
+        ] {
             let up = Rho::saturating_from_units(units).to_f64_up();
             assert!(up > units as f64 * 2f64.powi(-64) && up * 2f64.powi(64) > units as f64);
         }
@@ -111,8 +128,22 @@ mod tests {
 
     #[test]
     fn text_form_is_strict() {
-        assert_eq!(Rho::try_from("18446744073709551617".to_owned()).unwrap().units(), (1 << 64) + 1);
-        for bad in ["", "-1", "+1", "01", "1.0", "1e3", " 1", "99999999999999999999999999999999"] {
+        assert_eq!(
+            Rho::try_from("18446744073709551617".to_owned())
+                .unwrap()
+                .units(),
+            (1 << 64) + 1
+        );
+        for bad in [
+            "",
+            "-1",
+            "+1",
+            "01",
+            "1.0",
+            "1e3",
+            " 1",
+            "99999999999999999999999999999999",
+        ] {
             assert!(Rho::try_from(bad.to_owned()).is_err(), "{bad:?}");
         }
     }

@@ -1,13 +1,15 @@
-//! The coordinator half of a round: which contributions count, when the round closes, and in which order it is recorded.
+//! The coordinator half of a round: which contributions count, when the round closes, and in which
+//! order it is recorded.
 //!
 //! ```text
 //! Configuration -> Reporting -> Closing -> Release -> Closed
 //!        \------------\------------\----------------> Abandoned(reason)
 //! ```
 //!
-//! One phase a file under [`crate::phase`]. Devices are selected by checking in while the round reports: a ticket is the same
-//! for all of them and must exist before the first can answer, so there is no separate selection phase. Vectors never enter
-//! the machine; it decides by ids and digests, and the caller folds bytes when told to.
+//! One phase a file under [`crate::phase`]. Devices are selected by checking in while the round
+//! reports: a ticket is the same for all of them and must exist before the first can answer, so
+//! there is no separate selection phase. Vectors never enter the machine; it decides by ids and
+//! digests, and the caller folds bytes when told to.
 
 use tacit_types::{ContributionId, DeviceId, Digest, Timestamp};
 
@@ -122,6 +124,9 @@ impl Coordinator {
     }
 
     pub(crate) fn abandon(reason: String) -> (Self, Vec<Effect>) {
-        (Self::Abandoned(reason.clone()), vec![Effect::RecordAbandoned(reason)])
+        (
+            Self::Abandoned(reason.clone()),
+            vec![Effect::RecordAbandoned(reason)],
+        )
     }
 }

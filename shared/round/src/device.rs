@@ -4,8 +4,9 @@
 //! Idle --Offered--> Reserving --Reserved--> Contributing --Spooled--> Sending --Acknowledged/TooLate--> Done
 //! ```
 //!
-//! The caller runs each effect and reports back; nothing here reads a clock, draws noise or touches storage. What must
-//! survive a crash is the device ledger's status of (task, round); [`Device::restore`] resumes from it.
+//! The caller runs each effect and reports back; nothing here reads a clock, draws noise or touches
+//! storage. What must survive a crash is the device ledger's status of (task, round);
+//! [`Device::restore`] resumes from it.
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::Refusal;
@@ -24,8 +25,8 @@ pub enum Status {
     Spooled,
     /// The coordinator has it.
     Acknowledged,
-    /// Spent and, as far as this device knows, counted in no sum: never sent, sent and not taken, or never acknowledged before
-    /// the deadline.
+    /// Spent and, as far as this device knows, counted in no sum: never sent, sent and not taken,
+    /// or never acknowledged before the deadline.
     Forfeited,
 }
 
@@ -66,7 +67,8 @@ pub struct Offer {
     pub signed: SignedTicket,
     /// The newest ledger point this device remembers.
     pub seen: LogMark,
-    /// Proof that the ticket's ledger continues the one seen; empty when it is the same or nothing was seen.
+    /// Proof that the ticket's ledger continues the one seen; empty when it is the same or nothing
+    /// was seen.
     pub consistency: Vec<Digest>,
 }
 
@@ -114,7 +116,10 @@ impl Device {
                 let forfeit = Effect::Finish(task, round, Status::Forfeited);
                 (Self::Done(Outcome::Forfeited), vec![forfeit])
             }
-            Status::Spooled => (Self::Sending(task.clone(), round), vec![Effect::Send(task, round)]),
+            Status::Spooled => (
+                Self::Sending(task.clone(), round),
+                vec![Effect::Send(task, round)],
+            ),
             Status::Acknowledged => (Self::Done(Outcome::Acknowledged), vec![]),
             Status::Forfeited => (Self::Done(Outcome::Forfeited), vec![]),
         }
@@ -128,28 +133,37 @@ impl Device {
                 match policy.check(&offer.signed, offer.seen, &offer.consistency, now) {
                     Ok((ticket, mark)) => {
                         let ticket = Box::new(ticket);
-                        (Self::Reserving(ticket.clone()), vec![Effect::Reserve(ticket, mark)])
+                        (
+                            Self::Reserving(ticket.clone()),
+                            vec![Effect::Reserve(ticket, mark)],
+                        )
                     }
                     Err(refusal) => (Self::Done(Outcome::TicketRefused(refusal)), vec![]),
                 }
             }
-            (Self::Reserving(ticket), Input::Reserved) => {
-                (Self::Contributing(ticket.clone()), vec![Effect::Contribute(ticket)])
+            (Self::Reserving(ticket), Input::Reserved) => (
+                Self::Contributing(ticket.clone()),
+                vec![Effect::Contribute(ticket)],
+            ),
+            (Self::Reserving(_), Input::Implausible(fault)) => (
+                Self::Done(Outcome::TicketRefused(TicketRefusal::Factors(fault))),
+                vec![],
+            ),
+            (Self::Reserving(_), Input::Refused(refusal)) => {
+                (Self::Done(Outcome::SpendRefused(refusal)), vec![])
             }
-            (Self::Reserving(_), Input::Implausible(fault)) => {
-                (Self::Done(Outcome::TicketRefused(TicketRefusal::Factors(fault))), vec![])
-            }
-            (Self::Reserving(_), Input::Refused(refusal)) => (Self::Done(Outcome::SpendRefused(refusal)), vec![]),
             (Self::Contributing(ticket), Input::Spooled) => {
                 let send = Effect::Send(ticket.task.clone(), ticket.round);
                 (Self::Sending(ticket.task, ticket.round), vec![send])
             }
-            (Self::Sending(task, round), Input::Acknowledged) => {
-                (Self::Done(Outcome::Acknowledged), vec![Effect::Finish(task, round, Status::Acknowledged)])
-            }
-            (Self::Sending(task, round), Input::TooLate) => {
-                (Self::Done(Outcome::TooLate), vec![Effect::Finish(task, round, Status::Forfeited)])
-            }
+            (Self::Sending(task, round), Input::Acknowledged) => (
+                Self::Done(Outcome::Acknowledged),
+                vec![Effect::Finish(task, round, Status::Acknowledged)],
+            ),
+            (Self::Sending(task, round), Input::TooLate) => (
+                Self::Done(Outcome::TooLate),
+                vec![Effect::Finish(task, round, Status::Forfeited)],
+            ),
             (state @ Self::Sending(..), Input::Unreachable) => (state, vec![Effect::Wait]),
             (state, _) => (state, vec![]),
         }

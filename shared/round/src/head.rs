@@ -8,7 +8,8 @@ use tacit_types::Digest;
 
 use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
 
-/// A tree head with both signatures: what `heads/` of an export holds, one canonical JSON object a file.
+/// A tree head with both signatures: what `heads/` of an export holds, one canonical JSON object a
+/// file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedHead {
@@ -57,6 +58,12 @@ impl LoggedLine {
     pub fn verifies(&self, coordinator: &PublicKey, helper: &PublicKey) -> bool {
         let head = &self.head.head;
         self.head.verifies(coordinator, helper)
-            && merkle::verify_inclusion(merkle::leaf(self.line.as_bytes()), self.seq, head.size, &self.proof, head.root)
+            && merkle::verify_inclusion(
+                merkle::leaf(self.line.as_bytes()),
+                self.seq,
+                head.size,
+                &self.proof,
+                head.root,
+            )
     }
 }

@@ -1,8 +1,8 @@
 //! The helper half of a round: which sets it will sum, and only once.
 //!
-//! The helper trusts nothing the coordinator says but what both signed. It enforces the minimum set from the ticket it
-//! countersigned, one answer per round, and one use per seed; the answer, the used seeds and its own ledger line become
-//! durable together before anything is said.
+//! The helper trusts nothing the coordinator says but what both signed. It enforces the minimum set
+//! from the ticket it countersigned, one answer per round, and one use per seed; the answer, the
+//! used seeds and its own ledger line become durable together before anything is said.
 
 use std::collections::BTreeSet;
 
@@ -86,9 +86,13 @@ pub struct Terms {
 /// Completes a draft with this round's sealing key.
 ///
 /// # Errors
-/// [`HelperRefusal::Draft`] unless the draft is a sound version-1 ticket with an empty key and assumptions the helper can
-/// enforce.
-pub fn complete_draft(draft: &[u8], key: &OpeningKey, terms: &Terms) -> Result<Ticket, HelperRefusal> {
+/// [`HelperRefusal::Draft`] unless the draft is a sound version-1 ticket with an empty key and
+/// assumptions the helper can enforce.
+pub fn complete_draft(
+    draft: &[u8],
+    key: &OpeningKey,
+    terms: &Terms,
+) -> Result<Ticket, HelperRefusal> {
     let mut ticket = Ticket::from_bytes(draft)?;
     let refuse = |what: &str| Err(HelperRefusal::Draft(what.to_owned()));
     if ticket.schema != SCHEMA || ticket.scheme_id != SCHEME_ID {
@@ -145,8 +149,18 @@ pub struct OpenedSet {
 
 impl HelperRound {
     /// An open round of a ticket this helper countersigned, and who issues memberships.
-    pub fn new(ticket: Ticket, ticket_hash: Digest, key: OpeningKey, issuer: Option<PublicKey>) -> Self {
-        Self { ticket, ticket_hash, key, issuer }
+    pub fn new(
+        ticket: Ticket,
+        ticket_hash: Digest,
+        key: OpeningKey,
+        issuer: Option<PublicKey>,
+    ) -> Self {
+        Self {
+            ticket,
+            ticket_hash,
+            key,
+            issuer,
+        }
     }
 
     /// The ticket.
@@ -154,7 +168,8 @@ impl HelperRound {
         &self.ticket
     }
 
-    /// Opens one seed under this round's key and binding; gives its member too when the ticket asks for one.
+    /// Opens one seed under this round's key and binding; gives its member too when the ticket asks
+    /// for one.
     fn open(&self, seed: &SealedSeed) -> Result<(MaskSeed, Option<PublicKey>), HelperRefusal> {
         let binding = Binding {
             task: &self.ticket.task,
@@ -170,7 +185,9 @@ impl HelperRound {
             return Ok((mask_seed, None));
         }
         match self.issuer {
-            Some(issuer) if proof.verifies(&issuer, &binding.associated_data()) => Ok((mask_seed, Some(proof.member))),
+            Some(issuer) if proof.verifies(&issuer, &binding.associated_data()) => {
+                Ok((mask_seed, Some(proof.member)))
+            }
             _ => Err(HelperRefusal::NotMember(seed.contribution)),
         }
     }
@@ -180,17 +197,24 @@ impl HelperRound {
     /// # Errors
     /// [`HelperRefusal::BadSeed`] or [`HelperRefusal::NotMember`]; nobody else is held up by it.
     pub fn look(&self, seed: &SealedSeed) -> Result<Admissible, HelperRefusal> {
-        self.open(seed).map(|(seed, member)| Admissible { fingerprint: seed.fingerprint(), member })
+        self.open(seed).map(|(seed, member)| Admissible {
+            fingerprint: seed.fingerprint(),
+            member,
+        })
     }
 
     /// Checks a whole set and opens its seeds. Size and repeats are checked before any key is used.
     ///
     /// # Errors
-    /// [`HelperRefusal`]; the caller still has to check that no fingerprint was used in an earlier round.
+    /// [`HelperRefusal`]; the caller still has to check that no fingerprint was used in an earlier
+    /// round.
     pub fn open_set(&self, seeds: &[SealedSeed]) -> Result<OpenedSet, HelperRefusal> {
         let need = self.ticket.set_min();
         if seeds.len() < need as usize {
-            return Err(HelperRefusal::SetTooSmall { got: seeds.len(), need });
+            return Err(HelperRefusal::SetTooSmall {
+                got: seeds.len(),
+                need,
+            });
         }
         if seeds.len() > self.ticket.mechanism.cohort_max as usize {
             return Err(HelperRefusal::SetTooLarge);
@@ -212,10 +236,15 @@ impl HelperRound {
         if fingerprints.iter().collect::<BTreeSet<_>>().len() != fingerprints.len() {
             return Err(HelperRefusal::Repeated);
         }
-        Ok(OpenedSet { set_digest: set_digest(ids), fingerprints, seeds: opened })
+        Ok(OpenedSet {
+            set_digest: set_digest(ids),
+            fingerprints,
+            seeds: opened,
+        })
     }
 
-    /// Sums the masks of an opened set. Any split of the set gives the same sum, so callers may share the work.
+    /// Sums the masks of an opened set. Any split of the set gives the same sum, so callers may
+    /// share the work.
     pub fn mask_sum(&self, seeds: &[(ContributionId, MaskSeed)]) -> PartialSum {
         let mut sum = PartialSum::new(self.ticket.mechanism.length);
         for (contribution, seed) in seeds {

@@ -1,8 +1,11 @@
-//! Ed25519 signatures with a context, so that a signature made for one purpose is worth nothing for another.
+//! Ed25519 signatures with a context, so that a signature made for one purpose is worth nothing for
+//! another.
 
 use std::fmt;
 
-use ed25519_dalek::{Signature, Signer, SigningKey as Ed25519SigningKey, VerifyingKey as Ed25519VerifyingKey};
+use ed25519_dalek::{
+    Signature, Signer, SigningKey as Ed25519SigningKey, VerifyingKey as Ed25519VerifyingKey,
+};
 use serde::{Deserialize, Serialize};
 use tacit_types::UnitError;
 use zeroize::Zeroizing;
@@ -48,7 +51,11 @@ impl SigningKey {
 
     /// Signs `message` for `context`.
     pub fn sign(&self, context: Context, message: &[u8]) -> SignatureBytes {
-        SignatureBytes(self.0.sign(&[context.prefix(), message].concat()).to_bytes())
+        SignatureBytes(
+            self.0
+                .sign(&[context.prefix(), message].concat())
+                .to_bytes(),
+        )
     }
 
     /// The public half.
@@ -114,11 +121,13 @@ hex_bytes!(
 );
 
 impl PublicKey {
-    /// Whether `signature` is this key's over `message` for `context` (strict verification: no malleable forms).
+    /// Whether `signature` is this key's over `message` for `context` (strict verification: no
+    /// malleable forms).
     pub fn verifies(&self, context: Context, message: &[u8], signature: &SignatureBytes) -> bool {
         Ed25519VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
             let signed = [context.prefix(), message].concat();
-            key.verify_strict(&signed, &Signature::from_bytes(&signature.0)).is_ok()
+            key.verify_strict(&signed, &Signature::from_bytes(&signature.0))
+                .is_ok()
         })
     }
 }
@@ -131,14 +140,20 @@ mod tests {
     fn a_signature_holds_for_its_message_context_and_key_only() {
         let key = SigningKey::from_seed(&Zeroizing::new([7; 32]));
         let signature = key.sign(Context::Ticket, b"message");
-        assert!(key.public().verifies(Context::Ticket, b"message", &signature));
+        assert!(
+            key.public()
+                .verifies(Context::Ticket, b"message", &signature)
+        );
         assert!(!key.public().verifies(Context::Head, b"message", &signature));
-        assert!(!key.public().verifies(Context::Ticket, b"massage", &signature));
-        assert!(!SigningKey::from_seed(&Zeroizing::new([8; 32])).public().verifies(
-            Context::Ticket,
-            b"message",
-            &signature
-        ));
+        assert!(
+            !key.public()
+                .verifies(Context::Ticket, b"massage", &signature)
+        );
+        assert!(
+            !SigningKey::from_seed(&Zeroizing::new([8; 32]))
+                .public()
+                .verifies(Context::Ticket, b"message", &signature)
+        );
         assert!(!PublicKey([0; 32]).verifies(Context::Ticket, b"message", &signature));
     }
 }

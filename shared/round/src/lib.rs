@@ -1,11 +1,14 @@
 //! Both halves of the round protocol and the secure sum between them.
 //!
-//! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees to;
+//! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees
+//!   to;
 //! - [`device`], [`coordinator`] (one phase a file under [`phase`]) and [`helper`]: pure machines,
 //!   `handle(self, input, now) -> (state, effects)`;
-//! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was enrolled by the helper's side.
+//! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was
+//!   enrolled by the helper's side.
 //!
-//! Invariant: nothing here does I/O, reads a clock or owns a generator of randomness; time and generators are handed in.
+//! Invariant: nothing here does I/O, reads a clock or owns a generator of randomness; time and
+//! generators are handed in.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1,4 +1,5 @@
-//! The secure sum: a keyed keystream hides each update, and masks cancel only in the sum of a whole set.
+//! The secure sum: a keyed keystream hides each update, and masks cancel only in the sum of a whole
+//! set.
 
 use chacha20::ChaCha20Rng;
 use hkdf::Hkdf;
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::seal::{MaskSeed, SCHEME_ID};
 
-/// Ring elements that may be stored and sent: a private update plus its mask, as little-endian bytes.
+/// Ring elements that may be stored and sent: a private update plus its mask, as little-endian
+/// bytes.
 ///
 /// Made only by [`mask`], so nothing but a [`PrivateUpdate`] can become one.
 pub struct MaskedUpdate(Vec<u8>);
@@ -32,13 +34,24 @@ pub fn mask(update: PrivateUpdate, seed: &MaskSeed, contribution: ContributionId
     let (task, round) = (update.task().clone(), update.round());
     let mut values = update.into_values();
     add_mask(&mut values, seed, &task, round, contribution);
-    MaskedUpdate(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    MaskedUpdate(
+        values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect(),
+    )
 }
 
 /// Adds one contribution's mask to `sum`: the helper does this for every seed of a set.
 ///
 /// The keystream is ChaCha20 under HKDF-SHA256(seed, scheme | task | round | contribution).
-pub fn add_mask(sum: &mut [u32], seed: &MaskSeed, task: &TaskId, round: RoundId, contribution: ContributionId) {
+pub fn add_mask(
+    sum: &mut [u32],
+    seed: &MaskSeed,
+    task: &TaskId,
+    round: RoundId,
+    contribution: ContributionId,
+) {
     let mut stream = keystream(seed, task, round, contribution);
     let mut block = Zeroizing::new([0u8; 4096]);
     for values in sum.chunks_mut(1024) {
@@ -50,11 +63,23 @@ pub fn add_mask(sum: &mut [u32], seed: &MaskSeed, task: &TaskId, round: RoundId,
     }
 }
 
-/// The generator overwrites key, counter and buffer when dropped: what it leaves in memory opens nothing.
-fn keystream(seed: &MaskSeed, task: &TaskId, round: RoundId, contribution: ContributionId) -> ChaCha20Rng {
+/// The generator overwrites key, counter and buffer when dropped: what it leaves in memory opens
+/// nothing.
+fn keystream(
+    seed: &MaskSeed,
+    task: &TaskId,
+    round: RoundId,
+    contribution: ContributionId,
+) -> ChaCha20Rng {
     let scheme = SCHEME_ID.to_le_bytes();
-    let info: [&[u8]; 6] =
-        [b"tacit mask v1\0", &scheme, task.as_str().as_bytes(), b"\0", &round.0.to_le_bytes(), &contribution.0];
+    let info: [&[u8]; 6] = [
+        b"tacit mask v1\0",
+        &scheme,
+        task.as_str().as_bytes(),
+        b"\0",
+        &round.0.to_le_bytes(),
+        &contribution.0,
+    ];
     let mut key = Zeroizing::new([0u8; 32]);
     Hkdf::<Sha256>::new(None, seed.0.as_ref())
         .expand_multi_info(&info, key.as_mut())
@@ -75,12 +100,16 @@ impl PartialSum {
     /// Restores a sum from [`Self::to_bytes`]; `None` when the byte count is not a multiple of 4.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<4>();
-        rest.is_empty().then(|| Self(words.iter().map(|word| u32::from_le_bytes(*word)).collect()))
+        rest.is_empty()
+            .then(|| Self(words.iter().map(|word| u32::from_le_bytes(*word)).collect()))
     }
 
     /// The elements as little-endian bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+        self.0
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
     }
 
     /// Number of elements.
@@ -108,16 +137,27 @@ impl PartialSum {
     /// Takes the mask sum off and reads the elements as signed: the noised sum of the set.
     ///
     /// # Guarantees
-    /// Equals the integer sum of the contributions when every coordinate stays within (-2^31, 2^31), which
-    /// `Mechanism::check` proves from public bounds; minus the helper's noise when it added its own. `None` when lengths
-    /// differ.
+    /// Equals the integer sum of the contributions when every coordinate stays within (-2^31,
+    /// 2^31), which `Mechanism::check` proves from public bounds; minus the helper's noise when it
+    /// added its own. `None` when lengths differ.
     pub fn unmask(&self, mask_sum: &Self) -> Option<Vec<i32>> {
-        (self.0.len() == mask_sum.0.len())
-            .then(|| self.0.iter().zip(&mask_sum.0).map(|(sum, mask)| sum.wrapping_sub(*mask).cast_signed()).collect())
+        (self.0.len() == mask_sum.0.len()).then(|| {
+            self.0
+                .iter()
+                .zip(&mask_sum.0)
+                .map(|(sum, mask)| sum.wrapping_sub(*mask).cast_signed())
+                .collect()
+        })
     }
 
     /// Adds one seed's mask, as [`add_mask`].
-    pub fn add_mask(&mut self, seed: &MaskSeed, task: &TaskId, round: RoundId, contribution: ContributionId) {
+    pub fn add_mask(
+        &mut self,
+        seed: &MaskSeed,
+        task: &TaskId,
+        round: RoundId,
+        contribution: ContributionId,
+    ) {
         add_mask(&mut self.0, seed, task, round, contribution);
     }
 
@@ -126,12 +166,16 @@ impl PartialSum {
         self.add_values(&other.0)
     }
 
-    /// Adds ring elements one by one, such as the helper's noise; `false`, adding nothing, when lengths differ.
+    /// Adds ring elements one by one, such as the helper's noise; `false`, adding nothing, when
+    /// lengths differ.
     pub fn add_values(&mut self, values: &[u32]) -> bool {
         if self.0.len() != values.len() {
             return false;
         }
-        self.0.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
+        self.0
+            .iter_mut()
+            .zip(values)
+            .for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
         true
     }
 }
@@ -157,10 +201,28 @@ mod tests {
         let (mut sum, mut masks) = (PartialSum::new(3000), PartialSum::new(3000));
         for device in 0..5u8 {
             let mut values = vec![u32::from(device).wrapping_neg(); 3000];
-            add_mask(&mut values, &seed(device), &task, RoundId(1), ContributionId([device; 16]));
-            assert!(sum.add(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
+            add_mask(
+                &mut values,
+                &seed(device),
+                &task,
+                RoundId(1),
+                ContributionId([device; 16]),
+            );
+            assert!(
+                sum.add(
+                    &values
+                        .iter()
+                        .flat_map(|v| v.to_le_bytes())
+                        .collect::<Vec<u8>>()
+                )
+            );
             if device < 4 {
-                masks.add_mask(&seed(device), &task, RoundId(1), ContributionId([device; 16]));
+                masks.add_mask(
+                    &seed(device),
+                    &task,
+                    RoundId(1),
+                    ContributionId([device; 16]),
+                );
             }
         }
         assert_ne!(sum.unmask(&masks).unwrap()[..8], [-10; 8]);
@@ -173,13 +235,27 @@ mod tests {
         let task = TaskId::new("films").unwrap();
         let mut key = [0; 32];
         let info = b"tacit mask v1\0\x01\0\0\0films\0\x07\0\0\0\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02";
-        Hkdf::<Sha256>::new(None, &[1; 32]).expand(info, &mut key).unwrap();
+        Hkdf::<Sha256>::new(None, &[1; 32])
+            .expand(info, &mut key)
+            .unwrap();
         let mut other = rand_chacha::ChaCha20Rng::from_seed(key);
         let mut values = vec![0; 5_000];
-        add_mask(&mut values, &seed(1), &task, RoundId(7), ContributionId([2; 16]));
+        add_mask(
+            &mut values,
+            &seed(1),
+            &task,
+            RoundId(7),
+            ContributionId([2; 16]),
+        );
         let mut bytes = vec![0; 20_000];
         other.fill_bytes(&mut bytes);
-        assert_eq!(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>(), bytes);
+        assert_eq!(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect::<Vec<u8>>(),
+            bytes
+        );
     }
 
     #[test]
@@ -187,19 +263,33 @@ mod tests {
         let (films, books) = (TaskId::new("films").unwrap(), TaskId::new("books").unwrap());
         let draw = |task: &TaskId, round, id| {
             let mut values = vec![0; 16];
-            add_mask(&mut values, &seed(1), task, RoundId(round), ContributionId([id; 16]));
+            add_mask(
+                &mut values,
+                &seed(1),
+                task,
+                RoundId(round),
+                ContributionId([id; 16]),
+            );
             values
         };
         let base = draw(&films, 1, 1);
         assert_eq!(base, draw(&films, 1, 1));
-        assert!([draw(&books, 1, 1), draw(&films, 2, 1), draw(&films, 1, 2)].iter().all(|other| *other != base));
+        assert!(
+            [draw(&books, 1, 1), draw(&films, 2, 1), draw(&films, 1, 2)]
+                .iter()
+                .all(|other| *other != base)
+        );
     }
 
     #[test]
     fn bytes_of_another_length_are_not_added() {
         let mut sum = PartialSum::new(2);
-        assert!(!sum.add(&[1; 7]) && !sum.add(&[1; 4]) && !sum.add(&[]) && sum == PartialSum::new(2));
-        assert!(PartialSum::from_bytes(&[0; 9]).is_none() && sum.unmask(&PartialSum::new(3)).is_none());
+        assert!(
+            !sum.add(&[1; 7]) && !sum.add(&[1; 4]) && !sum.add(&[]) && sum == PartialSum::new(2)
+        );
+        assert!(
+            PartialSum::from_bytes(&[0; 9]).is_none() && sum.unmask(&PartialSum::new(3)).is_none()
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Membership: proof, for the helper's eyes only, that a contribution comes from a device the helper's organisation enrolled.
+//! Membership: proof, for the helper's eyes only, that a contribution comes from a device the
+//! helper's organisation enrolled.
 //!
-//! The remedy against a coordinator that invents devices to surround one person. A member holds a key and the issuer's
-//! signature over it; every sealed seed then carries a [`Proof`] beside the mask seed. The coordinator forwards it unread; the
-//! helper learns a stable pseudonym, hence in which rounds a member takes part, and nothing else.
+//! The remedy against a coordinator that invents devices to surround one person. A member holds a
+//! key and the issuer's signature over it; every sealed seed then carries a [`Proof`] beside the
+//! mask seed. The coordinator forwards it unread; the helper learns a stable pseudonym, hence in
+//! which rounds a member takes part, and nothing else.
 
 use zeroize::Zeroizing;
 
@@ -34,18 +36,26 @@ impl Member {
     pub fn issue(issuer: &SigningKey, seed: Zeroizing<[u8; SEED]>) -> Self {
         let key = SigningKey::from_seed(&seed);
         let credential = issuer.sign(Context::Member, &key.public().0);
-        Self { seed, key, credential }
+        Self {
+            seed,
+            key,
+            credential,
+        }
     }
 
-    /// Reads what a membership file holds; `None` for anything but 192 hexadecimal digits. Whether the right issuer signed it
-    /// only the helper can say.
+    /// Reads what a membership file holds; `None` for anything but 192 hexadecimal digits. Whether
+    /// the right issuer signed it only the helper can say.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = Zeroizing::new([0; SEED + SIGNATURE]);
         hex::decode_to_slice(text.trim(), bytes.as_mut()).ok()?;
         let (seed, credential) = bytes.split_first_chunk()?;
         let seed = Zeroizing::new(*seed);
         let credential = SignatureBytes(credential.try_into().ok()?);
-        Some(Self { key: SigningKey::from_seed(&seed), seed, credential })
+        Some(Self {
+            key: SigningKey::from_seed(&seed),
+            seed,
+            credential,
+        })
     }
 
     /// What a membership file holds: seed and credential in hexadecimal. Secret.
@@ -57,7 +67,11 @@ impl Member {
     /// Proves membership for what a sealed seed is bound to.
     pub(crate) fn prove(&self, bound_to: &[u8]) -> Proof {
         let signature = self.key.sign(Context::Contribution, bound_to);
-        Proof { member: self.key.public(), credential: self.credential, signature }
+        Proof {
+            member: self.key.public(),
+            credential: self.credential,
+            signature,
+        }
     }
 }
 
@@ -81,15 +95,23 @@ impl Proof {
             signature: SignatureBytes([0; SIGNATURE]),
         };
         proof.member.0.copy_from_slice(&bytes[..SEED]);
-        proof.credential.0.copy_from_slice(&bytes[SEED..SEED + SIGNATURE]);
-        proof.signature.0.copy_from_slice(&bytes[SEED + SIGNATURE..]);
+        proof
+            .credential
+            .0
+            .copy_from_slice(&bytes[SEED..SEED + SIGNATURE]);
+        proof
+            .signature
+            .0
+            .copy_from_slice(&bytes[SEED + SIGNATURE..]);
         proof
     }
 
     /// Whether `issuer` enrolled this member and the member signed for exactly this contribution.
     pub(crate) fn verifies(&self, issuer: &PublicKey, bound_to: &[u8]) -> bool {
         issuer.verifies(Context::Member, &self.member.0, &self.credential)
-            && self.member.verifies(Context::Contribution, bound_to, &self.signature)
+            && self
+                .member
+                .verifies(Context::Contribution, bound_to, &self.signature)
     }
 }
 
@@ -107,11 +129,26 @@ mod tests {
         let proof = member.prove(b"bound");
         assert_eq!(Proof::from_bytes(&proof.to_bytes()), proof);
         assert!(proof.verifies(&issuer(1).public(), b"bound"));
-        assert!(!proof.verifies(&issuer(2).public(), b"bound") && !proof.verifies(&issuer(1).public(), b"other"));
+        assert!(
+            !proof.verifies(&issuer(2).public(), b"bound")
+                && !proof.verifies(&issuer(1).public(), b"other")
+        );
         // Somebody else's credential is of no use without the key it was issued to.
         let stranger = Member::issue(&issuer(2), Zeroizing::new([8; 32])).prove(b"bound");
-        assert!(!Proof { credential: proof.credential, ..stranger }.verifies(&issuer(1).public(), b"bound"));
-        assert!(!Proof { signature: stranger.signature, ..proof }.verifies(&issuer(1).public(), b"bound"));
+        assert!(
+            !Proof {
+                credential: proof.credential,
+                ..stranger
+            }
+            .verifies(&issuer(1).public(), b"bound")
+        );
+        assert!(
+            !Proof {
+                signature: stranger.signature,
+                ..proof
+            }
+            .verifies(&issuer(1).public(), b"bound")
+        );
         assert!(!Proof::from_bytes(&[0; Proof::LEN]).verifies(&issuer(1).public(), b"bound"));
     }
 
@@ -121,7 +158,13 @@ mod tests {
         let text = member.to_hex();
         let read = Member::from_hex(&format!("{}\n", *text)).unwrap();
         assert_eq!(read.prove(b"bound"), member.prove(b"bound"));
-        for bad in ["", "00", &text[1..], &format!("{}00", *text), &text.replace('a', "x")] {
+        for bad in [
+            "",
+            "00",
+            &text[1..],
+            &format!("{}00", *text),
+            &text.replace('a', "x"),
+        ] {
             assert!(Member::from_hex(bad).is_none(), "{bad}");
         }
     }

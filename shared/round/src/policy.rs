@@ -1,5 +1,5 @@
-//! What a device agrees to, pinned when the app is installed and signed by its publisher; and the check of a ticket
-//! against it.
+//! What a device agrees to, pinned when the app is installed and signed by its publisher; and the
+//! check of a ticket against it.
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::{self, NotCanonical};
@@ -12,8 +12,8 @@ use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
 use crate::seal::{SCHEME_ID, is_sealing_key};
 use crate::ticket::{SCHEMA, SignedTicket, Ticket};
 
-/// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every mechanism, so there is no
-/// bound for it.
+/// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every
+/// mechanism, so there is no bound for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -35,11 +35,13 @@ pub struct Policy {
     pub separation_min: u32,
     /// Largest delta a task may state its epsilon at, in units of 1e-12.
     pub delta_pico_max: u64,
-    /// Fewest honest surviving noise shares a ticket may assume: below it too few devices hide each other.
+    /// Fewest honest surviving noise shares a ticket may assume: below it too few devices hide each
+    /// other.
     pub n_min_min: u32,
     /// Most it may assume: the more are assumed, the less noise this device adds itself.
     pub n_min_max: u32,
-    /// Smallest share of dishonest devices a ticket may assume, thousandths: the fewer are assumed, the smaller a set may be.
+    /// Smallest share of dishonest devices a ticket may assume, thousandths: the fewer are assumed,
+    /// the smaller a set may be.
     pub dishonest_milli_min: u32,
     /// Whether tickets without helper noise are refused.
     pub helper_noise: bool,
@@ -49,23 +51,27 @@ pub struct Policy {
     pub history_max: u32,
     /// Latest round number this installation takes part in.
     pub rounds_max: u32,
-    /// Longest time until a ticket's deadline, hours: until then an unsent contribution stays on disk.
+    /// Longest time until a ticket's deadline, hours: until then an unsent contribution stays on
+    /// disk.
     pub deadline_hours_max: u32,
     /// What a published model may look like.
     pub factors: FactorBounds,
 }
 
-/// Plausibility of a published model. They protect quality and make a model that singles somebody out stand out; privacy
-/// does not rest on them.
+/// Plausibility of a published model. They protect quality and make a model that singles somebody
+/// out stand out; privacy does not rest on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FactorBounds {
-    /// Largest L2 norm of one factor (a column over all items), thousandths; orthonormal factors have 1000.
+    /// Largest L2 norm of one factor (a column over all items), thousandths; orthonormal factors
+    /// have 1000.
     pub norm_max_milli: u32,
-    /// Largest share of one factor's squared norm on a single item, thousandths; 1000 is a one-hot factor.
+    /// Largest share of one factor's squared norm on a single item, thousandths; 1000 is a one-hot
+    /// factor.
     pub concentration_max_milli: u32,
-    /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any change. Judged while the
-    /// device keeps that model: not after a model of another task has taken its place.
+    /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any
+    /// change. Judged while the device keeps that model: not after a model of another task has
+    /// taken its place.
     pub drift_max_milli: u32,
 }
 
@@ -103,7 +109,8 @@ pub struct SignedPolicy {
     pub signature: SignatureBytes,
 }
 
-/// Newest point of a task's release ledger this device has seen; tickets of the task may not go back behind it.
+/// Newest point of a task's release ledger this device has seen; tickets of the task may not go
+/// back behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogMark {
     /// Name of the ledger: a task stays in the one it began in.
@@ -124,7 +131,14 @@ impl Default for LogMark {
     /// Nothing seen: every ledger begins with the empty one.
     fn default() -> Self {
         let nothing = Digest([0; 32]);
-        Self { ledger_id: nothing, generation: 0, size: 0, root: nothing, model_seq: 0, model: nothing }
+        Self {
+            ledger_id: nothing,
+            generation: 0,
+            size: 0,
+            root: nothing,
+            model_seq: 0,
+            model: nothing,
+        }
     }
 }
 
@@ -157,10 +171,15 @@ pub enum TicketRefusal {
     #[error("the ticket goes back behind the newest release this device has seen")]
     RolledBack,
     /// The ledger is not a continuation of the one this device has seen.
-    #[error("the ticket's ledger is not a continuation of the one this device has seen: it has forked")]
+    #[error(
+        "the ticket's ledger is not a continuation of the one this device has seen: it has forked"
+    )]
     Forked,
     /// The ticket asks for a membership this device does not have.
-    #[error("the ticket is for members of the helper's organisation only, and this device has no membership")]
+    #[error(
+        "the ticket is for members of the helper's organisation only, and this device has no \
+         membership"
+    )]
     NotMember,
     /// The model it names is implausible.
     #[error("the ticket's model is refused: {0}")]
@@ -175,7 +194,10 @@ impl SignedPolicy {
     pub fn new(policy: &Policy, publisher: &SigningKey) -> Result<Self, NotCanonical> {
         let policy = canonical::encode(policy)?;
         let signature = publisher.sign(Context::Policy, &policy);
-        Ok(Self { policy: String::from_utf8_lossy(&policy).into_owned(), signature })
+        Ok(Self {
+            policy: String::from_utf8_lossy(&policy).into_owned(),
+            signature,
+        })
     }
 
     /// The policy, if the publisher signed it.
@@ -192,8 +214,8 @@ impl SignedPolicy {
 }
 
 impl Policy {
-    /// A policy for cohorts of about `cohort` devices that spends at most `rho`, in one window without end; every other bound
-    /// is a default that suits any task.
+    /// A policy for cohorts of about `cohort` devices that spends at most `rho`, in one window
+    /// without end; every other bound is a default that suits any task.
     pub fn new(coordinator_key: PublicKey, helper_key: PublicKey, rho: Rho, cohort: u32) -> Self {
         Self {
             coordinator_key,
@@ -214,7 +236,11 @@ impl Policy {
             rounds_max: 1000,
             // A day more than any coordinator waits: clocks differ.
             deadline_hours_max: 192,
-            factors: FactorBounds { norm_max_milli: 1050, concentration_max_milli: 990, drift_max_milli: 950 },
+            factors: FactorBounds {
+                norm_max_milli: 1050,
+                concentration_max_milli: 990,
+                drift_max_milli: 950,
+            },
         }
     }
 
@@ -230,8 +256,9 @@ impl Policy {
         }
     }
 
-    /// Checks a ticket, giving its content and the ledger mark to remember. `consistency` shows that the ledger under the
-    /// ticket's head continues the one under `seen` ([`merkle::verify_consistency`]).
+    /// Checks a ticket, giving its content and the ledger mark to remember. `consistency` shows
+    /// that the ledger under the ticket's head continues the one under `seen`
+    /// ([`merkle::verify_consistency`]).
     ///
     /// # Errors
     /// [`TicketRefusal`]; the first reason found.
@@ -253,12 +280,18 @@ impl Policy {
             return Err(TicketRefusal::Expired);
         }
         self.check_numbers(&ticket, now)?;
-        let (mark, task) = self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
-        if task == ticket.task { Ok((ticket, mark)) } else { Err(TicketRefusal::Unlogged) }
+        let (mark, task) =
+            self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
+        if task == ticket.task {
+            Ok((ticket, mark))
+        } else {
+            Err(TicketRefusal::Unlogged)
+        }
     }
 
-    /// Checks that both parties signed for this model, in the ledger this device knows and not before what it has seen of it;
-    /// gives the ledger mark to remember, and the task it is a model of.
+    /// Checks that both parties signed for this model, in the ledger this device knows and not
+    /// before what it has seen of it; gives the ledger mark to remember, and the task it is a model
+    /// of.
     ///
     /// # Errors
     /// [`TicketRefusal::Unlogged`], [`TicketRefusal::RolledBack`] or [`TicketRefusal::Forked`].
@@ -280,16 +313,33 @@ impl Policy {
         let wait_max = 3_600_000 * u64::from(self.deadline_hours_max);
         let bounds = [
             ("tier", mechanism.tier == Tier::Helper),
-            ("n_min", (self.n_min_min..=self.n_min_max).contains(&mechanism.n_min)),
+            (
+                "n_min",
+                (self.n_min_min..=self.n_min_max).contains(&mechanism.n_min),
+            ),
             ("helper_noise", mechanism.helper_noise || !self.helper_noise),
             ("membership", ticket.membership || !self.membership),
-            ("delta_pico", (1..=self.delta_pico_max).contains(&ticket.delta_pico)),
+            (
+                "delta_pico",
+                (1..=self.delta_pico_max).contains(&ticket.delta_pico),
+            ),
             ("history_max", mechanism.history_max <= self.history_max),
-            ("deadline", ticket.deadline.0.saturating_sub(now.0) <= wait_max),
+            (
+                "deadline",
+                ticket.deadline.0.saturating_sub(now.0) <= wait_max,
+            ),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
-            ("dishonest_milli", (self.dishonest_milli_min..1000).contains(&ticket.dishonest_milli)),
+            (
+                "dishonest_milli",
+                (self.dishonest_milli_min..1000).contains(&ticket.dishonest_milli),
+            ),
             ("dropout_milli", ticket.dropout_milli < 1000),
-            ("sealing_key", ticket.sealing_key_bytes().is_some_and(|key| is_sealing_key(&key))),
+            (
+                "sealing_key",
+                ticket
+                    .sealing_key_bytes()
+                    .is_some_and(|key| is_sealing_key(&key)),
+            ),
             ("cohort_max", ticket.set_min() <= mechanism.cohort_max),
             ("rho", mechanism.rho() <= self.rho_release_max),
         ];
@@ -299,7 +349,11 @@ impl Policy {
         }
     }
 
-    fn check_logged(&self, logged: &LoggedLine, model: Digest) -> Result<(LogMark, TaskId), TicketRefusal> {
+    fn check_logged(
+        &self,
+        logged: &LoggedLine,
+        model: Digest,
+    ) -> Result<(LogMark, TaskId), TicketRefusal> {
         if !logged.verifies(&self.coordinator_key, &self.helper_key) {
             return Err(TicketRefusal::Unlogged);
         }
@@ -309,8 +363,19 @@ impl Policy {
         let known = ours && line.ledger_id == head.ledger_id && line.seq == logged.seq;
         match published_for(&line) {
             Some((task, logged)) if known && logged == model => {
-                let (ledger_id, generation, size, root) = (head.ledger_id, head.generation, head.size, head.root);
-                Ok((LogMark { ledger_id, generation, size, root, model_seq: line.seq, model }, task.clone()))
+                let (ledger_id, generation, size, root) =
+                    (head.ledger_id, head.generation, head.size, head.root);
+                Ok((
+                    LogMark {
+                        ledger_id,
+                        generation,
+                        size,
+                        root,
+                        model_seq: line.seq,
+                        model,
+                    },
+                    task.clone(),
+                ))
             }
             _ => Err(TicketRefusal::Unlogged),
         }
@@ -318,11 +383,17 @@ impl Policy {
 }
 
 impl FactorBounds {
-    /// Judges a model by its norm, its concentration, and its drift from the model before, if there was one.
+    /// Judges a model by its norm, its concentration, and its drift from the model before, if there
+    /// was one.
     ///
     /// # Errors
     /// [`FactorFault`]; a figure that is not a number counts as not finite.
-    pub fn check(&self, norm: f64, concentration: f64, drift: Option<f64>) -> Result<(), FactorFault> {
+    pub fn check(
+        &self,
+        norm: f64,
+        concentration: f64,
+        drift: Option<f64>,
+    ) -> Result<(), FactorFault> {
         let drift = drift.unwrap_or(0.0);
         if !(norm.is_finite() && concentration.is_finite() && drift.is_finite()) {
             return Err(FactorFault::NotFinite);
@@ -334,7 +405,11 @@ impl FactorBounds {
         if above(concentration, self.concentration_max_milli) {
             return Err(FactorFault::OneHot);
         }
-        if above(drift, self.drift_max_milli) { Err(FactorFault::Drift) } else { Ok(()) }
+        if above(drift, self.drift_max_milli) {
+            Err(FactorFault::Drift)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -344,7 +419,10 @@ impl LogMark {
         if seen.size > 0 && self.ledger_id != seen.ledger_id {
             return Err(TicketRefusal::Forked);
         }
-        if self.generation < seen.generation || self.size < seen.size || self.model_seq < seen.model_seq {
+        if self.generation < seen.generation
+            || self.size < seen.size
+            || self.model_seq < seen.model_seq
+        {
             return Err(TicketRefusal::RolledBack);
         }
         if merkle::verify_consistency((seen.size, seen.root), (self.size, self.root), consistency) {

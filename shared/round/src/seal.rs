@@ -1,8 +1,9 @@
 //! Seals a device's mask seed to the helper's key of one round.
 //!
-//! HPKE base mode (RFC 9180) with the hybrid X-Wing KEM (ML-KEM-768 and X25519), HKDF-SHA256 and ChaCha20-Poly1305: what is
-//! recorded today must stay closed when either half of the KEM falls. The associated data binds the seed to its scheme,
-//! task, round, ticket, length, contribution and masked bytes, so it opens nowhere else.
+//! HPKE base mode (RFC 9180) with the hybrid X-Wing KEM (ML-KEM-768 and X25519), HKDF-SHA256 and
+//! ChaCha20-Poly1305: what is recorded today must stay closed when either half of the KEM falls.
+//! The associated data binds the seed to its scheme, task, round, ticket, length, contribution and
+//! masked bytes, so it opens nowhere else.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ use crate::member::{Member, Proof};
 /// The secure-sum scheme of protocol version 1.
 pub const SCHEME_ID: u32 = 1;
 
-/// What is sealed: the mask seed and a proof of membership, or zeros where the ticket asks for none, so that the length is one.
+/// What is sealed: the mask seed and a proof of membership, or zeros where the ticket asks for
+/// none, so that the length is one.
 const OPENED_LEN: usize = MaskSeed::LEN + Proof::LEN;
 
 /// Length of a sealed seed in bytes: X-Wing ciphertext, contents, tag.
@@ -88,7 +90,8 @@ impl Binding<'_> {
     }
 }
 
-/// A key or a sealed seed that is not one, or does not open under this binding. Says no more, on purpose.
+/// A key or a sealed seed that is not one, or does not open under this binding. Says no more, on
+/// purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed seed does not open under this round's key and binding")]
 pub struct SealError;
@@ -110,7 +113,9 @@ impl OpeningKey {
     /// # Errors
     /// [`SealError`] for anything but [`Self::LEN`] bytes.
     pub fn from_secret(secret: &[u8]) -> Result<Self, SealError> {
-        <XWing as Kem>::PrivateKey::from_bytes(secret).map(Self).map_err(|_| SealError)
+        <XWing as Kem>::PrivateKey::from_bytes(secret)
+            .map(Self)
+            .map_err(|_| SealError)
     }
 
     /// The secret, for the helper's key file only.
@@ -127,9 +132,15 @@ impl OpeningKey {
     ///
     /// # Errors
     /// [`SealError`] whatever the reason.
-    pub fn open(&self, sealed: &[u8], binding: &Binding<'_>) -> Result<(MaskSeed, Proof), SealError> {
-        let (key, ciphertext) =
-            sealed.split_at_checked(1120).filter(|_| sealed.len() == SEALED_LEN).ok_or(SealError)?;
+    pub fn open(
+        &self,
+        sealed: &[u8],
+        binding: &Binding<'_>,
+    ) -> Result<(MaskSeed, Proof), SealError> {
+        let (key, ciphertext) = sealed
+            .split_at_checked(1120)
+            .filter(|_| sealed.len() == SEALED_LEN)
+            .ok_or(SealError)?;
         let key = <XWing as Kem>::EncappedKey::from_bytes(key).map_err(|_| SealError)?;
         let data = binding.associated_data();
         let opened = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(
@@ -176,13 +187,12 @@ pub fn seal(
     if let Some(member) = member {
         contents[MaskSeed::LEN..].copy_from_slice(&member.prove(&data).to_bytes());
     }
-    let (encapsulated, ciphertext) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(
-        &OpModeS::Base,
-        &key,
-        INFO,
-        contents.as_ref(),
-        &data,
-        rng,
+    let (encapsulated, ciphertext) = hpke::single_shot_seal_with_rng::<
+        ChaCha20Poly1305,
+        HkdfSha256,
+        XWing,
+    >(
+        &OpModeS::Base, &key, INFO, contents.as_ref(), &data, rng
     )
     .map_err(|_| SealError)?;
     Ok([encapsulated.to_bytes().as_slice(), &ciphertext].concat())
@@ -210,7 +220,10 @@ mod tests {
             digest: Digest([3; 32]),
         };
         let sealed = seal(&seed, None, &key.sealing_key(), &binding, &mut rng).unwrap();
-        assert_eq!((sealed.len(), key.sealing_key().len()), (SEALED_LEN, SEALING_KEY_LEN));
+        assert_eq!(
+            (sealed.len(), key.sealing_key().len()),
+            (SEALED_LEN, SEALING_KEY_LEN)
+        );
         assert_eq!(key.open(&sealed, &binding).unwrap().0.0, seed.0);
         let restored = OpeningKey::from_secret(&key.secret()).unwrap();
         assert_eq!(restored.open(&sealed, &binding).unwrap().0.0, seed.0);
@@ -223,12 +236,30 @@ mod tests {
         assert!(proof.verifies(&issuer.public(), &binding.associated_data()));
 
         for wrong in [
-            Binding { task: &other, ..binding.clone() },
-            Binding { round: RoundId(2), ..binding.clone() },
-            Binding { ticket: Digest([9; 32]), ..binding.clone() },
-            Binding { length: 11, ..binding.clone() },
-            Binding { contribution: ContributionId([9; 16]), ..binding.clone() },
-            Binding { digest: Digest([9; 32]), ..binding.clone() },
+            Binding {
+                task: &other,
+                ..binding.clone()
+            },
+            Binding {
+                round: RoundId(2),
+                ..binding.clone()
+            },
+            Binding {
+                ticket: Digest([9; 32]),
+                ..binding.clone()
+            },
+            Binding {
+                length: 11,
+                ..binding.clone()
+            },
+            Binding {
+                contribution: ContributionId([9; 16]),
+                ..binding.clone()
+            },
+            Binding {
+                digest: Digest([9; 32]),
+                ..binding.clone()
+            },
         ] {
             assert!(key.open(&sealed, &wrong).is_err());
         }

@@ -1,4 +1,5 @@
-//! What a device is asked for: one document per round, the same bytes for every device, signed by both parties.
+//! What a device is asked for: one document per round, the same bytes for every device, signed by
+//! both parties.
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::Mechanism;
@@ -43,13 +44,14 @@ pub struct Ticket {
     pub delta_pico: u64,
     /// Whether every sealed seed must carry a proof of membership ([`crate::member`]).
     pub membership: bool,
-    /// Whether the vector leaves out the item its owner used last, so that this task's evaluation may ask for it. Written only
-    /// where it is true.
+    /// Whether the vector leaves out the item its owner used last, so that this task's evaluation
+    /// may ask for it. Written only where it is true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hold_out: bool,
     /// Contributions after this moment are not taken.
     pub deadline: Timestamp,
-    /// The helper's sealing key of this round, hexadecimal; empty in the draft the coordinator makes.
+    /// The helper's sealing key of this round, hexadecimal; empty in the draft the coordinator
+    /// makes.
     pub sealing_key: String,
 }
 
@@ -64,7 +66,8 @@ pub struct SignedTicket {
     pub helper_signature: SignatureBytes,
 }
 
-/// A signed ticket as auditors get it: one canonical JSON object a file, named by the ticket's hash.
+/// A signed ticket as auditors get it: one canonical JSON object a file, named by the ticket's
+/// hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TicketFile {
@@ -89,8 +92,16 @@ impl From<&SignedTicket> for TicketFile {
 
 impl From<TicketFile> for SignedTicket {
     fn from(file: TicketFile) -> Self {
-        let TicketFile { ticket, coordinator_signature, helper_signature } = file;
-        Self { bytes: ticket.into_bytes(), coordinator_signature, helper_signature }
+        let TicketFile {
+            ticket,
+            coordinator_signature,
+            helper_signature,
+        } = file;
+        Self {
+            bytes: ticket.into_bytes(),
+            coordinator_signature,
+            helper_signature,
+        }
     }
 }
 
@@ -109,12 +120,19 @@ impl Ticket {
     /// [`NotCanonical`] for anything else, including more than [`TICKET_BYTES_MAX`] bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotCanonical> {
         // Cutting at the limit would read a ticket of just that length with anything behind it.
-        canonical::decode(if bytes.len() > TICKET_BYTES_MAX { &[] } else { bytes })
+        canonical::decode(if bytes.len() > TICKET_BYTES_MAX {
+            &[]
+        } else {
+            bytes
+        })
     }
 
     /// Whether this ticket is `draft` with a sealing key filled in and nothing else changed.
     pub fn completes(&self, draft: &Self) -> bool {
-        let without_key = Self { sealing_key: String::new(), ..self.clone() };
+        let without_key = Self {
+            sealing_key: String::new(),
+            ..self.clone()
+        };
         draft.sealing_key.is_empty() && !self.sealing_key.is_empty() && without_key == *draft
     }
 
@@ -133,7 +151,11 @@ impl SignedTicket {
     /// Adds the coordinator's signature to a countersigned ticket.
     pub fn new(bytes: Vec<u8>, helper_signature: SignatureBytes, key: &SigningKey) -> Self {
         let coordinator_signature = key.sign(Context::Ticket, &bytes);
-        Self { bytes, coordinator_signature, helper_signature }
+        Self {
+            bytes,
+            coordinator_signature,
+            helper_signature,
+        }
     }
 
     /// SHA-256 of the ticket bytes: the name of the round in every later message.

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// One device's unprotected statistic for one release: dense, in the coordinates the ticket announces.
+/// One device's unprotected statistic for one release: dense, in the coordinates the ticket
+/// announces.
 ///
-/// Raw by definition, so it has no `Serialize`, no `Clone`, and prints as its length only. The single way onward is
-/// `tacit_privacy::clip`, which consumes it.
+/// Raw by definition, so it has no `Serialize`, no `Clone`, and prints as its length only. The
+/// single way onward is `tacit_privacy::clip`, which consumes it.
 ///
 /// Compiles only without serialisation:
 /// ```compile_fail

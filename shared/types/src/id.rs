@@ -40,7 +40,10 @@ impl TaskId {
         let name = name.into();
         let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > Self::LEN_MAX || !name.chars().all(ok) {
-            return Err(UnitError::new("task", "1 to 64 characters of a-z, 0-9 and '-'"));
+            return Err(UnitError::new(
+                "task",
+                "1 to 64 characters of a-z, 0-9 and '-'",
+            ));
         }
         Ok(Self(name))
     }
@@ -142,12 +145,14 @@ macro_rules! fixed_bytes {
 }
 
 fixed_bytes!(
-    /// Random pseudonym of one enrolled installation, taken from its certificate and known to the coordinator only.
+    /// Random pseudonym of one enrolled installation, taken from its certificate and known to the
+    /// coordinator only.
     DeviceId,
     16
 );
 fixed_bytes!(
-    /// Random name of one device's contribution to one round; the helper knows contributions by nothing else.
+    /// Random name of one device's contribution to one round; the helper knows contributions by
+    /// nothing else.
     ContributionId,
     16
 );

@@ -14,7 +14,8 @@ pub enum Kind {
     HeadGram,
     /// The item-factor gradient over the block; length M' d.
     FactorGradient,
-    /// The gradient of weighted squares: item rows over the catalogue, then a (d, d) matrix; length (M + d) d.
+    /// The gradient of weighted squares: item rows over the catalogue, then a (d, d) matrix; length
+    /// (M + d) d.
     WeightedGradient,
     /// The gradient of a network's trained layer, through a public basis: length r d.
     LayerGradient,

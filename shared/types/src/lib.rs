@@ -1,9 +1,10 @@
-//! The vocabulary every other crate shares: opaque identifiers, validated units, time, and the one raw vector type that
-//! passes from learning to privacy.
+//! The vocabulary every other crate shares: opaque identifiers, validated units, time, and the one
+//! raw vector type that passes from learning to privacy.
 //!
-//! This crate owns meaning, not behaviour: no maths, no I/O, no async. Numbers that carry a privacy or learning meaning get
-//! a newtype whose constructor validates; there is no `From<f64>` for any of them. Read `tacit-model` next for what devices
-//! compute and `tacit-privacy` for how it is made safe to send.
+//! This crate owns meaning, not behaviour: no maths, no I/O, no async. Numbers that carry a privacy
+//! or learning meaning get a newtype whose constructor validates; there is no `From<f64>` for any
+//! of them. Read `tacit-model` next for what devices compute and `tacit-privacy` for how it is made
+//! safe to send.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

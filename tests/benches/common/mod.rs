@@ -1,4 +1,5 @@
-//! The release both benchmarks measure: a factor gradient of MovieLens-1M shape, 3,706 items by 32 factors.
+//! The release both benchmarks measure: a factor gradient of MovieLens-1M shape, 3,706 items by 32
+//! factors.
 
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{Mechanism, Tier};
@@ -36,8 +37,17 @@ pub(crate) fn mechanism(deviation: u64) -> Mechanism {
 /// A ticket for `key`. Its signatures and its ledger line are not looked at here.
 pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
     let nothing = SignatureBytes([0; 64]);
-    let head = TreeHead { ledger_id: Digest([0; 32]), generation: 1, size: 1, root: Digest([0; 32]) };
-    let head = SignedHead { head, coordinator_signature: nothing, helper_signature: nothing };
+    let head = TreeHead {
+        ledger_id: Digest([0; 32]),
+        generation: 1,
+        size: 1,
+        root: Digest([0; 32]),
+    };
+    let head = SignedHead {
+        head,
+        coordinator_signature: nothing,
+        helper_signature: nothing,
+    };
     Ticket {
         schema: SCHEMA,
         scheme_id: SCHEME_ID,
@@ -45,7 +55,12 @@ pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
         round: RoundId(1),
         kind: Kind::FactorGradient,
         model_in_hash: Digest([0; 32]),
-        logged: LoggedLine { line: String::new(), seq: 0, proof: vec![], head },
+        logged: LoggedLine {
+            line: String::new(),
+            seq: 0,
+            proof: vec![],
+            head,
+        },
         mechanism,
         dishonest_milli: 50,
         dropout_milli: 50,

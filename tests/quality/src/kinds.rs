@@ -1,4 +1,5 @@
-//! Several kinds of interaction in a shop: what looking, carts and purchases together say about what is bought.
+//! Several kinds of interaction in a shop: what looking, carts and purchases together say about
+//! what is bought.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -49,13 +50,23 @@ fn ways() -> [Way; 4] {
     // Alike in all but how kinds count.
     let mut alike = Rules::default();
     alike.taste_prior = Rules::shop().taste_prior;
-    let nothing = Rule { confidence: 0.0, half_life: 10.0 };
+    let nothing = Rule {
+        confidence: 0.0,
+        half_life: 10.0,
+    };
     let purchases = [InteractionKind::View, InteractionKind::Cart]
         .into_iter()
         .fold(alike.clone(), |rules, kind| rules.with(kind, nothing));
-    let way = |name, rules| Way { name, trained_on_purchases: false, rules };
+    let way = |name, rules| Way {
+        name,
+        trained_on_purchases: false,
+        rules,
+    };
     [
-        Way { trained_on_purchases: true, ..way("purchases alone", purchases.clone()) },
+        Way {
+            trained_on_purchases: true,
+            ..way("purchases alone", purchases.clone())
+        },
         way("purchases alone when ranking", purchases),
         way("all kinds alike", alike),
         way("fused by the shop's rules", Rules::shop()),
@@ -64,21 +75,38 @@ fn ways() -> [Way; 4] {
 
 /// The tables.
 pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
-    let options = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
+    let options = LoadOptions {
+        split: Split::Nothing,
+        ..LoadOptions::default()
+    };
     let data = tacit_data::load(&data.join(RETAIL), &options)?;
     let (owners, items) = (data.users, u32::try_from(data.items.len())?);
     let folds = folds(&owners);
     let mut out = format!(
-        "\nRetailRocket: {} owners, {items} items; no times, so nothing fades. Every purchase is held out once, in {FOLDS} turns with \
-         a model each. Full ranking. The weights were chosen on owners with even numbers and figures are of the others, but those \
-         had been seen too; that a shop trusts taste at once was decided on these very figures. A hit ratio of .3 has a standard error of .015; ± is the deviation over turns.\n",
+        "\nRetailRocket: {} owners, {items} items; no times, so nothing fades. Every purchase is \
+         held out once, in {FOLDS} turns with \
+         a model each. Full ranking. The weights were chosen on owners with even numbers and \
+         figures are of the others, but those \
+         had been seen too; that a shop trusts taste at once was decided on these very figures. A \
+         hit ratio of .3 has a standard error of .015; ± is the deviation over turns.\n",
         owners.len()
     );
     for (known, question) in [
-        (Known::Rest, "The purchase alone is held out, looks and carts are known; everything not bought yet competes."),
-        (Known::Nothing, "Everything done with the item is held out; everything never met competes."),
+        (
+            Known::Rest,
+            "The purchase alone is held out, looks and carts are known; everything not bought yet \
+             competes.",
+        ),
+        (
+            Known::Nothing,
+            "Everything done with the item is held out; everything never met competes.",
+        ),
     ] {
-        write!(out, "\n{question}\n\n| noise | model and ranking by | HR@10 | NDCG@10 | |\n|---|---|---|---|---|\n")?;
+        write!(
+            out,
+            "\n{question}\n\n| noise | model and ranking by | HR@10 | NDCG@10 | \
+             |\n|---|---|---|---|---|\n"
+        )?;
         for (name, epsilon) in [("none", None), ("epsilon 8", Some(EPSILON))] {
             let figures = figures(&owners, items, &folds, known, epsilon)?;
             write_rows(&mut out, name, &figures, known)?;
@@ -91,7 +119,10 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
 type Figures = Vec<[Vec<f64>; 2]>;
 
 fn write_rows(out: &mut String, noise: &str, figures: &Figures, known: Known) -> std::fmt::Result {
-    let spreads: Vec<[Spread; 2]> = figures.iter().map(|way| way.clone().map(Spread::of)).collect();
+    let spreads: Vec<[Spread; 2]> = figures
+        .iter()
+        .map(|way| way.clone().map(Spread::of))
+        .collect();
     let best = spreads.len() - 1;
     for (place, (way, [hits, ndcg])) in ways().iter().zip(&spreads).enumerate() {
         let beaten = (0..best).all(|other| spreads[other][0].mean < hits.mean);
@@ -99,7 +130,11 @@ fn write_rows(out: &mut String, noise: &str, figures: &Figures, known: Known) ->
             (true, Known::Rest) => verdict(beaten, "more than purchases alone and than all alike"),
             _ => String::new(),
         };
-        writeln!(out, "| {noise} | {} | {hits} | {ndcg} | {judged} |", way.name)?;
+        writeln!(
+            out,
+            "| {noise} | {} | {hits} | {ndcg} | {judged} |",
+            way.name
+        )?;
     }
     Ok(())
 }
@@ -107,7 +142,9 @@ fn write_rows(out: &mut String, noise: &str, figures: &Figures, known: Known) ->
 /// Purchases of each fold, by owner.
 fn folds(owners: &[Owner]) -> Vec<Vec<Vec<ItemId>>> {
     let purchases = |(owner, did): (usize, &Owner)| {
-        let bought = did.iter().filter(|one| one.kind == InteractionKind::Purchase);
+        let bought = did
+            .iter()
+            .filter(|one| one.kind == InteractionKind::Purchase);
         bought.map(|one| (owner, one.item)).collect::<Vec<_>>()
     };
     let mut all: Vec<(usize, ItemId)> = owners.iter().enumerate().flat_map(purchases).collect();
@@ -131,18 +168,33 @@ fn figures(
     let mut figures: Figures = vec![[Vec::new(), Vec::new()]; ways().len()];
     for (seed, held_out) in SEEDS.into_iter().zip(folds) {
         let is_known = |one: &Interaction, held: &[ItemId]| {
-            !held.contains(&one.item) || (known == Known::Rest && one.kind != InteractionKind::Purchase)
+            !held.contains(&one.item)
+                || (known == Known::Rest && one.kind != InteractionKind::Purchase)
         };
-        let left =
-            |(did, held): (&Owner, &Vec<ItemId>)| did.iter().filter(|one| is_known(one, held)).copied().collect();
+        let left = |(did, held): (&Owner, &Vec<ItemId>)| {
+            did.iter()
+                .filter(|one| is_known(one, held))
+                .copied()
+                .collect()
+        };
         let before: Vec<Owner> = owners.iter().zip(held_out).map(left).collect();
         let mut all = Ranker::of(&trained(&before, items, epsilon, seed)?, Precision::Full);
-        let mut bought = Ranker::of(&trained(&purchases(&before), items, epsilon, seed)?, Precision::Full);
+        let mut bought = Ranker::of(
+            &trained(&purchases(&before), items, epsilon, seed)?,
+            Precision::Full,
+        );
         for (way, figures) in ways().iter().zip(&mut figures) {
-            let ranker = if way.trained_on_purchases { &mut bought } else { &mut all };
+            let ranker = if way.trained_on_purchases {
+                &mut bought
+            } else {
+                &mut all
+            };
             ranker.set_taste_prior(way.rules.taste_prior);
             let mean = judged(&before, held_out, known, ranker, &way.rules);
-            [mean.hr_at_10, mean.ndcg_at_10].into_iter().zip(figures).for_each(|(figure, all)| all.push(figure));
+            [mean.hr_at_10, mean.ndcg_at_10]
+                .into_iter()
+                .zip(figures)
+                .for_each(|(figure, all)| all.push(figure));
         }
         eprint!(".");
     }
@@ -150,25 +202,61 @@ fn figures(
 }
 
 fn purchases(owners: &[Owner]) -> Vec<Owner> {
-    let bought = |did: &Owner| did.iter().filter(|one| one.kind == InteractionKind::Purchase).copied().collect();
+    let bought = |did: &Owner| {
+        did.iter()
+            .filter(|one| one.kind == InteractionKind::Purchase)
+            .copied()
+            .collect()
+    };
     owners.iter().map(bought).collect()
 }
 
 fn trained(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> anyhow::Result<Model> {
-    let histories: Vec<History> = owners.iter().map(|did| History::new(did, items, HISTORY_CAP)).collect();
-    let Some(epsilon) = epsilon else { return Ok(reference::without_noise(&histories, items, None, None, None)?) };
-    let job = job::plan(u32::try_from(owners.len())?, items, &setting(Epsilon::new(epsilon)?)?)?;
+    let histories: Vec<History> = owners
+        .iter()
+        .map(|did| History::new(did, items, HISTORY_CAP))
+        .collect();
+    let Some(epsilon) = epsilon else {
+        return Ok(reference::without_noise(
+            &histories, items, None, None, None,
+        )?);
+    };
+    let job = job::plan(
+        u32::try_from(owners.len())?,
+        items,
+        &setting(Epsilon::new(epsilon)?)?,
+    )?;
     Ok(train(&histories, &job, seed)?.model)
 }
 
 /// Means over owners with odd numbers who have something held out.
-fn judged(before: &[Owner], held_out: &[Vec<ItemId>], known: Known, ranker: &Ranker, rules: &Rules) -> Ranking {
-    let asked = before.iter().zip(held_out).skip(1).step_by(2).filter(|(_, held)| !held.is_empty());
+fn judged(
+    before: &[Owner],
+    held_out: &[Vec<ItemId>],
+    known: Known,
+    ranker: &Ranker,
+    rules: &Rules,
+) -> Ranking {
+    let asked = before
+        .iter()
+        .zip(held_out)
+        .skip(1)
+        .step_by(2)
+        .filter(|(_, held)| !held.is_empty());
     let judge = |(did, held): (&Owner, &Vec<ItemId>)| {
-        let competes = |one: &&Interaction| known == Known::Rest && one.kind != InteractionKind::Purchase;
-        let bought: Vec<ItemId> = did.iter().filter(|one| !competes(one)).map(|one| one.item).collect();
+        let competes =
+            |one: &&Interaction| known == Known::Rest && one.kind != InteractionKind::Purchase;
+        let bought: Vec<ItemId> = did
+            .iter()
+            .filter(|one| !competes(one))
+            .map(|one| one.item)
+            .collect();
         let weights = fuse(did, ranker.catalogue_len(), HISTORY_CAP, rules).weights;
-        Ranking::full(&ranker.scores(&Profile::of(&weights, ranker)), &bought, held)
+        Ranking::full(
+            &ranker.scores(&Profile::of(&weights, ranker)),
+            &bought,
+            held,
+        )
     };
     Ranking::mean(&asked.map(judge).collect::<Vec<_>>())
 }
@@ -180,8 +268,13 @@ mod tests {
     /// One fold of the table, without noise.
     #[test]
     fn fused_kinds_predict_purchases_better_than_purchases_and_than_all_alike() {
-        let Some(data) = crate::data_or_skip(RETAIL) else { return };
-        let options = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
+        let Some(data) = crate::data_or_skip(RETAIL) else {
+            return;
+        };
+        let options = LoadOptions {
+            split: Split::Nothing,
+            ..LoadOptions::default()
+        };
         let data = tacit_data::load(&data.join(RETAIL), &options).unwrap();
         let items = u32::try_from(data.items.len()).unwrap();
         let folds = folds(&data.users);

@@ -1,9 +1,12 @@
-//! Measures recommendation quality on public data and writes the results table: `cargo xtask quality`.
+//! Measures recommendation quality on public data and writes the results table: `cargo xtask
+//! quality`.
 //!
-//! Data comes from the folder in `TACIT_DATA`, with `ml-1m/`, `ml-100k/` and `retailrocket/` in it. Nothing here tunes anything: presets are
-//! the planner's, chosen on validation data, and what is measured is what was held out. Runs in fast mode, so the
-//! table is the same on every machine up to the last bits of its floating point. A second argument, `main`, `features`, `weighted`, `network`,
-//! `growth`, `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and leaves the rest of the file as it is.
+//! Data comes from the folder in `TACIT_DATA`, with `ml-1m/`, `ml-100k/` and `retailrocket/` in it.
+//! Nothing here tunes anything: presets are the planner's, chosen on validation data, and what is
+//! measured is what was held out. Runs in fast mode, so the table is the same on every machine up
+//! to the last bits of its floating point. A second argument, `main`, `features`, `weighted`,
+//! `network`, `growth`, `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and
+//! leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 
@@ -48,12 +51,16 @@ struct Sections {
 }
 
 fn main() -> anyhow::Result<()> {
-    let out = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("tests/quality/RESULTS.md"), PathBuf::from);
-    let data = std::env::var_os("TACIT_DATA").context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
+    let out = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("tests/quality/RESULTS.md"), PathBuf::from);
+    let data = std::env::var_os("TACIT_DATA")
+        .context("set TACIT_DATA to a folder with ml-1m/ and ml-100k/")?;
     let data = Path::new(&data);
     match std::env::args().nth(2).as_deref() {
         Some("main") => {
-            let old = std::fs::read_to_string(&out).with_context(|| format!("{} cannot be read", out.display()))?;
+            let old = std::fs::read_to_string(&out)
+                .with_context(|| format!("{} cannot be read", out.display()))?;
             let parts = old.find("\n# ").map_or("", |start| &old[start..]);
             write(&out, &(sections(data)? + parts))
         }
@@ -75,17 +82,38 @@ fn sections(data: &Path) -> anyhow::Result<String> {
     let control = control::counter(&published);
     let one_out = [10.0, 3.0, 1.0];
     let sections = Sections {
-        leave_one_out: measure("leave-one-out", &published, &one_out, &[None, Some(PROJECTED)], Some(HALF_LIFE))?,
+        leave_one_out: measure(
+            "leave-one-out",
+            &published,
+            &one_out,
+            &[None, Some(PROJECTED)],
+            Some(HALF_LIFE),
+        )?,
         without_recency: measure("leave-one-out", &published, &one_out, &[None], None)?,
-        random: measure("random-20", &population(&ml_1m, Split::Random)?, &FIFTH, &[None], None)?,
-        small: measure("random-20", &population(&ml_100k, Split::Random)?, &FIFTH, &[None], None)?,
+        random: measure(
+            "random-20",
+            &population(&ml_1m, Split::Random)?,
+            &FIFTH,
+            &[None],
+            None,
+        )?,
+        small: measure(
+            "random-20",
+            &population(&ml_100k, Split::Random)?,
+            &FIFTH,
+            &[None],
+            None,
+        )?,
         control,
     };
     Ok(markdown::results(&sections))
 }
 
 fn population(folder: &Path, split: Split) -> anyhow::Result<Population> {
-    let options = LoadOptions { split, ..LoadOptions::default() };
+    let options = LoadOptions {
+        split,
+        ..LoadOptions::default()
+    };
     Ok(Population::new(tacit_data::load(folder, &options)?))
 }
 
@@ -96,7 +124,14 @@ fn measure(
     projected: &[Option<u32>],
     half_life: Option<f32>,
 ) -> anyhow::Result<Outcome> {
-    measure_family(Family::Spectral, split, population, epsilons, projected, half_life)
+    measure_family(
+        Family::Spectral,
+        split,
+        population,
+        epsilons,
+        projected,
+        half_life,
+    )
 }
 
 fn measure_family(
@@ -107,7 +142,10 @@ fn measure_family(
     projected: &[Option<u32>],
     half_life: Option<f32>,
 ) -> anyhow::Result<Outcome> {
-    let epsilons = epsilons.iter().map(|&epsilon| Epsilon::new(epsilon)).collect::<Result<Vec<_>, _>>()?;
+    let epsilons = epsilons
+        .iter()
+        .map(|&epsilon| Epsilon::new(epsilon))
+        .collect::<Result<Vec<_>, _>>()?;
     let sweep = Sweep {
         family,
         split: split.into(),
@@ -122,7 +160,9 @@ fn measure_family(
         exact: false,
     };
     eprintln!("{} {split}: {} jobs", population.name, sweep.trainings(1));
-    Ok(run(std::slice::from_ref(population), &sweep, &|| eprint!("."))?)
+    Ok(run(std::slice::from_ref(population), &sweep, &|| {
+        eprint!(".")
+    })?)
 }
 
 /// What all measurements share.
@@ -143,7 +183,9 @@ fn setting(epsilon: Epsilon) -> anyhow::Result<Setting> {
 /// `TACIT_DATA`, if this folder is in it.
 #[cfg(test)]
 fn data_or_skip(folder: &str) -> Option<PathBuf> {
-    let data = std::env::var_os("TACIT_DATA").map(PathBuf::from).filter(|data| data.join(folder).is_dir());
+    let data = std::env::var_os("TACIT_DATA")
+        .map(PathBuf::from)
+        .filter(|data| data.join(folder).is_dir());
     if data.is_none() {
         println!("SKIPPED: TACIT_DATA is not set or has no {folder}/");
     }

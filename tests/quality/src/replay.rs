@@ -26,7 +26,8 @@ const EPSILON: f64 = 8.0;
 const REPLAYED: usize = 5;
 /// Half-lives in interactions; 0 for none.
 const HALF_LIVES: [f32; 2] = [0.0, 10.0];
-/// Least lift of a profile that follows with recency over one that stays without: no noise, and at [`EPSILON`].
+/// Least lift of a profile that follows with recency over one that stays without: no noise, and at
+/// [`EPSILON`].
 pub(crate) const LIFT: [f64; 2] = [0.60, 0.35];
 
 /// HR@10 of the next item, by half-life: with the profile as it was, and with one that follows.
@@ -42,21 +43,39 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
         eprint!(".");
     }
     let mut out = String::from(
-        "\nMovieLens-100K, the last fifth of each history replayed in order of time: HR@10 over the whole catalogue for the next \
-         item, all items met so far left out. The model was trained on what came before and stays.\n\n\
-         | noise | half-life | profile stays | profile follows | lift over stays, no recency | |\n|---|---|---|---|---|---|\n",
+        "\nMovieLens-100K, the last fifth of each history replayed in order of time: HR@10 over \
+         the whole catalogue for the next \
+         item, all items met so far left out. The model was trained on what came before and \
+         stays.\n\n\
+         | noise | half-life | profile stays | profile follows | lift over stays, no recency | \
+         |\n|---|---|---|---|---|---|\n",
     );
-    for (name, runs, least) in [("none", &exact[..], LIFT[0]), ("epsilon 8", &noisy[..], LIFT[1])] {
+    for (name, runs, least) in [
+        ("none", &exact[..], LIFT[0]),
+        ("epsilon 8", &noisy[..], LIFT[1]),
+    ] {
         for (place, half_life) in HALF_LIVES.into_iter().enumerate() {
-            let [stays, follows] = [0, 1].map(|which| Spread::of(runs.iter().map(|run| run[place][which]).collect()));
+            let [stays, follows] =
+                [0, 1].map(|which| Spread::of(runs.iter().map(|run| run[place][which]).collect()));
             let lift = Spread::of(runs.iter().map(|run| lift(run, place)).collect());
             let judged = if half_life > 0.0 {
-                verdict(lift.mean >= least, &format!("at least {:.0} %", 100.0 * least))
+                verdict(
+                    lift.mean >= least,
+                    &format!("at least {:.0} %", 100.0 * least),
+                )
             } else {
                 String::new()
             };
-            let half_life = if half_life > 0.0 { half_life.to_string() } else { "none".into() };
-            writeln!(out, "| {name} | {half_life} | {stays} | {follows} | {:.0} % | {judged} |", 100.0 * lift.mean)?;
+            let half_life = if half_life > 0.0 {
+                half_life.to_string()
+            } else {
+                "none".into()
+            };
+            writeln!(
+                out,
+                "| {name} | {half_life} | {stays} | {follows} | {:.0} % | {judged} |",
+                100.0 * lift.mean
+            )?;
         }
     }
     Ok(out)
@@ -69,15 +88,22 @@ fn lift(hits: &Hits, place: usize) -> f64 {
 
 /// Histories in order of time.
 fn owners(ml_100k: &Path) -> anyhow::Result<Population> {
-    let options = LoadOptions { split: Split::Nothing, ..LoadOptions::default() };
+    let options = LoadOptions {
+        split: Split::Nothing,
+        ..LoadOptions::default()
+    };
     let mut data = tacit_data::load(ml_100k, &options)?;
-    data.users.iter_mut().for_each(|owner| owner.sort_by_key(|one| one.timestamp));
+    data.users
+        .iter_mut()
+        .for_each(|owner| owner.sort_by_key(|one| one.timestamp));
     Ok(Population::new(data))
 }
 
 /// What came before the replayed part.
 fn before(owners: &Population) -> Vec<tacit_model::History> {
-    let known = |owner: &Vec<Interaction>| tacit_model::History::new(&owner[..start(owner)], owners.items, HISTORY_CAP);
+    let known = |owner: &Vec<Interaction>| {
+        tacit_model::History::new(&owner[..start(owner)], owners.items, HISTORY_CAP)
+    };
     owners.interactions.iter().map(known).collect()
 }
 
@@ -86,18 +112,34 @@ fn start(owner: &[Interaction]) -> usize {
 }
 
 fn without_noise(owners: &Population) -> anyhow::Result<Model> {
-    Ok(reference::without_noise(&before(owners), owners.items, None, None, None)?)
+    Ok(reference::without_noise(
+        &before(owners),
+        owners.items,
+        None,
+        None,
+        None,
+    )?)
 }
 
 fn noisy_model(owners: &Population, seed: u64) -> anyhow::Result<Model> {
-    let job = job::plan(owners.users(), owners.items, &setting(Epsilon::new(EPSILON)?)?)?;
+    let job = job::plan(
+        owners.users(),
+        owners.items,
+        &setting(Epsilon::new(EPSILON)?)?,
+    )?;
     Ok(train(&before(owners), &job, seed)?.model)
 }
 
 fn replayed(owners: &Population, model: &Model) -> Hits {
     let ranker = Ranker::of(model, Precision::Full);
     HALF_LIVES.map(|half_life| {
-        let rules = Rules::default().with(InteractionKind::Rating, Rule { confidence: 1.0, half_life });
+        let rules = Rules::default().with(
+            InteractionKind::Rating,
+            Rule {
+                confidence: 1.0,
+                half_life,
+            },
+        );
         let (mut stays, mut follows) = (Vec::new(), Vec::new());
         for owner in &owners.interactions {
             replay(owner, &ranker, &rules, [&mut stays, &mut follows]);
@@ -106,13 +148,26 @@ fn replayed(owners: &Population, model: &Model) -> Hits {
     })
 }
 
-fn replay(owner: &[Interaction], ranker: &Ranker, rules: &Rules, [stays, follows]: [&mut Vec<Ranking>; 2]) {
-    let mut profile = OnlineProfile::new(&owner[..start(owner)], rules.clone(), HISTORY_CAP, ranker);
+fn replay(
+    owner: &[Interaction],
+    ranker: &Ranker,
+    rules: &Rules,
+    [stays, follows]: [&mut Vec<Ranking>; 2],
+) {
+    let mut profile =
+        OnlineProfile::new(&owner[..start(owner)], rules.clone(), HISTORY_CAP, ranker);
     let as_it_was = ranker.scores(profile.profile());
     for at in start(owner)..owner.len() {
-        let (met, next): (Vec<ItemId>, _) = (owner[..at].iter().map(|one| one.item).collect(), [owner[at].item]);
+        let (met, next): (Vec<ItemId>, _) = (
+            owner[..at].iter().map(|one| one.item).collect(),
+            [owner[at].item],
+        );
         stays.push(Ranking::full(&as_it_was, &met, &next));
-        follows.push(Ranking::full(&ranker.scores(profile.profile()), &met, &next));
+        follows.push(Ranking::full(
+            &ranker.scores(profile.profile()),
+            &met,
+            &next,
+        ));
         profile.record(&owner[..=at], ranker);
     }
 }
@@ -124,10 +179,15 @@ mod tests {
     /// One seed of the table.
     #[test]
     fn a_profile_that_follows_is_worth_more_than_the_noise_costs() {
-        let Some(data) = crate::data_or_skip(ML_100K) else { return };
+        let Some(data) = crate::data_or_skip(ML_100K) else {
+            return;
+        };
         let owners = owners(&data.join(ML_100K)).unwrap();
         let exact = replayed(&owners, &without_noise(&owners).unwrap());
         let noisy = replayed(&owners, &noisy_model(&owners, 0).unwrap());
-        assert!(lift(&exact, 1) >= LIFT[0] && lift(&noisy, 1) >= LIFT[1], "{exact:?} {noisy:?}");
+        assert!(
+            lift(&exact, 1) >= LIFT[0] && lift(&noisy, 1) >= LIFT[1],
+            "{exact:?} {noisy:?}"
+        );
     }
 }

@@ -38,14 +38,29 @@ pub(crate) const SMALL: [Target; 3] = [
 /// Share of central implicit ALS that the spectral model without noise must reach.
 const PARITY: f64 = 0.99;
 
-const fn target(epsilon: f64, metric: &'static str, name: &'static str, least: f64, stretch: Option<f64>) -> Target {
-    Target { epsilon, metric, name, least, stretch }
+const fn target(
+    epsilon: f64,
+    metric: &'static str,
+    name: &'static str,
+    least: f64,
+    stretch: Option<f64>,
+) -> Target {
+    Target {
+        epsilon,
+        metric,
+        name,
+        least,
+        stretch,
+    }
 }
 
 impl Target {
     /// What the federated model reached with the users there are.
     pub(crate) fn reached<'a>(&self, outcome: &'a Outcome) -> Option<&'a Spread> {
-        point(outcome, self.epsilon)?.row("federated")?.figures.get(self.metric)
+        point(outcome, self.epsilon)?
+            .row("federated")?
+            .figures
+            .get(self.metric)
     }
 
     /// One word.
@@ -60,15 +75,26 @@ impl Target {
 
 /// The combination at this epsilon that is no projection.
 pub(crate) fn point(outcome: &Outcome, epsilon: f64) -> Option<&Point> {
-    outcome.points.iter().find(|point| point.epsilon_asked == epsilon && point.projected_users.is_none())
+    outcome
+        .points
+        .iter()
+        .find(|point| point.epsilon_asked == epsilon && point.projected_users.is_none())
 }
 
-/// At epsilon 1: the federated and the private popularity list against 99 negatives, and the standard error of the latter.
+/// At epsilon 1: the federated and the private popularity list against 99 negatives, and the
+/// standard error of the latter.
 pub(crate) fn against_popularity(outcome: &Outcome) -> Option<(f64, f64, f64)> {
     let point = point(outcome, 1.0)?;
     let popularity = point.row("private_popularity")?;
-    let (own, list) = (point.row("federated")?.mean("hr_at_10_sampled")?, popularity.mean("hr_at_10_sampled")?);
-    Some((own, list, (list * (1.0 - list) / popularity.tested.max(1) as f64).sqrt()))
+    let (own, list) = (
+        point.row("federated")?.mean("hr_at_10_sampled")?,
+        popularity.mean("hr_at_10_sampled")?,
+    );
+    Some((
+        own,
+        list,
+        (list * (1.0 - list) / popularity.tested.max(1) as f64).sqrt(),
+    ))
 }
 
 /// Full NDCG@10 without noise: what parity with central implicit ALS asks for, and what is reached.

@@ -1,9 +1,10 @@
 //! What must hold for any bytes at all: one function for each kind of bytes that come from outside.
 //!
-//! A target takes the bytes, hands them to the code that reads them in production, and panics when a promise is broken:
-//! no input panics, what is accepted writes back to the same bytes, nothing is believed that was not signed or sealed.
-//! libFuzzer calls the targets with bytes it makes up (`cargo xtask fuzz`); the test `corpus` calls them with the committed
-//! corpus and fixed changes of it. [`seeds`] makes the valid part of the corpus.
+//! A target takes the bytes, hands them to the code that reads them in production, and panics when
+//! a promise is broken: no input panics, what is accepted writes back to the same bytes, nothing is
+//! believed that was not signed or sealed. libFuzzer calls the targets with bytes it makes up
+//! (`cargo xtask fuzz`); the test `corpus` calls them with the committed corpus and fixed changes
+//! of it. [`seeds`] makes the valid part of the corpus.
 
 mod files;
 mod parties;

@@ -1,11 +1,14 @@
-//! Fixed keys, one policy, one small ledger and one sealed seed, so that a target has something genuine to compare with.
+//! Fixed keys, one policy, one small ledger and one sealed seed, so that a target has something
+//! genuine to compare with.
 
 use std::sync::LazyLock;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::digest;
-use tacit_privacy::record::{Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead};
+use tacit_privacy::record::{
+    Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
+};
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SigningKey};
@@ -21,9 +24,11 @@ const FIXED: &str = "built from fixed values";
 pub(super) static COORDINATOR: LazyLock<SigningKey> = LazyLock::new(|| key(1));
 pub(super) static HELPER: LazyLock<SigningKey> = LazyLock::new(|| key(2));
 pub(super) static PUBLISHER: LazyLock<SigningKey> = LazyLock::new(|| key(3));
-pub(super) static OPENING: LazyLock<OpeningKey> = LazyLock::new(|| OpeningKey::from_secret(&[4; 32]).expect(FIXED));
+pub(super) static OPENING: LazyLock<OpeningKey> =
+    LazyLock::new(|| OpeningKey::from_secret(&[4; 32]).expect(FIXED));
 pub(super) static TASK: LazyLock<TaskId> = LazyLock::new(|| TaskId::new("films").expect(FIXED));
-pub(super) static SEALED: LazyLock<Vec<u8>> = LazyLock::new(|| sealed_to(&OPENING.sealing_key()).expect(FIXED));
+pub(super) static SEALED: LazyLock<Vec<u8>> =
+    LazyLock::new(|| sealed_to(&OPENING.sealing_key()).expect(FIXED));
 
 pub(super) const LEDGER: Digest = Digest([15; 32]);
 /// Before the deadline of [`ticket`].
@@ -33,7 +38,8 @@ fn key(byte: u8) -> SigningKey {
     SigningKey::from_seed(&Zeroizing::new([byte; 32]))
 }
 
-/// A seed sealed to any bytes that call themselves a sealing key, for [`binding`]; `None` when they are none.
+/// A seed sealed to any bytes that call themselves a sealing key, for [`binding`]; `None` when they
+/// are none.
 pub(super) fn sealed_to(key: &[u8]) -> Option<Vec<u8>> {
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let seed = MaskSeed::draw(&mut rng);
@@ -126,7 +132,11 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             model_out_hash: model(1),
         })),
         Event::Restarted {},
-        Event::Abandoned(Box::new(Abandoned { charge: charge(2), contributors, reason: "too few came".into() })),
+        Event::Abandoned(Box::new(Abandoned {
+            charge: charge(2),
+            contributors,
+            reason: "too few came".into(),
+        })),
         Event::Answered(Answered {
             task: TASK.clone(),
             round: RoundId(1),
@@ -139,9 +149,22 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
     let mut prev_hash = Digest([0; 32]);
     let line = |(seq, event)| {
         let helper = matches!(event, Event::Answered(_));
-        let keeper = if helper { Keeper::Helper } else { Keeper::Coordinator };
+        let keeper = if helper {
+            Keeper::Helper
+        } else {
+            Keeper::Coordinator
+        };
         let (ledger_id, time_bucket) = (LEDGER, 490_000);
-        let line = Line { schema: SCHEMA, ledger_id, generation: 1, seq, prev_hash, keeper, time_bucket, event };
+        let line = Line {
+            schema: SCHEMA,
+            ledger_id,
+            generation: 1,
+            seq,
+            prev_hash,
+            keeper,
+            time_bucket,
+            event,
+        };
         let bytes = line.to_bytes().expect(FIXED);
         prev_hash = digest(&bytes);
         bytes
@@ -161,13 +184,22 @@ pub(super) fn leaves() -> Vec<Digest> {
 
 pub(super) fn tree_head() -> TreeHead {
     let leaves = leaves();
-    TreeHead { ledger_id: LEDGER, generation: 1, size: leaves.len() as u64, root: merkle::root(&leaves) }
+    TreeHead {
+        ledger_id: LEDGER,
+        generation: 1,
+        size: leaves.len() as u64,
+        root: merkle::root(&leaves),
+    }
 }
 
 /// Any head with both signatures.
 pub(super) fn sign_head(head: TreeHead) -> SignedHead {
     let by = |key| head::sign(&head, key).expect(FIXED);
-    SignedHead { coordinator_signature: by(&COORDINATOR), helper_signature: by(&HELPER), head }
+    SignedHead {
+        coordinator_signature: by(&COORDINATOR),
+        helper_signature: by(&HELPER),
+        head,
+    }
 }
 
 pub(super) fn logged(seq: usize) -> LoggedLine {
@@ -202,5 +234,9 @@ pub(super) fn ticket() -> Ticket {
 
 /// Any bytes signed as a ticket by both parties.
 pub(super) fn sign_ticket(bytes: &[u8]) -> SignedTicket {
-    SignedTicket::new(bytes.to_vec(), HELPER.sign(Context::Ticket, bytes), &COORDINATOR)
+    SignedTicket::new(
+        bytes.to_vec(),
+        HELPER.sign(Context::Ticket, bytes),
+        &COORDINATOR,
+    )
 }

@@ -1,4 +1,5 @@
-//! The valid part of each corpus: inputs that reach the end of their target, and near misses that reach the last check.
+//! The valid part of each corpus: inputs that reach the end of their target, and near misses that
+//! reach the last check.
 
 use bytes::Bytes;
 use prost::Message;
@@ -43,7 +44,11 @@ pub fn seeds() -> Vec<Seed> {
         ("wire", messages()),
     ];
     let named = |(target, seeds): (&'static str, Vec<(&'static str, Vec<u8>)>)| {
-        seeds.into_iter().map(move |(name, bytes)| Seed { target, name, bytes })
+        seeds.into_iter().map(move |(name, bytes)| Seed {
+            target,
+            name,
+            bytes,
+        })
     };
     all.into_iter().flat_map(named).collect()
 }
@@ -71,14 +76,21 @@ fn tickets() -> Named {
                 ticket.model_in_hash = tacit_types::Digest([16; 32]);
             }),
         ),
-        ("line_without_model", change(|ticket| ticket.logged = parties::logged(2))),
+        (
+            "line_without_model",
+            change(|ticket| ticket.logged = parties::logged(2)),
+        ),
         ("late_round", change(|ticket| ticket.round = RoundId(9))),
-        ("all_dishonest", change(|ticket| ticket.dishonest_milli = 1000)),
+        (
+            "all_dishonest",
+            change(|ticket| ticket.dishonest_milli = 1000),
+        ),
         (
             "largest_numbers",
             change(|ticket| {
                 let mechanism = &mut ticket.mechanism;
-                (mechanism.steps, mechanism.nnz_max, mechanism.sigma2) = (u32::MAX, u32::MAX, u64::MAX);
+                (mechanism.steps, mechanism.nnz_max, mechanism.sigma2) =
+                    (u32::MAX, u32::MAX, u64::MAX);
             }),
         ),
     ]
@@ -92,12 +104,21 @@ fn policies() -> Named {
         ("signed", json(&parties::signed_policy())),
         ("wrong_signature", json(&unsigned)),
         ("policy", json(&policy)),
-        ("no_budget", json(&tacit_round::policy::Policy { rho_release_max: tacit_privacy::Rho::ZERO, ..policy })),
+        (
+            "no_budget",
+            json(&tacit_round::policy::Policy {
+                rho_release_max: tacit_privacy::Rho::ZERO,
+                ..policy
+            }),
+        ),
     ]
 }
 
 fn lines() -> Named {
-    ["genesis", "release", "restarted", "abandoned", "answered"].into_iter().zip(parties::lines()).collect()
+    ["genesis", "release", "restarted", "abandoned", "answered"]
+        .into_iter()
+        .zip(parties::lines())
+        .collect()
 }
 
 fn sealed_seeds() -> Named {
@@ -128,7 +149,10 @@ fn tree_heads() -> Named {
     };
     vec![
         ("head", json(&parties::tree_head())),
-        ("signed_head", json(&parties::sign_head(parties::tree_head()))),
+        (
+            "signed_head",
+            json(&parties::sign_head(parties::tree_head())),
+        ),
         ("first_line", json(&parties::logged(0))),
         ("last_line", json(&parties::logged(3))),
         ("proof", proof(0, 4)),
@@ -139,12 +163,24 @@ fn tree_heads() -> Named {
 
 fn models() -> Named {
     let recipe = Recipe::for_signal(400.0, 30).expect("a signal this strong trains factors");
-    let recipe = Recipe { head: 5, factors: 3, coverage: 0.8, ..recipe };
+    let recipe = Recipe {
+        head: 5,
+        factors: 3,
+        coverage: 0.8,
+        ..recipe
+    };
     let sum: Vec<f64> = (0..30).map(|item| f64::from(item * 7 % 30)).collect();
     let counted = apply_counts(&sum, 1.0, &recipe);
-    let weighted = Model::weighted_start(&random_init(&counted, &recipe, 11), WeightedTerms::default());
+    let weighted = Model::weighted_start(
+        &random_init(&counted, &recipe, 11),
+        WeightedTerms::default(),
+    );
     let step = Step {
-        recipe: &Recipe { head: 0, coverage: 1.0, ..recipe.clone() },
+        recipe: &Recipe {
+            head: 0,
+            coverage: 1.0,
+            ..recipe.clone()
+        },
         first: true,
         next: None,
         features: None,
@@ -170,7 +206,10 @@ fn models() -> Named {
         ("weighted", weighted.to_bytes()),
         ("rating", rating.to_bytes()),
         ("neural", neural.to_bytes()),
-        ("rating_genesis", Model::Rating(RatingModel::genesis(2, Scale::STARS)).to_bytes()),
+        (
+            "rating_genesis",
+            Model::Rating(RatingModel::genesis(2, Scale::STARS)).to_bytes(),
+        ),
     ]
 }
 
@@ -181,18 +220,30 @@ fn data_sets() -> Named {
                ben,a,978824301,2,purchase\n";
     let texts = [
         ("own", own.to_owned()),
-        ("own_with_test", format!("{own}== ncf_test.csv\nuser,item\nanna,c\n== ncf_negatives.csv\nuser{negatives}\nanna{items}\n")),
+        ("own_with_test", format!("{own}== ncf_test.csv\nuser,item\nanna,c\n== \
+                                   ncf_negatives.csv\nuser{negatives}\nanna{items}\n")),
         ("mark_and_windows_ends", "== interactions.csv\n\u{feff}user,item,timestamp,value,type\r\n\r\n1,2,0,-1e6,\r\n".into()),
-        ("movielens_100k", "== u.data\n196\t242\t3\t881250949\n196\t302\t3\t891717742\n== u.item\n242|Kolya (1996)|24-Jan-1997||x|0|1\n\
+        ("movielens_100k", "== u.data\n196\t242\t3\t881250949\n196\t302\t3\t891717742\n== \
+                            u.item\n242|Kolya (1996)|24-Jan-1997||x|0|1\n\
                             == u.genre\nunknown|0\nComedy|1\n".into()),
-        ("movielens_1m", "== ratings.dat\n1::1193::5::978300760\n1::661::3::978302109\n== movies.dat\n661::James (1996)::Animation|Musical\n".into()),
+        ("movielens_1m", "== ratings.dat\n1::1193::5::978300760\n1::661::3::978302109\n== \
+                          movies.dat\n661::James (1996)::Animation|Musical\n".into()),
         ("movielens_latest", "== ratings.csv\nuserId,movieId,rating,timestamp\n1,1,4.0,964982703\n== movies.csv\nmovieId,title,genres\n\
                               1,\"Toy Story, The (1995)\",Adventure|Comedy\n".into()),
         ("out_of_range", "== interactions.csv\nuser,item,timestamp,value,type\n-1,9223372036854775808,4102444800,1e400,like\n".into()),
     ];
-    let mut files: Named = texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
-    let rows = own.split_once('\n').map_or(own, |(_, rows)| rows).as_bytes();
-    files.push(("compressed", [b"== interactions.csv.gz\n", &stored_gzip(rows)[..]].concat()));
+    let mut files: Named = texts
+        .into_iter()
+        .map(|(name, text)| (name, text.into_bytes()))
+        .collect();
+    let rows = own
+        .split_once('\n')
+        .map_or(own, |(_, rows)| rows)
+        .as_bytes();
+    files.push((
+        "compressed",
+        [b"== interactions.csv.gz\n", &stored_gzip(rows)[..]].concat(),
+    ));
     files
 }
 
@@ -200,7 +251,13 @@ fn data_sets() -> Named {
 fn stored_gzip(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).expect("a few lines");
     let crc = content.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
+        })
     });
     let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
     file.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
@@ -211,19 +268,46 @@ fn stored_gzip(content: &[u8]) -> Vec<u8> {
 
 fn configs() -> Named {
     let key = parties::HELPER.public();
-    let tls = "[tls]\ncertificate = \"a.crt\"\nkey = \"a.key\"\nroot = \"root.crt\"\n[signing]\nkey = \"a.sign\"\n";
+    let tls = "[tls]\ncertificate = \"a.crt\"\nkey = \"a.key\"\nroot = \
+               \"root.crt\"\n[signing]\nkey = \"a.sign\"\n";
     let coordinator = format!(
-        "listen = \"127.0.0.1:7500\"\nstate = \"s\"\n{tls}[helper]\naddress = \"https://h:7501\"\nserver_name = \"h\"\n\
-         identity_key = \"{key}\"\n[enrolment]\ncertificate = \"i.crt\"\nkey = \"i.key\"\ntokens = \"t\"\n[task]\n\
-         name = \"films\"\ncatalogue = \"c.txt\"\nepsilon = 1.0\ndelta = 1e-5\ncohort = 100\nrounds = 3\nfactors = 8\n"
+        "listen = \"127.0.0.1:7500\"\nstate = \"s\"\n{tls}[helper]\naddress = \
+         \"https://h:7501\"\nserver_name = \"h\"\n\
+         identity_key = \"{key}\"\n[enrolment]\ncertificate = \"i.crt\"\nkey = \"i.key\"\ntokens = \
+         \"t\"\n[task]\n\
+         name = \"films\"\ncatalogue = \"c.txt\"\nepsilon = 1.0\ndelta = 1e-5\ncohort = \
+         100\nrounds = 3\nfactors = 8\n"
     );
-    let helper =
-        format!("listen = \"127.0.0.1:7501\"\nstate = \"s\"\ncoordinator_key = \"{key}\"\nn_min_min = 2\n{tls}");
+    let helper = format!(
+        "listen = \"127.0.0.1:7501\"\nstate = \"s\"\ncoordinator_key = \"{key}\"\nn_min_min = \
+         2\n{tls}"
+    );
     vec![
-        ("unknown_key", coordinator.replace("cohort", "cohrt").into_bytes()),
-        ("no_dropout", coordinator.replace("rounds = 3", "dropout = nan").into_bytes()),
-        ("address_on_two_lines", helper.replace("\"127.0.0.1:7501\"", "\"\"\"a\nb\"\"\"").into_bytes()),
-        ("nested", "a = ".to_owned().into_bytes().into_iter().chain([b'['; 300]).collect()),
+        (
+            "unknown_key",
+            coordinator.replace("cohort", "cohrt").into_bytes(),
+        ),
+        (
+            "no_dropout",
+            coordinator
+                .replace("rounds = 3", "dropout = nan")
+                .into_bytes(),
+        ),
+        (
+            "address_on_two_lines",
+            helper
+                .replace("\"127.0.0.1:7501\"", "\"\"\"a\nb\"\"\"")
+                .into_bytes(),
+        ),
+        (
+            "nested",
+            "a = "
+                .to_owned()
+                .into_bytes()
+                .into_iter()
+                .chain([b'['; 300])
+                .collect(),
+        ),
         ("coordinator", coordinator.into_bytes()),
         ("helper", helper.into_bytes()),
     ]
@@ -239,7 +323,11 @@ fn messages() -> Named {
         sealed_seed: sealed.clone(),
         digest: hash.clone(),
     };
-    let seed = v1::SealedSeed { contribution_id: name, sealed_seed: sealed, digest: hash.clone() };
+    let seed = v1::SealedSeed {
+        contribution_id: name,
+        sealed_seed: sealed,
+        digest: hash.clone(),
+    };
     let signature = Bytes::from_static(&[3; 64]);
     let ticket = v1::SignedTicket {
         ticket: Bytes::from_static(b"{}"),
@@ -259,8 +347,18 @@ fn messages() -> Named {
     vec![
         ("header", header.encode_to_vec()),
         ("contribute_header", contribute(Part::Header(header))),
-        ("contribute_chunk", contribute(Part::Chunk(Bytes::from_static(&[0, 0, 0, 128])))),
-        ("admit", v1::AdmitRequest { ticket_hash: hash, seeds: vec![seed.clone(), seed] }.encode_to_vec()),
+        (
+            "contribute_chunk",
+            contribute(Part::Chunk(Bytes::from_static(&[0, 0, 0, 128]))),
+        ),
+        (
+            "admit",
+            v1::AdmitRequest {
+                ticket_hash: hash,
+                seeds: vec![seed.clone(), seed],
+            }
+            .encode_to_vec(),
+        ),
         ("check_in", check_in.encode_to_vec()),
         ("overlong_number", [&[8][..], &[0x80; 10], &[1]].concat()),
         ("nested_groups", vec![0x0b; 300]),

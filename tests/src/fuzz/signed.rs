@@ -1,5 +1,5 @@
-//! Documents that are signed or sealed. The targets hold the fixed keys, so they also try what a dishonest signer could
-//! sign.
+//! Documents that are signed or sealed. The targets hold the fixed keys, so they also try what a
+//! dishonest signer could sign.
 
 use std::sync::LazyLock;
 
@@ -19,35 +19,71 @@ use tacit_types::{ContributionId, Delta, Digest, RoundId, TaskId};
 use super::parties::{self, COORDINATOR, HELPER, NOW, OPENING, PUBLISHER, SEALED};
 
 static POLICY: LazyLock<Policy> = LazyLock::new(parties::policy);
-static GENUINE: LazyLock<SignedTicket> =
-    LazyLock::new(|| parties::sign_ticket(&parties::ticket().to_bytes().expect("a ticket can be written")));
+static GENUINE: LazyLock<SignedTicket> = LazyLock::new(|| {
+    parties::sign_ticket(
+        &parties::ticket()
+            .to_bytes()
+            .expect("a ticket can be written"),
+    )
+});
 static LEAVES: LazyLock<Vec<Digest>> = LazyLock::new(parties::leaves);
 
 /// Bytes offered as a ticket, unsigned, signed by both parties, and as a draft to the helper.
 ///
 /// # Panics
-/// When an unsigned ticket is taken, or a signed one past the policy, or one that does not write back to its bytes.
+/// When an unsigned ticket is taken, or a signed one past the policy, or one that does not write
+/// back to its bytes.
 pub fn ticket(bytes: &[u8]) {
     let parsed = Ticket::from_bytes(bytes);
     if let Ok(ticket) = &parsed {
-        assert_eq!(ticket.to_bytes().as_deref(), Ok(bytes), "accepted in another spelling");
+        assert_eq!(
+            ticket.to_bytes().as_deref(),
+            Ok(bytes),
+            "accepted in another spelling"
+        );
     }
     let nothing = SignatureBytes([0; 64]);
-    let unsigned = SignedTicket { bytes: bytes.to_vec(), coordinator_signature: nothing, helper_signature: nothing };
-    assert_eq!(POLICY.check(&unsigned, LogMark::default(), &[], NOW), Err(TicketRefusal::Signature));
+    let unsigned = SignedTicket {
+        bytes: bytes.to_vec(),
+        coordinator_signature: nothing,
+        helper_signature: nothing,
+    };
+    assert_eq!(
+        POLICY.check(&unsigned, LogMark::default(), &[], NOW),
+        Err(TicketRefusal::Signature)
+    );
 
     let nothing = LogMark::default();
     let ledger_id = parties::LEDGER;
-    let seen = LogMark { ledger_id, generation: 1, size: 2, root: merkle::root(&LEAVES[..2]), model_seq: 1, ..nothing };
+    let seen = LogMark {
+        ledger_id,
+        generation: 1,
+        size: 2,
+        root: merkle::root(&LEAVES[..2]),
+        model_seq: 1,
+        ..nothing
+    };
     let proof = merkle::consistency_proof(&LEAVES, 2).expect("the ledger has two lines");
     if let Ok((ticket, mark)) = POLICY.check(&parties::sign_ticket(bytes), seen, &proof, NOW) {
         assert_eq!(Ok(&ticket), parsed.as_ref());
-        assert!(ticket.mechanism.check().is_ok() && ticket.mechanism.rho() <= POLICY.rho_release_max);
-        assert!(mark.generation >= seen.generation && mark.size >= seen.size && mark.model_seq >= seen.model_seq);
+        assert!(
+            ticket.mechanism.check().is_ok() && ticket.mechanism.rho() <= POLICY.rho_release_max
+        );
+        assert!(
+            mark.generation >= seen.generation
+                && mark.size >= seen.size
+                && mark.model_seq >= seen.model_seq
+        );
     }
-    if let Ok(ticket) =
-        complete_draft(bytes, &OPENING, &Terms { n_min_min: 2, issuer: None, membership_required: false })
-    {
+    if let Ok(ticket) = complete_draft(
+        bytes,
+        &OPENING,
+        &Terms {
+            n_min_min: 2,
+            issuer: None,
+            membership_required: false,
+        },
+    ) {
         assert!(parsed.is_ok_and(|draft| ticket.completes(&draft)));
     }
 }
@@ -58,12 +94,25 @@ pub fn ticket(bytes: &[u8]) {
 /// When a policy is opened that the publisher did not sign, or takes a ticket it must not.
 pub fn policy(bytes: &[u8]) {
     if let Ok(signed) = serde_json::from_slice::<SignedPolicy>(bytes) {
-        let genuine = PUBLISHER.public().verifies(Context::Policy, signed.policy.as_bytes(), &signed.signature);
-        assert!(genuine || signed.open(&PUBLISHER.public()).is_err(), "opened without a signature");
+        let genuine = PUBLISHER.public().verifies(
+            Context::Policy,
+            signed.policy.as_bytes(),
+            &signed.signature,
+        );
+        assert!(
+            genuine || signed.open(&PUBLISHER.public()).is_err(),
+            "opened without a signature"
+        );
     }
-    let Ok(policy) = canonical::decode::<Policy>(bytes) else { return };
+    let Ok(policy) = canonical::decode::<Policy>(bytes) else {
+        return;
+    };
     let signed = SignedPolicy::new(&policy, &PUBLISHER).expect("a policy can be written");
-    assert_eq!(signed.policy.as_bytes(), bytes, "accepted in another spelling");
+    assert_eq!(
+        signed.policy.as_bytes(),
+        bytes,
+        "accepted in another spelling"
+    );
     assert_eq!(signed.open(&PUBLISHER.public()), Ok(policy.clone()));
     if let Ok((ticket, _)) = policy.check(&GENUINE, LogMark::default(), &[], NOW) {
         let mechanism = &ticket.mechanism;
@@ -78,22 +127,43 @@ pub fn policy(bytes: &[u8]) {
 /// # Panics
 /// When a line does not write back to its bytes, or a sound mechanism has no sound price.
 pub fn ledger_line(bytes: &[u8]) {
-    let Ok(line) = Line::from_bytes(bytes) else { return };
-    assert_eq!(line.to_bytes().as_deref(), Ok(bytes), "accepted in another spelling");
+    let Ok(line) = Line::from_bytes(bytes) else {
+        return;
+    };
+    assert_eq!(
+        line.to_bytes().as_deref(),
+        Ok(bytes),
+        "accepted in another spelling"
+    );
     let Some(charge) = line.charge() else { return };
     let (mechanism, delta) = (&charge.mechanism, Delta::new(1e-5).expect("a delta"));
     let (rho, total) = (mechanism.rho(), charge.rho.compose(charge.rho_total));
-    assert!(total >= charge.rho && total >= charge.rho_total, "a sum is below one of its parts");
-    assert!(convert::epsilon(total, charge.total_variation, delta) >= 0.0, "an epsilon that is not a number");
+    assert!(
+        total >= charge.rho && total >= charge.rho_total,
+        "a sum is below one of its parts"
+    );
+    assert!(
+        convert::epsilon(total, charge.total_variation, delta) >= 0.0,
+        "an epsilon that is not a number"
+    );
     let set_min = mechanism.set_min(charge.dishonest_milli);
     if mechanism.check().is_ok() {
-        assert!(rho.units() > 0 && mechanism.squared_sensitivity() >= u128::from(mechanism.steps).pow(2));
-        assert!(mechanism.sigma2_for(rho).is_some_and(|sigma2| sigma2 <= mechanism.sigma2), "a price nothing can have");
+        assert!(
+            rho.units() > 0
+                && mechanism.squared_sensitivity() >= u128::from(mechanism.steps).pow(2)
+        );
+        assert!(
+            mechanism
+                .sigma2_for(rho)
+                .is_some_and(|sigma2| sigma2 <= mechanism.sigma2),
+            "a price nothing can have"
+        );
         assert!(set_min >= mechanism.n_min && release_total_variation(mechanism) > 0);
     }
 }
 
-/// Sealed bytes, then the binding to open them under: round, ticket, length, contribution, digest, task.
+/// Sealed bytes, then the binding to open them under: round, ticket, length, contribution, digest,
+/// task.
 ///
 /// # Panics
 /// When anything opens but the genuine seed under the genuine binding, or that does not.
@@ -103,14 +173,20 @@ pub fn sealed_seed(bytes: &[u8]) {
     if let Some((sealed, rest)) = bytes.split_at_checked(SEALED_LEN)
         && let Some((task, binding)) = read_binding(rest)
     {
-        let binding = Binding { task: &task, ..binding };
+        let binding = Binding {
+            task: &task,
+            ..binding
+        };
         let genuine = sealed == SEALED.as_slice() && binding == parties::binding();
         assert_eq!(OPENING.open(sealed, &binding).is_ok(), genuine);
     }
     // A ticket's key comes from the helper, whom the device does not trust to send a key.
     if let Some((key, _)) = bytes.split_at_checked(SEALING_KEY_LEN) {
         let opens = |sealed: Vec<u8>| OPENING.open(&sealed, &parties::binding()).is_ok();
-        assert_eq!(parties::sealed_to(key).is_some_and(opens), key == OPENING.sealing_key());
+        assert_eq!(
+            parties::sealed_to(key).is_some_and(opens),
+            key == OPENING.sealing_key()
+        );
     }
 }
 
@@ -131,7 +207,8 @@ fn read_binding(bytes: &[u8]) -> Option<(TaskId, Binding<'static>)> {
     Some((TaskId::new(str::from_utf8(task).ok()?).ok()?, binding))
 }
 
-/// Bytes offered as a head, as a logged line, and as an inclusion proof: index, size, then sibling hashes.
+/// Bytes offered as a head, as a logged line, and as an inclusion proof: index, size, then sibling
+/// hashes.
 ///
 /// # Panics
 /// When a head or a line is believed that is not in the genuine ledger.
@@ -141,16 +218,25 @@ pub fn tree_head(bytes: &[u8]) {
         assert!(parties::sign_head(head).verifies(&coordinator, &helper));
     }
     if let Ok(signed) = canonical::decode::<SignedHead>(bytes) {
-        assert!(!signed.verifies(&coordinator, &helper) || signed == parties::sign_head(parties::tree_head()));
+        assert!(
+            !signed.verifies(&coordinator, &helper)
+                || signed == parties::sign_head(parties::tree_head())
+        );
     }
     if let Ok(logged) = canonical::decode::<LoggedLine>(bytes) {
-        assert_eq!(canonical::encode(&logged).as_deref(), Ok(bytes), "accepted in another spelling");
+        assert_eq!(
+            canonical::encode(&logged).as_deref(),
+            Ok(bytes),
+            "accepted in another spelling"
+        );
         assert!(!logged.verifies(&coordinator, &helper) || is_genuine(&logged));
         // The same proof under a head that a dishonest pair signs.
         let head = parties::sign_head(logged.head.head.clone());
         let under_root = LoggedLine { head, ..logged };
         let genuine_root = under_root.head.head == parties::tree_head();
-        assert!(!under_root.verifies(&coordinator, &helper) || !genuine_root || is_genuine(&under_root));
+        assert!(
+            !under_root.verifies(&coordinator, &helper) || !genuine_root || is_genuine(&under_root)
+        );
     }
     inclusion(bytes);
 }
@@ -160,18 +246,28 @@ fn is_genuine(logged: &LoggedLine) -> bool {
     usize::try_from(logged.seq).is_ok_and(|seq| LEAVES.get(seq) == Some(&leaf))
 }
 
-/// The leaf is the first of the genuine ledger: only its own proof may hold under the genuine size and root.
+/// The leaf is the first of the genuine ledger: only its own proof may hold under the genuine size
+/// and root.
 fn inclusion(bytes: &[u8]) -> Option<()> {
     let (index, rest) = bytes.split_first_chunk()?;
     let (size, rest) = rest.split_first_chunk()?;
     let (index, size) = (u64::from_le_bytes(*index), u64::from_le_bytes(*size));
-    let proof: Vec<Digest> = rest.chunks(Digest::LEN).filter_map(|hash| Digest::from_slice(hash).ok()).collect();
+    let proof: Vec<Digest> = rest
+        .chunks(Digest::LEN)
+        .filter_map(|hash| Digest::from_slice(hash).ok())
+        .collect();
     let holds = merkle::verify_inclusion(LEAVES[0], index, size, &proof, merkle::root(&LEAVES));
     if size == LEAVES.len() as u64 {
         let genuine = index == 0 && Some(proof) == merkle::inclusion_proof(&LEAVES, 0);
         assert_eq!(holds, genuine);
     }
     // Under another root, where any outcome but a panic will do.
-    let _ = merkle::verify_inclusion(digest(bytes), index, size, &[digest(rest); 64], digest(bytes));
+    let _ = merkle::verify_inclusion(
+        digest(bytes),
+        index,
+        size,
+        &[digest(rest); 64],
+        digest(bytes),
+    );
     Some(())
 }

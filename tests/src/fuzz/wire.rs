@@ -1,4 +1,5 @@
-//! Messages of the protocol, decoded as every message there is and taken through the services' own conversions.
+//! Messages of the protocol, decoded as every message there is and taken through the services' own
+//! conversions.
 
 use std::fmt::Debug;
 
@@ -10,7 +11,8 @@ use tacit_round::seal::SEALED_LEN;
 /// Bytes offered as a message.
 ///
 /// # Panics
-/// When a message does not survive its own encoding, or a header or seed of the wrong length is taken.
+/// When a message does not survive its own encoding, or a header or seed of the wrong length is
+/// taken.
 pub fn wire(bytes: &[u8]) {
     let bytes = &Bytes::copy_from_slice(bytes);
     if let Some(header) = decode::<v1::ContributionHeader>(bytes) {
@@ -24,11 +26,16 @@ pub fn wire(bytes: &[u8]) {
     let admit = decode::<v1::AdmitRequest>(bytes).map(|message| message.seeds);
     let release = decode::<v1::ReleaseRequest>(bytes).map(|message| message.seeds);
     for seed in admit.into_iter().chain(release).flatten() {
-        let sound = seed.contribution_id.len() == 16 && seed.sealed_seed.len() == SEALED_LEN && seed.digest.len() == 32;
+        let sound = seed.contribution_id.len() == 16
+            && seed.sealed_seed.len() == SEALED_LEN
+            && seed.digest.len() == 32;
         assert_eq!(tacit_helper::parse_seed(seed).is_some(), sound);
     }
     let check_in = decode::<v1::CheckInResponse>(bytes).and_then(|message| message.ticket);
-    for ticket in check_in.into_iter().chain(decode::<v1::SignedTicket>(bytes)) {
+    for ticket in check_in
+        .into_iter()
+        .chain(decode::<v1::SignedTicket>(bytes))
+    {
         let (bytes, length) = (ticket.ticket.clone(), ticket.helper_signature.len());
         let read = tacit_sdk::transport::read_ticket(ticket);
         assert!(read.bytes == bytes && (length == 64 || read.helper_signature.0 == [0; 64]));
@@ -59,7 +66,13 @@ fn decode<M: Message + Default + PartialEq + Debug>(bytes: &Bytes) -> Option<M> 
 }
 
 fn check_header(header: &v1::ContributionHeader) {
-    let lengths = [&header.ticket_hash, &header.contribution_id, &header.sealed_seed, &header.digest].map(Bytes::len);
+    let lengths = [
+        &header.ticket_hash,
+        &header.contribution_id,
+        &header.sealed_seed,
+        &header.digest,
+    ]
+    .map(Bytes::len);
     let sound = header.scheme_id == 1 && lengths == [32, 16, SEALED_LEN, 32];
     assert_eq!(tacit_server::service::read_header(header).is_ok(), sound);
 }

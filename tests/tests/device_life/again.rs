@@ -50,7 +50,12 @@ async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
         }
     }
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(store.status(&round.ticket.task, round.ticket.round).unwrap(), Some(Status::Spooled));
+    assert_eq!(
+        store
+            .status(&round.ticket.task, round.ticket.round)
+            .unwrap(),
+        Some(Status::Spooled)
+    );
     assert_eq!(store.spent().unwrap(), round.ticket.mechanism.rho());
     drop(store);
 
@@ -66,7 +71,10 @@ async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
     assert!(sent.len() > 50, "only {} were sent", sent.len());
     assert_eq!(distinct.len(), 1, "two ciphertexts for one round");
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!((store.ledger().unwrap().len(), store.spent().unwrap()), (1, round.ticket.mechanism.rho()));
+    assert_eq!(
+        (store.ledger().unwrap().len(), store.spent().unwrap()),
+        (1, round.ticket.mechanism.rho())
+    );
 }
 
 /// An installation whose contributions all get lost, with the round it is asked for.
@@ -84,33 +92,71 @@ async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
     let folder = tempfile::tempdir().unwrap();
     let (round, stand_in, agent) = unheard(folder.path()).await;
     let deadline = round.ticket.deadline;
-    assert_eq!(agent.step(Timestamp(deadline.0 - 2)).await.unwrap().outcome, None);
+    assert_eq!(
+        agent.step(Timestamp(deadline.0 - 2)).await.unwrap().outcome,
+        None
+    );
     drop(stand_in);
-    assert!(agent.step(Timestamp(deadline.0 - 1)).await.is_err(), "nobody is there");
+    assert!(
+        agent.step(Timestamp(deadline.0 - 1)).await.is_err(),
+        "nobody is there"
+    );
     let (task, number) = (&round.ticket.task, round.ticket.round);
-    assert!(Store::open(folder.path()).unwrap().spooled(task, number).is_ok(), "not yet");
-    assert_eq!(agent.step(deadline).await.unwrap().outcome, Some(Outcome::TooLate));
+    assert!(
+        Store::open(folder.path())
+            .unwrap()
+            .spooled(task, number)
+            .is_ok(),
+        "not yet"
+    );
+    assert_eq!(
+        agent.step(deadline).await.unwrap().outcome,
+        Some(Outcome::TooLate)
+    );
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!((store.status(task, number).unwrap(), store.unfinished().unwrap()), (Some(Status::Forfeited), None));
+    assert_eq!(
+        (
+            store.status(task, number).unwrap(),
+            store.unfinished().unwrap()
+        ),
+        (Some(Status::Forfeited), None)
+    );
     assert!(store.spooled(task, number).is_err(), "the bytes are gone");
 }
 
-/// What nobody could take before the deadline is not kept for ever: from then on the same bytes are erased, not sent.
+/// What nobody could take before the deadline is not kept for ever: from then on the same bytes are
+/// erased, not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_reach_nobody_before_the_deadline_are_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let (round, stand_in, agent) = unheard(folder.path()).await;
     let deadline = round.ticket.deadline;
     for before in [deadline.0 - 3_600_000, deadline.0 - 1] {
-        assert_eq!(agent.step(Timestamp(before)).await.unwrap().outcome, None, "{before}");
+        assert_eq!(
+            agent.step(Timestamp(before)).await.unwrap().outcome,
+            None,
+            "{before}"
+        );
     }
     assert_eq!(contributions(&stand_in).len(), 2);
     let (task, number) = (&round.ticket.task, round.ticket.round);
-    assert!(Store::open(folder.path()).unwrap().spooled(task, number).is_ok());
+    assert!(
+        Store::open(folder.path())
+            .unwrap()
+            .spooled(task, number)
+            .is_ok()
+    );
 
     stand_in.script(|script| (script.contribute, script.ticket) = (Answer::Give, None));
-    assert_eq!(agent.step(deadline).await.unwrap().outcome, Some(Outcome::TooLate));
-    assert_eq!(agent.step(Timestamp(0)).await.unwrap().outcome, None, "a clock set back brings nothing back");
+    assert_eq!(
+        agent.step(deadline).await.unwrap().outcome,
+        Some(Outcome::TooLate)
+    );
+    assert_eq!(
+        agent.step(Timestamp(0)).await.unwrap().outcome,
+        None,
+        "a clock set back brings nothing back"
+    );
     assert_eq!(contributions(&stand_in).len(), 2);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.status(task, number).unwrap(), Some(Status::Forfeited));

@@ -1,4 +1,5 @@
-//! A disk that is full, or that fails to synchronise, at every single step of a release: HOSTILE 96, 97.
+//! A disk that is full, or that fails to synchronise, at every single step of a release: HOSTILE
+//! 96, 97.
 
 use std::path::Path;
 
@@ -32,17 +33,28 @@ async fn fails_everywhere(fault: impl Fn(u32) -> Fault) {
     for n in 1..STEPS_MAX {
         victim.use_copy(&untouched, n);
         let before = contributions(&victim.stand_in).len();
-        let files = ["store.sqlite", "store.sqlite-wal", "store.count"].map(|name| victim.device().join(name));
+        let files = ["store.sqlite", "store.sqlite-wal", "store.count"]
+            .map(|name| victim.device().join(name));
         let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
-        let (success, said) = victim.run_under(&faults::wrapper(fault(n), &files), "step").await;
+        let (success, said) = victim
+            .run_under(&faults::wrapper(fault(n), &files), "step")
+            .await;
         assert!(!said.contains("panicked"), "{n}: {said}");
         if !success {
             failed += 1;
-            assert!(said.lines().next().is_some_and(|line| line.contains("store.")), "{n}: {said}");
+            assert!(
+                said.lines()
+                    .next()
+                    .is_some_and(|line| line.contains("store.")),
+                "{n}: {said}"
+            );
         }
         let sent = &contributions(&victim.stand_in)[before..];
         let (status, spent) = victim.ledger();
-        assert!(sent.is_empty() || spent == victim.price(), "{n}: sent without being spent");
+        assert!(
+            sent.is_empty() || spent == victim.price(),
+            "{n}: sent without being spent"
+        );
         spent_without_sending += usize::from(sent.is_empty() && spent == victim.price());
 
         // With a good disk the round ends, and is charged once.
@@ -51,14 +63,24 @@ async fn fails_everywhere(fault: impl Fn(u32) -> Fault) {
             assert!(success, "{n}, {status:?}: {said}");
         }
         let (status, spent) = victim.ledger();
-        assert!(matches!(status, Some(Status::Acknowledged | Status::Forfeited)), "{n}: {status:?}");
+        assert!(
+            matches!(status, Some(Status::Acknowledged | Status::Forfeited)),
+            "{n}: {status:?}"
+        );
         assert_eq!(spent, victim.price(), "{n}");
         let mut sent = contributions(&victim.stand_in).split_off(before);
         sent.dedup();
         let expected = usize::from(status == Some(Status::Acknowledged));
-        assert_eq!(sent.len(), expected, "{n}: one contribution, the same bytes however often");
+        assert_eq!(
+            sent.len(),
+            expected,
+            "{n}: one contribution, the same bytes however often"
+        );
         if success && failed > 0 {
-            assert!(spent_without_sending > 0, "the fault fell between spending and sending at least once");
+            assert!(
+                spent_without_sending > 0,
+                "the fault fell between spending and sending at least once"
+            );
             return;
         }
     }

@@ -15,10 +15,18 @@ async fn a_certificate_that_does_not_fit_is_not_kept() {
     let (folder, other) = (base.path().join("one"), base.path().join("other"));
     enrolled(&stand_in, &other).await;
     let foreign = fs::read_to_string(identity::certificate_path(&other)).unwrap();
-    for chain in [String::new(), "no certificate".into(), foreign.replace("MII", "AAA"), foreign] {
+    for chain in [
+        String::new(),
+        "no certificate".into(),
+        foreign.replace("MII", "AAA"),
+        foreign,
+    ] {
         stand_in.script(|script| script.certificate = Some(chain.clone()));
         let enrolled = identity::enrol(&folder, &stand_in.deployment, &[1; 32]).await;
-        assert!(matches!(enrolled, Err(SdkError::RetryLater { .. })), "{chain}: {enrolled:?}");
+        assert!(
+            matches!(enrolled, Err(SdkError::RetryLater { .. })),
+            "{chain}: {enrolled:?}"
+        );
         assert!(!identity::is_enrolled(&folder) && !Store::path(&folder).exists());
     }
     let key = fs::read(folder.join("device.key")).unwrap();
@@ -39,12 +47,21 @@ async fn a_pipe_or_a_folder_in_place_of_key_or_certificate_is_refused() {
             let path = folder.path().join(name);
             fs::remove_file(&path).unwrap();
             if pipe {
-                assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+                assert!(
+                    std::process::Command::new("mkfifo")
+                        .arg(&path)
+                        .status()
+                        .unwrap()
+                        .success()
+                );
             } else {
                 fs::create_dir(&path).unwrap();
             }
             let stopped = step(&agent).await;
-            assert!(matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains(name)), "{stopped:?}");
+            assert!(
+                matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains(name)),
+                "{stopped:?}"
+            );
         }
     }
 }
@@ -57,10 +74,22 @@ async fn a_model_that_is_away_is_asked_for_again() {
     let folder = tempfile::tempdir().unwrap();
     let agent = enrolled(&stand_in, folder.path()).await;
     stand_in.script(|script| script.objects.clear());
-    assert!(matches!(step(&agent).await, Err(SdkError::RetryLater { .. })));
+    assert!(matches!(
+        step(&agent).await,
+        Err(SdkError::RetryLater { .. })
+    ));
     stand_in.script(|script| script.fetch = Answer::Lose);
-    assert!(matches!(step(&agent).await, Err(SdkError::RetryLater { .. })));
-    assert!(Store::open(folder.path()).unwrap().ledger().unwrap().is_empty());
+    assert!(matches!(
+        step(&agent).await,
+        Err(SdkError::RetryLater { .. })
+    ));
+    assert!(
+        Store::open(folder.path())
+            .unwrap()
+            .ledger()
+            .unwrap()
+            .is_empty()
+    );
     stand_in.script(|script| *script = tacit_tests::stand_in::Script::offer(&round));
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
     assert_eq!(contributions(&stand_in).len(), 1);

@@ -1,4 +1,5 @@
-//! SIGKILL and aborts of a real process at each kill point c1 to c4, and what a fresh process makes of it: HOSTILE 105, 124.
+//! SIGKILL and aborts of a real process at each kill point c1 to c4, and what a fresh process makes
+//! of it: HOSTILE 105, 124.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,7 +35,12 @@ impl Victim {
         let device = folder.path().join("device");
         enrolled(&stand_in, &device).await;
         installation::order(&folder.path().join("order"), &stand_in.deployment, &round).unwrap();
-        Self { folder, device, round, stand_in }
+        Self {
+            folder,
+            device,
+            round,
+            stand_in,
+        }
     }
 
     pub(crate) fn device(&self) -> PathBuf {
@@ -52,11 +58,21 @@ impl Victim {
     }
 
     fn spawn_under(&self, wrapper: &[String], mode: &str) -> Child {
-        let words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_installation"), mode]);
+        let words = wrapper
+            .iter()
+            .map(String::as_str)
+            .chain([env!("CARGO_BIN_EXE_installation"), mode]);
         let words: Vec<&str> = words.collect();
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(self.device()).arg(self.folder.path().join("order"));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command
+            .args(&words[1..])
+            .arg(self.device())
+            .arg(self.folder.path().join("order"));
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Lets a fresh process run to its end; what it printed.
@@ -67,14 +83,22 @@ impl Victim {
     /// As [`Self::run`], as the argument of another command.
     pub(crate) async fn run_under(&self, wrapper: &[String], mode: &str) -> (bool, String) {
         let child = self.spawn_under(wrapper, mode);
-        let output = spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
-        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        let output = spawn_blocking(|| child.wait_with_output().unwrap())
+            .await
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
     }
 
     /// A fresh process does one action, which ends a round in this way, or none.
     async fn resumes(&self, outcome: &str) {
         let (success, said) = self.run("step").await;
-        assert!(success && said.contains(&format!("outcome: {outcome}")), "{said}");
+        assert!(
+            success && said.contains(&format!("outcome: {outcome}")),
+            "{said}"
+        );
     }
 
     fn store(&self) -> Store {
@@ -82,14 +106,21 @@ impl Victim {
     }
 
     fn spooled(&self) -> Spooled {
-        self.store().spooled(&self.round.ticket.task, self.round.ticket.round).unwrap()
+        self.store()
+            .spooled(&self.round.ticket.task, self.round.ticket.round)
+            .unwrap()
     }
 
     /// Status and price in the ledger, which must be this round's alone.
     pub(crate) fn ledger(&self) -> (Option<Status>, Rho) {
         let store = self.store();
         assert!(store.ledger().unwrap().len() <= 1);
-        (store.status(&self.round.ticket.task, self.round.ticket.round).unwrap(), store.spent().unwrap())
+        (
+            store
+                .status(&self.round.ticket.task, self.round.ticket.round)
+                .unwrap(),
+            store.spent().unwrap(),
+        )
     }
 
     pub(crate) fn price(&self) -> Rho {
@@ -99,7 +130,11 @@ impl Victim {
 
 /// Kills with SIGKILL a process that must still be at work.
 fn kill(mut child: Child) {
-    assert_eq!(child.try_wait().unwrap(), None, "it ended before it was killed");
+    assert_eq!(
+        child.try_wait().unwrap(),
+        None,
+        "it ended before it was killed"
+    );
     child.kill().unwrap();
     assert!(child.wait().unwrap().code().is_none());
 }
@@ -107,7 +142,9 @@ fn kill(mut child: Child) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_killed_before_the_spend_nothing_was_spent() {
     let victim = Victim::new().await;
-    victim.stand_in.script(|script| script.fetch = Answer::Withhold);
+    victim
+        .stand_in
+        .script(|script| script.fetch = Answer::Withhold);
     let child = victim.spawn("step");
     heard(&victim.stand_in, |said| matches!(said, Said::Fetch(_))).await;
     kill(child);
@@ -115,7 +152,10 @@ async fn c1_killed_before_the_spend_nothing_was_spent() {
     victim.stand_in.script(|script| script.fetch = Answer::Give);
     victim.resumes("Some(Acknowledged)").await;
     victim.resumes("None").await;
-    assert_eq!(victim.ledger(), (Some(Status::Acknowledged), victim.price()));
+    assert_eq!(
+        victim.ledger(),
+        (Some(Status::Acknowledged), victim.price())
+    );
     assert_eq!(contributions(&victim.stand_in).len(), 1);
 }
 
@@ -128,7 +168,8 @@ async fn c2_killed_between_spend_and_spool_the_round_is_forfeited_and_charged() 
     for _ in 0..3 {
         victim.resumes("None").await;
     }
-    // Asked for the same release by its own code once more, its ledger refuses: the abort is never reached.
+    // Asked for the same release by its own code once more, its ledger refuses: the abort is never
+    // reached.
     let (_, said) = victim.run("spool").await;
     assert!(said.contains("already reserved"), "{said}");
     assert_eq!(victim.ledger(), (Some(Status::Forfeited), victim.price()));
@@ -145,36 +186,50 @@ async fn c2_killed_between_spool_and_send_the_spooled_bytes_are_sent() {
     victim.resumes("None").await;
     let sent = contributions(&victim.stand_in);
     assert!(sent.len() == 1 && carries(&sent[0], &spooled));
-    assert_eq!(victim.ledger(), (Some(Status::Acknowledged), victim.price()));
+    assert_eq!(
+        victim.ledger(),
+        (Some(Status::Acknowledged), victim.price())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c3_killed_before_the_acknowledgement_the_same_bytes_are_sent_again() {
     let victim = Victim::new().await;
-    victim.stand_in.script(|script| script.contribute = Answer::Withhold);
+    victim
+        .stand_in
+        .script(|script| script.contribute = Answer::Withhold);
     let child = victim.spawn("step");
     heard(&victim.stand_in, |said| matches!(said, Said::Contribute(_))).await;
     kill(child);
     assert_eq!(victim.ledger(), (Some(Status::Spooled), victim.price()));
     let spooled = victim.spooled();
-    victim.stand_in.script(|script| script.contribute = Answer::Give);
+    victim
+        .stand_in
+        .script(|script| script.contribute = Answer::Give);
     victim.resumes("Some(Acknowledged)").await;
     victim.resumes("None").await;
     let sent = contributions(&victim.stand_in);
     assert!(sent.len() == 2 && sent.iter().all(|sent| carries(sent, &spooled)));
-    assert_eq!(victim.ledger(), (Some(Status::Acknowledged), victim.price()));
+    assert_eq!(
+        victim.ledger(),
+        (Some(Status::Acknowledged), victim.price())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_killed_before_the_local_mark_it_answers_once_more_with_the_same_bytes() {
     let victim = Victim::new().await;
-    victim.stand_in.script(|script| script.contribute = Answer::Withhold);
+    victim
+        .stand_in
+        .script(|script| script.contribute = Answer::Withhold);
     let child = victim.spawn("step");
     heard(&victim.stand_in, |said| matches!(said, Said::Contribute(_))).await;
     // The victim hears that it counts, and waits for this lock before it can write that down.
     let lock = Connection::open(Store::path(&victim.device())).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    victim.stand_in.script(|script| script.contribute = Answer::Give);
+    victim
+        .stand_in
+        .script(|script| script.contribute = Answer::Give);
     sleep(Duration::from_millis(500)).await;
     kill(child);
     drop(lock);
@@ -184,5 +239,8 @@ async fn c4_killed_before_the_local_mark_it_answers_once_more_with_the_same_byte
     victim.resumes("None").await;
     let sent = contributions(&victim.stand_in);
     assert!(sent.len() == 2 && sent.iter().all(|sent| carries(sent, &spooled)));
-    assert_eq!(victim.ledger(), (Some(Status::Acknowledged), victim.price()));
+    assert_eq!(
+        victim.ledger(),
+        (Some(Status::Acknowledged), victim.price())
+    );
 }

@@ -35,7 +35,9 @@ fn offer(stand_in: &StandIn, round: &Round, number: Option<u32>, counted: u32) {
 }
 
 fn times(round: &Round, count: u32) -> Rho {
-    (0..count).fold(Rho::ZERO, |sum, _| sum.compose(round.ticket.mechanism.rho()))
+    (0..count).fold(Rho::ZERO, |sum, _| {
+        sum.compose(round.ticket.mechanism.rho())
+    })
 }
 
 fn spent(folder: &Path) -> Rho {
@@ -61,14 +63,27 @@ async fn a_folder_restored_from_an_old_copy_still_counts_what_was_counted() {
     assert_eq!(spent(&device), Rho::ZERO);
     offer(&stand_in, &round, Some(3), 2);
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
-    assert_eq!(spent(&device), times(&round, 3), "two that were forgotten, and a third");
+    assert_eq!(
+        spent(&device),
+        times(&round, 3),
+        "two that were forgotten, and a third"
+    );
     // It is durable, whatever the coordinator says later.
     offer(&stand_in, &round, Some(4), 0);
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
     offer(&stand_in, &round, Some(5), 4);
     let refused = outcome(&agent).await;
-    assert!(matches!(refused, Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))), "{refused:?}");
-    assert_eq!((spent(&device), contributions(&stand_in).len()), (times(&round, 4), 4));
+    assert!(
+        matches!(
+            refused,
+            Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(
+        (spent(&device), contributions(&stand_in).len()),
+        (times(&round, 4), 4)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,14 +97,23 @@ async fn a_store_put_back_without_its_folder_stops_the_installation() {
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
     std::fs::copy(Store::path(&old), Store::path(&device)).unwrap();
     let stopped = step(&agent).await;
-    assert!(matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("used up")), "{stopped:?}");
+    assert!(
+        matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("used up")),
+        "{stopped:?}"
+    );
     std::fs::remove_file(Store::path(&device)).unwrap();
     let stopped = step(&agent).await;
-    assert!(matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("missing")), "{stopped:?}");
+    assert!(
+        matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("missing")),
+        "{stopped:?}"
+    );
     // Enrolling anew with the same key makes no fresh ledger either.
     std::fs::remove_file(tacit_sdk::identity::certificate_path(&device)).unwrap();
     let again = tacit_sdk::identity::enrol(&device, &stand_in.deployment, &[1; 32]).await;
-    assert!(matches!(&again, Err(SdkError::Stop(reason)) if reason.contains("used up")), "{again:?}");
+    assert!(
+        matches!(&again, Err(SdkError::Stop(reason)) if reason.contains("used up")),
+        "{again:?}"
+    );
     assert_eq!(contributions(&stand_in).len(), 1);
 }
 
@@ -103,12 +127,23 @@ async fn two_clones_of_one_installation_share_one_budget() {
     let folders = [base.path().join("one"), base.path().join("two")];
     enrolled(&stand_in, &folders[0]).await;
     copy(&folders[0], &folders[1]);
-    let clones = [enrolled(&stand_in, &folders[0]).await, enrolled(&stand_in, &folders[1]).await];
+    let clones = [
+        enrolled(&stand_in, &folders[0]).await,
+        enrolled(&stand_in, &folders[1]).await,
+    ];
     for number in 1..=5u32 {
         let turn = number as usize % 2;
         offer(&stand_in, &round, Some(number), number - 1);
-        assert_eq!(outcome(&clones[turn]).await, Some(Outcome::Acknowledged), "round {number}");
-        assert_eq!(spent(&folders[turn]), times(&round, number), "round {number}");
+        assert_eq!(
+            outcome(&clones[turn]).await,
+            Some(Outcome::Acknowledged),
+            "round {number}"
+        );
+        assert_eq!(
+            spent(&folders[turn]),
+            times(&round, number),
+            "round {number}"
+        );
         offer(&stand_in, &round, None, number);
         for (clone, folder) in clones.iter().zip(&folders) {
             assert_eq!(outcome(clone).await, None);
@@ -118,7 +153,13 @@ async fn two_clones_of_one_installation_share_one_budget() {
     offer(&stand_in, &round, Some(6), 5);
     for clone in &clones {
         let refused = outcome(clone).await;
-        assert!(matches!(refused, Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Some(Outcome::SpendRefused(Refusal::BudgetExhausted { .. }))
+            ),
+            "{refused:?}"
+        );
     }
 }
 
@@ -135,7 +176,11 @@ async fn a_wrong_clock_refuses_or_answers_once_and_never_pays_less() {
         agent.step(Timestamp(clock)).await.unwrap().outcome
     };
     for late in [deadline, deadline + year, u64::MAX] {
-        assert_eq!(at(1, late).await, Some(Outcome::TicketRefused(TicketRefusal::Expired)), "{late}");
+        assert_eq!(
+            at(1, late).await,
+            Some(Outcome::TicketRefused(TicketRefusal::Expired)),
+            "{late}"
+        );
     }
     assert_eq!(at(1, deadline - 1).await, Some(Outcome::Acknowledged));
     for (number, clock) in [(1, 0), (1, deadline - 1)] {
@@ -145,48 +190,77 @@ async fn a_wrong_clock_refuses_or_answers_once_and_never_pays_less() {
     for clock in [0, 1, deadline - year] {
         assert_eq!(
             at(2, clock).await,
-            Some(Outcome::TicketRefused(TicketRefusal::OutsidePolicy("deadline"))),
+            Some(Outcome::TicketRefused(TicketRefusal::OutsidePolicy(
+                "deadline"
+            ))),
             "{clock}"
         );
     }
-    for clock in [deadline - 192 * 3_600_000, deadline - 3_600_000, deadline - 1] {
+    for clock in [
+        deadline - 192 * 3_600_000,
+        deadline - 3_600_000,
+        deadline - 1,
+    ] {
         let refused = at(2, clock).await;
         assert!(
-            matches!(refused, Some(Outcome::SpendRefused(Refusal::WindowExhausted { .. }))),
+            matches!(
+                refused,
+                Some(Outcome::SpendRefused(Refusal::WindowExhausted { .. }))
+            ),
             "{clock}: {refused:?}"
         );
     }
-    assert_eq!((spent(folder.path()), contributions(&stand_in).len()), (times(&round, 1), 1));
+    assert_eq!(
+        (spent(folder.path()), contributions(&stand_in).len()),
+        (times(&round, 1), 1)
+    );
 }
 
 /// Eight installations of a real deployment, in this process.
 async fn real_devices(running: &deployment::Deployment) -> Vec<(PathBuf, Agent)> {
     let policy = serde_json::from_str(&running.pki("policy.json").unwrap()).unwrap();
-    let publisher = serde_json::from_value(running.pki("publisher.pub").unwrap().trim().into()).unwrap();
-    let (address, root) = (running.coordinator_address(), running.pki("root.crt").unwrap());
-    let deployment = Arc::new(Deployment::new(&address, "localhost", &root, &policy, &publisher).unwrap());
+    let publisher =
+        serde_json::from_value(running.pki("publisher.pub").unwrap().trim().into()).unwrap();
+    let (address, root) = (
+        running.coordinator_address(),
+        running.pki("root.crt").unwrap(),
+    );
+    let deployment =
+        Arc::new(Deployment::new(&address, "localhost", &root, &policy, &publisher).unwrap());
     let mut devices = Vec::new();
     for (number, token) in running.tokens().unwrap().into_iter().take(8).enumerate() {
         let folder = running.path(&format!("device-{number}"));
         let token: [u8; 32] = token.try_into().unwrap();
         let deadline = Instant::now() + DEADLINE;
         while let Err(error) = identity::enrol(&folder, &deployment, &token).await {
-            assert!(matches!(error, SdkError::RetryLater { .. }) && Instant::now() < deadline, "{error}");
+            assert!(
+                matches!(error, SdkError::RetryLater { .. }) && Instant::now() < deadline,
+                "{error}"
+            );
             sleep(Duration::from_millis(50)).await;
         }
-        devices.push((folder.clone(), Agent::new(&folder, deployment.clone(), TableCache::default())));
+        devices.push((
+            folder.clone(),
+            Agent::new(&folder, deployment.clone(), TableCache::default()),
+        ));
     }
     devices
 }
 
-/// The real coordinator's count, through the real policy: one of eight installations is restored after the first release
-/// to what it was before it.
+/// The real coordinator's count, through the real policy: one of eight installations is restored
+/// after the first release to what it was before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_others_spent() {
-    // Too little signal for a head Gram, so that first factors are random: the first gradient replaces them, and nobody may
-    // take that for drift.
+    // Too little signal for a head Gram, so that first factors are random: the first gradient
+    // replaces them, and nobody may take that for drift.
     let task = "rounds = 3\nfactors = 8\n";
-    let settings = Settings { cohort: 8, items: 400, epsilon: 200.0, task, ..Settings::default() };
+    let settings = Settings {
+        cohort: 8,
+        items: 400,
+        epsilon: 200.0,
+        task,
+        ..Settings::default()
+    };
     let running = deployment::Deployment::running(settings).unwrap();
     let devices = real_devices(&running).await;
     let old = running.path("old");
@@ -203,7 +277,10 @@ async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_other
         for (_, agent) in &devices {
             match step(agent).await {
                 Ok(step) => {
-                    assert!(!matches!(step.outcome, Some(Outcome::TicketRefused(_))), "{step:?}");
+                    assert!(
+                        !matches!(step.outcome, Some(Outcome::TicketRefused(_))),
+                        "{step:?}"
+                    );
                     finished += usize::from(step.finished);
                 }
                 Err(SdkError::RetryLater { .. }) => {}
@@ -212,11 +289,20 @@ async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_other
         }
         sleep(Duration::from_millis(50)).await;
     }
-    let stores: Vec<Store> = devices.iter().map(|(folder, _)| Store::open(folder).unwrap()).collect();
+    let stores: Vec<Store> = devices
+        .iter()
+        .map(|(folder, _)| Store::open(folder).unwrap())
+        .collect();
     let all = stores[1].spent().unwrap();
     assert!(restored && all > Rho::ZERO);
-    assert!(stores.iter().all(|store| store.spent().unwrap() == all), "the restored one spent another sum");
-    let (one, other) = (stores[0].ledger().unwrap().len(), stores[1].ledger().unwrap().len());
+    assert!(
+        stores.iter().all(|store| store.spent().unwrap() == all),
+        "the restored one spent another sum"
+    );
+    let (one, other) = (
+        stores[0].ledger().unwrap().len(),
+        stores[1].ledger().unwrap().len(),
+    );
     assert!(one < other, "{one} and {other} lines");
     assert!(stores[0].missing().unwrap() > Rho::ZERO);
 }

@@ -29,11 +29,18 @@ impl Store {
         let transaction = self.db.transaction()?;
         {
             let mut insert = transaction.prepare_cached(
-                "INSERT INTO interactions (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO interactions (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, \
+                 ?5)",
             )?;
             for one in interactions {
                 let at = one.timestamp.map(sqlite_time);
-                insert.execute(params![one.item.0, at, one.value, one.kind.as_str(), one.surface])?;
+                insert.execute(params![
+                    one.item.0,
+                    at,
+                    one.value,
+                    one.kind.as_str(),
+                    one.surface
+                ])?;
             }
         }
         Ok(transaction.commit()?)
@@ -44,17 +51,25 @@ impl Store {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
     pub fn interactions(&self) -> Result<Vec<Interaction>, SdkError> {
-        let mut query =
-            self.db.prepare_cached("SELECT item, at, value, kind, surface FROM interactions ORDER BY id")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT item, at, value, kind, surface FROM interactions ORDER BY id",
+        )?;
         let rows = query.query_map([], |row| {
             let (kind, at): (String, Option<i64>) = (row.get(3)?, row.get(1)?);
             Ok((row.get(0)?, at, row.get(2)?, kind, row.get(4)?))
         })?;
         rows.map(|row| {
             let (item, at, value, kind, surface) = row?;
-            let kind = InteractionKind::parse(&kind)
-                .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'")))?;
-            Ok(Interaction { item: ItemId(item), timestamp: at.map(time), value, kind, surface })
+            let kind = InteractionKind::parse(&kind).ok_or_else(|| {
+                SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'"))
+            })?;
+            Ok(Interaction {
+                item: ItemId(item),
+                timestamp: at.map(time),
+                value,
+                kind,
+                surface,
+            })
         })
         .collect()
     }
@@ -64,7 +79,9 @@ impl Store {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn trusted(&self) -> Result<Vec<Range<Timestamp>>, SdkError> {
-        let mut query = self.db.prepare_cached("SELECT since, until FROM trusted ORDER BY id")?;
+        let mut query = self
+            .db
+            .prepare_cached("SELECT since, until FROM trusted ORDER BY id")?;
         let rows = query.query_map([], |row| Ok(time(row.get(0)?)..time(row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -75,7 +92,8 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails.
     pub fn trust(&mut self, period: &Range<Timestamp>) -> Result<(), SdkError> {
         let period = params![sqlite_time(period.start), sqlite_time(period.end)];
-        self.db.execute("INSERT INTO trusted (since, until) VALUES (?1, ?2)", period)?;
+        self.db
+            .execute("INSERT INTO trusted (since, until) VALUES (?1, ?2)", period)?;
         Ok(())
     }
 
@@ -84,7 +102,9 @@ impl Store {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn categories(&self) -> Result<Vec<u32>, SdkError> {
-        let mut query = self.db.prepare_cached("SELECT category FROM chosen ORDER BY category")?;
+        let mut query = self
+            .db
+            .prepare_cached("SELECT category FROM chosen ORDER BY category")?;
         let rows = query.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -102,18 +122,21 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// Deletes durably, overwriting the bytes with zeros, in the file and in its log; gives how many interactions are gone.
+    /// Deletes durably, overwriting the bytes with zeros, in the file and in its log; gives how
+    /// many interactions are gone.
     ///
-    /// The device ledger stays: what was released cannot be taken back, so it stays spent. Copies that the operating system, a
-    /// backup or worn flash blocks hold are out of reach.
+    /// The device ledger stays: what was released cannot be taken back, so it stays spent. Copies
+    /// that the operating system, a backup or worn flash blocks hold are out of reach.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails; [`SdkError::RetryLater`] while another process reads the store, whose log then
-    /// still holds what the file no longer does.
+    /// [`SdkError::Stop`] when storage fails; [`SdkError::RetryLater`] while another process reads
+    /// the store, whose log then still holds what the file no longer does.
     pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
         let transaction = self.db.transaction()?;
         let gone = match what {
-            Forget::Item(item) => transaction.execute("DELETE FROM interactions WHERE item = ?1", [item.0])?,
+            Forget::Item(item) => {
+                transaction.execute("DELETE FROM interactions WHERE item = ?1", [item.0])?
+            }
             Forget::Period(period) => transaction.execute(
                 "DELETE FROM interactions WHERE at >= ?1 AND at < ?2",
                 params![sqlite_time(period.start), sqlite_time(period.end)],
@@ -125,8 +148,16 @@ impl Store {
             }
         };
         transaction.commit()?;
-        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy { Err(SdkError::retry("another process reads the local store: forget again")) } else { Ok(gone) }
+        let busy: bool = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy {
+            Err(SdkError::retry(
+                "another process reads the local store: forget again",
+            ))
+        } else {
+            Ok(gone)
+        }
     }
 }
 

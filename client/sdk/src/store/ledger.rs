@@ -1,4 +1,5 @@
-//! The device ledger and the spool: what was spent, what is being sent, and the newest release ledger seen.
+//! The device ledger and the spool: what was spent, what is being sent, and the newest release
+//! ledger seen.
 
 use rusqlite::{OptionalExtension, params};
 use tacit_privacy::ledger::{Reservation, total};
@@ -12,7 +13,8 @@ use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
 use super::{FILE, Store, to_i64};
 use crate::error::SdkError;
 
-/// Most tasks whose release ledger an installation remembers: every mark is read again at every commit.
+/// Most tasks whose release ledger an installation remembers: every mark is read again at every
+/// commit.
 pub const TASKS_MAX: u32 = 1024;
 
 /// Final bytes of one contribution, as spooled and as sent.
@@ -57,7 +59,12 @@ pub struct Spooled {
 
 impl Spooled {
     /// `masked` with its seed as sealed for `binding`; dropped unsent after `deadline`.
-    pub fn new(masked: &MaskedUpdate, sealed: Vec<u8>, binding: &Binding<'_>, deadline: Timestamp) -> Self {
+    pub fn new(
+        masked: &MaskedUpdate,
+        sealed: Vec<u8>,
+        binding: &Binding<'_>,
+        deadline: Timestamp,
+    ) -> Self {
         Self {
             task: binding.task.clone(),
             round: binding.round,
@@ -122,7 +129,10 @@ impl Store {
     pub fn unfinished(&self) -> Result<Option<(TaskId, RoundId, Status)>, SdkError> {
         let row: Option<(String, u32, String)> = self
             .db
-            .prepare_cached("SELECT task, round, status FROM ledger WHERE status IN ('reserved', 'spooled') LIMIT 1")?
+            .prepare_cached(
+                "SELECT task, round, status FROM ledger WHERE status IN ('reserved', \
+                             'spooled') LIMIT 1",
+            )?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         row.map(|(task, round, status)| {
@@ -132,14 +142,17 @@ impl Store {
         .transpose()
     }
 
-    /// Newest point seen of the release ledger `task` stands in. It never goes back, unless the whole folder does.
+    /// Newest point seen of the release ledger `task` stands in. It never goes back, unless the
+    /// whole folder does.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn mark(&self, task: &TaskId) -> Result<LogMark, SdkError> {
         let row = self
             .db
-            .prepare_cached("SELECT ledger, generation, size, root, model_seq, model FROM mark WHERE task = ?1")?
+            .prepare_cached(
+                "SELECT ledger, generation, size, root, model_seq, model FROM mark WHERE task = ?1",
+            )?
             .query_row([task.as_str()], |row| {
                 let (size, model_seq): (i64, i64) = (row.get(2)?, row.get(4)?);
                 Ok(LogMark {
@@ -158,21 +171,39 @@ impl Store {
     /// Remembers the newest point of the release ledger `task` stands in.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails, no ledger can have that size, or [`TASKS_MAX`] other tasks have a mark.
+    /// [`SdkError::Stop`] when storage fails, no ledger can have that size, or [`TASKS_MAX`] other
+    /// tasks have a mark.
     pub fn set_mark(&mut self, task: &TaskId, mark: LogMark) -> Result<(), SdkError> {
-        let LogMark { ledger_id, generation, size, root, model_seq, model } = mark;
+        let LogMark {
+            ledger_id,
+            generation,
+            size,
+            root,
+            model_seq,
+            model,
+        } = mark;
         let size = to_i64(size, "the size of the release ledger")?;
         let model_seq = to_i64(model_seq, "the place of the model's line")?;
         self.change(|db| {
             let query = "SELECT count(*) FROM mark WHERE task != ?1";
             let others: u32 = db.query_row(query, [task.as_str()], |row| row.get(0))?;
             if others >= TASKS_MAX {
-                let problem = format!("this installation has taken part in {TASKS_MAX} tasks, the most it can");
+                let problem = format!(
+                    "this installation has taken part in {TASKS_MAX} tasks, the most it can"
+                );
                 return Err(SdkError::Stop(problem));
             }
             db.execute(
                 "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![task.as_str(), ledger_id.0, generation, size, root.0, model_seq, model.0],
+                params![
+                    task.as_str(),
+                    ledger_id.0,
+                    generation,
+                    size,
+                    root.0,
+                    model_seq,
+                    model.0
+                ],
             )?;
             Ok(())
         })
@@ -184,20 +215,35 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved.
     pub fn spool(&mut self, spooled: &Spooled) -> Result<(), SdkError> {
         let (task, round) = (spooled.task.as_str(), spooled.round.0);
-        let (ticket, contribution, digest) = (spooled.ticket.0, spooled.contribution.0, spooled.digest.0);
+        let (ticket, contribution, digest) =
+            (spooled.ticket.0, spooled.contribution.0, spooled.digest.0);
         // What SQLite can hold is three hundred million years away.
         let deadline = i64::try_from(spooled.deadline.0).unwrap_or(i64::MAX);
         self.change(|db| {
             let changed = db.execute(
-                "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = 'reserved'",
+                "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = \
+                 'reserved'",
                 params![task, round],
             )?;
             if changed != 1 {
-                return Err(SdkError::Bug("a contribution was spooled without a reservation".into()));
+                return Err(SdkError::Bug(
+                    "a contribution was spooled without a \
+                                          reservation"
+                        .into(),
+                ));
             }
             db.execute(
                 "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                params![task, round, ticket, contribution, deadline, spooled.sealed, digest, spooled.masked],
+                params![
+                    task,
+                    round,
+                    ticket,
+                    contribution,
+                    deadline,
+                    spooled.sealed,
+                    digest,
+                    spooled.masked
+                ],
             )?;
             Ok(())
         })
@@ -213,10 +259,18 @@ impl Store {
         let (ticket, contribution, deadline, sealed, digest, masked): Row = self
             .db
             .prepare_cached(
-                "SELECT ticket, contribution, deadline, sealed, digest, masked FROM spool WHERE task = ?1 AND round = ?2",
+                "SELECT ticket, contribution, deadline, sealed, digest, masked FROM spool WHERE \
+                 task = ?1 AND round = ?2",
             )?
             .query_row(params![task.as_str(), round.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                ))
             })?;
         let digest = Digest::from_slice(&digest).map_err(|_| damaged())?;
         if canonical::digest(&masked) != digest {
@@ -235,21 +289,34 @@ impl Store {
         })
     }
 
-    /// Ends a round: sets its status and erases its spool. A round that has ended keeps the status it has.
+    /// Ends a round: sets its status and erases its spool. A round that has ended keeps the status
+    /// it has.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] for a status that ends nothing: a round begun again could be
-    /// answered twice.
-    pub fn finish(&mut self, task: &TaskId, round: RoundId, status: Status) -> Result<(), SdkError> {
+    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] for a status that ends nothing: a
+    /// round begun again could be answered twice.
+    pub fn finish(
+        &mut self,
+        task: &TaskId,
+        round: RoundId,
+        status: Status,
+    ) -> Result<(), SdkError> {
         if matches!(status, Status::Reserved | Status::Spooled) {
-            return Err(SdkError::Bug("a round was to end as reserved or spooled".into()));
+            return Err(SdkError::Bug(
+                "a round was to end as reserved or spooled".into(),
+            ));
         }
         self.change(|db| {
             db.execute(
-                "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2 AND status IN ('reserved', 'spooled')",
+                "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2 AND status IN \
+                 ('reserved', 'spooled')",
                 params![task.as_str(), round.0, status_word(status)],
             )?;
-            db.execute("DELETE FROM spool WHERE task = ?1 AND round = ?2", params![task.as_str(), round.0])?;
+            db.execute(
+                "DELETE FROM spool WHERE task = ?1 AND round = \
+                        ?2",
+                params![task.as_str(), round.0],
+            )?;
             Ok(())
         })
     }
@@ -259,11 +326,20 @@ impl Store {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails or a line cannot be read.
     pub fn ledger(&self) -> Result<Vec<(Reservation, Status)>, SdkError> {
-        let mut query =
-            self.db.prepare_cached("SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
+        )?;
         let rows = query.query_map([], |row| {
-            let (task, rho, status): (String, String, String) = (row.get(0)?, row.get(3)?, row.get(5)?);
-            Ok((task, row.get(1)?, row.get(2)?, rho, row.get::<_, i64>(4)?, status))
+            let (task, rho, status): (String, String, String) =
+                (row.get(0)?, row.get(3)?, row.get(5)?);
+            Ok((
+                task,
+                row.get(1)?,
+                row.get(2)?,
+                rho,
+                row.get::<_, i64>(4)?,
+                status,
+            ))
         })?;
         rows.map(|row| {
             let (task, round, ticket, rho, hour, status) = row?;
@@ -280,17 +356,26 @@ impl Store {
         .collect()
     }
 
-    /// Takes over what the coordinator counted this identity for, if that is more than this ledger knows of: then the ledger
-    /// was restored from an old copy, or runs on two devices. What is missing stays spent beside everything spent from now
-    /// on. Durable when this returns; never goes down.
+    /// Takes over what the coordinator counted this identity for, if that is more than this ledger
+    /// knows of: then the ledger was restored from an old copy, or runs on two devices. What is
+    /// missing stays spent beside everything spent from now on. Durable when this returns; never
+    /// goes down.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn raise_spent(&mut self, counted: Rho) -> Result<(), SdkError> {
-        let Some(more) = counted.minus(self.spent()?).filter(|more| *more > Rho::ZERO) else { return Ok(()) };
+        let Some(more) = counted
+            .minus(self.spent()?)
+            .filter(|more| *more > Rho::ZERO)
+        else {
+            return Ok(());
+        };
         let missing = self.missing()?.compose(more).to_string();
         self.change(|db| {
-            db.execute("INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)", params![missing])?;
+            db.execute(
+                "INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)",
+                params![missing],
+            )?;
             Ok(())
         })
     }
@@ -302,7 +387,9 @@ impl Store {
     pub fn missing(&self) -> Result<Rho, SdkError> {
         let mut query = self.db.prepare_cached("SELECT rho FROM elsewhere")?;
         let rho: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
-        rho.map_or(Ok(Rho::ZERO), |rho| Rho::try_from(rho).map_err(SdkError::Stop))
+        rho.map_or(Ok(Rho::ZERO), |rho| {
+            Rho::try_from(rho).map_err(SdkError::Stop)
+        })
     }
 
     /// What counts as spent: the sum of every reservation, and what is missing.
@@ -326,7 +413,13 @@ impl LedgerStore for Store {
     }
 
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), SdkError> {
-        let Reservation { task, round, ticket, rho, hour } = reservation;
+        let Reservation {
+            task,
+            round,
+            ticket,
+            rho,
+            hour,
+        } = reservation;
         let hour = to_i64(*hour, "the clock")?;
         self.change(|db| {
             db.execute(
@@ -348,8 +441,13 @@ fn status_word(status: Status) -> &'static str {
 }
 
 fn read_status(word: &str) -> Result<Status, SdkError> {
-    [Status::Reserved, Status::Spooled, Status::Acknowledged, Status::Forfeited]
-        .into_iter()
-        .find(|status| status_word(*status) == word)
-        .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown status '{word}'")))
+    [
+        Status::Reserved,
+        Status::Spooled,
+        Status::Acknowledged,
+        Status::Forfeited,
+    ]
+    .into_iter()
+    .find(|status| status_word(*status) == word)
+    .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown status '{word}'")))
 }

@@ -1,15 +1,19 @@
-//! Durable local state of one installation: interactions, the device ledger and the spool. SQLite, full synchronisation.
+//! Durable local state of one installation: interactions, the device ledger and the spool. SQLite,
+//! full synchronisation.
 //!
-//! Opened for an action and closed after it. The store is created once, at enrolment; a missing store beside an existing
-//! identity is never made anew, because that would reset the budget. [`behaviour`] holds what the owner did, [`ledger`] what
-//! may still be spent and what is being sent; [`seal`] notices when the ledger was damaged.
+//! Opened for an action and closed after it. The store is created once, at enrolment; a missing
+//! store beside an existing identity is never made anew, because that would reset the budget.
+//! [`behaviour`] holds what the owner did, [`ledger`] what may still be spent and what is being
+//! sent; [`seal`] notices when the ledger was damaged.
 //!
-//! Everything here fails towards "spent": a store that is missing, damaged or behind its own past is an error, and nothing
-//! can be released without it. What this cannot see is a folder that was restored whole or runs twice (a cloned phone): the
-//! memory of the newest release ledger ([`Store::mark`]) goes back with it, and what was spent since is known again only when
-//! the coordinator's count raises it at the next check-in. That count has no hours, so it stands against the lifetime budget and
-//! not against the window's. A coordinator that hides its count could so ask one identity for
-//! two different contributions of one round; only a monotonic counter of the platform would prevent that.
+//! Everything here fails towards "spent": a store that is missing, damaged or behind its own past
+//! is an error, and nothing can be released without it. What this cannot see is a folder that was
+//! restored whole or runs twice (a cloned phone): the memory of the newest release ledger
+//! ([`Store::mark`]) goes back with it, and what was spent since is known again only when the
+//! coordinator's count raises it at the next check-in. That count has no hours, so it stands
+//! against the lifetime budget and not against the window's. A coordinator that hides its count
+//! could so ask one identity for two different contributions of one round; only a monotonic counter
+//! of the platform would prevent that.
 
 pub mod behaviour;
 pub mod ledger;
@@ -31,18 +35,24 @@ use crate::files;
 const FILE: &str = "store.sqlite";
 const VERSION: i32 = 3;
 const SCHEMA: &str = "
-CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL,
+CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL \
+NOT NULL, kind TEXT NOT NULL,
     surface INTEGER NOT NULL);
 CREATE TABLE trusted (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE TABLE chosen (category INTEGER PRIMARY KEY);
-CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT NOT NULL,
+CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT \
+NOT NULL,
     hour INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
 CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
-CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution BLOB NOT NULL,
-    deadline INTEGER NOT NULL, sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
-CREATE TABLE mark (task TEXT PRIMARY KEY, ledger BLOB NOT NULL, generation INTEGER NOT NULL, size INTEGER NOT NULL,
+CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution \
+BLOB NOT NULL,
+    deadline INTEGER NOT NULL, sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, \
+    PRIMARY KEY (task, round));
+CREATE TABLE mark (task TEXT PRIMARY KEY, ledger BLOB NOT NULL, generation INTEGER NOT NULL, size \
+INTEGER NOT NULL,
     root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB \
+NOT NULL);
 ";
 
 /// One installation's store.
@@ -64,7 +74,8 @@ impl Store {
     /// Creates the store of a new installation.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] if it exists, if one that was written to has stood here before, or if it cannot be written.
+    /// [`SdkError::Stop`] if it exists, if one that was written to has stood here before, or if it
+    /// cannot be written.
     pub fn create(folder: &Path) -> Result<Self, SdkError> {
         let path = Self::path(folder);
         if path.exists() {
@@ -76,14 +87,26 @@ impl Store {
         // Built under another name: once a store stands under its own, it is complete.
         let wrap = |error: std::io::Error| files::stop(&path, error);
         let unfinished = folder.join("store.new");
-        for leftover in ["store.new", "store.new-wal", "store.new-shm", "store.new-journal"] {
+        for leftover in [
+            "store.new",
+            "store.new-wal",
+            "store.new-shm",
+            "store.new-journal",
+        ] {
             match fs::remove_file(folder.join(leftover)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrap(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(wrap(error));
+                }
                 _ => {}
             }
         }
         // What its owner did is for its owner's eyes; the log beside it takes over the file's mode.
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(wrap)?;
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)
+            .map_err(wrap)?;
         let mut db = Connection::open_with_flags(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.pragma_update(None, "auto_vacuum", "FULL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
@@ -94,15 +117,17 @@ impl Store {
         transaction.commit()?;
         drop(db);
         files::write(&folder.join(seal::NOTE), format!("{:020}", 0).as_bytes())?;
-        fs::rename(&unfinished, &path).and_then(|()| fs::File::open(folder)?.sync_all()).map_err(wrap)?;
+        fs::rename(&unfinished, &path)
+            .and_then(|()| fs::File::open(folder)?.sync_all())
+            .map_err(wrap)?;
         Self::open(folder)
     }
 
     /// Opens the store of an existing installation.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] if it is missing, damaged or behind its own past (the budget then reads as used up), or of a newer
-    /// version.
+    /// [`SdkError::Stop`] if it is missing, damaged or behind its own past (the budget then reads
+    /// as used up), or of a newer version.
     pub fn open(folder: &Path) -> Result<Self, SdkError> {
         let path = Self::path(folder);
         if !path.exists() {
@@ -115,27 +140,42 @@ impl Store {
         configure(&db)?;
         let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version != VERSION {
-            return Err(files::stop(&path, format!("version {version}, this build reads {VERSION}")));
+            return Err(files::stop(
+                &path,
+                format!("version {version}, this build reads {VERSION}"),
+            ));
         }
         let structure: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if structure != "ok" {
             return Err(files::stop(&path, format!("damaged: {structure}")));
         }
-        // Another process may commit at any moment: the note is read first, so that it cannot be ahead, and the rows and
-        // their digest in one snapshot.
+        // Another process may commit at any moment: the note is read first, so that it cannot be
+        // ahead, and the rows and their digest in one snapshot.
         let noted = seal::noted(folder)?;
         let commits = seal::check(&*db.unchecked_transaction()?)?;
         if commits < noted {
-            let problem = "older than what this installation has done, so its budget counts as used up";
+            let problem =
+                "older than what this installation has done, so its budget counts as used up";
             return Err(files::stop(&path, problem));
         }
-        Ok(Self { db, folder: folder.into(), commits, committing: Cell::default() })
+        Ok(Self {
+            db,
+            folder: folder.into(),
+            commits,
+            committing: Cell::default(),
+        })
     }
 
-    /// Folds the log into the file and closes; gives the time all durable steps took, this one included.
+    /// Folds the log into the file and closes; gives the time all durable steps took, this one
+    /// included.
     pub fn close(self) -> Duration {
-        // A checkpoint that fails costs nothing: the log is still there and is read when the store opens again.
-        let _ = self.timed(|| Ok(self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?));
+        // A checkpoint that fails costs nothing: the log is still there and is read when the store
+        // opens again.
+        let _ = self.timed(|| {
+            Ok(self
+                .db
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+        });
         self.committing()
     }
 
@@ -146,15 +186,20 @@ impl Store {
 
     /// Changes guarded rows in one durable commit, which renews the seal and is counted.
     ///
-    /// A change is made only on top of what this connection has read: when another process came between, this one has decided
-    /// on old numbers and must begin again.
-    fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T, SdkError>) -> Result<T, SdkError> {
+    /// A change is made only on top of what this connection has read: when another process came
+    /// between, this one has decided on old numbers and must begin again.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, SdkError>,
+    ) -> Result<T, SdkError> {
         let commits = self.commits + 1;
         let changed = self.timed(|| {
             // Nothing else runs on this connection, which this method holds exclusively.
             let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
             if seal::check(&transaction)? != self.commits {
-                return Err(SdkError::retry("another process has changed the device ledger"));
+                return Err(SdkError::retry(
+                    "another process has changed the device ledger",
+                ));
             }
             let changed = change(&transaction)?;
             seal::set(&transaction, commits)?;
@@ -188,7 +233,10 @@ fn configure(db: &Connection) -> Result<(), SdkError> {
 }
 
 fn missing(path: &Path) -> SdkError {
-    files::stop(path, "the device ledger is missing, so its budget counts as used up")
+    files::stop(
+        path,
+        "the device ledger is missing, so its budget counts as used up",
+    )
 }
 
 /// What SQLite can hold of a number.

@@ -1,14 +1,18 @@
-//! Detects a store that was damaged or has gone back in time, so that it reads as used up instead of as fresh.
+//! Detects a store that was damaged or has gone back in time, so that it reads as used up instead
+//! of as fresh.
 //!
-//! SQLite does not notice flipped bits inside a row, and it silently forgets commits whose log is lost. Two things show it:
-//! one digest over every row that decides what may still be spent, renewed in the same commit as any change of them and
-//! compared whenever the store opens or changes; and the number of such commits, repeated in a small file beside the store
-//! ([`NOTE`]), which must never be ahead of the store.
+//! SQLite does not notice flipped bits inside a row, and it silently forgets commits whose log is
+//! lost. Two things show it: one digest over every row that decides what may still be spent,
+//! renewed in the same commit as any change of them and compared whenever the store opens or
+//! changes; and the number of such commits, repeated in a small file beside the store ([`NOTE`]),
+//! which must never be ahead of the store.
 //!
-//! Neither has a key: they guard against damage, against a log that was deleted, and against a store file put back without the
-//! rest of its folder. An owner who edits the file can renew the digest, and a folder that was cloned or restored whole
-//! carries its old note with it; then only the coordinator's count at check-in ([`super::Store::raise_spent`]) speaks against
-//! it, and against a coordinator that lies, only a monotonic counter of the platform would: it belongs in place of [`NOTE`].
+//! Neither has a key: they guard against damage, against a log that was deleted, and against a
+//! store file put back without the rest of its folder. An owner who edits the file can renew the
+//! digest, and a folder that was cloned or restored whole carries its old note with it; then only
+//! the coordinator's count at check-in ([`super::Store::raise_spent`]) speaks against it, and
+//! against a coordinator that lies, only a monotonic counter of the platform would: it belongs in
+//! place of [`NOTE`].
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,12 +29,14 @@ use crate::files;
 /// Name of the file that repeats the number of commits: 20 decimal digits, overwritten in place.
 pub(super) const NOTE: &str = "store.count";
 
-/// Every row that decides what may be spent or sent. The masked bytes are covered by their own digest, in `spool.digest`.
+/// Every row that decides what may be spent or sent. The masked bytes are covered by their own
+/// digest, in `spool.digest`.
 const GUARDED: [&str; 4] = [
     "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
     "SELECT one, rho FROM elsewhere ORDER BY one",
     "SELECT task, ledger, generation, size, root, model_seq, model FROM mark ORDER BY task",
-    "SELECT task, round, ticket, contribution, deadline, sealed, digest FROM spool ORDER BY task, round",
+    "SELECT task, round, ticket, contribution, deadline, sealed, digest FROM spool ORDER BY task, \
+     round",
 ];
 
 /// Compares the digest with the rows and gives the number of commits.
@@ -39,8 +45,11 @@ const GUARDED: [&str; 4] = [
 /// [`SdkError::Stop`] when they differ or cannot be read.
 pub(super) fn check(db: &Connection) -> Result<u64, SdkError> {
     let mut query = db.prepare_cached("SELECT commits, digest FROM seal")?;
-    let sealed = query.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
-    match sealed.and_then(|(commits, digest)| Some((u64::try_from(commits).ok()?, Digest(digest)))) {
+    let sealed = query
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+        .optional()?;
+    match sealed.and_then(|(commits, digest)| Some((u64::try_from(commits).ok()?, Digest(digest))))
+    {
         Some((commits, digest)) if digest == digest_of(db, commits)? => Ok(commits),
         _ => Err(SdkError::Stop(format!(
             "{}: the device ledger is damaged, so its budget counts as used up",
@@ -56,7 +65,8 @@ pub(super) fn check(db: &Connection) -> Result<u64, SdkError> {
 pub(super) fn set(db: &Connection, commits: u64) -> Result<(), SdkError> {
     let digest = digest_of(db, commits)?;
     let commits = super::to_i64(commits, "the number of commits")?;
-    db.prepare_cached("INSERT OR REPLACE INTO seal VALUES (1, ?1, ?2)")?.execute(params![commits, digest.0])?;
+    db.prepare_cached("INSERT OR REPLACE INTO seal VALUES (1, ?1, ?2)")?
+        .execute(params![commits, digest.0])?;
     Ok(())
 }
 
@@ -70,10 +80,12 @@ pub(super) fn noted(folder: &Path) -> Result<u64, SdkError> {
         return Ok(0);
     }
     let text = String::from_utf8(files::read(&path)?).ok();
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| files::stop(&path, "not a number; the store is damaged"))
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| files::stop(&path, "not a number; the store is damaged"))
 }
 
-/// Notes the number of commits. Not synchronised: a note that is behind only means that less is noticed.
+/// Notes the number of commits. Not synchronised: a note that is behind only means that less is
+/// noticed.
 ///
 /// # Errors
 /// [`SdkError::Stop`] when storage fails.
@@ -81,7 +93,12 @@ pub(super) fn note(folder: &Path, commits: u64) -> Result<(), SdkError> {
     let path = folder.join(NOTE);
     // In place and of fixed length: one write, so that a kill leaves the old number or the new one.
     let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
     file.and_then(|mut file| file.write_all(format!("{commits:020}").as_bytes()))
         .map_err(|error| files::stop(&path, error))
 }

@@ -1,4 +1,5 @@
-//! Spooled bytes made the only way there is, from a permit to a mask; the seed stays unsealed because nobody opens it here.
+//! Spooled bytes made the only way there is, from a permit to a mask; the seed stays unsealed
+//! because nobody opens it here.
 
 use std::convert::Infallible;
 
@@ -44,12 +45,43 @@ pub(crate) fn spooled(task: &TaskId, round: RoundId, ticket: Digest, length: u32
         helper_noise: false,
     };
     let budget = DeviceBudget::lifetime(Rho::MAX);
-    let permit = spend(&mut Forgetful, budget, task, round, ticket, &mechanism, Timestamp(0)).unwrap().unwrap();
+    let permit = spend(
+        &mut Forgetful,
+        budget,
+        task,
+        round,
+        ticket,
+        &mechanism,
+        Timestamp(0),
+    )
+    .unwrap()
+    .unwrap();
     let zeros = clip(ItemGradient::new(vec![0.0; length as usize]), &mechanism);
-    let update = privatise(zeros, permit, &NoiseTable::new(&mechanism), NoiseSeed::from_os().unwrap());
+    let update = privatise(
+        zeros,
+        permit,
+        &NoiseTable::new(&mechanism),
+        NoiseSeed::from_os().unwrap(),
+    );
     let contribution = ContributionId([3; 16]);
-    let masked = mask(update, &MaskSeed::draw(&mut UnwrapErr(SysRng)), contribution);
+    let masked = mask(
+        update,
+        &MaskSeed::draw(&mut UnwrapErr(SysRng)),
+        contribution,
+    );
     let digest = masked.digest();
-    let binding = Binding { task, round, ticket, length, contribution, digest };
-    Spooled::new(&masked, vec![4; 1328], &binding, Timestamp(1_800_000_000_000))
+    let binding = Binding {
+        task,
+        round,
+        ticket,
+        length,
+        contribution,
+        digest,
+    };
+    Spooled::new(
+        &masked,
+        vec![4; 1328],
+        &binding,
+        Timestamp(1_800_000_000_000),
+    )
 }

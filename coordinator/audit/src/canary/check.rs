@@ -21,8 +21,20 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn new(name: &'static str, what: &'static str, (low, high): (f64, f64), measured: f64) -> Self {
-        Self { name, what, low, high, measured, passed: (low..=high).contains(&measured) }
+    pub(super) fn new(
+        name: &'static str,
+        what: &'static str,
+        (low, high): (f64, f64),
+        measured: f64,
+    ) -> Self {
+        Self {
+            name,
+            what,
+            low,
+            high,
+            measured,
+            passed: (low..=high).contains(&measured),
+        }
     }
 }
 

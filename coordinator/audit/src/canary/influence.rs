@@ -1,6 +1,7 @@
 //! Releases of too much: how far one device can move the sum, and whether it can move it twice.
 //!
-//! Single shares are opened, where the noise is smallest, so that a clip which is slightly too wide shows too.
+//! Single shares are opened, where the noise is smallest, so that a clip which is slightly too wide
+//! shows too.
 
 use tacit_privacy::Refusal;
 
@@ -9,7 +10,8 @@ use super::session::{Session, along};
 use super::stats::{deviations, variance_range};
 use super::{Check, FALSE_ALARM};
 
-/// Projections of opened shares on the direction each device tried to move them, in units of the clipping norm.
+/// Projections of opened shares on the direction each device tried to move them, in units of the
+/// clipping norm.
 #[derive(Default)]
 struct Moved {
     total: f64,
@@ -27,7 +29,8 @@ impl Moved {
     }
 }
 
-/// Runs one round of unit vectors and one of vectors far outside the ball, then asks a device for its round again.
+/// Runs one round of unit vectors and one of vectors far outside the ball, then asks a device for
+/// its round again.
 pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
     let mut checks = neighbours(session)?;
     checks.extend(excess(session)?);
@@ -35,7 +38,8 @@ pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineErr
     Ok(checks)
 }
 
-/// Zero against one unit: the neighbouring inputs of the certificate. The mean moves by the unit and the noise stays.
+/// Zero against one unit: the neighbouring inputs of the certificate. The mean moves by the unit
+/// and the noise stays.
 fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
     let (request, std) = (session.next_round(), session.prepared.share_std());
     let steps = request.mechanism.steps;
@@ -47,8 +51,15 @@ fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
         moved.total += f64::from(share[at]) / f64::from(steps);
         moved.count += 1;
         count += share.len() as u64;
-        let noise = |(i, &value): (usize, &i32)| f64::from(value) - if i == at { f64::from(steps) } else { 0.0 };
-        squares += share.iter().enumerate().map(noise).map(|x| x * x).sum::<f64>();
+        let noise = |(i, &value): (usize, &i32)| {
+            f64::from(value) - if i == at { f64::from(steps) } else { 0.0 }
+        };
+        squares += share
+            .iter()
+            .enumerate()
+            .map(noise)
+            .map(|x| x * x)
+            .sum::<f64>();
     }
     let slack = moved.slack(std);
     let variance = (std * f64::from(steps)).powi(2);
@@ -78,12 +89,18 @@ fn excess(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
         let (moved, pulled) = if device % 2 == 0 {
             let at = device as usize % request.mechanism.length as usize;
             let contribution = send_along(session, &request, device, at, norm)?;
-            (&mut narrow, f64::from(Sum::open_one(&request, &contribution)?[at]))
+            (
+                &mut narrow,
+                f64::from(Sum::open_one(&request, &contribution)?[at]),
+            )
         } else {
             let direction = session.direction();
             let vector = direction.iter().map(|&x| scaled(x, norm)).collect();
             let contribution = session.contribute(&request, device, vector)?;
-            (&mut wide, along(&direction, &Sum::open_one(&request, &contribution)?))
+            (
+                &mut wide,
+                along(&direction, &Sum::open_one(&request, &contribution)?),
+            )
         };
         moved.total += pulled / steps;
         moved.count += 1;
@@ -99,11 +116,17 @@ fn excess(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
             within(&narrow),
             narrow.mean(),
         ),
-        Check::new("norm boundary, wide", "pull of 100 clips on all numbers, in clips", within(&wide), wide.mean()),
+        Check::new(
+            "norm boundary, wide",
+            "pull of 100 clips on all numbers, in clips",
+            within(&wide),
+            wide.mean(),
+        ),
     ])
 }
 
-/// A device that is asked for a round a second time must not answer: noise would be drawn twice around one vector.
+/// A device that is asked for a round a second time must not answer: noise would be drawn twice
+/// around one vector.
 fn replay(session: &mut Session<'_>) -> Result<Check, PipelineError> {
     let request = session.next_round();
     session.contribute(&request, 0, session.zero())?;
@@ -112,7 +135,12 @@ fn replay(session: &mut Session<'_>) -> Result<Check, PipelineError> {
         Ok(_) => 1.0,
         Err(error) => return Err(error),
     };
-    Ok(Check::new("replay", "answers to a round already answered", (0.0, 0.0), answered))
+    Ok(Check::new(
+        "replay",
+        "answers to a round already answered",
+        (0.0, 0.0),
+        answered,
+    ))
 }
 
 /// A contribution whose vector is `norm` at one coordinate.
@@ -128,7 +156,10 @@ fn send_along(
     session.contribute(request, device, vector)
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "vectors are f32; what is lost is rounding")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "vectors are f32; what is lost is rounding"
+)]
 fn scaled(x: f32, norm: f64) -> f32 {
     (f64::from(x) * norm) as f32
 }

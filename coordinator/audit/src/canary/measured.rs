@@ -6,7 +6,8 @@ use tacit_types::Digest;
 
 use super::Audit;
 
-/// A lower bound from an audit of the same code. The audit has releases of its own: it measures the pipeline, not a ledger.
+/// A lower bound from an audit of the same code. The audit has releases of its own: it measures the
+/// pipeline, not a ledger.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
     /// Lower bound of epsilon from canaries behind coin flips.
@@ -45,17 +46,42 @@ impl Measured {
     /// # Errors
     /// When the text is not that.
     pub fn from_json(text: &str) -> serde_json::Result<Self> {
-        let Printed { one_run, certified_epsilon, delta, passed, build_hash } = serde_json::from_str(text)?;
-        let PrintedRun { epsilon_lower_bound, confidence } = one_run;
-        Ok(Self { epsilon_lower_bound, confidence, certified_epsilon, delta, passed, build_hash })
+        let Printed {
+            one_run,
+            certified_epsilon,
+            delta,
+            passed,
+            build_hash,
+        } = serde_json::from_str(text)?;
+        let PrintedRun {
+            epsilon_lower_bound,
+            confidence,
+        } = one_run;
+        Ok(Self {
+            epsilon_lower_bound,
+            confidence,
+            certified_epsilon,
+            delta,
+            passed,
+            build_hash,
+        })
     }
 }
 
 impl From<&Audit> for Measured {
     fn from(audit: &Audit) -> Self {
-        let (certified_epsilon, delta, passed) = (audit.certified_epsilon, audit.delta, audit.passed);
-        let (epsilon_lower_bound, confidence) = (audit.one_run.epsilon_lower_bound, audit.one_run.confidence);
+        let (certified_epsilon, delta, passed) =
+            (audit.certified_epsilon, audit.delta, audit.passed);
+        let (epsilon_lower_bound, confidence) =
+            (audit.one_run.epsilon_lower_bound, audit.one_run.confidence);
         let build_hash = audit.build_hash;
-        Self { epsilon_lower_bound, confidence, certified_epsilon, delta, passed, build_hash }
+        Self {
+            epsilon_lower_bound,
+            confidence,
+            certified_epsilon,
+            delta,
+            passed,
+            build_hash,
+        }
     }
 }

@@ -1,18 +1,24 @@
-//! Measures what the real release pipeline gives away, and holds the measurement against the certified epsilon.
+//! Measures what the real release pipeline gives away, and holds the measurement against the
+//! certified epsilon.
 //!
-//! The auditor plays every device, the coordinator and the helper, so it may open what nobody else may: single noise shares.
-//! Each sum holds exactly `n_min` honest shares, the fewest the certificate counts on.
+//! The auditor plays every device, the coordinator and the helper, so it may open what nobody else
+//! may: single noise shares. Each sum holds exactly `n_min` honest shares, the fewest the
+//! certificate counts on.
 //!
 //! - [`pipeline`] the seam: what makes a contribution, and the real one;
-//! - `noise` releases of nothing: is the noise there, in full, fresh for every device and round, and masked on the wire;
-//! - `influence` releases of too much: how far can one device move the sum, and can it release twice;
-//! - `scores` canaries behind coin flips, read by `one_shot` (an estimate) and `one_run` (a bound at 95 %);
+//! - `noise` releases of nothing: is the noise there, in full, fresh for every device and round,
+//!   and masked on the wire;
+//! - `influence` releases of too much: how far can one device move the sum, and can it release
+//!   twice;
+//! - `scores` canaries behind coin flips, read by `one_shot` (an estimate) and `one_run` (a bound
+//!   at 95 %);
 //! - `measured` what a report repeats of all this;
-//! - `settings` what to run and which mechanism that is; `stats` the few distributions all of this needs.
+//! - `settings` what to run and which mechanism that is; `stats` the few distributions all of this
+//!   needs.
 //!
-//! Invariant: nothing here can change what the pipeline does. The auditor's seed picks directions and coin flips only; noise
-//! comes from the operating system, so figures differ from run to run. A run that finds nothing proves nothing: what is
-//! measured is a lower bound, never a guarantee.
+//! Invariant: nothing here can change what the pipeline does. The auditor's seed picks directions
+//! and coin flips only; noise comes from the operating system, so figures differ from run to run. A
+//! run that finds nothing proves nothing: what is measured is a lower bound, never a guarantee.
 
 mod check;
 mod influence;
@@ -75,14 +81,20 @@ pub struct Audit {
 impl Audit {
     /// Names of the checks that failed.
     pub fn failures(&self) -> Vec<&'static str> {
-        self.checks.iter().filter(|check| !check.passed).map(|check| check.name).collect()
+        self.checks
+            .iter()
+            .filter(|check| !check.passed)
+            .map(|check| check.name)
+            .collect()
     }
 }
 
-/// Audits `pipeline`; `contributed` is called after each of [`Prepared::contributions`] contributions.
+/// Audits `pipeline`; `contributed` is called after each of [`Prepared::contributions`]
+/// contributions.
 ///
 /// # Errors
-/// [`PipelineError`] when a contribution cannot be made, which is not a finding but the end of the audit.
+/// [`PipelineError`] when a contribution cannot be made, which is not a finding but the end of the
+/// audit.
 pub fn run(
     prepared: &Prepared,
     pipeline: &mut dyn Pipeline,
@@ -96,14 +108,21 @@ pub fn run(
     let one_shot = OneShot::of(&scores, prepared.shift(), prepared.delta());
     let one_run = OneRun::of(&scores, prepared.delta());
     checks.push(one_shot.check(certified, prepared.delta()));
-    checks.push(one_run::check(&scores, prepared.settings.length, prepared.shift()));
+    checks.push(one_run::check(
+        &scores,
+        prepared.settings.length,
+        prepared.shift(),
+    ));
     Ok(Audit {
         settings: prepared.settings.clone(),
         mechanism: prepared.mechanism.clone(),
         certified_epsilon: certified,
         delta: prepared.delta().get(),
         conversion: convert::CONVERSION,
-        build_hash: std::env::current_exe().and_then(std::fs::read).ok().map(|program| canonical::digest(&program)),
+        build_hash: std::env::current_exe()
+            .and_then(std::fs::read)
+            .ok()
+            .map(|program| canonical::digest(&program)),
         one_shot,
         one_run,
         passed: checks.iter().all(|check| check.passed),

@@ -1,7 +1,8 @@
-//! Releases of nothing: every device sends the zero vector, so what is opened is noise and only noise.
+//! Releases of nothing: every device sends the zero vector, so what is opened is noise and only
+//! noise.
 //!
-//! Single shares show a variance divided by the wrong number of devices and noise that is used twice; sums show what an
-//! adversary would really meet.
+//! Single shares show a variance divided by the wrong number of devices and noise that is used
+//! twice; sums show what an adversary would really meet.
 
 use std::collections::HashSet;
 
@@ -22,7 +23,11 @@ struct Moment {
 
 impl Moment {
     fn add(&mut self, left: &[i32], right: &[i32]) {
-        self.total += left.iter().zip(right).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+        self.total += left
+            .iter()
+            .zip(right)
+            .map(|(&x, &y)| f64::from(x) * f64::from(y))
+            .sum::<f64>();
         self.count += left.len() as u64;
     }
 
@@ -50,7 +55,13 @@ pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineErr
     let mechanism = &session.prepared.mechanism;
     let sum_variance = mechanism.sigma2 as f64;
     let share_variance = sum_variance / f64::from(mechanism.n_min);
-    let Observed { shares, sums, rounds, neighbours, .. } = &observed;
+    let Observed {
+        shares,
+        sums,
+        rounds,
+        neighbours,
+        ..
+    } = &observed;
     Ok(vec![
         Check::new(
             "share variance",
@@ -111,13 +122,20 @@ fn observe(session: &mut Session<'_>) -> Result<Observed, PipelineError> {
 
 impl Observed {
     /// One release; gives its shares, takes those of the release before.
-    fn release(&mut self, session: &mut Session<'_>, before: &[Vec<i32>]) -> Result<Vec<Vec<i32>>, PipelineError> {
+    fn release(
+        &mut self,
+        session: &mut Session<'_>,
+        before: &[Vec<i32>],
+    ) -> Result<Vec<Vec<i32>>, PipelineError> {
         let request = session.next_round();
         let mut sum = Sum::new(&request);
         let mut shares: Vec<Vec<i32>> = Vec::new();
         for device in 0..session.prepared.settings.devices {
             let contribution = session.contribute(&request, device, session.zero())?;
-            contribution.masked.iter().for_each(|&byte| self.bytes[usize::from(byte)] += 1);
+            contribution
+                .masked
+                .iter()
+                .for_each(|&byte| self.bytes[usize::from(byte)] += 1);
             sum.add(&contribution)?;
             let share = Sum::open_one(&request, &contribution)?;
             self.shares.add(&share, &share);
@@ -138,11 +156,19 @@ impl Observed {
 }
 
 fn fingerprint(share: &[i32]) -> Digest {
-    canonical::digest(&share.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+    canonical::digest(
+        &share
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect::<Vec<u8>>(),
+    )
 }
 
 /// Pearson's statistic of byte counts against equal counts.
 fn uniformity(counts: &[u64; 256]) -> f64 {
     let expected = counts.iter().sum::<u64>() as f64 / 256.0;
-    counts.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum()
+    counts
+        .iter()
+        .map(|&count| (count as f64 - expected).powi(2) / expected)
+        .sum()
 }

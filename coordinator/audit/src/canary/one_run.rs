@@ -1,5 +1,6 @@
-//! Lower bound from one run (Steinke, Nasr & Jagielski 2023, "Privacy auditing with one (1) training run"): guess coins from
-//! scores, abstain where unsure, and reject every epsilon under which so many right guesses are too unlikely.
+//! Lower bound from one run (Steinke, Nasr & Jagielski 2023, "Privacy auditing with one (1)
+//! training run"): guess coins from scores, abstain where unsure, and reject every epsilon under
+//! which so many right guesses are too unlikely.
 
 use serde::Serialize;
 use tacit_types::Delta;
@@ -10,7 +11,8 @@ use super::{Check, FALSE_ALARM};
 
 /// Confidence of the bound.
 const CONFIDENCE: f64 = 0.95;
-/// How many coins are guessed: all, a quarter, a sixteenth. The best is stated, so each has a third of the error.
+/// How many coins are guessed: all, a quarter, a sixteenth. The best is stated, so each has a third
+/// of the error.
 const GUESSED: [u32; 3] = [1, 4, 16];
 /// No bound above this is looked for.
 const EPSILON_MAX: f64 = 100.0;
@@ -37,63 +39,106 @@ impl OneRun {
         let mut ranked = scores.canaries.clone();
         ranked.sort_by(|left, right| right.whole.total_cmp(&left.whole));
         let coins: Vec<bool> = ranked.into_iter().map(|score| score.heads).collect();
-        let attempts: Vec<(u32, u32)> = GUESSED.map(|share| guess(&coins, coins.len() / share as usize)).into();
+        let attempts: Vec<(u32, u32)> = GUESSED
+            .map(|share| guess(&coins, coins.len() / share as usize))
+            .into();
         let canaries = u32::try_from(coins.len()).unwrap_or(u32::MAX);
         let bounded = |&(guesses, correct): &(u32, u32)| {
             (
-                lower_bound(canaries, guesses, correct, delta.get(), (1.0 - CONFIDENCE) / attempts.len() as f64),
+                lower_bound(
+                    canaries,
+                    guesses,
+                    correct,
+                    delta.get(),
+                    (1.0 - CONFIDENCE) / attempts.len() as f64,
+                ),
                 guesses,
                 correct,
             )
         };
-        let (epsilon_lower_bound, guesses, correct) =
-            attempts.iter().map(bounded).max_by(|left, right| left.0.total_cmp(&right.0)).unwrap_or((0.0, 0, 0));
-        Self { canaries, guesses, correct, epsilon_lower_bound, confidence: CONFIDENCE, attempts }
+        let (epsilon_lower_bound, guesses, correct) = attempts
+            .iter()
+            .map(bounded)
+            .max_by(|left, right| left.0.total_cmp(&right.0))
+            .unwrap_or((0.0, 0, 0));
+        Self {
+            canaries,
+            guesses,
+            correct,
+            epsilon_lower_bound,
+            confidence: CONFIDENCE,
+            attempts,
+        }
     }
 }
 
-/// Fails when more coins are guessed right than noise as certified lets anybody guess, `shift` being what one canary moves the
-/// sum, in standard deviations. (The bound itself cannot be that sure: its theorem leaves 2 m delta to chance.)
+/// Fails when more coins are guessed right than noise as certified lets anybody guess, `shift`
+/// being what one canary moves the sum, in standard deviations. (The bound itself cannot be that
+/// sure: its theorem leaves 2 m delta to chance.)
 ///
-/// Every coin is guessed, from the canary alone: heads when the score is nearer to a unit than to nothing, the best guess
-/// there is, right with probability Phi(shift/2). Directions are random and independent of the noise, so right guesses are
-/// binomial given the length of the noise vector, which is as certified up to `variance_range`.
+/// Every coin is guessed, from the canary alone: heads when the score is nearer to a unit than to
+/// nothing, the best guess there is, right with probability Phi(shift/2). Directions are random and
+/// independent of the noise, so right guesses are binomial given the length of the noise vector,
+/// which is as certified up to `variance_range`.
 pub(super) fn check(scores: &Scores, length: u32, shift: f64) -> Check {
     let (shortest, _) = variance_range(u64::from(length), FALSE_ALARM / 2.0);
     let probability = normal_cdf(shift / (2.0 * shortest.max(f64::MIN_POSITIVE).sqrt()));
     let coins = u32::try_from(scores.canaries.len()).unwrap_or(u32::MAX);
-    let right = scores.canaries.iter().filter(|score| score.heads == (score.alone > scores.unit / 2.0)).count();
+    let right = scores
+        .canaries
+        .iter()
+        .filter(|score| score.heads == (score.alone > scores.unit / 2.0))
+        .count();
     let share = |wins: f64| wins / f64::from(coins);
     Check::new(
         "one-run canaries",
         "share of all coins guessed right",
-        (0.0, share(f64::from(binomial_max(coins, probability, FALSE_ALARM / 2.0)))),
+        (
+            0.0,
+            share(f64::from(binomial_max(
+                coins,
+                probability,
+                FALSE_ALARM / 2.0,
+            ))),
+        ),
         share(right as f64),
     )
 }
 
-/// Guesses heads for the `count`/2 best scores and tails for as many of the worst; gives guesses and right guesses.
+/// Guesses heads for the `count`/2 best scores and tails for as many of the worst; gives guesses
+/// and right guesses.
 fn guess(coins_by_score: &[bool], count: usize) -> (u32, u32) {
     let half = count / 2;
-    let heads = coins_by_score[..half].iter().filter(|&&heads| heads).count();
-    let tails = coins_by_score[coins_by_score.len() - half..].iter().filter(|&&heads| !heads).count();
+    let heads = coins_by_score[..half]
+        .iter()
+        .filter(|&&heads| heads)
+        .count();
+    let tails = coins_by_score[coins_by_score.len() - half..]
+        .iter()
+        .filter(|&&heads| !heads)
+        .count();
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     (number(2 * half), number(heads + tails))
 }
 
-/// Largest epsilon for which `correct` or more right guesses have probability below `error`; 0 when there is none.
+/// Largest epsilon for which `correct` or more right guesses have probability below `error`; 0 when
+/// there is none.
 fn lower_bound(canaries: u32, guesses: u32, correct: u32, delta: f64, error: f64) -> f64 {
-    bisect(0.0, EPSILON_MAX, |epsilon| p_value(canaries, guesses, correct, epsilon, delta) < error)
+    bisect(0.0, EPSILON_MAX, |epsilon| {
+        p_value(canaries, guesses, correct, epsilon, delta) < error
+    })
 }
 
-/// Bound on the probability of `correct` or more right guesses out of `guesses` on `canaries` fair coins, for anything that
-/// is (epsilon, delta)-differentially private.
+/// Bound on the probability of `correct` or more right guesses out of `guesses` on `canaries` fair
+/// coins, for anything that is (epsilon, delta)-differentially private.
 ///
-/// beta + 2 m delta alpha, with W binomial of `guesses` trials and success e^epsilon/(1 + e^epsilon),
-/// beta = P\[W >= v\] and alpha = max over i from 1 to v of P\[v > W >= v - i\]/i (Steinke et al. 2023, theorem 5.2 and
-/// appendix D).
+/// beta + 2 m delta alpha, with W binomial of `guesses` trials and success e^epsilon/(1 +
+/// e^epsilon), beta = P\[W >= v\] and alpha = max over i from 1 to v of P\[v > W >= v - i\]/i
+/// (Steinke et al. 2023, theorem 5.2 and appendix D).
 fn p_value(canaries: u32, guesses: u32, correct: u32, epsilon: f64, delta: f64) -> f64 {
-    let beta: f64 = (correct..=guesses).map(|wins| binomial(guesses, wins, epsilon)).sum();
+    let beta: f64 = (correct..=guesses)
+        .map(|wins| binomial(guesses, wins, epsilon))
+        .sum();
     let (mut alpha, mut mass) = (0f64, 0.0);
     for i in 1..=correct {
         mass += binomial(guesses, correct - i, epsilon);
@@ -108,8 +153,8 @@ mod tests {
 
     #[test]
     fn bounds_without_delta_match_reference_values() {
-        // (guesses, correct, epsilon): scipy's exact binomial tail inverted at 95 %, delta 0; golden set dp_golden.json, key
-        // one_run_audit_lower_bound_delta0.
+        // (guesses, correct, epsilon): scipy's exact binomial tail inverted at 95 %, delta 0;
+        // golden set dp_golden.json, key one_run_audit_lower_bound_delta0.
         for (guesses, correct, epsilon) in [
             (50, 50, 2.784727413270937),
             (100, 60, 0.05191493779919366),
@@ -122,7 +167,10 @@ mod tests {
             (10000, 5200, 0.046923722810333454),
         ] {
             let bound = lower_bound(guesses, guesses, correct, 0.0, 0.05);
-            assert!((bound - epsilon).abs() < 1e-8, "{guesses} {correct}: {bound} is not {epsilon}");
+            assert!(
+                (bound - epsilon).abs() < 1e-8,
+                "{guesses} {correct}: {bound} is not {epsilon}"
+            );
         }
     }
 
@@ -136,7 +184,10 @@ mod tests {
             (100, 10, 10, 3.0, 1e-2, 1.0),
         ] {
             let value: f64 = p_value(canaries, guesses, correct, epsilon, delta);
-            assert!((value / reference - 1.0).abs() < 1e-9, "{value} is not {reference}");
+            assert!(
+                (value / reference - 1.0).abs() < 1e-9,
+                "{value} is not {reference}"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! The seam of the audit: what turns a device's vector into a contribution, and the code that really does.
+//! The seam of the audit: what turns a device's vector into a contribution, and the code that
+//! really does.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -8,7 +9,8 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::{
-    DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Refusal, Rho, canonical, clip, noise::NoiseTable, privatise,
+    DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Refusal, Rho, canonical, clip,
+    noise::NoiseTable, privatise,
 };
 use tacit_round::mask::{PartialSum, mask};
 use tacit_round::seal::MaskSeed;
@@ -25,7 +27,8 @@ pub struct Request {
     pub mechanism: Mechanism,
 }
 
-/// What one device sends: masked bytes for the coordinator, and the seed that reaches the helper sealed.
+/// What one device sends: masked bytes for the coordinator, and the seed that reaches the helper
+/// sealed.
 #[derive(Debug)]
 pub struct Contribution {
     /// Name of the contribution.
@@ -85,16 +88,29 @@ impl Pipeline for Devices {
             _ => self.table.insert(NoiseTable::new(mechanism)),
         };
         let ledger = self.ledgers.entry(device).or_default();
-        let budget = DeviceBudget { rho_release_max: mechanism.rho(), ..DeviceBudget::lifetime(Rho::MAX) };
+        let budget = DeviceBudget {
+            rho_release_max: mechanism.rho(),
+            ..DeviceBudget::lifetime(Rho::MAX)
+        };
         // No ticket exists; the permit is bound to the round's name instead.
         let ticket = canonical::digest(&request.round.0.to_le_bytes());
-        let permit = spend(ledger, budget, &request.task, request.round, ticket, mechanism, Timestamp(0))
-            .unwrap_or_else(|never| match never {})?;
+        let permit = spend(
+            ledger,
+            budget,
+            &request.task,
+            request.round,
+            ticket,
+            mechanism,
+            Timestamp(0),
+        )
+        .unwrap_or_else(|never| match never {})?;
         let seed = NoiseSeed::from_os().map_err(|_| PipelineError::NoRandomness)?;
         let update = privatise(clip(vector, mechanism), permit, table, seed);
 
         let mut id = [0; ContributionId::LEN];
-        SysRng.try_fill_bytes(&mut id).map_err(|_| PipelineError::NoRandomness)?;
+        SysRng
+            .try_fill_bytes(&mut id)
+            .map_err(|_| PipelineError::NoRandomness)?;
         let id = ContributionId(id);
         // The operating system has just answered; it does not stop giving randomness later.
         let seed = MaskSeed::draw(&mut UnwrapErr(SysRng));
@@ -134,24 +150,38 @@ pub(super) struct Sum<'a> {
 impl<'a> Sum<'a> {
     pub(super) fn new(request: &'a Request) -> Self {
         let empty = PartialSum::new(request.mechanism.length);
-        Self { request, masked: empty.clone(), masks: empty }
+        Self {
+            request,
+            masked: empty.clone(),
+            masks: empty,
+        }
     }
 
     pub(super) fn add(&mut self, contribution: &Contribution) -> Result<(), PipelineError> {
         if !self.masked.add(&contribution.masked) {
             return Err(PipelineError::WrongLength);
         }
-        self.masks.add_mask(&contribution.seed, &self.request.task, self.request.round, contribution.id);
+        self.masks.add_mask(
+            &contribution.seed,
+            &self.request.task,
+            self.request.round,
+            contribution.id,
+        );
         Ok(())
     }
 
     /// The sum in the clear, in grid steps.
     pub(super) fn open(&self) -> Result<Vec<i32>, PipelineError> {
-        self.masked.unmask(&self.masks).ok_or(PipelineError::WrongLength)
+        self.masked
+            .unmask(&self.masks)
+            .ok_or(PipelineError::WrongLength)
     }
 
     /// One share in the clear: what no party ever sees.
-    pub(super) fn open_one(request: &'a Request, contribution: &Contribution) -> Result<Vec<i32>, PipelineError> {
+    pub(super) fn open_one(
+        request: &'a Request,
+        contribution: &Contribution,
+    ) -> Result<Vec<i32>, PipelineError> {
         let mut sum = Self::new(request);
         sum.add(contribution)?;
         sum.open()

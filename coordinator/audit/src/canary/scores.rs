@@ -1,8 +1,10 @@
-//! Canaries: devices whose unit vector points in a direction only the auditor knows, behind a fair coin each.
+//! Canaries: devices whose unit vector points in a direction only the auditor knows, behind a fair
+//! coin each.
 //!
-//! Heads, the device sends its canary in every release; tails, the zero vector: exactly the neighbours of zero-out
-//! adjacency. Everybody else sends zero, the worst case of the certificate. Releases with equal noise are added up: for
-//! Gaussian noise their sum says all that they say together.
+//! Heads, the device sends its canary in every release; tails, the zero vector: exactly the
+//! neighbours of zero-out adjacency. Everybody else sends zero, the worst case of the certificate.
+//! Releases with equal noise are added up: for Gaussian noise their sum says all that they say
+//! together.
 
 use rand::Rng;
 
@@ -27,9 +29,11 @@ pub(super) struct Scores {
 pub(super) struct Score {
     /// Whether it was in the sum.
     pub(super) heads: bool,
-    /// With the sum as it is. Other canaries overlap a little with this one, which can only blur it.
+    /// With the sum as it is. Other canaries overlap a little with this one, which can only blur
+    /// it.
     pub(super) whole: f64,
-    /// With the sum from which every other canary is taken out: what an adversary measures who knows all other devices.
+    /// With the sum from which every other canary is taken out: what an adversary measures who
+    /// knows all other devices.
     pub(super) alone: f64,
 }
 
@@ -44,13 +48,19 @@ pub(super) fn collect(session: &mut Session<'_>) -> Result<Scores, PipelineError
     let mut total = vec![0f64; session.prepared.settings.length as usize];
     for _ in 0..session.prepared.settings.releases {
         let sum = release(session, &canaries)?;
-        total.iter_mut().zip(sum).for_each(|(total, value)| *total += f64::from(value));
+        total
+            .iter_mut()
+            .zip(sum)
+            .for_each(|(total, value)| *total += f64::from(value));
     }
 
-    let unit = f64::from(session.prepared.settings.releases) * f64::from(session.prepared.mechanism.steps);
+    let unit =
+        f64::from(session.prepared.settings.releases) * f64::from(session.prepared.mechanism.steps);
     let mut rest = total.clone();
     for (direction, _) in canaries.iter().filter(|(_, heads)| *heads) {
-        rest.iter_mut().zip(direction).for_each(|(rest, &x)| *rest -= unit * f64::from(x));
+        rest.iter_mut()
+            .zip(direction)
+            .for_each(|(rest, &x)| *rest -= unit * f64::from(x));
     }
     let score = |(direction, heads): &(Vec<f32>, bool)| Score {
         heads: *heads,
@@ -58,10 +68,19 @@ pub(super) fn collect(session: &mut Session<'_>) -> Result<Scores, PipelineError
         alone: along(direction, &rest) + if *heads { unit } else { 0.0 },
     };
     let canaries = canaries.iter().map(score).collect();
-    Ok(Scores { unit, canaries, unused: (0..UNUSED).map(|_| along(&session.direction(), &rest)).collect() })
+    Ok(Scores {
+        unit,
+        canaries,
+        unused: (0..UNUSED)
+            .map(|_| along(&session.direction(), &rest))
+            .collect(),
+    })
 }
 
-fn release(session: &mut Session<'_>, canaries: &[(Vec<f32>, bool)]) -> Result<Vec<i32>, PipelineError> {
+fn release(
+    session: &mut Session<'_>,
+    canaries: &[(Vec<f32>, bool)],
+) -> Result<Vec<i32>, PipelineError> {
     let request = session.next_round();
     let mut sum = Sum::new(&request);
     for device in 0..session.prepared.settings.devices {

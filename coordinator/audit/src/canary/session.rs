@@ -24,7 +24,13 @@ impl<'a> Session<'a> {
         contributed: &'a mut dyn FnMut(),
     ) -> Self {
         let rng = ChaCha20Rng::seed_from_u64(prepared.settings.seed);
-        Self { prepared, rng, pipeline, contributed, round: 0 }
+        Self {
+            prepared,
+            rng,
+            pipeline,
+            contributed,
+            round: 0,
+        }
     }
 
     /// Starts the next round.
@@ -44,7 +50,9 @@ impl<'a> Session<'a> {
         device: u32,
         vector: Vec<f32>,
     ) -> Result<Contribution, PipelineError> {
-        let contribution = self.pipeline.contribute(request, device, ItemGradient::new(vector))?;
+        let contribution = self
+            .pipeline
+            .contribute(request, device, ItemGradient::new(vector))?;
         (self.contributed)();
         Ok(contribution)
     }
@@ -55,16 +63,29 @@ impl<'a> Session<'a> {
     }
 
     /// A uniformly random direction: a vector of norm 1 up to rounding.
-    #[allow(clippy::cast_possible_truncation, reason = "vectors are f32; what is lost is rounding")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "vectors are f32; what is lost is rounding"
+    )]
     pub(super) fn direction(&mut self) -> Vec<f32> {
-        let normal: Vec<f64> =
-            (0..self.prepared.settings.length).map(|_| StandardNormal.sample(&mut self.rng)).collect();
-        let norm = normal.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        let normal: Vec<f64> = (0..self.prepared.settings.length)
+            .map(|_| StandardNormal.sample(&mut self.rng))
+            .collect();
+        let norm = normal
+            .iter()
+            .map(|x| x * x)
+            .sum::<f64>()
+            .sqrt()
+            .max(f64::MIN_POSITIVE);
         normal.iter().map(|x| (x / norm) as f32).collect()
     }
 }
 
 /// Inner product of a direction with an opened sum, in grid steps.
 pub(super) fn along<T: Copy + Into<f64>>(direction: &[f32], opened: &[T]) -> f64 {
-    direction.iter().zip(opened).map(|(&x, &y)| f64::from(x) * y.into()).sum()
+    direction
+        .iter()
+        .zip(opened)
+        .map(|(&x, &y)| f64::from(x) * y.into())
+        .sum()
 }

@@ -1,22 +1,29 @@
-//! The distributions the audit needs, each with the tail bound or formula it comes from. Natural logarithms, f64.
+//! The distributions the audit needs, each with the tail bound or formula it comes from. Natural
+//! logarithms, f64.
 
 use tacit_types::Delta;
 
-/// Number z of standard deviations that a sub-Gaussian variable passes upward with probability at most `alarm`:
-/// exp(-z^2/2) = alarm. The discrete Gaussian is sub-Gaussian with its own parameter (Canonne, Kamath & Steinke 2020).
+/// Number z of standard deviations that a sub-Gaussian variable passes upward with probability at
+/// most `alarm`: exp(-z^2/2) = alarm. The discrete Gaussian is sub-Gaussian with its own parameter
+/// (Canonne, Kamath & Steinke 2020).
 pub(super) fn deviations(alarm: f64) -> f64 {
     (-2.0 * alarm.ln()).sqrt()
 }
 
-/// Range that a chi-square variable over its `degrees` leaves with probability at most `alarm` (Laurent & Massart 2000,
-/// lemma 1). From 4 grid steps on, the discrete Gaussian's moments are the normal ones to more than 60 digits.
+/// Range that a chi-square variable over its `degrees` leaves with probability at most `alarm`
+/// (Laurent & Massart 2000, lemma 1). From 4 grid steps on, the discrete Gaussian's moments are the
+/// normal ones to more than 60 digits.
 pub(super) fn variance_range(degrees: u64, alarm: f64) -> (f64, f64) {
     let share = (2.0 / alarm).ln() / degrees as f64;
-    (1.0 - 2.0 * share.sqrt(), 1.0 + 2.0 * share.sqrt() + 2.0 * share)
+    (
+        1.0 - 2.0 * share.sqrt(),
+        1.0 + 2.0 * share.sqrt() + 2.0 * share,
+    )
 }
 
-/// Range that the mean product of `pairs` pairs of independent standard normals leaves with probability at most `alarm`:
-/// xy = ((x+y)^2 - (x-y)^2)/4 is half the difference of two independent chi-square variables, each bounded as above.
+/// Range that the mean product of `pairs` pairs of independent standard normals leaves with
+/// probability at most `alarm`: xy = ((x+y)^2 - (x-y)^2)/4 is half the difference of two
+/// independent chi-square variables, each bounded as above.
 pub(super) fn correlation_range(pairs: u64, alarm: f64) -> (f64, f64) {
     let share = (4.0 / alarm).ln() / pairs as f64;
     let reach = 2.0 * share.sqrt() + share;
@@ -34,16 +41,22 @@ pub(super) fn normal_cdf(x: f64) -> f64 {
     libm::erfc(-x / std::f64::consts::SQRT_2) / 2.0
 }
 
-/// Smallest epsilon for which N(0,1) and N(mu,1) are (epsilon, delta)-indistinguishable; 0 for mu <= 0.
+/// Smallest epsilon for which N(0,1) and N(mu,1) are (epsilon, delta)-indistinguishable; 0 for mu
+/// <= 0.
 ///
-/// delta(epsilon) = Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu) (Balle & Wang 2018, theorem 8).
+/// delta(epsilon) = Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu) (Balle & Wang 2018,
+/// theorem 8).
 pub(super) fn gaussian_epsilon(mu: f64, delta: Delta) -> f64 {
     if mu.is_nan() || mu <= 0.0 {
         return 0.0;
     }
     let delta_at = |epsilon: f64| {
         let tail = normal_cdf(-mu / 2.0 - epsilon / mu);
-        let scaled = if tail > 0.0 { (epsilon + tail.ln()).exp() } else { 0.0 };
+        let scaled = if tail > 0.0 {
+            (epsilon + tail.ln()).exp()
+        } else {
+            0.0
+        };
         normal_cdf(mu / 2.0 - epsilon / mu) - scaled
     };
     // The zCDP tail bound: no epsilon above it is ever needed.
@@ -51,11 +64,16 @@ pub(super) fn gaussian_epsilon(mu: f64, delta: Delta) -> f64 {
     bisect(0.0, enough, |epsilon| delta_at(epsilon) > delta.get())
 }
 
-/// Largest value from `low` to `high` at which `holds`, which must change from true to false once; `low` if none does.
+/// Largest value from `low` to `high` at which `holds`, which must change from true to false once;
+/// `low` if none does.
 pub(super) fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if holds(middle) { low = middle } else { high = middle }
+        if holds(middle) {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     low
 }
@@ -88,13 +106,20 @@ mod tests {
     use super::*;
 
     fn close(value: f64, reference: f64, relative: f64) {
-        assert!((value / reference - 1.0).abs() < relative, "{value} is not {reference}");
+        assert!(
+            (value / reference - 1.0).abs() < relative,
+            "{value} is not {reference}"
+        );
     }
 
     #[test]
     fn the_normal_distribution_matches_tables_deep_into_its_tail() {
         // Values of scipy.stats.norm.cdf 1.17.
-        for (x, reference) in [(0.0, 0.5), (1.0, 0.8413447460685429), (-6.0, 9.865876450376946e-10)] {
+        for (x, reference) in [
+            (0.0, 0.5),
+            (1.0, 0.8413447460685429),
+            (-6.0, 9.865876450376946e-10),
+        ] {
             close(normal_cdf(x), reference, 1e-12);
         }
         close(normal_cdf(-20.0), 2.7536241186061556e-89, 1e-12);
@@ -107,7 +132,10 @@ mod tests {
         let total: f64 = (0..=500).map(|wins| binomial(500, wins, 0.7)).sum();
         close(total, 1.0, 1e-10);
         // scipy.stats.binom.isf(1e-8, 1000, 0.6) = 686; success for certain allows every win.
-        assert_eq!((binomial_max(1000, 0.6, 1e-8), binomial_max(10, 1.0, 1e-8)), (686, 10));
+        assert_eq!(
+            (binomial_max(1000, 0.6, 1e-8), binomial_max(10, 1.0, 1e-8)),
+            (686, 10)
+        );
     }
 
     #[test]
@@ -119,16 +147,24 @@ mod tests {
             (1.0, 1e-5, 4.377178095681224),
             (5.0, 1e-8, 39.89114670500761),
         ] {
-            close(gaussian_epsilon(mu, Delta::new(delta).unwrap()), reference, 1e-9);
+            close(
+                gaussian_epsilon(mu, Delta::new(delta).unwrap()),
+                reference,
+                1e-9,
+            );
         }
         assert_eq!(gaussian_epsilon(-1.0, Delta::new(1e-5).unwrap()), 0.0);
     }
 
     #[test]
     fn ranges_hold_what_they_must_and_narrow_with_more_samples() {
-        // Quantiles of chi-square(1000)/1000 at 5e-9 on either side, by scipy: the bound lies outside, not far.
+        // Quantiles of chi-square(1000)/1000 at 5e-9 on either side, by scipy: the bound lies
+        // outside, not far.
         let (low, high) = variance_range(1000, 1e-8);
-        assert!(low < 0.7646 && low > 0.70 && high > 1.2779 && high < 1.33, "{low} {high}");
+        assert!(
+            low < 0.7646 && low > 0.70 && high > 1.2779 && high < 1.33,
+            "{low} {high}"
+        );
         assert!(correlation_range(1_000_000, 1e-8).1 < 0.01);
         // scipy.stats.chi2.isf(1e-8, 255) = 402.7.
         assert!((402.7..440.0).contains(&chi_square_max(255.0, 1e-8)));

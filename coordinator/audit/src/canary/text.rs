@@ -11,17 +11,23 @@ impl fmt::Display for Audit {
         let settings = &self.settings;
         writeln!(
             f,
-            "{} releases of {} numbers, each the sum of exactly n_min = {} noise shares: the fewest the certificate counts on.",
+            "{} releases of {} numbers, each the sum of exactly n_min = {} noise shares: the \
+             fewest the certificate counts on.",
             settings.releases, settings.length, settings.devices
         )?;
         figures(f, self)?;
-        writeln!(f, "\n{:<23}{:<48}{:>20}{:>10}  verdict", "check", "what", "expected", "measured")?;
+        writeln!(
+            f,
+            "\n{:<23}{:<48}{:>20}{:>10}  verdict",
+            "check", "what", "expected", "measured"
+        )?;
         self.checks.iter().try_for_each(|check| line(f, check))?;
         writeln!(
             f,
             "\n{}. A sound pipeline fails with probability at most {:.1e}.\n\
              Remember: {}.\n\
-             The noise is drawn afresh, so figures differ from run to run; --seed {} repeats directions and coin flips.",
+             The noise is drawn afresh, so figures differ from run to run; --seed {} repeats \
+             directions and coin flips.",
             verdict(self),
             self.false_alarm,
             self.meaning,
@@ -33,12 +39,26 @@ impl fmt::Display for Audit {
 /// The certificate and the two measurements beside it.
 fn figures(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
     let (shot, run) = (&audit.one_shot, &audit.one_run);
-    writeln!(f, "\nepsilon at delta {:e} of one device that is in all of them", audit.delta)?;
-    writeln!(f, "  certified, at most  {:>7}  {}", convert::shown(audit.certified_epsilon), audit.conversion)?;
     writeln!(
         f,
-        "  measured, about     {:>7.3}  one-shot estimate: 95 % interval {:.2} to {:.2}, {:.2} expected; {} canaries in the sum",
-        shot.epsilon_estimate, shot.interval.0, shot.interval.1, shot.epsilon_expected, shot.canaries
+        "\nepsilon at delta {:e} of one device that is in all of them",
+        audit.delta
+    )?;
+    writeln!(
+        f,
+        "  certified, at most  {:>7}  {}",
+        convert::shown(audit.certified_epsilon),
+        audit.conversion
+    )?;
+    writeln!(
+        f,
+        "  measured, about     {:>7.3}  one-shot estimate: 95 % interval {:.2} to {:.2}, {:.2} \
+         expected; {} canaries in the sum",
+        shot.epsilon_estimate,
+        shot.interval.0,
+        shot.interval.1,
+        shot.epsilon_expected,
+        shot.canaries
     )?;
     writeln!(
         f,
@@ -54,7 +74,12 @@ fn figures(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
 fn verdict(audit: &Audit) -> String {
     match audit.failures().as_slice() {
         [] => format!("Nothing found: all {} checks pass", audit.checks.len()),
-        failed => format!("FAILED: {} of {} checks ({})", failed.len(), audit.checks.len(), failed.join("; ")),
+        failed => format!(
+            "FAILED: {} of {} checks ({})",
+            failed.len(),
+            audit.checks.len(),
+            failed.join("; ")
+        ),
     }
 }
 
@@ -67,7 +92,14 @@ fn line(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
         format!("at most {}", figure(check.high))
     };
     let verdict = if check.passed { "ok" } else { "FAILED" };
-    writeln!(f, "{:<23}{:<48}{:>20}{:>10}  {verdict}", check.name, check.what, expected, figure(check.measured))
+    writeln!(
+        f,
+        "{:<23}{:<48}{:>20}{:>10}  {verdict}",
+        check.name,
+        check.what,
+        expected,
+        figure(check.measured)
+    )
 }
 
 /// Whole numbers as they are, large ones with one decimal, others with four.

@@ -11,7 +11,10 @@ pub(crate) fn round_up(value: f64, digits: i32) -> String {
     let decimals = (digits - 1 - exponent(value)).max(0);
     let scale = 10f64.powi(decimals);
     let places = usize::try_from(decimals).unwrap_or(0);
-    format!("{:.places$}", (value * scale * (1.0 - 1e-14)).ceil() / scale)
+    format!(
+        "{:.places$}",
+        (value * scale * (1.0 - 1e-14)).ceil() / scale
+    )
 }
 
 /// Rounds a positive number down to `digits` significant digits, for what bounds from below.
@@ -34,7 +37,10 @@ pub(crate) fn nearest(value: f64, digits: i32) -> String {
     format!("{value:.places$}")
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the exponent of a finite double is between -324 and 308")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the exponent of a finite double is between -324 and 308"
+)]
 fn exponent(value: f64) -> i32 {
     value.abs().log10().floor() as i32
 }
@@ -42,7 +48,11 @@ fn exponent(value: f64) -> i32 {
 /// A small number rounded up to two digits: `3.2e-20`.
 pub(crate) fn scientific_up(value: f64) -> String {
     // Half of the last digit turns rounding to the nearest into rounding up.
-    if value <= 0.0 { "0".into() } else { format!("{:.1e}", value + 0.05 * 10f64.powi(exponent(value))) }
+    if value <= 0.0 {
+        "0".into()
+    } else {
+        format!("{:.1e}", value + 0.05 * 10f64.powi(exponent(value)))
+    }
 }
 
 /// Groups the digits of a whole number by thin spaces.
@@ -58,7 +68,8 @@ pub(crate) fn grouped(value: u64) -> String {
     out
 }
 
-/// An hour since the Unix epoch as a date and hour in UTC (days to civil date: Howard Hinnant's algorithm).
+/// An hour since the Unix epoch as a date and hour in UTC (days to civil date: Howard Hinnant's
+/// algorithm).
 pub(crate) fn hour(bucket: u64) -> String {
     if bucket > 80_000_000 {
         return format!("hour {bucket} since 1970");
@@ -69,7 +80,11 @@ pub(crate) fn hour(bucket: u64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:00 UTC", bucket % 24)
 }
@@ -108,7 +123,14 @@ mod tests {
         assert_eq!(round_up(123_456.7, 4), "123457");
         assert_eq!(round_up(0.0, 4), "0");
         assert_eq!(round_up(f64::INFINITY, 4), "no finite bound");
-        assert_eq!([scientific_up(3.11e-20), scientific_up(9.99e-3), scientific_up(0.0)], ["3.2e-20", "1.0e-2", "0"]);
+        assert_eq!(
+            [
+                scientific_up(3.11e-20),
+                scientific_up(9.99e-3),
+                scientific_up(0.0)
+            ],
+            ["3.2e-20", "1.0e-2", "0"]
+        );
     }
 
     #[test]

@@ -77,10 +77,16 @@ pub(super) fn write(
         summary: Summary::of(verified),
         warnings: &verified.warnings,
         keys: verified.keys,
-        period: Period { first_hour: verified.time_first, last_hour: verified.time_last },
+        period: Period {
+            first_hour: verified.time_first,
+            last_hour: verified.time_last,
+        },
         rounds: rounds.iter().map(json_round).collect(),
         evaluations: verified.evaluations.iter().map(json_evaluation).collect(),
-        epsilon_curve: curve(verified).into_iter().map(|(delta, epsilon)| Point { delta, epsilon }).collect(),
+        epsilon_curve: curve(verified)
+            .into_iter()
+            .map(|(delta, epsilon)| Point { delta, epsilon })
+            .collect(),
         empirical_epsilon: measured,
         assumed: notes(&texts::ASSUMED),
         side_channels: notes(&texts::SIDE_CHANNELS),
@@ -89,8 +95,16 @@ pub(super) fn write(
 }
 
 fn json_evaluation(evaluated: &Evaluated) -> JsonEvaluation<'_> {
-    let Evaluated { seq, factors_dropped, evaluation } = evaluated;
-    JsonEvaluation { seq: *seq, factors_dropped: *factors_dropped, evaluation }
+    let Evaluated {
+        seq,
+        factors_dropped,
+        evaluation,
+    } = evaluated;
+    JsonEvaluation {
+        seq: *seq,
+        factors_dropped: *factors_dropped,
+        evaluation,
+    }
 }
 
 fn json_round<'a>(round: &Round<'a>) -> JsonRound<'a> {

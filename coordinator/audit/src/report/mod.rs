@@ -1,7 +1,7 @@
 //! A verified export as a report: one self-contained HTML page and the same numbers in JSON.
 //!
-//! The page has no script and loads nothing. It claims what the privacy specification allows and names the conversion
-//! beside every epsilon.
+//! The page has no script and loads nothing. It claims what the privacy specification allows and
+//! names the conversion beside every epsilon.
 
 mod evaluation;
 pub(crate) mod format;
@@ -27,24 +27,29 @@ pub(crate) const CURVE_DELTA: f64 = 1e-5;
 pub struct Report {
     /// A self-contained page.
     pub html: String,
-    /// The same numbers: the fields of [`crate::Summary`], then
-    /// `warnings` (texts), `keys`, `period` (`first_hour`, `last_hour`, since the Unix epoch), `rounds` (one object for
-    /// every charged line: `seq`, `round`, `kind`, `status`, `length`, `noise_std` in clipping norms, `n_min`,
-    /// `contributors`, `dishonest_milli`, `dropout_milli`, `rho`, `rho_total`, `epsilon` cumulative at delta 1e-5, and
-    /// `reason` if abandoned), `evaluations` (`seq`, `factors_dropped`, then the fields of
-    /// [`tacit_model::evaluation::Evaluation`]), `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (the fields of
-    /// [`Measured`], null when nothing was measured), and
-    /// `assumed`, `side_channels`, `known_gaps` (objects of heading to text). Infinite numbers are null.
+    /// The same numbers: the fields of [`crate::Summary`], then `warnings` (texts), `keys`,
+    /// `period` (`first_hour`, `last_hour`, since the Unix epoch), `rounds` (one object for every
+    /// charged line: `seq`, `round`, `kind`, `status`, `length`, `noise_std` in clipping norms,
+    /// `n_min`, `contributors`, `dishonest_milli`, `dropout_milli`, `rho`, `rho_total`, `epsilon`
+    /// cumulative at delta 1e-5, and `reason` if abandoned), `evaluations` (`seq`,
+    /// `factors_dropped`, then the fields of [`tacit_model::evaluation::Evaluation`]),
+    /// `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (the fields of [`Measured`], null
+    /// when nothing was measured), and `assumed`, `side_channels`, `known_gaps` (objects of heading
+    /// to text). Infinite numbers are null.
     pub json: String,
-    /// A draft entry for the public registry of deployments; empty texts are for the operator to fill in.
+    /// A draft entry for the public registry of deployments; empty texts are for the operator to
+    /// fill in.
     pub registry: String,
 }
 
-/// Writes the report of a verified export, with what an audit of the pipeline `measured`, if one was made.
+/// Writes the report of a verified export, with what an audit of the pipeline `measured`, if one
+/// was made.
 pub fn report(verified: &Verified, measured: Option<&Measured>) -> Report {
     let rounds = rounds(verified);
     Report {
-        html: page::Page::new(verified, &rounds, measured).render().unwrap_or_default(),
+        html: page::Page::new(verified, &rounds, measured)
+            .render()
+            .unwrap_or_default(),
         json: json::write(verified, &rounds, measured).unwrap_or_default(),
         registry: registry::write(verified).unwrap_or_default(),
     }
@@ -68,7 +73,10 @@ fn rounds(verified: &Verified) -> Vec<Round<'_>> {
     entries
         .map(|(entry, total_variation)| Round {
             entry,
-            noise_std: entry.charge.mechanism.sum_noise_std(entry.charge.mechanism.n_min),
+            noise_std: entry
+                .charge
+                .mechanism
+                .sum_noise_std(entry.charge.mechanism.n_min),
             epsilon: summary::epsilon(entry.charge.rho_total, total_variation, CURVE_DELTA),
         })
         .collect()
@@ -76,14 +84,22 @@ fn rounds(verified: &Verified) -> Vec<Round<'_>> {
 
 /// epsilon at many deltas, largest delta last.
 pub(crate) fn curve(verified: &Verified) -> Vec<(f64, f64)> {
-    let deltas = (-12..=-3).flat_map(|power| [1.0, 3.0].map(|factor: f64| factor * 10f64.powi(power)));
+    let deltas =
+        (-12..=-3).flat_map(|power| [1.0, 3.0].map(|factor: f64| factor * 10f64.powi(power)));
     let named = summary::DELTAS.map(|(_, delta)| delta);
-    let mut deltas: Vec<f64> =
-        deltas.filter(|d| named.iter().all(|n| (d / n - 1.0).abs() > 1e-9)).chain(named).collect();
+    let mut deltas: Vec<f64> = deltas
+        .filter(|d| named.iter().all(|n| (d / n - 1.0).abs() > 1e-9))
+        .chain(named)
+        .collect();
     deltas.retain(|delta| *delta <= 1e-3);
     deltas.sort_by(f64::total_cmp);
     deltas
         .into_iter()
-        .map(|delta| (delta, summary::epsilon(verified.rho_total, verified.total_variation, delta)))
+        .map(|delta| {
+            (
+                delta,
+                summary::epsilon(verified.rho_total, verified.total_variation, delta),
+            )
+        })
         .collect()
 }

@@ -72,14 +72,22 @@ struct EvaluationTable {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(verified: &'a Verified, rounds: &[Round<'_>], measured: Option<&Measured>) -> Self {
+    pub(super) fn new(
+        verified: &'a Verified,
+        rounds: &[Round<'_>],
+        measured: Option<&Measured>,
+    ) -> Self {
         let summary = Summary::of(verified);
         let budget = verified.genesis.rho_budget;
         let budget_epsilon = summary::epsilon(budget, verified.total_variation, CURVE_DELTA);
-        let at_curve_delta = summary::epsilon(verified.rho_total, verified.total_variation, CURVE_DELTA);
+        let at_curve_delta =
+            summary::epsilon(verified.rho_total, verified.total_variation, CURVE_DELTA);
         let releases = || verified.releases().map(|entry| entry.contributors);
         Self {
-            period: (format::hour(verified.time_first), format::hour(verified.time_last)),
+            period: (
+                format::hour(verified.time_first),
+                format::hour(verified.time_last),
+            ),
             epsilons: epsilons(&summary),
             epsilon_shown: format::round_up(at_curve_delta, 4),
             rho_shown: format::round_up(verified.rho_total.to_f64_up(), 5),
@@ -87,21 +95,42 @@ impl<'a> Page<'a> {
             budget_epsilon: format::round_up(budget_epsilon, 4),
             budget_share: percent(verified.rho_total.to_f64_up(), budget.to_f64_up()),
             tiers: tiers(verified),
-            local: verified.entries.iter().any(|entry| entry.charge.mechanism.tier == Tier::Local),
+            local: verified
+                .entries
+                .iter()
+                .any(|entry| entry.charge.mechanism.tier == Tier::Local),
             dishonest: largest_share(verified, |charge| charge.dishonest_milli),
             dropout: largest_share(verified, |charge| charge.dropout_milli),
             epsilon_plot: epsilon_plot(rounds, budget_epsilon),
             rho_plot: rho_plot(rounds, budget.to_f64_up()),
             profile_plot: profile_plot(verified),
-            rows: rounds.iter().map(|round| row(round, budget.to_f64_up())).collect(),
-            evaluations: verified.evaluations.iter().filter_map(|one| evaluation(verified, one)).collect(),
+            rows: rounds
+                .iter()
+                .map(|round| row(round, budget.to_f64_up()))
+                .collect(),
+            evaluations: verified
+                .evaluations
+                .iter()
+                .filter_map(|one| evaluation(verified, one))
+                .collect(),
             incidents: incidents(verified),
             contributors: releases().min().zip(releases().max()),
-            n_min: verified.entries.iter().map(|entry| entry.charge.mechanism.n_min).min(),
-            separation: verified.entries.iter().skip(1).map(|entry| entry.charge.separation).min(),
+            n_min: verified
+                .entries
+                .iter()
+                .map(|entry| entry.charge.mechanism.n_min)
+                .min(),
+            separation: verified
+                .entries
+                .iter()
+                .skip(1)
+                .map(|entry| entry.charge.separation)
+                .min(),
             helper_noise: helper_noise(verified),
             builds: builds(verified),
-            total_variation: format::scientific_up(verified.total_variation as f64 * 2f64.powi(-128)),
+            total_variation: format::scientific_up(
+                verified.total_variation as f64 * 2f64.powi(-128),
+            ),
             empirical: empirical(verified, measured),
             assumed: &texts::ASSUMED,
             side_channels: &texts::SIDE_CHANNELS,
@@ -113,7 +142,10 @@ impl<'a> Page<'a> {
 }
 
 fn evaluation(verified: &Verified, evaluated: &Evaluated) -> Option<EvaluationTable> {
-    let entry = verified.entries.iter().find(|entry| entry.seq == evaluated.seq)?;
+    let entry = verified
+        .entries
+        .iter()
+        .find(|entry| entry.seq == evaluated.seq)?;
     Some(EvaluationTable {
         round: entry.charge.round.0,
         contributors: entry.contributors,
@@ -124,42 +156,75 @@ fn evaluation(verified: &Verified, evaluated: &Evaluated) -> Option<EvaluationTa
 
 /// What canaries found, which bounds nothing from above.
 fn empirical(verified: &Verified, measured: Option<&Measured>) -> String {
-    let Some(found) = measured else { return "not measured.".into() };
-    let same = verified.entries.iter().any(|entry| Some(entry.charge.build_hash) == found.build_hash);
+    let Some(found) = measured else {
+        return "not measured.".into();
+    };
+    let same = verified
+        .entries
+        .iter()
+        .any(|entry| Some(entry.charge.build_hash) == found.build_hash);
     format!(
-        "at least {} with probability {} %, measured by canaries in releases certified at epsilon {} and delta {:e}, by {}{}.",
+        "at least {} with probability {} %, measured by canaries in releases certified at epsilon \
+         {} and delta {:e}, by {}{}.",
         format::round_down(found.epsilon_lower_bound, 3),
         format::nearest(100.0 * found.confidence, 3),
         format::round_up(found.certified_epsilon, 4),
         found.delta,
-        if same { "a build that kept this ledger" } else { "another build than those that kept this ledger" },
-        if found.passed { "" } else { "; the audit FAILED, see its output" },
+        if same {
+            "a build that kept this ledger"
+        } else {
+            "another build than those that kept this ledger"
+        },
+        if found.passed {
+            ""
+        } else {
+            "; the audit FAILED, see its output"
+        },
     )
 }
 
 fn epsilons(summary: &Summary) -> Vec<EpsilonRow> {
     let row = |(name, delta): (&'static str, f64)| EpsilonRow {
         delta: name,
-        epsilon: format::round_up(summary.epsilon.get(name).copied().unwrap_or(f64::INFINITY), 5),
+        epsilon: format::round_up(
+            summary.epsilon.get(name).copied().unwrap_or(f64::INFINITY),
+            5,
+        ),
         population: format::grouped(population(delta)),
     };
     DELTAS.map(row).into()
 }
 
 /// Devices for which a delta is small enough: at most 1/(10 n).
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a named delta of at least 1e-10")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a named delta of at least 1e-10"
+)]
 fn population(delta: f64) -> u64 {
     (0.1 / delta).round() as u64
 }
 
 fn percent(part: f64, whole: f64) -> String {
-    if whole > 0.0 { format!("{} %", format::round_up(100.0 * part / whole, 3)) } else { "–".into() }
+    if whole > 0.0 {
+        format!("{} %", format::round_up(100.0 * part / whole, 3))
+    } else {
+        "–".into()
+    }
 }
 
 fn tiers(verified: &Verified) -> &'static str {
-    let mut tiers = verified.entries.iter().map(|entry| entry.charge.mechanism.tier);
-    match (tiers.clone().any(|tier| tier == Tier::Helper), tiers.any(|tier| tier == Tier::Local)) {
-        (true, false) => "Helper: each device adds its share of the noise, and only sums are opened",
+    let mut tiers = verified
+        .entries
+        .iter()
+        .map(|entry| entry.charge.mechanism.tier);
+    match (
+        tiers.clone().any(|tier| tier == Tier::Helper),
+        tiers.any(|tier| tier == Tier::Local),
+    ) {
+        (true, false) => {
+            "Helper: each device adds its share of the noise, and only sums are opened"
+        }
         (false, true) => "Local: each device adds all of the noise itself",
         (true, true) => "Helper in some rounds, local in others",
         (false, false) => "None yet: nothing was charged",
@@ -167,30 +232,48 @@ fn tiers(verified: &Verified) -> &'static str {
 }
 
 fn helper_noise(verified: &Verified) -> &'static str {
-    let mut rounds = verified.entries.iter().map(|entry| entry.charge.mechanism.helper_noise);
+    let mut rounds = verified
+        .entries
+        .iter()
+        .map(|entry| entry.charge.mechanism.helper_noise);
     match (rounds.clone().any(|on| on), rounds.any(|on| !on)) {
         (true, false) => {
-            "In every round: the bound also holds if the helper alone is honest, whatever devices the coordinator invents"
+            "In every round: the bound also holds if the helper alone is honest, whatever devices \
+             the coordinator invents"
         }
-        (true, true) => "In some rounds only: over the whole period the bound rests on the devices' own shares",
+        (true, true) => {
+            "In some rounds only: over the whole period the bound rests on the devices' own shares"
+        }
         (false, _) => "None: the bound rests on the devices' own shares",
     }
 }
 
 /// Programs that kept the ledger, in order of first use.
 fn builds(verified: &Verified) -> Vec<String> {
-    let mut builds: Vec<String> = verified.entries.iter().map(|entry| entry.charge.build_hash.to_string()).collect();
+    let mut builds: Vec<String> = verified
+        .entries
+        .iter()
+        .map(|entry| entry.charge.build_hash.to_string())
+        .collect();
     builds.dedup();
     builds
 }
 
 fn largest_share(verified: &Verified, field: fn(&tacit_privacy::record::Charge) -> u32) -> String {
-    let milli = verified.entries.iter().map(|entry| field(&entry.charge)).max().unwrap_or(0);
+    let milli = verified
+        .entries
+        .iter()
+        .map(|entry| field(&entry.charge))
+        .max()
+        .unwrap_or(0);
     format!("{}.{} %", milli / 10, milli % 10)
 }
 
 fn steps<'r>(rounds: &'r [Round<'_>], value: impl Fn(&Round<'_>) -> f64 + 'r) -> Vec<Step> {
-    let step = |round: &Round<'_>| Step { value: value(round), hollow: !round.entry.is_release() };
+    let step = |round: &Round<'_>| Step {
+        value: value(round),
+        hollow: !round.entry.is_release(),
+    };
     rounds.iter().map(step).collect()
 }
 
@@ -206,7 +289,12 @@ fn rho_plot(rounds: &[Round<'_>], budget: f64) -> Plot {
 
 fn profile_plot(verified: &Verified) -> Plot {
     let marked = DELTAS.map(|(_, delta)| delta);
-    Plot::profile("Epsilon of everything, at every delta", "epsilon", &curve(verified), &marked)
+    Plot::profile(
+        "Epsilon of everything, at every delta",
+        "epsilon",
+        &curve(verified),
+        &marked,
+    )
 }
 
 fn row(round: &Round<'_>, budget: f64) -> Row {
@@ -226,23 +314,40 @@ fn row(round: &Round<'_>, budget: f64) -> Row {
 }
 
 fn incidents(verified: &Verified) -> Vec<String> {
-    let abandoned = verified.abandoned().filter_map(|entry| match &entry.outcome {
-        Outcome::Released { .. } => None,
-        Outcome::Abandoned { reason, answered } => Some(format!(
-            "Line {}: round {} was abandoned and stays charged: {}. {}",
-            entry.seq,
-            entry.charge.round,
-            format::shortened(reason, 300),
-            if *answered { "The helper had answered." } else { "The helper had not answered." },
-        )),
-    });
-    let restarts = verified.restarts.iter().map(|seq| format!("Line {seq}: the coordinator restarted."));
-    let helper =
-        (verified.helper_restarts > 0).then(|| format!("The helper restarted {} times.", verified.helper_restarts));
-    let generation = (verified.generation > 1).then(|| format!("The ledger is in generation {}.", verified.generation));
-    let warnings = verified
-        .warnings
+    let abandoned = verified
+        .abandoned()
+        .filter_map(|entry| match &entry.outcome {
+            Outcome::Released { .. } => None,
+            Outcome::Abandoned { reason, answered } => Some(format!(
+                "Line {}: round {} was abandoned and stays charged: {}. {}",
+                entry.seq,
+                entry.charge.round,
+                format::shortened(reason, 300),
+                if *answered {
+                    "The helper had answered."
+                } else {
+                    "The helper had not answered."
+                },
+            )),
+        });
+    let restarts = verified
+        .restarts
         .iter()
-        .map(|warning| format!("Noticed while verifying: {}.", format::shortened(warning, 300)));
-    abandoned.chain(restarts).chain(helper).chain(generation).chain(warnings).collect()
+        .map(|seq| format!("Line {seq}: the coordinator restarted."));
+    let helper = (verified.helper_restarts > 0)
+        .then(|| format!("The helper restarted {} times.", verified.helper_restarts));
+    let generation = (verified.generation > 1)
+        .then(|| format!("The ledger is in generation {}.", verified.generation));
+    let warnings = verified.warnings.iter().map(|warning| {
+        format!(
+            "Noticed while verifying: {}.",
+            format::shortened(warning, 300)
+        )
+    });
+    abandoned
+        .chain(restarts)
+        .chain(helper)
+        .chain(generation)
+        .chain(warnings)
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! Exports that are right verify; exports that are wrong in any way do not, and the first wrong thing is named.
+//! Exports that are right verify; exports that are wrong in any way do not, and the first wrong
+//! thing is named.
 
 use std::fs;
 use std::path::Path;
@@ -18,23 +19,42 @@ pub(crate) fn export(world: &World) -> TempDir {
 }
 
 fn refusal(dir: &Path) -> String {
-    verify(dir).expect_err("a spoilt export must not verify").to_string()
+    verify(dir)
+        .expect_err("a spoilt export must not verify")
+        .to_string()
 }
 
 /// Asserts that this world, properly signed, is refused with a text that contains `expected`.
 fn refuse(world: &World, expected: &str) {
     let text = refusal(export(world).path());
-    assert!(text.contains(expected), "expected '{expected}', got '{text}'");
+    assert!(
+        text.contains(expected),
+        "expected '{expected}', got '{text}'"
+    );
 }
 
 #[test]
 fn a_sound_export_verifies_and_adds_up() {
     let world = small();
     let verified = verify(export(&world).path()).unwrap();
-    let prices = world.lines.iter().filter_map(|line| line.charge()).map(|charge| charge.rho);
+    let prices = world
+        .lines
+        .iter()
+        .filter_map(|line| line.charge())
+        .map(|charge| charge.rho);
     assert_eq!(verified.rho_total, prices.fold(Rho::ZERO, Rho::compose));
-    assert_eq!((verified.lines, verified.helper_lines, verified.heads), (5, 2, 5));
-    assert_eq!((verified.releases().count(), verified.abandoned().count(), verified.restarts.clone()), (2, 1, vec![3]));
+    assert_eq!(
+        (verified.lines, verified.helper_lines, verified.heads),
+        (5, 2, 5)
+    );
+    assert_eq!(
+        (
+            verified.releases().count(),
+            verified.abandoned().count(),
+            verified.restarts.clone()
+        ),
+        (2, 1, vec![3])
+    );
     assert_eq!(verified.participations_max(), 3);
     assert!(verified.warnings.is_empty(), "{:?}", verified.warnings);
 }
@@ -59,7 +79,13 @@ fn any_flipped_byte_of_the_ledger_is_noticed() {
 
 #[test]
 fn any_flipped_byte_elsewhere_is_noticed() {
-    for name in ["helper.jsonl", "helper.sig", "keys.json", "heads/00000005.json", "heads/00000002.json"] {
+    for name in [
+        "helper.jsonl",
+        "helper.sig",
+        "keys.json",
+        "heads/00000005.json",
+        "heads/00000002.json",
+    ] {
         let dir = export(&small());
         let path = dir.path().join(name);
         let sound = fs::read(&path).unwrap();
@@ -93,13 +119,19 @@ fn lines_cannot_be_deleted_repeated_swapped_or_cut() {
             try_lines(&changed, "swapped");
         }
     }
-    let whole: Vec<u8> = lines.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
+    let whole: Vec<u8> = lines
+        .iter()
+        .flat_map(|line| [&line[..], b"\n"].concat())
+        .collect();
     for cut in (0..whole.len()).step_by(17) {
         fs::write(dir.path().join("ledger.jsonl"), &whole[..cut]).unwrap();
         assert!(verify(dir.path()).is_err(), "cut at {cut}");
     }
     fs::write(dir.path().join("ledger.jsonl"), &whole[..whole.len() - 1]).unwrap();
-    assert_eq!(refusal(dir.path()), "ledger.jsonl line 4: does not end within 1 MiB with a line feed");
+    assert_eq!(
+        refusal(dir.path()),
+        "ledger.jsonl line 4: does not end within 1 MiB with a line feed"
+    );
 }
 
 #[test]
@@ -108,13 +140,22 @@ fn the_head_of_another_ledger_or_of_a_fork_is_refused() {
     let mut fork = small();
     fork.change_line(4, |line| line.time_bucket += 1);
     fork.write_head(dir.path(), 5);
-    assert_eq!(refusal(dir.path()), "heads/00000005.json: its root is not the root of these lines: it is of a fork");
+    assert_eq!(
+        refusal(dir.path()),
+        "heads/00000005.json: its root is not the root of these lines: it is of a fork"
+    );
 
     let mut other = small();
-    other.lines.iter_mut().for_each(|line| line.ledger_id = Digest([5; 32]));
+    other
+        .lines
+        .iter_mut()
+        .for_each(|line| line.ledger_id = Digest([5; 32]));
     other.rechain();
     other.write_head(dir.path(), 5);
-    assert_eq!(refusal(dir.path()), "heads/00000005.json: is the head of another ledger");
+    assert_eq!(
+        refusal(dir.path()),
+        "heads/00000005.json: is the head of another ledger"
+    );
 
     world.write_head(dir.path(), 5);
     fs::rename(head_file(dir.path(), 3), head_file(dir.path(), 2)).unwrap();
@@ -128,8 +169,12 @@ fn a_rollback_shows_as_long_as_one_later_head_is_left() {
     earlier.lines.truncate(4);
     earlier.helper_lines.truncate(1);
     earlier.write(dir.path());
-    assert_eq!(refusal(dir.path()), "heads/00000005.json: covers 5 lines and ledger.jsonl has 4: it was rolled back");
-    // With every later head gone too, the shorter export is sound in itself: only somebody who saw more can tell.
+    assert_eq!(
+        refusal(dir.path()),
+        "heads/00000005.json: covers 5 lines and ledger.jsonl has 4: it was rolled back"
+    );
+    // With every later head gone too, the shorter export is sound in itself: only somebody who saw
+    // more can tell.
     fs::remove_file(head_file(dir.path(), 5)).unwrap();
     assert_eq!(verify(dir.path()).unwrap().lines, 4);
 }
@@ -138,7 +183,10 @@ fn a_rollback_shows_as_long_as_one_later_head_is_left() {
 fn a_line_after_the_last_head_is_refused() {
     let dir = export(&small());
     fs::remove_file(head_file(dir.path(), 5)).unwrap();
-    assert_eq!(verify(dir.path()).unwrap_err(), VerifyError::Uncovered { line: 4 });
+    assert_eq!(
+        verify(dir.path()).unwrap_err(),
+        VerifyError::Uncovered { line: 4 }
+    );
     fs::remove_dir_all(dir.path().join("heads")).unwrap();
     assert!(refusal(dir.path()).starts_with("heads/: "));
 }
@@ -150,7 +198,8 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
     cheaper.change(1, |charge| {
         charge.mechanism.sigma2 *= 2;
         charge.rho = charge.mechanism.rho();
-        charge.total_variation = tacit_privacy::noise::table::release_total_variation(&charge.mechanism);
+        charge.total_variation =
+            tacit_privacy::noise::table::release_total_variation(&charge.mechanism);
         charge.table_hash = tacit_privacy::noise::NoiseTable::new(&charge.mechanism).digest();
     });
     cheaper.rechain();
@@ -167,7 +216,10 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
     forged.reticket();
     fs::remove_dir_all(dir.path()).unwrap();
     forged.write(dir.path());
-    let real = Keys { coordinator: small().coordinator.public(), helper: small().helper.public() };
+    let real = Keys {
+        coordinator: small().coordinator.public(),
+        helper: small().helper.public(),
+    };
     assert!(verify(dir.path()).is_ok());
     assert_eq!(
         verify_with_keys(dir.path(), real).unwrap_err().to_string(),
@@ -179,24 +231,69 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
 fn wrong_arithmetic_is_refused_even_when_properly_signed() {
     type Change = fn(&mut tacit_privacy::record::Charge);
     let cases: [(Change, &str); 19] = [
-        (|c| c.rho = Rho::saturating_from_units(12), "ledger.jsonl line 2: rho is 12 but its numbers give "),
-        (|c| c.squared_sensitivity -= 1, "line 2: squared_sensitivity is "),
-        (|c| c.total_variation = 0, "line 2: total_variation is 0 but its numbers give "),
+        (
+            |c| c.rho = Rho::saturating_from_units(12),
+            "ledger.jsonl line 2: rho is 12 but its numbers give ",
+        ),
+        (
+            |c| c.squared_sensitivity -= 1,
+            "line 2: squared_sensitivity is ",
+        ),
+        (
+            |c| c.total_variation = 0,
+            "line 2: total_variation is 0 but its numbers give ",
+        ),
         (|c| c.rho_total = c.rho, "but the lines so far add up to "),
-        (|c| c.round = RoundId(1), "round 1 does not come after the charged one before it"),
-        (|c| c.model_in_hash = Digest([1; 32]), "model_in_hash is not the latest model before it"),
+        (
+            |c| c.round = RoundId(1),
+            "round 1 does not come after the charged one before it",
+        ),
+        (
+            |c| c.model_in_hash = Digest([1; 32]),
+            "model_in_hash is not the latest model before it",
+        ),
         (|c| c.mechanism.steps = 1, "mechanism: steps is too small"),
-        (|c| c.mechanism.sigma2 = u64::MAX, "mechanism: sigma2 is out of range"),
-        (|c| c.mechanism.n_min = 0, "mechanism: n_min is out of range"),
-        (|c| c.dishonest_milli = 1000, "dishonest_milli and dropout_milli must be below 1000"),
-        (|c| c.sampler = "fast".into(), "sampler is fast and must be table128"),
-        (|c| c.rng = "mt19937".into(), "rng is mt19937 and must be chacha20"),
-        (|c| c.table_hash = Digest([1; 32]), "line 2: table_hash is 0101"),
-        (|c| c.participation_index = 7, "participation_index is 7 but its numbers give 2"),
-        (|c| c.separation = 0, "separation is 0 but its numbers give 1"),
+        (
+            |c| c.mechanism.sigma2 = u64::MAX,
+            "mechanism: sigma2 is out of range",
+        ),
+        (
+            |c| c.mechanism.n_min = 0,
+            "mechanism: n_min is out of range",
+        ),
+        (
+            |c| c.dishonest_milli = 1000,
+            "dishonest_milli and dropout_milli must be below 1000",
+        ),
+        (
+            |c| c.sampler = "fast".into(),
+            "sampler is fast and must be table128",
+        ),
+        (
+            |c| c.rng = "mt19937".into(),
+            "rng is mt19937 and must be chacha20",
+        ),
+        (
+            |c| c.table_hash = Digest([1; 32]),
+            "line 2: table_hash is 0101",
+        ),
+        (
+            |c| c.participation_index = 7,
+            "participation_index is 7 but its numbers give 2",
+        ),
+        (
+            |c| c.separation = 0,
+            "separation is 0 but its numbers give 1",
+        ),
         (|c| c.mechanism.helper_noise = true, "total_variation is "),
-        (|c| c.unit = "event".into(), "unit is event and must be device"),
-        (|c| c.adjacency = "replace".into(), "adjacency is replace and must be zero-out"),
+        (
+            |c| c.unit = "event".into(),
+            "unit is event and must be device",
+        ),
+        (
+            |c| c.adjacency = "replace".into(),
+            "adjacency is replace and must be zero-out",
+        ),
         (|c| c.task = TaskId::new("books").unwrap(), "task is books"),
     ];
     for (change, expected) in cases {
@@ -208,23 +305,37 @@ fn wrong_arithmetic_is_refused_even_when_properly_signed() {
 
 #[test]
 fn a_line_must_say_what_its_ticket_said() {
-    // Less price for the same tickets: the noise devices added was what their tickets said, not what the line says.
+    // Less price for the same tickets: the noise devices added was what their tickets said, not
+    // what the line says.
     let mut cheaper = small();
     for seq in [1, 4] {
         cheaper.change(seq, |charge| {
             charge.mechanism.sigma2 *= 4;
             charge.rho = charge.mechanism.rho();
-            charge.total_variation = tacit_privacy::noise::table::release_total_variation(&charge.mechanism);
+            charge.total_variation =
+                tacit_privacy::noise::table::release_total_variation(&charge.mechanism);
             charge.table_hash = tacit_privacy::noise::NoiseTable::new(&charge.mechanism).digest();
         });
     }
     cheaper.rechain();
-    refuse(&cheaper, "ledger.jsonl line 1: mechanism is not what its ticket says");
+    refuse(
+        &cheaper,
+        "ledger.jsonl line 1: mechanism is not what its ticket says",
+    );
     type Change = fn(&mut tacit_privacy::record::Charge);
     let cases: [(Change, &str); 3] = [
-        (|c| c.dishonest_milli = 10, "line 4: dishonest_milli is not what its ticket says"),
-        (|c| c.dropout_milli = 10, "line 4: dropout_milli is not what its ticket says"),
-        (|c| c.kind = "counts".into(), "line 4: kind is not what its ticket says"),
+        (
+            |c| c.dishonest_milli = 10,
+            "line 4: dishonest_milli is not what its ticket says",
+        ),
+        (
+            |c| c.dropout_milli = 10,
+            "line 4: dropout_milli is not what its ticket says",
+        ),
+        (
+            |c| c.kind = "counts".into(),
+            "line 4: kind is not what its ticket says",
+        ),
     ];
     for (change, expected) in cases {
         let mut world = small();
@@ -237,36 +348,55 @@ fn a_line_must_say_what_its_ticket_said() {
 #[test]
 fn a_ticket_that_is_missing_foreign_or_spoilt_is_refused() {
     let (world, dir) = (small(), export(&small()));
-    let path = dir.path().join(format!("tickets/{}.json", world.tickets[1].hash()));
+    let path = dir
+        .path()
+        .join(format!("tickets/{}.json", world.tickets[1].hash()));
     let sound = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    assert!(refusal(dir.path()).starts_with("ledger.jsonl line 2: its ticket is missing: tickets/"));
+    assert!(
+        refusal(dir.path()).starts_with("ledger.jsonl line 2: its ticket is missing: tickets/")
+    );
     let other = small().tickets.remove(0);
     let mut foreign = tacit_round::ticket::TicketFile::from(&world.tickets[1]);
     foreign.helper_signature = foreign.coordinator_signature;
     for (text, expected) in [
         (
-            String::from_utf8(canonical::encode(&tacit_round::ticket::TicketFile::from(&other)).unwrap()).unwrap(),
+            String::from_utf8(
+                canonical::encode(&tacit_round::ticket::TicketFile::from(&other)).unwrap(),
+            )
+            .unwrap(),
             "is not its name",
         ),
-        (String::from_utf8(canonical::encode(&foreign).unwrap()).unwrap(), "is not signed by both parties"),
+        (
+            String::from_utf8(canonical::encode(&foreign).unwrap()).unwrap(),
+            "is not signed by both parties",
+        ),
         (sound.replacen(':', ": ", 1), "not canonical JSON"),
         (String::new(), "not canonical JSON"),
     ] {
         fs::write(&path, text).unwrap();
         let refused = refusal(dir.path());
-        assert!(refused.starts_with("tickets/") && refused.contains(expected), "{refused}");
+        assert!(
+            refused.starts_with("tickets/") && refused.contains(expected),
+            "{refused}"
+        );
     }
     fs::write(&path, sound).unwrap();
     fs::write(dir.path().join("tickets/other.json"), "{}").unwrap();
-    assert_eq!(verify(dir.path()).unwrap().warnings, ["tickets/other.json is named by no line"]);
+    assert_eq!(
+        verify(dir.path()).unwrap().warnings,
+        ["tickets/other.json is named by no line"]
+    );
 }
 
 #[test]
 fn wrong_lines_are_refused_even_when_properly_signed() {
     let mut world = small();
     world.change_release(1, |release| release.contributors = 947);
-    refuse(&world, "line 1: contributors is 947 and must be at least 948");
+    refuse(
+        &world,
+        "line 1: contributors is 947 and must be at least 948",
+    );
     let mut world = small();
     world.change_release(1, |release| release.contributors = 1001);
     refuse(&world, "contributors is 1001 and cohort_max 1000");
@@ -293,10 +423,19 @@ fn wrong_lines_are_refused_even_when_properly_signed() {
 fn frames_that_do_not_fit_are_refused_even_when_properly_signed() {
     type Change = fn(&mut tacit_privacy::record::Line);
     let cases: [(Change, &str); 6] = [
-        (|l| l.schema = 2, "line 3: schema is 2 and this verifier knows 1"),
-        (|l| l.keeper = Keeper::Helper, "line 3: is kept by helper, not by coordinator"),
+        (
+            |l| l.schema = 2,
+            "line 3: schema is 2 and this verifier knows 1",
+        ),
+        (
+            |l| l.keeper = Keeper::Helper,
+            "line 3: is kept by helper, not by coordinator",
+        ),
         (|l| l.seq = 7, "line 3: seq is 7"),
-        (|l| l.ledger_id = Digest([3; 32]), "line 3: ledger_id changes"),
+        (
+            |l| l.ledger_id = Digest([3; 32]),
+            "line 3: ledger_id changes",
+        ),
         (|l| l.generation = 0, "line 3: generation falls from 1 to 0"),
         (|l| l.time_bucket = 4, "line 3: time_bucket falls from "),
     ];
@@ -307,7 +446,10 @@ fn frames_that_do_not_fit_are_refused_even_when_properly_signed() {
     }
     let mut world = small();
     world.lines[3].prev_hash = Digest([6; 32]);
-    refuse(&world, "line 3: prev_hash is not the hash of the line before");
+    refuse(
+        &world,
+        "line 3: prev_hash is not the hash of the line before",
+    );
     let mut world = small();
     (3..5).for_each(|seq| world.lines[seq].generation = 2);
     world.rechain();
@@ -320,29 +462,53 @@ fn both_ledgers_must_tell_the_same_story() {
     world.helper_lines.remove(0);
     world.helper_lines[0].seq = 0;
     world.rechain();
-    refuse(&world, "ledger.jsonl line 1: helper.jsonl has no answer for this round");
+    refuse(
+        &world,
+        "ledger.jsonl line 1: helper.jsonl has no answer for this round",
+    );
 
     let mut world = small();
     let charge = world.lines[2].charge().unwrap().clone();
     world.answer(&charge);
     world.rechain();
-    assert!(verify(export(&world).path()).is_ok(), "an abandoned round may have been answered");
+    assert!(
+        verify(export(&world).path()).is_ok(),
+        "an abandoned round may have been answered"
+    );
     world.change_answer(2, |answered| answered.ticket_hash = Digest([2; 32]));
-    refuse(&world, "line 2: ticket_hash differs from helper.jsonl line 2");
+    refuse(
+        &world,
+        "line 2: ticket_hash differs from helper.jsonl line 2",
+    );
     world.change_answer(2, |answered| answered.round = RoundId(40));
-    refuse(&world, "helper.jsonl line 2: round 40 was answered, but ledger.jsonl has neither");
+    refuse(
+        &world,
+        "helper.jsonl line 2: round 40 was answered, but ledger.jsonl has neither",
+    );
     world.change_answer(2, |answered| answered.round = RoundId(1));
-    refuse(&world, "helper.jsonl line 2: round 1 was answered on an earlier line");
+    refuse(
+        &world,
+        "helper.jsonl line 2: round 1 was answered on an earlier line",
+    );
 
     let mut world = small();
     world.change_release(1, |release| release.helper_line_hash = Digest([2; 32]));
-    refuse(&world, "line 1: helper_line_hash is not the hash of helper.jsonl line 0");
+    refuse(
+        &world,
+        "line 1: helper_line_hash is not the hash of helper.jsonl line 0",
+    );
     let mut world = small();
     world.change_release(1, |release| release.set_digest = Digest([2; 32]));
-    refuse(&world, "line 1: set_digest differs from helper.jsonl line 0");
+    refuse(
+        &world,
+        "line 1: set_digest differs from helper.jsonl line 0",
+    );
     let mut world = small();
     world.change_release(1, |release| release.contributors += 1);
-    refuse(&world, "line 1: contributors is 952 and 951 on helper.jsonl line 0");
+    refuse(
+        &world,
+        "line 1: contributors is 952 and 951 on helper.jsonl line 0",
+    );
 }
 
 #[test]
@@ -350,8 +516,13 @@ fn the_helpers_signatures_are_its_own_and_made_for_lines() {
     let world = small();
     let dir = export(&world);
     let sign = |context| {
-        let lines = world.helper_lines.iter().map(|line| line.to_bytes().unwrap());
-        lines.map(|line| world.helper.sign(context, &line).to_string().into_bytes()).collect::<Vec<_>>()
+        let lines = world
+            .helper_lines
+            .iter()
+            .map(|line| line.to_bytes().unwrap());
+        lines
+            .map(|line| world.helper.sign(context, &line).to_string().into_bytes())
+            .collect::<Vec<_>>()
     };
     write_lines(dir.path(), "helper.sig", &sign(Context::Head));
     assert!(refusal(dir.path()).starts_with("helper.sig line 0: is not the helper's signature"));
@@ -359,7 +530,10 @@ fn the_helpers_signatures_are_its_own_and_made_for_lines() {
     assert_eq!(refusal(dir.path()), "helper.sig line 1: is missing");
     let three = [sign(Context::Line), sign(Context::Line)[..1].to_vec()].concat();
     write_lines(dir.path(), "helper.sig", &three);
-    assert_eq!(refusal(dir.path()), "helper.sig line 2: signs no line of helper.jsonl");
+    assert_eq!(
+        refusal(dir.path()),
+        "helper.sig line 2: signs no line of helper.jsonl"
+    );
 }
 
 #[test]
@@ -368,22 +542,46 @@ fn every_model_is_there_byte_for_byte() {
     let dir = export(&world);
     let file = format!("models/{}.bin", canonical::digest(b"model 1"));
     fs::write(dir.path().join(&file), b"model x").unwrap();
-    assert_eq!(refusal(dir.path()), format!("{file}: its SHA-256 is not its name"));
+    assert_eq!(
+        refusal(dir.path()),
+        format!("{file}: its SHA-256 is not its name")
+    );
     fs::remove_file(dir.path().join(&file)).unwrap();
-    assert_eq!(refusal(dir.path()), format!("ledger.jsonl line 1: its model is missing: {file}"));
+    assert_eq!(
+        refusal(dir.path()),
+        format!("ledger.jsonl line 1: its model is missing: {file}")
+    );
     world.write(dir.path());
     fs::write(dir.path().join("models/notes.txt"), b"").unwrap();
-    assert_eq!(verify(dir.path()).unwrap().warnings, ["models/notes.txt is named by no line"]);
+    assert_eq!(
+        verify(dir.path()).unwrap().warnings,
+        ["models/notes.txt is named by no line"]
+    );
 }
 
 #[test]
 fn nothing_in_a_folder_makes_verification_panic() {
     assert!(verify(Path::new("/nowhere")).is_err());
-    let names = ["keys.json", "ledger.jsonl", "helper.jsonl", "helper.sig", "heads/00000001.json"];
+    let names = [
+        "keys.json",
+        "ledger.jsonl",
+        "helper.jsonl",
+        "helper.sig",
+        "heads/00000001.json",
+    ];
     let long = vec![b'{'; (1 << 20) + 1];
     let nested = vec![b'['; 100_000];
     for name in names {
-        for bytes in [&b""[..], b"\n", b"null\n", b"{}\n", b"\xff\xfe\n", b"{\"schema\":1}\n", &long, &nested] {
+        for bytes in [
+            &b""[..],
+            b"\n",
+            b"null\n",
+            b"{}\n",
+            b"\xff\xfe\n",
+            b"{\"schema\":1}\n",
+            &long,
+            &nested,
+        ] {
             let dir = export(&small());
             fs::write(dir.path().join(name), bytes).unwrap();
             assert!(verify(dir.path()).is_err(), "{name}");
@@ -399,5 +597,8 @@ fn nothing_in_a_folder_makes_verification_panic() {
 fn one_key_for_both_parties_is_pointed_out() {
     let world = World::new(&[Round::Restart], [1, 1]);
     let verified = verify(export(&world).path()).unwrap();
-    assert_eq!(verified.warnings, ["coordinator and helper sign with the same key: they are one party"]);
+    assert_eq!(
+        verified.warnings,
+        ["coordinator and helper sign with the same key: they are one party"]
+    );
 }

@@ -1,6 +1,11 @@
-//! Exports made with real keys, sound and spoilt, through the verifier, the report and the verifier in Python.
+//! Exports made with real keys, sound and spoilt, through the verifier, the report and the verifier
+//! in Python.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 mod export;
 mod reporting;

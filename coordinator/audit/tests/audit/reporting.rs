@@ -1,4 +1,5 @@
-//! What people are shown: the page, the JSON, the explanation of one line, and the second verifier in Python.
+//! What people are shown: the page, the JSON, the explanation of one line, and the second verifier
+//! in Python.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +36,9 @@ fn the_page_is_self_contained_and_says_what_it_must() {
     let verified = verify(&kept).unwrap();
     let html = report(&verified, None).html;
     fs::write(kept.join("report.html"), &html).unwrap();
-    for absent in ["<script", "http://", "https://", "src=", "url(", "@import", "<link", "NaN"] {
+    for absent in [
+        "<script", "http://", "https://", "src=", "url(", "@import", "<link", "NaN",
+    ] {
         assert!(!html.contains(absent), "{absent}");
     }
     for present in [
@@ -90,15 +93,30 @@ fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
     let verified = verify(export(&job()).path()).unwrap();
     let found = report(&verified, Some(&measured));
     // A lower bound is rounded down, a certificate up.
-    let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries in releases certified at epsilon \
+    let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries in \
+                releases certified at epsilon \
                 3.000 and delta 1e-5, by another build";
     assert!(found.html.contains(said));
-    let same = Measured { build_hash: Some(verified.entries[0].charge.build_hash), ..measured.clone() };
-    assert!(report(&verified, Some(&same)).html.contains("by a build that kept this ledger."));
+    let same = Measured {
+        build_hash: Some(verified.entries[0].charge.build_hash),
+        ..measured.clone()
+    };
+    assert!(
+        report(&verified, Some(&same))
+            .html
+            .contains("by a build that kept this ledger.")
+    );
     let json: serde_json::Value = serde_json::from_str(&found.json).unwrap();
     assert_eq!(json["empirical_epsilon"]["epsilon_lower_bound"], 0.12399);
-    let failed = Measured { passed: false, ..measured };
-    assert!(report(&verified, Some(&failed)).html.contains("the audit FAILED"));
+    let failed = Measured {
+        passed: false,
+        ..measured
+    };
+    assert!(
+        report(&verified, Some(&failed))
+            .html
+            .contains("the audit FAILED")
+    );
     for bad in ["", "{}", "[]", r#"{"one_run":{}}"#] {
         assert!(Measured::from_json(bad).is_err(), "{bad}");
     }
@@ -111,10 +129,19 @@ fn the_registry_entry_states_the_verified_numbers_and_leaves_the_operators_part_
     let deployment = &entry["deployment"];
     assert_eq!(deployment["dp_flavor"]["name"], "Zero-concentrated DP");
     let parameters = &deployment["privacy_loss"]["privacy_parameters"];
-    assert_eq!(parameters["epsilon"]["1e-5"], Summary::of(&verified).epsilon["1e-5"]);
-    assert!(parameters["rho"].as_str().unwrap().parse::<f64>().unwrap() >= verified.rho_total.to_f64_up() * 0.999_999);
+    assert_eq!(
+        parameters["epsilon"]["1e-5"],
+        Summary::of(&verified).epsilon["1e-5"]
+    );
+    assert!(
+        parameters["rho"].as_str().unwrap().parse::<f64>().unwrap()
+            >= verified.rho_total.to_f64_up() * 0.999_999
+    );
     assert_eq!(deployment["model"]["model_name"], "Distributed");
-    assert_eq!((&entry["status"], &deployment["product"]["intended_use"]), (&"Draft".into(), &"".into()));
+    assert_eq!(
+        (&entry["status"], &deployment["product"]["intended_use"]),
+        (&"Draft".into(), &"".into())
+    );
 }
 
 #[test]
@@ -128,44 +155,75 @@ fn an_empty_ledger_has_a_report_too() {
 #[test]
 fn every_line_has_an_explanation() {
     let dir = export(&small());
-    let texts: Vec<String> = (0..5).map(|seq| explain(dir.path(), seq).unwrap()).collect();
+    let texts: Vec<String> = (0..5)
+        .map(|seq| explain(dir.path(), seq).unwrap())
+        .collect();
     assert!(texts[0].contains("it cost nothing"));
-    assert!(texts[1].contains("Rho is B2_int / (2 sigma^2), and 2^-64 more (tau)"), "{}", texts[1]);
+    assert!(
+        texts[1].contains("Rho is B2_int / (2 sigma^2), and 2^-64 more (tau)"),
+        "{}",
+        texts[1]
+    );
     assert!(texts[1].contains("951 devices contributed") && texts[1].contains("times in 100"));
     assert!(texts[2].contains("abandoned") && texts[2].contains("The helper never answered"));
     assert!(texts[3].contains("started again"));
     // No epsilon without the conversion it came from.
-    assert!(texts.iter().all(|text| text.contains("epsilon ") == text.contains("prop. 12")));
-    assert_eq!(explain(dir.path(), 5), Err(ExplainError::NoSuchLine { seq: 5, lines: 5 }));
+    assert!(
+        texts
+            .iter()
+            .all(|text| text.contains("epsilon ") == text.contains("prop. 12"))
+    );
+    assert_eq!(
+        explain(dir.path(), 5),
+        Err(ExplainError::NoSuchLine { seq: 5, lines: 5 })
+    );
     fs::remove_file(head_file(dir.path(), 5)).unwrap();
-    assert!(matches!(explain(dir.path(), 1), Err(ExplainError::Verify(_))));
+    assert!(matches!(
+        explain(dir.path(), 1),
+        Err(ExplainError::Verify(_))
+    ));
 }
 
-/// Runs the second verifier: whether it accepted, and what it printed. `None` without a Python to run it.
+/// Runs the second verifier: whether it accepted, and what it printed. `None` without a Python to
+/// run it.
 fn python(dir: &Path) -> Option<(bool, String, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/verify.py");
     let output = Command::new("python3").arg(script).arg(dir).output().ok()?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Some((output.status.success(), text(output.stdout), text(output.stderr)))
+    Some((
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    ))
 }
 
 #[test]
 fn the_second_verifier_agrees_to_the_last_unit() {
-    for world in [job(), small(), World::new(&[], [1, 2]), too_dear(900), too_dear(2)] {
+    for world in [
+        job(),
+        small(),
+        World::new(&[], [1, 2]),
+        too_dear(900),
+        too_dear(2),
+    ] {
         assert_agreement(&world);
     }
 }
 
-/// One release so dear that no finite epsilon follows; with 2 shares its price stops at the largest there is.
+/// One release so dear that no finite epsilon follows; with 2 shares its price stops at the largest
+/// there is.
 fn too_dear(n_min: u32) -> World {
     let mut world = World::new(&[Round::Released("counts", 500)], [1, 2]);
     world.change_line(0, |line| {
-        let Event::Genesis(genesis) = &mut line.event else { panic!("line 0 is the genesis line") };
+        let Event::Genesis(genesis) = &mut line.event else {
+            panic!("line 0 is the genesis line")
+        };
         genesis.rho_budget = Rho::MAX;
     });
     world.change(1, |charge| {
         let mechanism = &mut charge.mechanism;
-        (mechanism.steps, mechanism.n_min, mechanism.sigma2) = (1 << 20, n_min, 16 * u64::from(n_min));
+        (mechanism.steps, mechanism.n_min, mechanism.sigma2) =
+            (1 << 20, n_min, 16 * u64::from(n_min));
         charge.squared_sensitivity = mechanism.squared_sensitivity();
         charge.total_variation = release_total_variation(mechanism);
         (charge.rho, charge.table_hash) = (mechanism.rho(), NoiseTable::new(mechanism).digest());
@@ -190,7 +248,9 @@ fn assert_agreement(world: &World) {
     }
     for (delta, epsilon) in ours["epsilon"].as_object().unwrap() {
         match (theirs["epsilon"][delta].as_f64(), epsilon.as_f64()) {
-            (Some(theirs), Some(ours)) => assert!((theirs - ours).abs() < 1e-9, "{delta}: {theirs} {ours}"),
+            (Some(theirs), Some(ours)) => {
+                assert!((theirs - ours).abs() < 1e-9, "{delta}: {theirs} {ours}")
+            }
             (theirs, ours) => assert_eq!(theirs, ours, "{delta}"),
         }
     }
@@ -207,7 +267,9 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
         |dir, _| fs::remove_file(head_file(dir, 5)).unwrap(),
         |dir, _| {
             let mut world = small();
-            world.change(2, |charge| charge.rho = tacit_privacy::Rho::saturating_from_units(12));
+            world.change(2, |charge| {
+                charge.rho = tacit_privacy::Rho::saturating_from_units(12)
+            });
             world.write(dir);
         },
         |dir, _| {
@@ -218,9 +280,17 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
         |dir, world| {
             let sign = |line: &tacit_privacy::record::Line| {
                 let context = tacit_round::keys::Context::Head;
-                world.helper.sign(context, &line.to_bytes().unwrap()).to_string().into_bytes()
+                world
+                    .helper
+                    .sign(context, &line.to_bytes().unwrap())
+                    .to_string()
+                    .into_bytes()
             };
-            write_lines(dir, "helper.sig", &world.helper_lines.iter().map(sign).collect::<Vec<_>>());
+            write_lines(
+                dir,
+                "helper.sig",
+                &world.helper_lines.iter().map(sign).collect::<Vec<_>>(),
+            );
         },
         |dir, world| {
             let mut other = small();
@@ -234,7 +304,9 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
             other.rechain();
             other.write(dir);
         },
-        |dir, world| fs::remove_file(dir.join(format!("tickets/{}.json", world.tickets[1].hash()))).unwrap(),
+        |dir, world| {
+            fs::remove_file(dir.join(format!("tickets/{}.json", world.tickets[1].hash()))).unwrap()
+        },
         |dir, world| {
             let mut foreign = tacit_round::ticket::TicketFile::from(&world.tickets[1]);
             foreign.helper_signature = foreign.coordinator_signature;
@@ -253,6 +325,9 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
         };
         // Both name the same place: what stands before the first colon.
         let place = |text: &str| text.trim().split(':').next().unwrap_or_default().to_owned();
-        assert!(!accepted && place(&stderr) == place(&ours), "case {i}: '{ours}' but '{stderr}'");
+        assert!(
+            !accepted && place(&stderr) == place(&ours),
+            "case {i}: '{ours}' but '{stderr}'"
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
-use tacit_privacy::record::{Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead};
+use tacit_privacy::record::{
+    Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
+};
 use tacit_privacy::{Mechanism, Rho, Tier, canonical, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SignatureBytes, SigningKey};
@@ -60,7 +62,8 @@ pub(crate) fn small() -> World {
 
 impl World {
     pub(crate) fn new(rounds: &[Round], seeds: [u8; 2]) -> Self {
-        let [coordinator, helper] = seeds.map(|seed| SigningKey::from_seed(&Zeroizing::new([seed; 32])));
+        let [coordinator, helper] =
+            seeds.map(|seed| SigningKey::from_seed(&Zeroizing::new([seed; 32])));
         let genesis = Genesis {
             task: TaskId::new("films").unwrap(),
             model_out_hash: canonical::digest(b"model 0"),
@@ -103,7 +106,11 @@ impl World {
             Round::Abandoned(kind, length) => {
                 let charge = self.charge(round, kind, length);
                 let reason = "fewer than 948 contributions at the deadline".to_owned();
-                self.push(Event::Abandoned(Box::new(Abandoned { charge, contributors: 731, reason })));
+                self.push(Event::Abandoned(Box::new(Abandoned {
+                    charge,
+                    contributors: 731,
+                    reason,
+                })));
             }
             Round::Released(kind, length) => {
                 let charge = self.charge(round, kind, length);
@@ -152,11 +159,21 @@ impl World {
         charge
     }
 
-    /// The ticket a charge stands on, signed by both; its place in the ledger is not what an audit looks at.
+    /// The ticket a charge stands on, signed by both; its place in the ledger is not what an audit
+    /// looks at.
     pub(crate) fn ticket(&self, charge: &Charge) -> SignedTicket {
         let nothing = SignatureBytes([0; 64]);
-        let head = TreeHead { ledger_id: Digest([0; 32]), generation: 1, size: 1, root: Digest([0; 32]) };
-        let head = SignedHead { head, coordinator_signature: nothing, helper_signature: nothing };
+        let head = TreeHead {
+            ledger_id: Digest([0; 32]),
+            generation: 1,
+            size: 1,
+            root: Digest([0; 32]),
+        };
+        let head = SignedHead {
+            head,
+            coordinator_signature: nothing,
+            helper_signature: nothing,
+        };
         let ticket = Ticket {
             schema: tacit_round::ticket::SCHEMA,
             scheme_id: SCHEME_ID,
@@ -164,7 +181,12 @@ impl World {
             round: charge.round,
             kind: serde_json::from_value(charge.kind.clone().into()).unwrap(),
             model_in_hash: charge.model_in_hash,
-            logged: LoggedLine { line: String::new(), seq: 0, proof: Vec::new(), head },
+            logged: LoggedLine {
+                line: String::new(),
+                seq: 0,
+                proof: Vec::new(),
+                head,
+            },
             mechanism: charge.mechanism.clone(),
             dishonest_milli: charge.dishonest_milli,
             dropout_milli: charge.dropout_milli,
@@ -183,7 +205,9 @@ impl World {
     pub(crate) fn reticket(&mut self) {
         self.tickets.clear();
         for seq in 0..self.lines.len() {
-            let Some(charge) = self.lines[seq].charge().cloned() else { continue };
+            let Some(charge) = self.lines[seq].charge().cloned() else {
+                continue;
+            };
             let ticket = self.ticket(&charge);
             charge_mut(&mut self.lines[seq]).unwrap().ticket_hash = ticket.hash();
             for line in &mut self.helper_lines {
@@ -224,7 +248,9 @@ impl World {
         self.total();
         chain(&mut self.helper_lines);
         for line in &mut self.lines {
-            let Event::Release(release) = &mut line.event else { continue };
+            let Event::Release(release) = &mut line.event else {
+                continue;
+            };
             let round = release.charge.round;
             let own = |line: &&Line| matches!(&line.event, Event::Answered(a) if a.round == round);
             if let Some(line) = self.helper_lines.iter().find(own) {
@@ -257,7 +283,9 @@ impl World {
 
     /// Changes a released line and chains again.
     pub(crate) fn change_release(&mut self, seq: usize, change: impl FnOnce(&mut Release)) {
-        let Event::Release(release) = &mut self.lines[seq].event else { panic!("line {seq} is not a release") };
+        let Event::Release(release) = &mut self.lines[seq].event else {
+            panic!("line {seq} is not a release")
+        };
         change(release);
         chain(&mut self.lines);
     }
@@ -270,17 +298,25 @@ impl World {
 
     /// Changes a helper's answer and everything that follows from it.
     pub(crate) fn change_answer(&mut self, seq: usize, change: impl FnOnce(&mut Answered)) {
-        let Event::Answered(answered) = &mut self.helper_lines[seq].event else { panic!("not an answer") };
+        let Event::Answered(answered) = &mut self.helper_lines[seq].event else {
+            panic!("not an answer")
+        };
         change(answered);
         chain(&mut self.helper_lines);
     }
 
     pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
-        self.lines.iter().map(|line| line.to_bytes().unwrap()).collect()
+        self.lines
+            .iter()
+            .map(|line| line.to_bytes().unwrap())
+            .collect()
     }
 
     pub(crate) fn signed_head(&self, size: usize) -> SignedHead {
-        let leaves: Vec<Digest> = self.bytes()[..size].iter().map(|line| merkle::leaf(line)).collect();
+        let leaves: Vec<Digest> = self.bytes()[..size]
+            .iter()
+            .map(|line| merkle::leaf(line))
+            .collect();
         let last = &self.lines[size - 1];
         let head = TreeHead {
             ledger_id: last.ledger_id,
@@ -299,14 +335,30 @@ impl World {
     pub(crate) fn write(&self, dir: &Path) {
         fs::create_dir_all(dir.join("heads")).unwrap();
         fs::create_dir_all(dir.join("models")).unwrap();
-        let helper: Vec<Vec<u8>> = self.helper_lines.iter().map(|line| line.to_bytes().unwrap()).collect();
-        let signatures = helper.iter().map(|line| self.helper.sign(Context::Line, line).to_string().into_bytes());
+        let helper: Vec<Vec<u8>> = self
+            .helper_lines
+            .iter()
+            .map(|line| line.to_bytes().unwrap())
+            .collect();
+        let signatures = helper.iter().map(|line| {
+            self.helper
+                .sign(Context::Line, line)
+                .to_string()
+                .into_bytes()
+        });
         write_lines(dir, "ledger.jsonl", &self.bytes());
         write_lines(dir, "helper.sig", &signatures.collect::<Vec<_>>());
         write_lines(dir, "helper.jsonl", &helper);
         let (coordinator, helper) = (self.coordinator.public(), self.helper.public());
-        fs::write(dir.join("keys.json"), canonical::encode(&tacit_audit::Keys { coordinator, helper }).unwrap())
-            .unwrap();
+        fs::write(
+            dir.join("keys.json"),
+            canonical::encode(&tacit_audit::Keys {
+                coordinator,
+                helper,
+            })
+            .unwrap(),
+        )
+        .unwrap();
         for size in 1..=self.lines.len() {
             self.write_head(dir, size);
         }
@@ -316,12 +368,20 @@ impl World {
             fs::write(dir.join(format!("tickets/{}.json", ticket.hash())), file).unwrap();
         }
         for model in &self.models {
-            fs::write(dir.join(format!("models/{}.bin", canonical::digest(model))), model).unwrap();
+            fs::write(
+                dir.join(format!("models/{}.bin", canonical::digest(model))),
+                model,
+            )
+            .unwrap();
         }
     }
 
     pub(crate) fn write_head(&self, dir: &Path, size: usize) {
-        fs::write(head_file(dir, size), canonical::encode(&self.signed_head(size)).unwrap()).unwrap();
+        fs::write(
+            head_file(dir, size),
+            canonical::encode(&self.signed_head(size)).unwrap(),
+        )
+        .unwrap();
     }
 }
 
@@ -330,7 +390,10 @@ pub(crate) fn head_file(dir: &Path, size: usize) -> std::path::PathBuf {
 }
 
 pub(crate) fn write_lines(dir: &Path, name: &str, lines: &[Vec<u8>]) {
-    let bytes: Vec<u8> = lines.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
+    let bytes: Vec<u8> = lines
+        .iter()
+        .flat_map(|line| [&line[..], b"\n"].concat())
+        .collect();
     fs::write(dir.join(name), bytes).unwrap();
 }
 

@@ -1,7 +1,8 @@
 //! The canary audit finds nothing in the real pipeline and every bug that is planted, by name.
 //!
-//! False alarms: each audit of a sound pipeline fails with probability below 2e-7, and each planted bug lies so far outside
-//! its range that it is missed with probability below 1e-6. All tests together fail by chance with probability below 1e-5.
+//! False alarms: each audit of a sound pipeline fails with probability below 2e-7, and each planted
+//! bug lies so far outside its range that it is missed with probability below 1e-6. All tests
+//! together fail by chance with probability below 1e-5.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -43,7 +44,8 @@ fn the_real_pipeline_passes_and_measures_no_more_than_the_certificate() {
     let audit = audit(settings(), &mut Devices::default());
     assert!(audit.passed && audit.failures().is_empty());
     assert!(audit.certified_epsilon <= 3.0 && audit.false_alarm < 1e-6);
-    // To pass the certificate here, 253 of 256 coins must be guessed right, when noise lets 61 in 100 be.
+    // To pass the certificate here, 253 of 256 coins must be guessed right, when noise lets 61 in
+    // 100 be.
     assert!(audit.one_run.epsilon_lower_bound < audit.certified_epsilon);
 }
 
@@ -56,20 +58,30 @@ fn a_stand_in_without_a_bug_passes_so_what_fails_below_is_the_bug() {
 fn halved_noise_is_caught() {
     let failed = failures(Bug::HalvedNoise);
     assert!(
-        ["share variance", "sum variance", "neighbour variance"].iter().all(|name| failed.contains(name)),
+        ["share variance", "sum variance", "neighbour variance"]
+            .iter()
+            .all(|name| failed.contains(name)),
         "{failed:?}"
     );
 }
 
 #[test]
 fn a_skipped_clip_is_caught_and_nothing_else_is_blamed() {
-    assert_eq!(failures(Bug::SkippedClip), ["norm boundary, narrow", "norm boundary, wide"]);
+    assert_eq!(
+        failures(Bug::SkippedClip),
+        ["norm boundary, narrow", "norm boundary, wide"]
+    );
 }
 
 #[test]
 fn a_clip_a_tenth_too_wide_is_caught() {
-    // Seen because shares are opened: noise of 0.1 a share, averaged over 512 devices, leaves a slack of 0.03.
-    let settings = Settings { devices: 1024, length: 256, ..settings() };
+    // Seen because shares are opened: noise of 0.1 a share, averaged over 512 devices, leaves a
+    // slack of 0.03.
+    let settings = Settings {
+        devices: 1024,
+        length: 256,
+        ..settings()
+    };
     let failed = audit(settings, &mut Planted::new(Bug::WideClip)).failures();
     assert_eq!(failed, ["norm boundary, narrow", "norm boundary, wide"]);
 }
@@ -77,14 +89,22 @@ fn a_clip_a_tenth_too_wide_is_caught() {
 #[test]
 fn noise_that_a_device_uses_twice_is_caught() {
     let failed = failures(Bug::SameNoiseEveryRound);
-    assert!(["noise across rounds", "fresh noise"].iter().all(|name| failed.contains(name)), "{failed:?}");
+    assert!(
+        ["noise across rounds", "fresh noise"]
+            .iter()
+            .all(|name| failed.contains(name)),
+        "{failed:?}"
+    );
 }
 
 #[test]
 fn noise_that_two_devices_share_is_caught() {
     let failed = failures(Bug::SameNoiseEveryDevice);
     let expected = ["sum variance", "noise across devices", "fresh noise"];
-    assert!(expected.iter().all(|name| failed.contains(name)), "{failed:?}");
+    assert!(
+        expected.iter().all(|name| failed.contains(name)),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -116,7 +136,19 @@ fn with_an_eighth_of_the_noise_both_canaries_pass_the_certified_epsilon() {
         ..settings()
     };
     let audit = audit(settings, &mut Planted::new(Bug::EighthOfNoise));
-    assert!(audit.one_run.epsilon_lower_bound > audit.certified_epsilon, "{:?}", audit.one_run);
-    assert!(audit.one_shot.interval.0 > audit.certified_epsilon, "{:?}", audit.one_shot);
-    assert!(["one-shot canaries", "one-run canaries"].iter().all(|name| audit.failures().contains(name)));
+    assert!(
+        audit.one_run.epsilon_lower_bound > audit.certified_epsilon,
+        "{:?}",
+        audit.one_run
+    );
+    assert!(
+        audit.one_shot.interval.0 > audit.certified_epsilon,
+        "{:?}",
+        audit.one_shot
+    );
+    assert!(
+        ["one-shot canaries", "one-run canaries"]
+            .iter()
+            .all(|name| audit.failures().contains(name))
+    );
 }

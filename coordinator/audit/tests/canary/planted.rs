@@ -48,7 +48,11 @@ pub(crate) struct Planted {
 
 impl Planted {
     pub(crate) fn new(bug: Bug) -> Self {
-        Self { bug, answered: HashSet::new(), table: None }
+        Self {
+            bug,
+            answered: HashSet::new(),
+            table: None,
+        }
     }
 
     /// The mechanism this pipeline takes its noise from.
@@ -78,17 +82,26 @@ impl Planted {
             Bug::WideClip => 1.1,
             _ => {
                 let mut rng = ChaCha20Rng::from_rng(&mut UnwrapErr(SysRng));
-                return quantise(clip(vector, mechanism), mechanism, &mut rng).values().to_vec();
+                return quantise(clip(vector, mechanism), mechanism, &mut rng)
+                    .values()
+                    .to_vec();
             }
         };
-        let values: Vec<f64> = vector.into_coordinates().into_iter().map(f64::from).collect();
+        let values: Vec<f64> = vector
+            .into_coordinates()
+            .into_iter()
+            .map(f64::from)
+            .collect();
         let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
         let factor = f64::from(mechanism.steps) * (radius / norm.max(1e-9)).min(1.0);
         values.iter().map(|x| to_grid(x * factor)).collect()
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "saturates; values are a few thousand steps")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "saturates; values are a few thousand steps"
+)]
 fn to_grid(x: f64) -> i32 {
     x.round() as i32
 }
@@ -104,12 +117,18 @@ impl Pipeline for Planted {
             return Err(Refusal::AlreadyReserved.into());
         }
         let mechanism = self.noise_mechanism(&request.mechanism);
-        let table = self.table.take().unwrap_or_else(|| NoiseTable::new(&mechanism));
+        let table = self
+            .table
+            .take()
+            .unwrap_or_else(|| NoiseTable::new(&mechanism));
         let mut values = self.rounded(vector, &request.mechanism);
         let mut noise = vec![0; values.len()];
         table.fill(&mut noise, &mut self.rng(request.round, device));
         self.table = Some(table);
-        values.iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
+        values
+            .iter_mut()
+            .zip(noise)
+            .for_each(|(value, noise)| *value += noise);
 
         let mut system = UnwrapErr(SysRng);
         let id = ContributionId(system.random());
@@ -118,6 +137,10 @@ impl Pipeline for Planted {
         if self.bug != Bug::NoMask {
             add_mask(&mut ring, &seed, &request.task, request.round, id);
         }
-        Ok(Contribution { id, masked: ring.iter().flat_map(|value| value.to_le_bytes()).collect(), seed })
+        Ok(Contribution {
+            id,
+            masked: ring.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            seed,
+        })
     }
 }

@@ -29,7 +29,9 @@ pub(super) struct Ran {
 
 /// Runs the federation to its end.
 pub(super) fn run(world: &World, devices: u32) -> Result<Ran, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut helper = Daemon::start(world, "helper")?;
         let mut coordinator = Daemon::start(world, "coordinator")?;
@@ -57,30 +59,48 @@ pub(super) fn run(world: &World, devices: u32) -> Result<Ran, Failure> {
             let status = fleet.wait().await?;
             narrator.tell(world);
             if status.success() {
-                break (serde_json::from_str::<Summary>(&text).context("the devices' summary")?, peak);
+                break (
+                    serde_json::from_str::<Summary>(&text).context("the devices' summary")?,
+                    peak,
+                );
             }
             restarts += 1;
             if status.code() == Some(2) || restarts > RESTARTS_MAX {
-                return Err(anyhow!("the devices stopped: {status}; see {}", world.path("").display()).into());
+                return Err(anyhow!(
+                    "the devices stopped: {status}; see {}",
+                    world.path("").display()
+                )
+                .into());
             }
             eprintln!("the devices stopped ({status}); starting them again on the same state");
         };
-        let peak_rss_bytes = device_peak + coordinator.peak() + helper.peak() + peak_rss(Some(std::process::id()));
+        let peak_rss_bytes =
+            device_peak + coordinator.peak() + helper.peak() + peak_rss(Some(std::process::id()));
         coordinator.stop().await?;
         helper.stop().await?;
-        Ok(Ran { summary, peak_rss_bytes })
+        Ok(Ran {
+            summary,
+            peak_rss_bytes,
+        })
     })
 }
 
 fn fleet(world: &World, devices: u32) -> Result<Child, Failure> {
     let mut command = command(world, "device")?;
-    command.args(["--json", "--devices", &devices.to_string()]).stdout(Stdio::piped());
+    command
+        .args(["--json", "--devices", &devices.to_string()])
+        .stdout(Stdio::piped());
     Ok(command.spawn()?)
 }
 
 fn command(world: &World, role: &str) -> Result<Command, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg(role).arg("--config").arg(world.path(&format!("{role}.toml"))).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .arg(role)
+        .arg("--config")
+        .arg(world.path(&format!("{role}.toml")))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     Ok(command)
 }
 
@@ -92,16 +112,21 @@ struct Narrator {
 
 impl Narrator {
     fn tell(&mut self, world: &World) {
-        let ledger = std::fs::read_to_string(world.ledger().join("ledger.jsonl")).unwrap_or_default();
+        let ledger =
+            std::fs::read_to_string(world.ledger().join("ledger.jsonl")).unwrap_or_default();
         for line in ledger.lines().skip(self.told) {
             self.told += 1;
-            let Ok(line) = Line::from_bytes(line.as_bytes()) else { continue };
+            let Ok(line) = Line::from_bytes(line.as_bytes()) else {
+                continue;
+            };
             let said = match &line.event {
                 Event::Release(release) => format!("{} devices summed", release.contributors),
                 Event::Abandoned(abandoned) => format!("abandoned: {}", abandoned.reason),
                 _ => continue,
             };
-            let Some(charge) = line.charge() else { continue };
+            let Some(charge) = line.charge() else {
+                continue;
+            };
             let what = match charge.kind.as_str() {
                 "counts" => "item counts",
                 "head_gram" => "pairs of popular items",
@@ -111,10 +136,19 @@ impl Narrator {
                 "metrics" => "evaluation on the devices",
                 _ => "item-factor gradient",
             };
-            let spent = Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));
+            let spent =
+                Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));
             // On a terminal the devices' progress line is being drawn here: clear it first.
-            let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-            eprintln!("{clear}round {}: {what:<24} {said}, epsilon so far {}", charge.round, shown(spent));
+            let clear = if std::io::stderr().is_terminal() {
+                "\r\x1b[2K"
+            } else {
+                ""
+            };
+            eprintln!(
+                "{clear}round {}: {what:<24} {said}, epsilon so far {}",
+                charge.round,
+                shown(spent)
+            );
         }
     }
 }
@@ -128,20 +162,40 @@ struct Daemon {
 
 impl Daemon {
     fn start(world: &World, role: &'static str) -> Result<Self, Failure> {
-        let log = File::options().create(true).append(true).open(world.path(&format!("{role}.log")))?;
-        let child = command(world, role)?.stdout(Stdio::null()).stderr(log).spawn()?;
-        Ok(Self { role, child, restarts: 0 })
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(world.path(&format!("{role}.log")))?;
+        let child = command(world, role)?
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Self {
+            role,
+            child,
+            restarts: 0,
+        })
     }
 
     fn keep_running(&mut self, world: &World) -> Result<(), Failure> {
-        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let Some(status) = self.child.try_wait()? else {
+            return Ok(());
+        };
         if status.code() == Some(2) || self.restarts >= RESTARTS_MAX {
             let log = world.path(&format!("{}.log", self.role));
-            return Err(anyhow!("the {} stopped: {status}; see {}", self.role, log.display()).into());
+            return Err(
+                anyhow!("the {} stopped: {status}; see {}", self.role, log.display()).into(),
+            );
         }
-        eprintln!("the {} stopped ({status}); starting it again on the same state", self.role);
+        eprintln!(
+            "the {} stopped ({status}); starting it again on the same state",
+            self.role
+        );
         let restarts = self.restarts + 1;
-        *self = Self { restarts, ..Self::start(world, self.role)? };
+        *self = Self {
+            restarts,
+            ..Self::start(world, self.role)?
+        };
         Ok(())
     }
 
@@ -150,7 +204,11 @@ impl Daemon {
     }
 
     async fn stop(mut self) -> Result<(), Failure> {
-        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        if let Some(pid) = self
+            .child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()))
+        {
             kill_process(pid, Signal::TERM)?;
         }
         let stopped = timeout(Duration::from_secs(30), self.child.wait()).await;
@@ -163,7 +221,9 @@ impl Daemon {
 fn peak_rss(pid: Option<u32>) -> u64 {
     let read = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", pid?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     };
     read().unwrap_or(0) * 1024

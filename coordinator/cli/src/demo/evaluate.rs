@@ -1,4 +1,5 @@
-//! Ranks every user's held-out items under each model. Runs beside the federation, on data the demo itself handed out.
+//! Ranks every user's held-out items under each model. Runs beside the federation, on data the demo
+//! itself handed out.
 
 use serde::Serialize;
 use tacit_data::Dataset;
@@ -40,7 +41,10 @@ impl Row {
     }
 
     fn rated(model: &'static str, rmse: f64) -> Self {
-        Self { rmse: Some(rmse), ..Self::new(model, &Figures::default()) }
+        Self {
+            rmse: Some(rmse),
+            ..Self::new(model, &Figures::default())
+        }
     }
 }
 
@@ -50,34 +54,68 @@ pub(super) fn rated(population: &RatedPopulation, federated: &Model) -> Result<V
     Ok(vec![
         Row::rated("own_mean", rating::own_mean(population)),
         Row::rated("federated", rating::rmse(population, federated)),
-        Row::rated("noise_free", rating::rmse(population, &rating::without_noise(population, factors)?)),
+        Row::rated(
+            "noise_free",
+            rating::rmse(population, &rating::without_noise(population, factors)?),
+        ),
         Row::rated("central_als", rating::central(population)),
     ])
 }
 
 /// The model of this family without noise.
-fn noise_free(population: &Population, histories: &[History], job: &Job, federated: &Model) -> Result<Model, Failure> {
+fn noise_free(
+    population: &Population,
+    histories: &[History],
+    job: &Job,
+    federated: &Model,
+) -> Result<Model, Failure> {
     let features = Some(&population.features);
     if job.model == Family::Neural {
-        return Ok(neural::without_noise(histories, &population.features, job.factors, job.rounds)?);
+        return Ok(neural::without_noise(
+            histories,
+            &population.features,
+            job.factors,
+            job.rounds,
+        )?);
     }
     if job.model != Family::Weighted {
-        return Ok(reference::without_noise(histories, job.items, features, job.factors, job.rounds)?);
+        return Ok(reference::without_noise(
+            histories,
+            job.items,
+            features,
+            job.factors,
+            job.rounds,
+        )?);
     }
     let factors = u32::try_from(federated.factor_count())?.max(2);
     let terms = WeightedTerms::default().unclipped(job.history_max);
-    Ok(weighted::without_noise(histories, job.items, factors, weighted::ROUNDS_WITHOUT_NOISE, terms)?)
+    Ok(weighted::without_noise(
+        histories,
+        job.items,
+        factors,
+        weighted::ROUNDS_WITHOUT_NOISE,
+        terms,
+    )?)
 }
 
 /// One row per model that ranks.
-pub(super) fn rows(data: &Dataset, job: &Job, federated: &Model, seed: u64) -> Result<Vec<Row>, Failure> {
+pub(super) fn rows(
+    data: &Dataset,
+    job: &Job,
+    federated: &Model,
+    seed: u64,
+) -> Result<Vec<Row>, Failure> {
     let population = Population::new(data.clone());
     let histories = population.capped(u32::try_from(HISTORY_CAP)?);
     // Every device of the demo answered, so the list beside it is bought by all of them too.
-    let all_answered = Job { dropout_milli: 0, ..job.clone() };
+    let all_answered = Job {
+        dropout_milli: 0,
+        ..job.clone()
+    };
     let popularity = reference::private_popularity(&population, &histories, &all_answered, seed)?;
     let noise_free = noise_free(&population, &histories, job, federated)?;
-    // Columns of public features are not learned: central iALS gets as many factors as the job trains.
+    // Columns of public features are not learned: central iALS gets as many factors as the job
+    // trains.
     let factors = match job.model {
         Family::Spectral | Family::Neural => job.recipe.factors,
         _ => u32::try_from(federated.factor_count())?,
@@ -85,8 +123,17 @@ pub(super) fn rows(data: &Dataset, job: &Job, federated: &Model, seed: u64) -> R
     Ok(vec![
         Row::new("random", &reference::random(&population, seed)),
         Row::new("popularity", &popularity),
-        Row::new("federated", &reference::ranked_with(&population, federated, Some(HALF_LIFE))),
-        Row::new("noise_free", &reference::ranked_with(&population, &noise_free, Some(HALF_LIFE))),
-        Row::new("central_ials", &reference::central_ials(&population, factors, seed)),
+        Row::new(
+            "federated",
+            &reference::ranked_with(&population, federated, Some(HALF_LIFE)),
+        ),
+        Row::new(
+            "noise_free",
+            &reference::ranked_with(&population, &noise_free, Some(HALF_LIFE)),
+        ),
+        Row::new(
+            "central_ials",
+            &reference::central_ials(&population, factors, seed),
+        ),
     ])
 }

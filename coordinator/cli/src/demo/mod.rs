@@ -1,4 +1,5 @@
-//! A whole federation on one machine: makes a throw-away deployment, supervises the real processes, measures, reports.
+//! A whole federation on one machine: makes a throw-away deployment, supervises the real processes,
+//! measures, reports.
 
 mod children;
 mod evaluate;
@@ -29,7 +30,8 @@ pub(crate) struct Options {
     /// What is trained; generated data come with ratings where they are needed.
     #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
     model: ModelOption,
-    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in generator without it.
+    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in
+    /// generator without it.
     #[arg(long)]
     data: Option<PathBuf>,
     /// CSV of held-out interactions to evaluate on.
@@ -62,12 +64,15 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
-    let epsilon = Epsilon::new(options.epsilon).map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+    let epsilon = Epsilon::new(options.epsilon)
+        .map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
     let delta = Delta::new(DELTA)?;
     let (data, rated) = load(&options)?;
     let devices = u32::try_from(data.users.len())?;
     if devices < 4 {
-        return Err(Failure::input(format!("{devices} users are too few: a round needs a cohort of at least 4")));
+        return Err(Failure::input(format!(
+            "{devices} users are too few: a round needs a cohort of at least 4"
+        )));
     }
     crate::device::check_file_limit(devices)?;
     let start = clock::now();
@@ -103,18 +108,29 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 /// What the devices know, and where ratings are predicted also what is held out of it.
 fn load(options: &Options) -> Result<(Dataset, Option<RatedPopulation>), Failure> {
     let data = read(options)?;
-    if options.model == ModelOption::Neural && data.items.iter().all(|item| item.tags().is_empty()) {
-        return Err(Failure::input("--model neural needs categories: give --data with a folder that has them"));
+    if options.model == ModelOption::Neural && data.items.iter().all(|item| item.tags().is_empty())
+    {
+        return Err(Failure::input(
+            "--model neural needs categories: give --data with a folder that has them",
+        ));
     }
     if options.model != ModelOption::Rating {
         return Ok((data, None));
     }
     let population = RatedPopulation::new(&data, options.seed % FOLDS, HISTORY_MAX, Scale::STARS);
     if population.tested() == 0 {
-        return Err(Failure::input("--model rating needs ratings: give --data with a folder that has them"));
+        return Err(Failure::input(
+            "--model rating needs ratings: give --data with a folder that has them",
+        ));
     }
     // A device never sees what is held out.
-    Ok((Dataset { users: population.interactions.clone(), ..data }, Some(population)))
+    Ok((
+        Dataset {
+            users: population.interactions.clone(),
+            ..data
+        },
+        Some(population),
+    ))
 }
 
 fn read(options: &Options) -> Result<Dataset, Failure> {
@@ -125,13 +141,25 @@ fn read(options: &Options) -> Result<Dataset, Failure> {
                 test: options.test.clone(),
                 users: options.users,
                 seed: options.seed,
-                split: if rated { Split::Nothing } else { Split::default() },
+                split: if rated {
+                    Split::Nothing
+                } else {
+                    Split::default()
+                },
             };
             tacit_data::load(path, &load).map_err(Failure::input)
         }
         None => {
-            let spec = SyntheticSpec { users: options.users.unwrap_or(1500), seed: options.seed, ..Default::default() };
-            Ok(if rated { tacit_data::synthetic_ratings(&spec) } else { tacit_data::synthetic(&spec) })
+            let spec = SyntheticSpec {
+                users: options.users.unwrap_or(1500),
+                seed: options.seed,
+                ..Default::default()
+            };
+            Ok(if rated {
+                tacit_data::synthetic_ratings(&spec)
+            } else {
+                tacit_data::synthetic(&spec)
+            })
         }
     }
 }

@@ -53,7 +53,10 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    #[allow(clippy::too_many_arguments, reason = "one place where the demo's threads come together")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one place where the demo's threads come together"
+    )]
     pub(super) fn collect(
         world: &World,
         data: &Dataset,
@@ -65,11 +68,21 @@ impl Outcome {
     ) -> Result<Self, Failure> {
         let verified = tacit_audit::verify(&world.ledger())?;
         let devices = data.users.len();
-        let evaluation =
-            verified.evaluations.last().map(|found| evaluated(world, data, &verified, found)).transpose()?;
+        let evaluation = verified
+            .evaluations
+            .last()
+            .map(|found| evaluated(world, data, &verified, found))
+            .transpose()?;
         let mut stated = BTreeMap::new();
         for (name, value) in DELTAS {
-            stated.insert(name, epsilon(verified.rho_total, verified.total_variation, Delta::new(value)?));
+            stated.insert(
+                name,
+                epsilon(
+                    verified.rho_total,
+                    verified.total_variation,
+                    Delta::new(value)?,
+                ),
+            );
         }
         let summary = &ran.summary;
         Ok(Self {
@@ -110,19 +123,26 @@ impl Outcome {
         if self.fallback && self.model == Family::Rating {
             writeln!(
                 out,
-                "The signal q = {:.1} is too weak for factors of ratings: item biases were released, and nothing else.",
+                "The signal q = {:.1} is too weak for factors of ratings: item biases were \
+                 released, and nothing else.",
                 self.signal
             )?;
         } else if self.fallback {
             writeln!(
                 out,
-                "The signal q = {:.1} is below the planner's floor of {:.1}: item factors were not trained.\n\
-                 Devices rank by private popularity and by what public item features, where there are any, tell of a taste.",
+                "The signal q = {:.1} is below the planner's floor of {:.1}: item factors were not \
+                 trained.\n\
+                 Devices rank by private popularity and by what public item features, where there \
+                 are any, tell of a taste.",
                 self.signal,
                 tacit_accounting::signal_min(self.model)
             )?;
         }
-        writeln!(out, "privacy loss of one device that joined every round (rho {:.4}):", self.rho)?;
+        writeln!(
+            out,
+            "privacy loss of one device that joined every round (rho {:.4}):",
+            self.rho
+        )?;
         let stated: Vec<String> = DELTAS
             .iter()
             .map(|(delta, _)| format!("epsilon {} at delta {delta}", shown(self.epsilon[delta])))
@@ -138,13 +158,19 @@ impl Outcome {
         }
         writeln!(
             out,
-            "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device time; peak memory {} MB",
+            "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device \
+             time; peak memory {} MB",
             self.bytes_up_per_device / 1000,
             self.bytes_down_per_device / 1000,
             100.0 * self.durable_commit_share,
             self.peak_rss_bytes / 1_000_000
         )?;
-        writeln!(out, "report  {}\nledger  {}", self.report.display(), self.ledger.display())
+        writeln!(
+            out,
+            "report  {}\nledger  {}",
+            self.report.display(),
+            self.ledger.display()
+        )
     }
 
     fn write_ranked(&self, out: &mut String) -> std::fmt::Result {
@@ -154,7 +180,9 @@ impl Outcome {
             "", "HR@10", "NDCG@10", "Recall@20", "HR@10 (99)", "NDCG@10 (99)"
         )?;
         for row in &self.rows {
-            let figure = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.4}", value.max(0.0)));
+            let figure = |value: Option<f64>| {
+                value.map_or("-".into(), |value| format!("{:.4}", value.max(0.0)))
+            };
             writeln!(
                 out,
                 "{:<34}{:>8}{:>9}{:>11}{:>12}{:>13}",
@@ -166,13 +194,21 @@ impl Outcome {
                 figure(row.ndcg_at_10_sampled)
             )?;
         }
-        writeln!(out, "full ranking of everything not seen; (99): against 99 published negatives\n")
+        writeln!(
+            out,
+            "full ranking of everything not seen; (99): against 99 published negatives\n"
+        )
     }
 
     fn write_rated(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "{:<34}{:>8}", "", "RMSE")?;
         for row in &self.rows {
-            writeln!(out, "{:<34}{:>8.4}", label(row.model), row.rmse.unwrap_or(f64::NAN))?;
+            writeln!(
+                out,
+                "{:<34}{:>8.4}",
+                label(row.model),
+                row.rmse.unwrap_or(f64::NAN)
+            )?;
         }
         writeln!(out, "a random tenth of the ratings, held out\n")
     }
@@ -197,32 +233,60 @@ fn evaluated(
     verified: &Verified,
     found: &tacit_audit::Evaluated,
 ) -> Result<Option<Evaluated>, Failure> {
-    let Some(entry) = verified.entries.iter().find(|entry| entry.seq == found.seq) else { return Ok(None) };
+    let Some(entry) = verified.entries.iter().find(|entry| entry.seq == found.seq) else {
+        return Ok(None);
+    };
     let model = world.model(entry.charge.model_in_hash)?;
     let cap = entry.charge.mechanism.history_max as usize;
-    let known = |user: &Vec<Interaction>| (History::new(user, model.catalogue_len(), cap), model.ratings(user, cap));
+    let known = |user: &Vec<Interaction>| {
+        (
+            History::new(user, model.catalogue_len(), cap),
+            model.ratings(user, cap),
+        )
+    };
     let known: Vec<(History, Ratings)> = data.users.iter().map(known).collect();
-    let owners: Vec<Owner<'_>> = known.iter().map(|(history, ratings)| Owner { history, ratings }).collect();
+    let owners: Vec<Owner<'_>> = known
+        .iter()
+        .map(|(history, ratings)| Owner { history, ratings })
+        .collect();
     let (private, factors_dropped) = (found.evaluation.clone(), found.factors_dropped);
-    Ok(direct(&owners, &model).map(|direct| Evaluated { private, direct, factors_dropped }))
+    Ok(direct(&owners, &model).map(|direct| Evaluated {
+        private,
+        direct,
+        factors_dropped,
+    }))
 }
 
 /// One device's list, then the list after one more interaction, with titles.
 pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure> {
-    let busiest = (0..data.users.len()).find(|&user| (10..60).contains(&data.users[user].len())).unwrap_or(0);
+    let busiest = (0..data.users.len())
+        .find(|&user| (10..60).contains(&data.users[user].len()))
+        .unwrap_or(0);
     let mut recommender = Recommender::open(&world.device(u32::try_from(busiest)?))?;
-    let mut out = format!("\nDevice {busiest}, offline, after {} interactions:\n", recommender.recent().len());
+    let mut out = format!(
+        "\nDevice {busiest}, offline, after {} interactions:\n",
+        recommender.recent().len()
+    );
     let before = recommender.recommend(8, &Filter::default());
     list(&mut out, data, &before)?;
     // Something further down, so that the change shows.
-    let Some(chosen) = before.last().copied() else { return Ok(out) };
+    let Some(chosen) = before.last().copied() else {
+        return Ok(out);
+    };
     let rates = recommender.predicted_rating(chosen.item).is_some();
     let (kind, value, did) = match rates {
         true => (InteractionKind::Rating, 5.0, "giving five stars to"),
         false => (InteractionKind::View, 1.0, "one view of"),
     };
-    let newest = recommender.recent().iter().filter_map(|one| one.timestamp).max();
-    let timed = recommender.recent().iter().all(|one| one.timestamp.is_some());
+    let newest = recommender
+        .recent()
+        .iter()
+        .filter_map(|one| one.timestamp)
+        .max();
+    let timed = recommender
+        .recent()
+        .iter()
+        .all(|one| one.timestamp.is_some());
     recommender.record(Interaction {
         item: chosen.item,
         timestamp: newest.filter(|_| timed).map(|at| Timestamp(at.0 + 1)),
@@ -230,15 +294,29 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
         kind,
         surface: 0,
     })?;
-    writeln!(out, "the same device after {did} \"{}\":", data.items[chosen.item.0 as usize].title)?;
-    list(&mut out, data, &recommender.recommend(8, &Filter::default()))?;
+    writeln!(
+        out,
+        "the same device after {did} \"{}\":",
+        data.items[chosen.item.0 as usize].title
+    )?;
+    list(
+        &mut out,
+        data,
+        &recommender.recommend(8, &Filter::default()),
+    )?;
     Ok(out)
 }
 
 fn list(out: &mut String, data: &Dataset, recommended: &[Recommendation]) -> std::fmt::Result {
     for (rank, one) in recommended.iter().enumerate() {
         let item = &data.items[one.item.0 as usize];
-        writeln!(out, "  {:>2}. {:<48} {}", rank + 1, item.title, item.categories.join(", "))?;
+        writeln!(
+            out,
+            "  {:>2}. {:<48} {}",
+            rank + 1,
+            item.title,
+            item.categories.join(", ")
+        )?;
     }
     Ok(())
 }

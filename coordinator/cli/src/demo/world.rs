@@ -1,4 +1,5 @@
-//! The throw-away deployment of a demo: folders, keys, configuration files, and each user's interactions.
+//! The throw-away deployment of a demo: folders, keys, configuration files, and each user's
+//! interactions.
 
 use std::fmt::Write;
 use std::fs;
@@ -29,17 +30,30 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Makes everything the processes need. Nothing is written before the inputs are known to be good.
-    pub(super) fn create(options: &Options, data: &Dataset, epsilon: Epsilon, delta: Delta) -> Result<Self, Failure> {
+    /// Makes everything the processes need. Nothing is written before the inputs are known to be
+    /// good.
+    pub(super) fn create(
+        options: &Options,
+        data: &Dataset,
+        epsilon: Epsilon,
+        delta: Delta,
+    ) -> Result<Self, Failure> {
         let cohort = u32::try_from(data.users.len())?;
         let task = task(options, cohort, epsilon, delta)?;
         // The planner's refusals are bad input: hear them before any file is made.
         Job::plan(&task, u32::try_from(data.items.len())?).map_err(Failure::input)?;
         let folder = match &options.keep {
             Some(folder) => new_folder(folder)?,
-            None => tempfile::Builder::new().prefix("tacit-demo-").tempdir()?.keep(),
+            None => tempfile::Builder::new()
+                .prefix("tacit-demo-")
+                .tempdir()?
+                .keep(),
         };
-        let world = Self { folder, keep: options.keep.is_some(), task };
+        let world = Self {
+            folder,
+            keep: options.keep.is_some(),
+            task,
+        };
         pki::init(&world.pki(), "localhost", "localhost")?;
         pki::policy(&world.pki(), epsilon, delta, cohort, false, false)?;
         pki::tokens(&world.pki(), cohort)?;
@@ -73,23 +87,27 @@ impl World {
 
     /// The plan both the coordinator and this process derive from the same public numbers.
     pub(super) fn job(&self) -> Result<Job, Failure> {
-        let items = fs::read(self.path("catalogue.txt"))?.iter().filter(|&&byte| byte == b'\n').count();
+        let items = fs::read(self.path("catalogue.txt"))?
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count();
         Ok(Job::plan(&self.task, u32::try_from(items)?)?)
     }
 
     /// The last published model, from the coordinator's export.
     pub(super) fn final_model(&self) -> Result<Model, Failure> {
         let lines = fs::read_to_string(self.ledger().join("ledger.jsonl"))?;
-        let newest = lines
-            .lines()
-            .rev()
-            .find_map(|line| published(&tacit_privacy::record::Line::from_bytes(line.as_bytes()).ok()?));
+        let newest = lines.lines().rev().find_map(|line| {
+            published(&tacit_privacy::record::Line::from_bytes(line.as_bytes()).ok()?)
+        });
         self.model(newest.ok_or_else(|| anyhow::anyhow!("the ledger has no model"))?)
     }
 
     /// A model of the coordinator's export.
     pub(super) fn model(&self, hash: Digest) -> Result<Model, Failure> {
-        Ok(Model::from_bytes(&fs::read(self.ledger().join("models").join(format!("{hash}.bin")))?)?)
+        Ok(Model::from_bytes(&fs::read(
+            self.ledger().join("models").join(format!("{hash}.bin")),
+        )?)?)
     }
 
     fn write_configs(&self, options: &Options) -> Result<(), Failure> {
@@ -98,7 +116,10 @@ impl World {
         let coordinator_key = pki::public_key(&self.pki(), "coordinator")?;
         let publisher_key = pki::public_key(&self.pki(), "publisher")?;
         let tls = |name: &str| {
-            format!("[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \"pki/root.crt\"\n")
+            format!(
+                "[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \
+                 \"pki/root.crt\"\n"
+            )
         };
         let mut own = String::new();
         for (key, value) in [("rounds", options.rounds), ("factors", options.factors)] {
@@ -114,8 +135,10 @@ impl World {
                  identity_key = \"{helper_key}\"\n\n[signing]\nkey = \"pki/coordinator.sign\"\n\n\
                  [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\
                  tokens = \"pki/tokens.sha256\"\n\n\
-                 [task]\nname = \"{}\"\nmodel = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = {}\ndelta = {}\ncohort = {}\n\
-                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\nevaluation = {}\n{own}",
+                 [task]\nname = \"{}\"\nmodel = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = \
+                 {}\ndelta = {}\ncohort = {}\n\
+                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\nevaluation = \
+                 {}\n{own}",
                 tls("coordinator"),
                 self.task.name,
                 self.task.model.as_str(),
@@ -129,7 +152,8 @@ impl World {
         fs::write(
             self.path("helper.toml"),
             format!(
-                "listen = \"127.0.0.1:{helper}\"\nstate = \"helper\"\ncoordinator_key = \"{coordinator_key}\"\n\n{}\n\
+                "listen = \"127.0.0.1:{helper}\"\nstate = \"helper\"\ncoordinator_key = \
+                 \"{coordinator_key}\"\n\n{}\n\
                  [signing]\nkey = \"pki/helper.sign\"\n",
                 tls("helper"),
             ),
@@ -138,8 +162,10 @@ impl World {
             self.path("device.toml"),
             format!(
                 "coordinator = \"https://127.0.0.1:{coordinator}\"\nserver_name = \"localhost\"\n\
-                 root = \"pki/root.crt\"\npolicy = \"pki/policy.json\"\npublisher_key = \"{publisher_key}\"\n\
-                 state = \"devices\"\ntokens = \"pki/tokens.txt\"\ninteractions = \"interactions.csv\"\n",
+                 root = \"pki/root.crt\"\npolicy = \"pki/policy.json\"\npublisher_key = \
+                 \"{publisher_key}\"\n\
+                 state = \"devices\"\ntokens = \"pki/tokens.txt\"\ninteractions = \
+                 \"interactions.csv\"\n",
             ),
         )?;
         Ok(())
@@ -158,11 +184,16 @@ impl World {
     }
 }
 
-fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Result<tacit_server::config::Task, Failure> {
+fn task(
+    options: &Options,
+    cohort: u32,
+    epsilon: Epsilon,
+    delta: Delta,
+) -> Result<tacit_server::config::Task, Failure> {
     let in_range = |option: &str, value: Option<u32>, max: u32| match value {
-        Some(value) if !(1..=max).contains(&value) => {
-            Err(Failure::input(format!("{option} must be from 1 to {max}, not {value}")))
-        }
+        Some(value) if !(1..=max).contains(&value) => Err(Failure::input(format!(
+            "{option} must be from 1 to {max}, not {value}"
+        ))),
         _ => Ok(value),
     };
     Ok(tacit_server::config::Task {
@@ -186,20 +217,29 @@ fn task(options: &Options, cohort: u32, epsilon: Epsilon, delta: Delta) -> Resul
         start: None,
         evaluation: match options.evaluation {
             share if (0.0..=0.5).contains(&share) => share,
-            share => return Err(Failure::input(format!("--evaluation must be from 0 to 0.5, not {share}"))),
+            share => {
+                return Err(Failure::input(format!(
+                    "--evaluation must be from 0 to 0.5, not {share}"
+                )));
+            }
         },
     })
 }
 
 fn new_folder(folder: &Path) -> Result<PathBuf, Failure> {
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Failure::input(format!("--keep {}: the folder exists and is not empty", folder.display())));
+        return Err(Failure::input(format!(
+            "--keep {}: the folder exists and is not empty",
+            folder.display()
+        )));
     }
-    fs::create_dir_all(folder).map_err(|error| Failure::input(format!("--keep {}: {error}", folder.display())))?;
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::input(format!("--keep {}: {error}", folder.display())))?;
     Ok(fs::canonicalize(folder)?)
 }
 
-/// A port below those the system gives to outgoing connections, so that a daemon that restarts finds it free again.
+/// A port below those the system gives to outgoing connections, so that a daemon that restarts
+/// finds it free again.
 fn free_port() -> Result<u16, Failure> {
     for _ in 0..1000 {
         let port = 20_000 + u16::try_from(rand::rngs::SysRng.try_next_u32()? % 10_000)?;
@@ -214,7 +254,11 @@ fn free_port() -> Result<u16, Failure> {
 fn catalogue(data: &Dataset) -> String {
     let plain = |text: &str| text.replace(char::is_control, " ");
     let line = |item: &Item| {
-        let tags: Vec<String> = item.tags().iter().map(|tag| plain(tag).replace('|', " ")).collect();
+        let tags: Vec<String> = item
+            .tags()
+            .iter()
+            .map(|tag| plain(tag).replace('|', " "))
+            .collect();
         if tags.is_empty() {
             plain(&item.title) + "\n"
         } else {
@@ -229,7 +273,13 @@ fn interactions(data: &Dataset) -> String {
     for (device, interactions) in data.users.iter().enumerate() {
         for one in interactions {
             let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
-            let _ = writeln!(text, "{device},{},{at},{},{}", one.item.0, one.value, one.kind.as_str());
+            let _ = writeln!(
+                text,
+                "{device},{},{at},{},{}",
+                one.item.0,
+                one.value,
+                one.kind.as_str()
+            );
         }
     }
     text

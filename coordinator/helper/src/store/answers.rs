@@ -1,5 +1,5 @@
-//! Answers, the seeds they used, and the helper's ledgers, one a task, so that each can be published whole: written together
-//! or not at all.
+//! Answers, the seeds they used, and the helper's ledgers, one a task, so that each can be
+//! published whole: written together or not at all.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tacit_privacy::canonical;
@@ -11,7 +11,8 @@ use tacit_types::{Digest, TaskId, Timestamp};
 use crate::error::{Failure, StorageError};
 use crate::store::{Store, admitted};
 
-/// Newest answers whose mask sums are kept, for a coordinator that lost one on the way. Lines are kept for ever.
+/// Newest answers whose mask sums are kept, for a coordinator that lost one on the way. Lines are
+/// kept for ever.
 const MASK_SUMS_KEPT: i64 = 4;
 
 /// A recorded answer.
@@ -29,16 +30,20 @@ pub(crate) struct Recorded {
 impl Store {
     /// The answer this round was given, if it was.
     pub(crate) fn answer(&self, ticket: Digest) -> Result<Option<Recorded>, StorageError> {
-        let query =
-            "SELECT set_digest, line, signature, mask_sum FROM answers JOIN lines USING (id) WHERE ticket_hash = ?1";
-        let recorded = self.db.prepare_cached(query)?.query_row(params![ticket.0], read).optional()?;
+        let query = "SELECT set_digest, line, signature, mask_sum FROM answers JOIN lines USING \
+                     (id) WHERE ticket_hash = ?1";
+        let recorded = self
+            .db
+            .prepare_cached(query)?
+            .query_row(params![ticket.0], read)
+            .optional()?;
         recorded.as_ref().map_or(Ok(()), check_mask_sum)?;
         Ok(recorded)
     }
 
-    /// Ends an open round with its answer: one transaction for {state, used seeds, ledger line, set digest, mask sum}. Which
-    /// seeds it had admitted is forgotten.
-    /// Gives the line and its signature.
+    /// Ends an open round with its answer: one transaction for {state, used seeds, ledger line, set
+    /// digest, mask sum}. Which seeds it had admitted is forgotten. Gives the line and its
+    /// signature.
     pub(crate) fn record(
         &mut self,
         answered: &Answered,
@@ -107,8 +112,12 @@ impl Store {
 
     /// Replays the helper's own ledgers: chains, names and signatures.
     pub(super) fn check_ledgers(&self) -> Result<(), StorageError> {
-        let mut query = self.db.prepare("SELECT task, line, signature FROM lines ORDER BY task, id")?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, SignatureBytes(row.get(2)?))))?;
+        let mut query = self
+            .db
+            .prepare("SELECT task, line, signature FROM lines ORDER BY task, id")?;
+        let rows = query.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, SignatureBytes(row.get(2)?)))
+        })?;
         let mut before: Option<(String, u64, Digest)> = None;
         for row in rows {
             let (task, bytes, signature): (String, Vec<u8>, _) = row?;
@@ -121,7 +130,9 @@ impl Store {
                 if answered.task.as_str() == task && line.ledger_id == self.ledger_of(&answered.task));
             let follows = named && line.seq == seq && line.prev_hash == prev_hash;
             if !follows || !self.helper_key.verifies(Context::Line, &bytes, &signature) {
-                let problem = format!("line {seq} of the ledger of '{task}' does not follow from the one before");
+                let problem = format!(
+                    "line {seq} of the ledger of '{task}' does not follow from the one before"
+                );
                 return Err(StorageError::damaged(&problem));
             }
             before = Some((task, seq, canonical::digest(&bytes)));
@@ -130,10 +141,15 @@ impl Store {
     }
 }
 
-/// Only an open round can be answered: this is what decides between two answers, and between an answer and an abandonment.
+/// Only an open round can be answered: this is what decides between two answers, and between an
+/// answer and an abandonment.
 fn end_round(db: &Connection, ticket: Digest) -> Result<(), Failure> {
     let update = "UPDATE rounds SET state = 'answered' WHERE ticket_hash = ?1 AND state = 'open'";
-    if db.execute(update, params![ticket.0])? == 1 { Ok(()) } else { Err(HelperRefusal::UnknownRound.into()) }
+    if db.execute(update, params![ticket.0])? == 1 {
+        Ok(())
+    } else {
+        Err(HelperRefusal::UnknownRound.into())
+    }
 }
 
 fn use_seeds(db: &Connection, opened: &OpenedSet) -> Result<(), Failure> {
@@ -147,10 +163,14 @@ fn use_seeds(db: &Connection, opened: &OpenedSet) -> Result<(), Failure> {
 }
 
 fn check_mask_sum(recorded: &Recorded) -> Result<(), StorageError> {
-    let Some(mask_sum) = &recorded.mask_sum else { return Ok(()) };
+    let Some(mask_sum) = &recorded.mask_sum else {
+        return Ok(());
+    };
     match parse(&recorded.line)?.event {
         Event::Answered(answered) if answered.mask_digest == canonical::digest(mask_sum) => Ok(()),
-        _ => Err(StorageError::damaged("a mask sum is not the one its ledger line names")),
+        _ => Err(StorageError::damaged(
+            "a mask sum is not the one its ledger line names",
+        )),
     }
 }
 

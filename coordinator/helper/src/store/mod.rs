@@ -1,7 +1,8 @@
-//! Durable state, `helper.sqlite`: what was countersigned, admitted, answered, used and signed. Keys are not in it.
+//! Durable state, `helper.sqlite`: what was countersigned, admitted, answered, used and signed.
+//! Keys are not in it.
 //!
-//! Write-ahead log with full synchronisation: a commit is on the disk, whole, when it returns. The file is locked for as
-//! long as the helper runs.
+//! Write-ahead log with full synchronisation: a commit is on the disk, whole, when it returns. The
+//! file is locked for as long as the helper runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,19 +23,26 @@ pub(crate) mod rounds;
 const FILE: &str = "helper.sqlite";
 const VERSION: i32 = 2;
 const SCHEMA: &str = "
-CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), ledger_id BLOB NOT NULL, generation INTEGER NOT NULL,
+CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), ledger_id BLOB NOT NULL, \
+generation INTEGER NOT NULL,
     helper_key BLOB NOT NULL);
-CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, draft_digest BLOB NOT NULL,
+CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, \
+draft_digest BLOB NOT NULL,
     ticket_hash BLOB NOT NULL UNIQUE, ticket BLOB NOT NULL, signature BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT, UNIQUE (task, round));
-CREATE TABLE lines (id INTEGER PRIMARY KEY, task TEXT NOT NULL, line BLOB NOT NULL, signature BLOB NOT NULL);
+    state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT, UNIQUE \
+    (task, round));
+CREATE TABLE lines (id INTEGER PRIMARY KEY, task TEXT NOT NULL, line BLOB NOT NULL, signature BLOB \
+NOT NULL);
 CREATE INDEX lines_of ON lines (task, id);
-CREATE TABLE answers (ticket_hash BLOB PRIMARY KEY, id INTEGER NOT NULL UNIQUE, set_digest BLOB NOT NULL, mask_sum BLOB);
-CREATE TABLE admitted (fingerprint BLOB PRIMARY KEY, ticket_hash BLOB NOT NULL, contribution BLOB NOT NULL, member BLOB)
+CREATE TABLE answers (ticket_hash BLOB PRIMARY KEY, id INTEGER NOT NULL UNIQUE, set_digest BLOB \
+NOT NULL, mask_sum BLOB);
+CREATE TABLE admitted (fingerprint BLOB PRIMARY KEY, ticket_hash BLOB NOT NULL, contribution BLOB \
+NOT NULL, member BLOB)
     WITHOUT ROWID;
 CREATE UNIQUE INDEX admitted_to ON admitted (ticket_hash, member);
 CREATE TABLE used_seeds (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE heads (ledger_id BLOB PRIMARY KEY, generation INTEGER NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL)
+CREATE TABLE heads (ledger_id BLOB PRIMARY KEY, generation INTEGER NOT NULL, size INTEGER NOT \
+NULL, root BLOB NOT NULL)
     WITHOUT ROWID;
 ";
 
@@ -50,11 +58,14 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the store of this helper key, making it on the first start, and checks that it is whole.
+    /// Opens the store of this helper key, making it on the first start, and checks that it is
+    /// whole.
     pub(crate) fn open(folder: &Path, helper_key: PublicKey) -> Result<Self, HelperError> {
         let db = Connection::open(folder.join(FILE)).map_err(StorageError::from)?;
         lock(&db).map_err(|error| in_use(folder, error))?;
-        let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(StorageError::from)?;
+        let version: i32 = db
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(StorageError::from)?;
         match version {
             0 => create(&db, helper_key)?,
             VERSION => check_pages(&db)?,
@@ -74,8 +85,10 @@ impl Store {
         for ticket in lost {
             rounds::abandon(&transaction, *ticket, "key lost")?;
         }
-        transaction
-            .execute("UPDATE rounds SET state = 'abandoned', reason = 'new generation' WHERE state = 'open'", [])?;
+        transaction.execute(
+            "UPDATE rounds SET state = 'abandoned', reason = 'new generation' WHERE state = 'open'",
+            [],
+        )?;
         transaction.execute("DELETE FROM admitted", [])?;
         transaction.execute("UPDATE identity SET generation = generation + 1", [])?;
         transaction.commit()?;
@@ -84,7 +97,8 @@ impl Store {
     }
 }
 
-/// Takes the lock for the life of the connection; a restart may overlap with the old process for a moment.
+/// Takes the lock for the life of the connection; a restart may overlap with the old process for a
+/// moment.
 fn lock(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(Duration::from_secs(2))?;
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -96,7 +110,10 @@ fn lock(db: &Connection) -> rusqlite::Result<()> {
 fn in_use(folder: &Path, error: rusqlite::Error) -> HelperError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            HelperError::OperatorConfig(format!("{}: another process uses this state folder", folder.display()))
+            HelperError::OperatorConfig(format!(
+                "{}: another process uses this state folder",
+                folder.display()
+            ))
         }
         _ => StorageError::from(error).into(),
     }
@@ -104,26 +121,48 @@ fn in_use(folder: &Path, error: rusqlite::Error) -> HelperError {
 
 fn create(db: &Connection, helper_key: PublicKey) -> Result<(), StorageError> {
     let mut ledger_id = [0; Digest::LEN];
-    SysRng.try_fill_bytes(&mut ledger_id).map_err(|error| no_randomness(&error))?;
+    SysRng
+        .try_fill_bytes(&mut ledger_id)
+        .map_err(|error| no_randomness(&error))?;
     let transaction = db.unchecked_transaction()?;
     transaction.execute_batch(SCHEMA)?;
-    transaction.execute("INSERT INTO identity VALUES (1, ?1, 1, ?2)", params![ledger_id, helper_key.0])?;
+    transaction.execute(
+        "INSERT INTO identity VALUES (1, ?1, 1, ?2)",
+        params![ledger_id, helper_key.0],
+    )?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
 }
 
 fn check_pages(db: &Connection) -> Result<(), StorageError> {
     let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(StorageError::damaged(&found)) }
+    if found == "ok" {
+        Ok(())
+    } else {
+        Err(StorageError::damaged(&found))
+    }
 }
 
 fn identify(db: Connection, helper_key: PublicKey) -> Result<Store, HelperError> {
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let (ledger_id, generation, key): ([u8; 32], u32, [u8; 32]) =
-        db.query_row("SELECT ledger_id, generation, helper_key FROM identity", [], read).map_err(StorageError::from)?;
+    let (ledger_id, generation, key): ([u8; 32], u32, [u8; 32]) = db
+        .query_row(
+            "SELECT ledger_id, generation, helper_key FROM identity",
+            [],
+            read,
+        )
+        .map_err(StorageError::from)?;
     if key != helper_key.0 {
-        let problem = format!("signing.key: the state folder belongs to key {}", PublicKey(key));
+        let problem = format!(
+            "signing.key: the state folder belongs to key {}",
+            PublicKey(key)
+        );
         return Err(HelperError::OperatorConfig(problem));
     }
-    Ok(Store { db, ledger_id: Digest(ledger_id), generation, helper_key })
+    Ok(Store {
+        db,
+        ledger_id: Digest(ledger_id),
+        generation,
+        helper_key,
+    })
 }

@@ -1,4 +1,5 @@
-//! What was countersigned, and how each round ended. A round's row is never removed: it is what forbids a second ticket.
+//! What was countersigned, and how each round ended. A round's row is never removed: it is what
+//! forbids a second ticket.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tacit_round::keys::SignatureBytes;
@@ -8,7 +9,8 @@ use tacit_types::{Digest, RoundId, TaskId};
 use crate::error::StorageError;
 use crate::store::{Store, admitted};
 
-/// Most open rounds of one task. A coordinator may close an earlier round late, not arbitrarily late.
+/// Most open rounds of one task. A coordinator may close an earlier round late, not arbitrarily
+/// late.
 const OPEN_MAX: i64 = 8;
 const COLUMNS: &str = "draft_digest, ticket_hash, ticket, signature, state";
 
@@ -41,7 +43,8 @@ pub(crate) struct RoundRow {
 impl RoundRow {
     /// The ticket, read.
     pub(crate) fn ticket(&self) -> Result<Ticket, StorageError> {
-        Ticket::from_bytes(&self.ticket).map_err(|_| StorageError::damaged("a ticket cannot be read"))
+        Ticket::from_bytes(&self.ticket)
+            .map_err(|_| StorageError::damaged("a ticket cannot be read"))
     }
 }
 
@@ -49,36 +52,68 @@ impl Store {
     /// The round of a ticket.
     pub(crate) fn round(&self, ticket: Digest) -> Result<Option<RoundRow>, StorageError> {
         let query = format!("SELECT {COLUMNS} FROM rounds WHERE ticket_hash = ?1");
-        Ok(self.db.prepare_cached(&query)?.query_row(params![ticket.0], read).optional()?)
+        Ok(self
+            .db
+            .prepare_cached(&query)?
+            .query_row(params![ticket.0], read)
+            .optional()?)
     }
 
     /// The coordinator's ledger that this task's first round stood in.
     pub(crate) fn ledger_of_task(&self, task: &TaskId) -> Result<Option<Digest>, StorageError> {
         let query = format!("SELECT {COLUMNS} FROM rounds WHERE task = ?1 ORDER BY id LIMIT 1");
-        let first = self.db.prepare_cached(&query)?.query_row([task.as_str()], read).optional()?;
-        first.map(|first| Ok(first.ticket()?.logged.head.head.ledger_id)).transpose()
+        let first = self
+            .db
+            .prepare_cached(&query)?
+            .query_row([task.as_str()], read)
+            .optional()?;
+        first
+            .map(|first| Ok(first.ticket()?.logged.head.head.ledger_id))
+            .transpose()
     }
 
     /// The round with this name, whatever its ticket.
-    pub(crate) fn round_of(&self, task: &TaskId, round: RoundId) -> Result<Option<RoundRow>, StorageError> {
+    pub(crate) fn round_of(
+        &self,
+        task: &TaskId,
+        round: RoundId,
+    ) -> Result<Option<RoundRow>, StorageError> {
         let query = format!("SELECT {COLUMNS} FROM rounds WHERE task = ?1 AND round = ?2");
-        Ok(self.db.prepare_cached(&query)?.query_row(params![task.as_str(), round.0], read).optional()?)
+        Ok(self
+            .db
+            .prepare_cached(&query)?
+            .query_row(params![task.as_str(), round.0], read)
+            .optional()?)
     }
 
     /// Every open round.
     pub(crate) fn open_rounds(&self) -> Result<Vec<RoundRow>, StorageError> {
-        let mut query = self.db.prepare(&format!("SELECT {COLUMNS} FROM rounds WHERE state = 'open' ORDER BY id"))?;
+        let mut query = self.db.prepare(&format!(
+            "SELECT {COLUMNS} FROM rounds WHERE state = 'open' ORDER BY id"
+        ))?;
         Ok(query.query_map([], read)?.collect::<Result<_, _>>()?)
     }
 
-    /// Adds an open round. The oldest open rounds of its task past [`OPEN_MAX`] are abandoned; gives their tickets.
-    pub(crate) fn add_round(&mut self, row: &RoundRow, ticket: &Ticket) -> Result<Vec<Digest>, StorageError> {
+    /// Adds an open round. The oldest open rounds of its task past [`OPEN_MAX`] are abandoned;
+    /// gives their tickets.
+    pub(crate) fn add_round(
+        &mut self,
+        row: &RoundRow,
+        ticket: &Ticket,
+    ) -> Result<Vec<Digest>, StorageError> {
         let transaction = self.db.transaction()?;
         let task = ticket.task.as_str();
         transaction.execute(
             "INSERT INTO rounds (task, round, draft_digest, ticket_hash, ticket, signature, state)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
-            params![task, ticket.round.0, row.draft_digest.0, row.ticket_hash.0, row.ticket, row.signature.0],
+            params![
+                task,
+                ticket.round.0,
+                row.draft_digest.0,
+                row.ticket_hash.0,
+                row.ticket,
+                row.signature.0
+            ],
         )?;
         let crowded_out = oldest_open(&transaction, task)?;
         for ticket in &crowded_out {
@@ -97,7 +132,8 @@ impl Store {
 }
 
 pub(super) fn abandon(db: &Connection, ticket: Digest, reason: &str) -> rusqlite::Result<()> {
-    let update = "UPDATE rounds SET state = 'abandoned', reason = ?2 WHERE ticket_hash = ?1 AND state = 'open'";
+    let update = "UPDATE rounds SET state = 'abandoned', reason = ?2 WHERE ticket_hash = ?1 AND \
+                  state = 'open'";
     if db.execute(update, params![ticket.0, reason])? == 1 {
         admitted::forget(db, ticket)?;
         tracing::info!(event = "round_abandoned", %ticket, reason);
@@ -106,8 +142,11 @@ pub(super) fn abandon(db: &Connection, ticket: Digest, reason: &str) -> rusqlite
 }
 
 fn oldest_open(db: &Connection, task: &str) -> rusqlite::Result<Vec<Digest>> {
-    let query = "SELECT ticket_hash FROM rounds WHERE task = ?1 AND state = 'open' ORDER BY id DESC LIMIT -1 OFFSET ?2";
-    db.prepare(query)?.query_map(params![task, OPEN_MAX], |row| row.get(0).map(Digest))?.collect()
+    let query = "SELECT ticket_hash FROM rounds WHERE task = ?1 AND state = 'open' ORDER BY id \
+                 DESC LIMIT -1 OFFSET ?2";
+    db.prepare(query)?
+        .query_map(params![task, OPEN_MAX], |row| row.get(0).map(Digest))?
+        .collect()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RoundRow> {

@@ -13,13 +13,16 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::support::*;
 
 async fn start_fails(config: Config) -> HelperError {
-    serve(config, now, Shutdown::default(), |_| ()).await.unwrap_err()
+    serve(config, now, Shutdown::default(), |_| ())
+        .await
+        .unwrap_err()
 }
 
 #[test]
 fn a_configuration_is_read_and_each_bad_key_is_named() {
     let text = format!(
-        "listen = '127.0.0.1:7501'\nstate = 's'\ncoordinator_key = '{}'\n[tls]\ncertificate = 'c'\nkey = 'k'\nroot = 'r'\n[signing]\nkey = 'k'\n",
+        "listen = '127.0.0.1:7501'\nstate = 's'\ncoordinator_key = '{}'\n[tls]\ncertificate = \
+         'c'\nkey = 'k'\nroot = 'r'\n[signing]\nkey = 'k'\n",
         coordinator_key().public()
     );
     let config: Config = toml::from_str(&text).unwrap();
@@ -38,7 +41,9 @@ fn a_configuration_is_read_and_each_bad_key_is_named() {
         assert!(problem.starts_with(&format!("{key}: ")), "{problem}");
     }
     assert!(toml::from_str::<Config>(&text.replacen("[tls]", "more = 1\n[tls]", 1)).is_err());
-    assert!(toml::from_str::<Config>(&format!("{text}[membership]\nissuer_key = 'no key'\n")).is_err());
+    assert!(
+        toml::from_str::<Config>(&format!("{text}[membership]\nissuer_key = 'no key'\n")).is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,30 +52,49 @@ async fn a_state_folder_serves_one_process_and_one_key() {
     let helper = deployment.start().await;
     // HOSTILE 100.
     let error = start_fails(deployment.config()).await;
-    assert!(matches!(&error, HelperError::OperatorConfig(text) if text.contains("another process uses")), "{error}");
+    assert!(
+        matches!(&error, HelperError::OperatorConfig(text) if text.contains("another process uses")),
+        "{error}"
+    );
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(deployment.state()), mode(deployment.state().join("keys"))), (0o700, 0o700));
+    assert_eq!(
+        (
+            mode(deployment.state()),
+            mode(deployment.state().join("keys"))
+        ),
+        (0o700, 0o700)
+    );
     helper.stop().await;
     let config = deployment.config();
     fs::write(&config.signing.key, hex::encode([9; 32])).unwrap();
     let error = start_fails(config).await;
-    assert!(matches!(&error, HelperError::OperatorConfig(text) if text.contains("signing.key")), "{error}");
+    assert!(
+        matches!(&error, HelperError::OperatorConfig(text) if text.contains("signing.key")),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_files_and_addresses_stop_the_start_with_their_name() {
     let deployment = Deployment::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = Config { listen: taken.local_addr().unwrap().to_string(), ..deployment.config() };
+    let config = Config {
+        listen: taken.local_addr().unwrap().to_string(),
+        ..deployment.config()
+    };
     // HOSTILE 88.
     assert!(matches!(start_fails(config).await, HelperError::Network(_)));
     let mut config = deployment.config();
     config.tls.key = config.signing.key.clone();
-    assert!(matches!(start_fails(config).await, HelperError::OperatorConfig(text) if text.contains("signing.key")));
+    assert!(
+        matches!(start_fails(config).await, HelperError::OperatorConfig(text) if text.contains("signing.key"))
+    );
     let config = deployment.config();
     fs::set_permissions(&config.tls.key, fs::Permissions::from_mode(0o640)).unwrap();
     // HOSTILE 74.
-    assert!(matches!(start_fails(config).await, HelperError::OperatorConfig(text) if text.contains("chmod 600")));
+    assert!(
+        matches!(start_fails(config).await, HelperError::OperatorConfig(text) if text.contains("chmod 600"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,25 +103,36 @@ async fn a_damaged_database_is_not_believed() {
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
     let round = countersign(&mut client, &draft(1)).await.unwrap();
-    let answer = release(&mut client, &round, seeds(&cohort(&round, 4))).await.unwrap();
+    let answer = release(&mut client, &round, seeds(&cohort(&round, 4)))
+        .await
+        .unwrap();
     helper.stop().await;
     let path = deployment.state().join("helper.sqlite");
     let good = fs::read(&path).unwrap();
     // HOSTILE 93: one bit of the ledger line, one bit of the mask sum.
     let flip = |needle: &[u8]| {
-        let at = good.windows(needle.len()).position(|window| window == needle).unwrap();
+        let at = good
+            .windows(needle.len())
+            .position(|window| window == needle)
+            .unwrap();
         let mut bad = good.clone();
         bad[at + 7] ^= 1;
         fs::write(&path, bad).unwrap();
     };
     flip(&answer.line[..64]);
-    assert!(matches!(start_fails(deployment.config()).await, HelperError::Storage(text) if text.contains("line")));
+    assert!(
+        matches!(start_fails(deployment.config()).await, HelperError::Storage(text) if text.contains("line"))
+    );
     flip(&answer.mask_sum[..64]);
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
-    let refused = release(&mut client, &round, seeds(&cohort(&round, 4))).await.unwrap_err();
+    let refused = release(&mut client, &round, seeds(&cohort(&round, 4)))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
-    assert!(matches!(helper.ended().await, Err(HelperError::Storage(text)) if text.contains("mask sum")));
+    assert!(
+        matches!(helper.ended().await, Err(HelperError::Storage(text)) if text.contains("mask sum"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,12 +149,21 @@ async fn a_lost_key_begins_a_new_generation_and_ends_every_open_round() {
     let mut client = deployment.coordinator(&helper).await;
     assert_eq!(deployment.key_files(), 0);
     for round in [&lost, &other] {
-        let refused = release(&mut client, round, seeds(&cohort(round, 4))).await.unwrap_err();
+        let refused = release(&mut client, round, seeds(&cohort(round, 4)))
+            .await
+            .unwrap_err();
         assert_eq!(refused.code(), Code::NotFound);
     }
     let round = countersign(&mut client, &draft(3)).await.unwrap();
-    let answer = release(&mut client, &round, seeds(&cohort(&round, 4))).await.unwrap();
-    assert_eq!(tacit_privacy::record::Line::from_bytes(&answer.line).unwrap().generation, 2);
+    let answer = release(&mut client, &round, seeds(&cohort(&round, 4)))
+        .await
+        .unwrap();
+    assert_eq!(
+        tacit_privacy::record::Line::from_bytes(&answer.line)
+            .unwrap()
+            .generation,
+        2
+    );
     helper.stop().await;
 }
 
@@ -128,8 +172,18 @@ async fn health_is_told_and_a_watch_does_not_hold_the_drain() {
     let deployment = Deployment::new();
     let helper = deployment.start().await;
     let mut health = HealthClient::new(deployment.coordinator_channel(&helper).await);
-    let request = HealthCheckRequest { service: "tacit.v1.Helper".into() };
-    assert_eq!(health.check(request.clone()).await.unwrap().into_inner().status, 1);
+    let request = HealthCheckRequest {
+        service: "tacit.v1.Helper".into(),
+    };
+    assert_eq!(
+        health
+            .check(request.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .status,
+        1
+    );
     let mut watch = health.watch(request).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
     helper.stop().await;

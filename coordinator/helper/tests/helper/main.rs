@@ -1,4 +1,5 @@
-//! The helper over loopback mutual TLS: what it answers, what it refuses, and what it remembers over a restart.
+//! The helper over loopback mutual TLS: what it answers, what it refuses, and what it remembers
+//! over a restart.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

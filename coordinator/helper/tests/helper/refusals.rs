@@ -1,4 +1,5 @@
-//! What the helper refuses. A refusal changes nothing: the round can still be answered as it should.
+//! What the helper refuses. A refusal changes nothing: the round can still be answered as it
+//! should.
 
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{canonical, merkle};
@@ -18,19 +19,39 @@ async fn a_second_ticket_for_a_round_is_refused_whatever_became_of_the_first() {
     let round = countersign(&mut client, &draft(1)).await.unwrap();
     let mut other = draft(1);
     other.deadline = other.deadline.plus_millis(7);
-    refused_with(countersign(&mut client, &other).await.map(|_| ()), Code::AlreadyExists, "another ticket");
-    release(&mut client, &round, seeds(&cohort(&round, 4))).await.unwrap();
-    refused_with(countersign(&mut client, &other).await.map(|_| ()), Code::AlreadyExists, "another ticket");
+    refused_with(
+        countersign(&mut client, &other).await.map(|_| ()),
+        Code::AlreadyExists,
+        "another ticket",
+    );
+    release(&mut client, &round, seeds(&cohort(&round, 4)))
+        .await
+        .unwrap();
+    refused_with(
+        countersign(&mut client, &other).await.map(|_| ()),
+        Code::AlreadyExists,
+        "another ticket",
+    );
     let abandoned = countersign(&mut client, &draft(2)).await.unwrap();
-    let request = v1::AbandonRequest { ticket_hash: abandoned.hash.0.to_vec().into() };
+    let request = v1::AbandonRequest {
+        ticket_hash: abandoned.hash.0.to_vec().into(),
+    };
     client.abandon(request.clone()).await.unwrap();
     client.abandon(request).await.unwrap();
     assert_eq!(deployment.key_files(), 0);
     let mut other = draft(2);
     other.deadline = other.deadline.plus_millis(7);
-    refused_with(countersign(&mut client, &other).await.map(|_| ()), Code::AlreadyExists, "another ticket");
+    refused_with(
+        countersign(&mut client, &other).await.map(|_| ()),
+        Code::AlreadyExists,
+        "another ticket",
+    );
     let set = seeds(&cohort(&abandoned, 4));
-    refused_with(release(&mut client, &abandoned, set).await, Code::NotFound, "abandoned");
+    refused_with(
+        release(&mut client, &abandoned, set).await,
+        Code::NotFound,
+        "abandoned",
+    );
     helper.stop().await;
 }
 
@@ -42,20 +63,39 @@ async fn unsound_drafts_are_refused() {
     type Change = fn(&mut Ticket);
     let cases: [(Change, &str); 5] = [
         (|draft| draft.schema = 2, "another version"),
-        (|draft| draft.sealing_key = "00".into(), "already has a sealing key"),
+        (
+            |draft| draft.sealing_key = "00".into(),
+            "already has a sealing key",
+        ),
         (|draft| draft.mechanism.n_min = 1, "n_min is below"),
-        (|draft| draft.dishonest_milli = 999, "no set can be large enough"),
-        (|draft| (draft.mechanism.cohort_max, draft.mechanism.steps) = (1 << 19, 512), "cohort_max"),
+        (
+            |draft| draft.dishonest_milli = 999,
+            "no set can be large enough",
+        ),
+        (
+            |draft| (draft.mechanism.cohort_max, draft.mechanism.steps) = (1 << 19, 512),
+            "cohort_max",
+        ),
     ];
     for (change, words) in cases {
         let mut unsound = draft(1);
         change(&mut unsound);
-        refused_with(countersign(&mut client, &unsound).await.map(|_| ()), Code::InvalidArgument, words);
+        refused_with(
+            countersign(&mut client, &unsound).await.map(|_| ()),
+            Code::InvalidArgument,
+            words,
+        );
     }
     // HOSTILE 1, 2.
     for bytes in [&b""[..], b"{", b"null"] {
-        let request = v1::CountersignRequest { draft: bytes.to_vec().into() };
-        refused_with(client.countersign(request).await.map(|_| ()), Code::InvalidArgument, "");
+        let request = v1::CountersignRequest {
+            draft: bytes.to_vec().into(),
+        };
+        refused_with(
+            client.countersign(request).await.map(|_| ()),
+            Code::InvalidArgument,
+            "",
+        );
     }
     assert_eq!(deployment.key_files(), 0);
     countersign(&mut client, &draft(1)).await.unwrap();
@@ -75,19 +115,41 @@ async fn sets_that_are_too_small_too_large_or_hold_a_bad_seed_are_refused() {
         Code::FailedPrecondition,
         "3 contributions, the ticket needs",
     );
-    refused_with(release(&mut client, &round, seeds(&updates)).await, Code::FailedPrecondition, "more contributions");
+    refused_with(
+        release(&mut client, &round, seeds(&updates)).await,
+        Code::FailedPrecondition,
+        "more contributions",
+    );
     let mut bad = seeds(&updates[..4]);
     bad[2].digest = vec![9; 32].into();
-    refused_with(release(&mut client, &round, bad).await, Code::FailedPrecondition, &"03".repeat(16));
+    refused_with(
+        release(&mut client, &round, bad).await,
+        Code::FailedPrecondition,
+        &"03".repeat(16),
+    );
     let mut short = seeds(&updates[..4]);
     short[3].sealed_seed = vec![9; 32].into();
-    refused_with(release(&mut client, &round, short).await, Code::FailedPrecondition, &"04".repeat(16));
+    refused_with(
+        release(&mut client, &round, short).await,
+        Code::FailedPrecondition,
+        &"04".repeat(16),
+    );
     let mut nameless = seeds(&updates[..4]);
     nameless[0].contribution_id = vec![1; 15].into();
-    refused_with(release(&mut client, &round, nameless).await, Code::InvalidArgument, "contribution_id");
+    refused_with(
+        release(&mut client, &round, nameless).await,
+        Code::InvalidArgument,
+        "contribution_id",
+    );
     let twice = [seeds(&updates[..4]), seeds(&updates[..1])].concat();
-    refused_with(release(&mut client, &round, twice).await, Code::FailedPrecondition, "repeated");
-    let answer = release(&mut client, &round, seeds(&updates[..4])).await.unwrap();
+    refused_with(
+        release(&mut client, &round, twice).await,
+        Code::FailedPrecondition,
+        "repeated",
+    );
+    let answer = release(&mut client, &round, seeds(&updates[..4]))
+        .await
+        .unwrap();
     assert!(unmasks(&updates[..4], &answer));
     helper.stop().await;
 }
@@ -100,17 +162,37 @@ async fn a_set_and_the_set_without_one_are_never_both_answered() {
     let round = countersign(&mut client, &draft(1)).await.unwrap();
     let updates = cohort(&round, 5);
     let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
-    refused_with(release(&mut client, &round, seeds(&updates[..4])).await, Code::AlreadyExists, "another set");
-    assert_eq!(release(&mut client, &round, seeds(&updates)).await.unwrap(), answer);
+    refused_with(
+        release(&mut client, &round, seeds(&updates[..4])).await,
+        Code::AlreadyExists,
+        "another set",
+    );
+    assert_eq!(
+        release(&mut client, &round, seeds(&updates)).await.unwrap(),
+        answer
+    );
 
     // At once on two connections: exactly one wins, and stays the winner.
     let round = countersign(&mut client, &draft(2)).await.unwrap();
     let updates = cohort(&round, 5);
     let mut other = deployment.coordinator(&helper).await;
-    let (all, fewer) =
-        tokio::join!(release(&mut client, &round, seeds(&updates)), release(&mut other, &round, seeds(&updates[..4])));
-    assert!(all.is_ok() != fewer.is_ok(), "{:?} {:?}", all.is_ok(), fewer.is_ok());
-    let again = release(&mut other, &round, seeds(if all.is_ok() { &updates } else { &updates[..4] })).await.unwrap();
+    let (all, fewer) = tokio::join!(
+        release(&mut client, &round, seeds(&updates)),
+        release(&mut other, &round, seeds(&updates[..4]))
+    );
+    assert!(
+        all.is_ok() != fewer.is_ok(),
+        "{:?} {:?}",
+        all.is_ok(),
+        fewer.is_ok()
+    );
+    let again = release(
+        &mut other,
+        &round,
+        seeds(if all.is_ok() { &updates } else { &updates[..4] }),
+    )
+    .await
+    .unwrap();
     assert_eq!(again, all.or(fewer).unwrap());
     helper.stop().await;
 }
@@ -121,19 +203,34 @@ async fn a_seed_counts_once() {
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
     let first = countersign(&mut client, &draft(1)).await.unwrap();
-    release(&mut client, &first, seeds(&cohort(&first, 4))).await.unwrap();
+    release(&mut client, &first, seeds(&cohort(&first, 4)))
+        .await
+        .unwrap();
 
     let second = countersign(&mut client, &draft(2)).await.unwrap();
     let mut updates = cohort(&second, 4);
     let honest = updates.clone();
     updates[1] = contribute(&second, 2, 102);
-    assert_eq!(admit(&mut client, &second, seeds(&updates)).await.unwrap(), [true, false, true, true]);
+    assert_eq!(
+        admit(&mut client, &second, seeds(&updates)).await.unwrap(),
+        [true, false, true, true]
+    );
     let replayed = release(&mut client, &second, seeds(&updates)).await;
     refused_with(replayed, Code::FailedPrecondition, &"02".repeat(16));
     updates[1] = contribute(&second, 2, 201);
-    refused_with(release(&mut client, &second, seeds(&updates)).await, Code::FailedPrecondition, "repeated");
-    assert_eq!(admit(&mut client, &second, seeds(&updates)).await.unwrap(), [true, false, true, true]);
-    assert!(unmasks(&honest, &release(&mut client, &second, seeds(&honest)).await.unwrap()));
+    refused_with(
+        release(&mut client, &second, seeds(&updates)).await,
+        Code::FailedPrecondition,
+        "repeated",
+    );
+    assert_eq!(
+        admit(&mut client, &second, seeds(&updates)).await.unwrap(),
+        [true, false, true, true]
+    );
+    assert!(unmasks(
+        &honest,
+        &release(&mut client, &second, seeds(&honest)).await.unwrap()
+    ));
     helper.stop().await;
 }
 
@@ -152,9 +249,20 @@ async fn seeds_that_do_not_open_are_not_admitted() {
     let opens = admit(&mut client, &round, asked).await.unwrap();
     assert_eq!(opens, [true, false, false, false, true, false]);
     let many = vec![v1::SealedSeed::default(); 257];
-    refused_with(admit(&mut client, &round, many).await, Code::InvalidArgument, "256");
-    let unknown = Round { hash: Digest([0; 32]), ..round };
-    refused_with(admit(&mut client, &unknown, vec![]).await, Code::NotFound, "unknown");
+    refused_with(
+        admit(&mut client, &round, many).await,
+        Code::InvalidArgument,
+        "256",
+    );
+    let unknown = Round {
+        hash: Digest([0; 32]),
+        ..round
+    };
+    refused_with(
+        admit(&mut client, &unknown, vec![]).await,
+        Code::NotFound,
+        "unknown",
+    );
     helper.stop().await;
 }
 
@@ -164,14 +272,34 @@ async fn a_device_may_not_call_the_helper() {
     let helper = deployment.start().await;
     let mut device = deployment.device(&helper).await;
     // HOSTILE 26, 59.
-    refused_with(countersign(&mut device, &draft(1)).await.map(|_| ()), Code::PermissionDenied, "coordinator");
-    let round = countersign(&mut deployment.coordinator(&helper).await, &draft(1)).await.unwrap();
+    refused_with(
+        countersign(&mut device, &draft(1)).await.map(|_| ()),
+        Code::PermissionDenied,
+        "coordinator",
+    );
+    let round = countersign(&mut deployment.coordinator(&helper).await, &draft(1))
+        .await
+        .unwrap();
     let updates = cohort(&round, 4);
-    refused_with(admit(&mut device, &round, seeds(&updates)).await, Code::PermissionDenied, "coordinator");
-    refused_with(release(&mut device, &round, seeds(&updates)).await, Code::PermissionDenied, "coordinator");
-    let abandon = device.abandon(v1::AbandonRequest { ticket_hash: round.hash.0.to_vec().into() }).await;
+    refused_with(
+        admit(&mut device, &round, seeds(&updates)).await,
+        Code::PermissionDenied,
+        "coordinator",
+    );
+    refused_with(
+        release(&mut device, &round, seeds(&updates)).await,
+        Code::PermissionDenied,
+        "coordinator",
+    );
+    let abandon = device
+        .abandon(v1::AbandonRequest {
+            ticket_hash: round.hash.0.to_vec().into(),
+        })
+        .await;
     refused_with(abandon, Code::PermissionDenied, "coordinator");
-    let head = device.countersign_head(v1::CountersignHeadRequest::default()).await;
+    let head = device
+        .countersign_head(v1::CountersignHeadRequest::default())
+        .await;
     refused_with(head, Code::PermissionDenied, "coordinator");
     helper.stop().await;
 }
@@ -182,14 +310,22 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
     let mut helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
     let leaves = |count: u8, first: u8| -> Vec<Digest> {
-        (0..count).map(|line| merkle::leaf(&[if line == 0 { first } else { line }])).collect()
+        (0..count)
+            .map(|line| merkle::leaf(&[if line == 0 { first } else { line }]))
+            .collect()
     };
     let prove = |leaves: &[Digest], old_size: u64| {
         let size = leaves.len() as u64;
-        let head = TreeHead { ledger_id: Digest([5; 32]), generation: 1, size, root: merkle::root(leaves) };
+        let head = TreeHead {
+            ledger_id: Digest([5; 32]),
+            generation: 1,
+            size,
+            root: merkle::root(leaves),
+        };
         let head = canonical::encode(&head).unwrap();
         let signature = coordinator_key().sign(Context::Head, &head);
-        let proof = merkle::consistency_proof(leaves, usize::try_from(old_size).unwrap()).unwrap_or_default();
+        let proof = merkle::consistency_proof(leaves, usize::try_from(old_size).unwrap())
+            .unwrap_or_default();
         let proof = proof.iter().map(|hash| hash.0.to_vec().into()).collect();
         v1::CountersignHeadRequest {
             head: head.into(),
@@ -199,35 +335,88 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
         }
     };
     let (three, forked) = (leaves(3, 0), leaves(3, 9));
-    let signed = client.countersign_head(prove(&three, 0)).await.unwrap().into_inner().signature;
+    let signed = client
+        .countersign_head(prove(&three, 0))
+        .await
+        .unwrap()
+        .into_inner()
+        .signature;
     let signature = SignatureBytes(signed[..].try_into().unwrap());
-    assert!(helper_key().public().verifies(Context::Head, &prove(&three, 0).head, &signature));
+    assert!(
+        helper_key()
+            .public()
+            .verifies(Context::Head, &prove(&three, 0).head, &signature)
+    );
     for restarted in [false, true] {
         if restarted {
             helper.stop().await;
             helper = deployment.start().await;
             client = deployment.coordinator(&helper).await;
         }
-        assert_eq!(client.countersign_head(prove(&three, 3)).await.unwrap().into_inner().signature, signed);
-        refused_with(client.countersign_head(prove(&forked, 3)).await, Code::FailedPrecondition, "forked");
-        refused_with(client.countersign_head(prove(&leaves(2, 0), 2)).await, Code::FailedPrecondition, "newer");
+        assert_eq!(
+            client
+                .countersign_head(prove(&three, 3))
+                .await
+                .unwrap()
+                .into_inner()
+                .signature,
+            signed
+        );
+        refused_with(
+            client.countersign_head(prove(&forked, 3)).await,
+            Code::FailedPrecondition,
+            "forked",
+        );
+        refused_with(
+            client.countersign_head(prove(&leaves(2, 0), 2)).await,
+            Code::FailedPrecondition,
+            "newer",
+        );
         // A fork that has grown since, with its own honest proof.
         let grown = client.countersign_head(prove(&leaves(5, 9), 3)).await;
         refused_with(grown, Code::FailedPrecondition, "forked");
     }
     let mut forged = prove(&leaves(4, 0), 3);
-    forged.coordinator_signature = helper_key().sign(Context::Head, &forged.head).0.to_vec().into();
-    refused_with(client.countersign_head(forged).await, Code::FailedPrecondition, "not signed by the coordinator");
+    forged.coordinator_signature = helper_key()
+        .sign(Context::Head, &forged.head)
+        .0
+        .to_vec()
+        .into();
+    refused_with(
+        client.countersign_head(forged).await,
+        Code::FailedPrecondition,
+        "not signed by the coordinator",
+    );
     let mut short = prove(&leaves(4, 0), 3);
     short.coordinator_signature = vec![0; 63].into();
-    refused_with(client.countersign_head(short).await, Code::InvalidArgument, "64 bytes");
+    refused_with(
+        client.countersign_head(short).await,
+        Code::InvalidArgument,
+        "64 bytes",
+    );
     let mut long = prove(&leaves(4, 0), 3);
     long.proof = vec![vec![0; 32].into(); 65];
-    refused_with(client.countersign_head(long).await, Code::InvalidArgument, "64 hashes");
+    refused_with(
+        client.countersign_head(long).await,
+        Code::InvalidArgument,
+        "64 hashes",
+    );
     // A proof from elsewhere: the helper says where it must start.
-    let from_two = client.countersign_head(prove(&leaves(4, 0), 2)).await.unwrap().into_inner();
+    let from_two = client
+        .countersign_head(prove(&leaves(4, 0), 2))
+        .await
+        .unwrap()
+        .into_inner();
     assert!(from_two.signature.is_empty() && from_two.newest_size == 3);
-    assert!(!client.countersign_head(prove(&leaves(4, 0), 3)).await.unwrap().into_inner().signature.is_empty());
+    assert!(
+        !client
+            .countersign_head(prove(&leaves(4, 0), 3))
+            .await
+            .unwrap()
+            .into_inner()
+            .signature
+            .is_empty()
+    );
     helper.stop().await;
 }
 
@@ -237,20 +426,44 @@ async fn a_release_stream_that_breaks_the_rules_is_refused() {
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
     let round = countersign(&mut client, &draft(1)).await.unwrap();
-    let part = |hash: &[u8], seeds| v1::ReleaseRequest { ticket_hash: hash.to_vec().into(), seeds };
+    let part = |hash: &[u8], seeds| v1::ReleaseRequest {
+        ticket_hash: hash.to_vec().into(),
+        seeds,
+    };
     let set = seeds(&cohort(&round, 4));
     for (parts, words) in [
         (vec![], "empty"),
         (vec![part(&[1; 31], set.clone())], "ticket_hash"),
-        (vec![part(&round.hash.0, set.clone()), part(&round.hash.0, set.clone())], "later message"),
-        (vec![part(&round.hash.0, set.clone()), part(&[], vec![])], "later message"),
+        (
+            vec![
+                part(&round.hash.0, set.clone()),
+                part(&round.hash.0, set.clone()),
+            ],
+            "later message",
+        ),
+        (
+            vec![part(&round.hash.0, set.clone()), part(&[], vec![])],
+            "later message",
+        ),
         (vec![part(&round.hash.0, vec![set[0].clone(); 257])], "256"),
     ] {
-        refused_with(client.release(tokio_stream::iter(parts)).await.map(|_| ()), Code::InvalidArgument, words);
+        refused_with(
+            client.release(tokio_stream::iter(parts)).await.map(|_| ()),
+            Code::InvalidArgument,
+            words,
+        );
     }
     // HOSTILE 11.
-    let huge = v1::SealedSeed { sealed_seed: vec![0; 1 << 20].into(), ..Default::default() };
-    let refused = client.admit(v1::AdmitRequest { ticket_hash: round.hash.0.to_vec().into(), seeds: vec![huge] }).await;
+    let huge = v1::SealedSeed {
+        sealed_seed: vec![0; 1 << 20].into(),
+        ..Default::default()
+    };
+    let refused = client
+        .admit(v1::AdmitRequest {
+            ticket_hash: round.hash.0.to_vec().into(),
+            seeds: vec![huge],
+        })
+        .await;
     assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
     release(&mut client, &round, set).await.unwrap();
     helper.stop().await;

@@ -1,4 +1,5 @@
-//! A deployment in a temporary folder, a running helper, and devices reduced to their seeds and masked vectors.
+//! A deployment in a temporary folder, a running helper, and devices reduced to their seeds and
+//! masked vectors.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -54,13 +55,20 @@ impl Deployment {
         let folder = tempfile::tempdir().unwrap();
         let made = create_authorities(now()).unwrap();
         let authority = Authority::from_pem(&made.issuing.chain, &made.issuing.key).unwrap();
-        let helper = authority.issue_server(Peer::Helper, &["localhost".into()], now()).unwrap();
-        let write = |name: &str, text: &str| write_new_secret(&folder.path().join(name), text).unwrap();
+        let helper = authority
+            .issue_server(Peer::Helper, &["localhost".into()], now())
+            .unwrap();
+        let write =
+            |name: &str, text: &str| write_new_secret(&folder.path().join(name), text).unwrap();
         write("root.crt", &made.root.chain);
         write("helper.crt", &helper.chain);
         write("helper.key", &helper.key);
         write("signing.key", &hex::encode(HELPER_SEED));
-        Self { folder, authority, root: made.root.chain }
+        Self {
+            folder,
+            authority,
+            root: made.root.chain,
+        }
     }
 
     pub(crate) fn state(&self) -> std::path::PathBuf {
@@ -72,8 +80,14 @@ impl Deployment {
         Config {
             listen: "127.0.0.1:0".into(),
             state: self.state(),
-            tls: Tls { certificate: file("helper.crt"), key: file("helper.key"), root: file("root.crt") },
-            signing: Signing { key: file("signing.key") },
+            tls: Tls {
+                certificate: file("helper.crt"),
+                key: file("helper.key"),
+                root: file("root.crt"),
+            },
+            signing: Signing {
+                key: file("signing.key"),
+            },
             coordinator_key: coordinator_key().public(),
             n_min_min: 2,
             membership: None,
@@ -91,7 +105,11 @@ impl Deployment {
             bound.send(address).unwrap();
         }));
         match address.await {
-            Ok(address) => Running { address, shutdown, task },
+            Ok(address) => Running {
+                address,
+                shutdown,
+                task,
+            },
             Err(_) => panic!("the helper did not start: {:?}", task.await),
         }
     }
@@ -102,15 +120,24 @@ impl Deployment {
     }
 
     pub(crate) async fn coordinator_channel(&self, helper: &Running) -> Channel {
-        let credentials = self.authority.issue_server(Peer::Coordinator, &["localhost".into()], now()).unwrap();
-        self.connect(helper, &credentials.chain, &credentials.key).await
+        let credentials = self
+            .authority
+            .issue_server(Peer::Coordinator, &["localhost".into()], now())
+            .unwrap();
+        self.connect(helper, &credentials.chain, &credentials.key)
+            .await
     }
 
     /// A connection with an enrolled device's certificate.
     pub(crate) async fn device(&self, helper: &Running) -> HelperClient<Channel> {
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-        let request = CertificateParams::default().serialize_request(&key).unwrap();
-        let chain = self.authority.issue_device(request.der(), DeviceId([7; 16]), now()).unwrap();
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        let chain = self
+            .authority
+            .issue_device(request.der(), DeviceId([7; 16]), now())
+            .unwrap();
         HelperClient::new(self.connect(helper, &chain, &key.serialize_pem()).await)
     }
 
@@ -124,7 +151,9 @@ impl Deployment {
     }
 
     pub(crate) fn key_files(&self) -> usize {
-        std::fs::read_dir(self.state().join("keys")).unwrap().count()
+        std::fs::read_dir(self.state().join("keys"))
+            .unwrap()
+            .count()
     }
 }
 
@@ -144,7 +173,10 @@ impl Running {
 
     /// Waits until the daemon returns by itself.
     pub(crate) async fn ended(self) -> Result<(), HelperError> {
-        timeout(Duration::from_secs(20), self.task).await.expect("the drain ends").unwrap()
+        timeout(Duration::from_secs(20), self.task)
+            .await
+            .expect("the drain ends")
+            .unwrap()
     }
 }
 
@@ -155,8 +187,17 @@ pub(crate) fn task() -> TaskId {
 /// A draft of round `round`: at least 4 contributions, at most 8.
 pub(crate) fn draft(round: u32) -> Ticket {
     let nothing = SignatureBytes([0; 64]);
-    let head = TreeHead { ledger_id: Digest([1; 32]), generation: 1, size: 1, root: Digest([2; 32]) };
-    let head = SignedHead { head, coordinator_signature: nothing, helper_signature: nothing };
+    let head = TreeHead {
+        ledger_id: Digest([1; 32]),
+        generation: 1,
+        size: 1,
+        root: Digest([2; 32]),
+    };
+    let head = SignedHead {
+        head,
+        coordinator_signature: nothing,
+        helper_signature: nothing,
+    };
     Ticket {
         schema: SCHEMA,
         scheme_id: 1,
@@ -164,7 +205,12 @@ pub(crate) fn draft(round: u32) -> Ticket {
         round: RoundId(round),
         kind: Kind::Counts,
         model_in_hash: Digest([3; 32]),
-        logged: LoggedLine { line: "line".into(), seq: 0, proof: vec![], head },
+        logged: LoggedLine {
+            line: "line".into(),
+            seq: 0,
+            proof: vec![],
+            head,
+        },
         mechanism: Mechanism {
             tier: Tier::Helper,
             length: LENGTH,
@@ -194,10 +240,20 @@ pub(crate) struct Round {
     pub(crate) hash: Digest,
 }
 
-pub(crate) async fn countersign(client: &mut HelperClient<Channel>, draft: &Ticket) -> Result<Round, Status> {
-    let answer = client.countersign(v1::CountersignRequest { draft: draft.to_bytes().unwrap().into() }).await?;
+pub(crate) async fn countersign(
+    client: &mut HelperClient<Channel>,
+    draft: &Ticket,
+) -> Result<Round, Status> {
+    let answer = client
+        .countersign(v1::CountersignRequest {
+            draft: draft.to_bytes().unwrap().into(),
+        })
+        .await?;
     let ticket = answer.into_inner().ticket;
-    Ok(Round { ticket: Ticket::from_bytes(&ticket).unwrap(), hash: canonical::digest(&ticket) })
+    Ok(Round {
+        ticket: Ticket::from_bytes(&ticket).unwrap(),
+        hash: canonical::digest(&ticket),
+    })
 }
 
 /// One device's contribution.
@@ -210,7 +266,9 @@ pub(crate) struct Update {
 
 /// Contribution `name` to `round` under the mask seed that `seed` draws.
 pub(crate) fn contribute(round: &Round, name: u8, seed: u64) -> Update {
-    let plain = (0..LENGTH.cast_signed()).map(|i| (i % 97) * i32::from(name) - 1000).collect();
+    let plain = (0..LENGTH.cast_signed())
+        .map(|i| (i % 97) * i32::from(name) - 1000)
+        .collect();
     update_of(round, name, plain, seed)
 }
 
@@ -220,12 +278,27 @@ pub(crate) fn update_of(round: &Round, name: u8, plain: Vec<i32>, seed: u64) -> 
 }
 
 /// The same from a device with a membership.
-pub(crate) fn sealed_by(round: &Round, name: u8, plain: Vec<i32>, seed: u64, member: Option<&Member>) -> Update {
+pub(crate) fn sealed_by(
+    round: &Round,
+    name: u8,
+    plain: Vec<i32>,
+    seed: u64,
+    member: Option<&Member>,
+) -> Update {
     let mask_seed = MaskSeed::draw(&mut StdRng::seed_from_u64(seed));
     let contribution = ContributionId([name; 16]);
     let mut values: Vec<u32> = plain.iter().map(|value| value.cast_unsigned()).collect();
-    add_mask(&mut values, &mask_seed, &round.ticket.task, round.ticket.round, contribution);
-    let masked: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    add_mask(
+        &mut values,
+        &mask_seed,
+        &round.ticket.task,
+        round.ticket.round,
+        contribution,
+    );
+    let masked: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let digest = canonical::digest(&masked);
     let binding = Binding {
         task: &round.ticket.task,
@@ -236,19 +309,32 @@ pub(crate) fn sealed_by(round: &Round, name: u8, plain: Vec<i32>, seed: u64, mem
         digest,
     };
     let key = round.ticket.sealing_key_bytes().unwrap();
-    let sealed = seal(&mask_seed, member, &key, &binding, &mut StdRng::seed_from_u64(seed + 1_000_000)).unwrap();
+    let sealed = seal(
+        &mask_seed,
+        member,
+        &key,
+        &binding,
+        &mut StdRng::seed_from_u64(seed + 1_000_000),
+    )
+    .unwrap();
     let sealed = v1::SealedSeed {
         contribution_id: contribution.0.to_vec().into(),
         sealed_seed: sealed.into(),
         digest: digest.0.to_vec().into(),
     };
-    Update { plain, masked, sealed }
+    Update {
+        plain,
+        masked,
+        sealed,
+    }
 }
 
 /// Contributions 1 to `count`, with seeds of this round only.
 pub(crate) fn cohort(round: &Round, count: u8) -> Vec<Update> {
     let base = u64::from(round.ticket.round.0) * 100;
-    (1..=count).map(|name| contribute(round, name, base + u64::from(name))).collect()
+    (1..=count)
+        .map(|name| contribute(round, name, base + u64::from(name)))
+        .collect()
 }
 
 pub(crate) fn seeds(updates: &[Update]) -> Vec<v1::SealedSeed> {
@@ -271,25 +357,41 @@ pub(crate) async fn release(
 ) -> Result<Answer, Status> {
     let mut parts: Vec<v1::ReleaseRequest> = seeds
         .chunks(3)
-        .map(|seeds| v1::ReleaseRequest { ticket_hash: Default::default(), seeds: seeds.to_vec() })
+        .map(|seeds| v1::ReleaseRequest {
+            ticket_hash: Default::default(),
+            seeds: seeds.to_vec(),
+        })
         .collect();
     parts[0].ticket_hash = round.hash.0.to_vec().into();
-    let mut stream = client.release(tokio_stream::iter(parts)).await?.into_inner();
-    let Some(Part::Header(header)) = stream.message().await?.unwrap().part else { panic!("the header comes first") };
+    let mut stream = client
+        .release(tokio_stream::iter(parts))
+        .await?
+        .into_inner();
+    let Some(Part::Header(header)) = stream.message().await?.unwrap().part else {
+        panic!("the header comes first")
+    };
     let mut mask_sum = Vec::new();
     while let Some(message) = stream.message().await? {
-        let Some(Part::Chunk(chunk)) = message.part else { panic!("chunks follow the header") };
+        let Some(Part::Chunk(chunk)) = message.part else {
+            panic!("chunks follow the header")
+        };
         assert!(chunk.len() <= 65_536);
         mask_sum.extend_from_slice(&chunk);
     }
-    Ok(Answer { line: header.line.into(), signature: header.signature.into(), mask_sum })
+    Ok(Answer {
+        line: header.line.into(),
+        signature: header.signature.into(),
+        mask_sum,
+    })
 }
 
 /// Whether taking the answered mask sum off the masked sum leaves the true sum.
 pub(crate) fn unmasks(updates: &[Update], answer: &Answer) -> bool {
     let mut sum = PartialSum::new(LENGTH);
     assert!(updates.iter().all(|update| sum.add(&update.masked)));
-    let truth: Vec<i32> = (0..LENGTH as usize).map(|i| updates.iter().map(|update| update.plain[i]).sum()).collect();
+    let truth: Vec<i32> = (0..LENGTH as usize)
+        .map(|i| updates.iter().map(|update| update.plain[i]).sum())
+        .collect();
     sum.unmask(&PartialSum::from_bytes(&answer.mask_sum).unwrap()) == Some(truth)
 }
 
@@ -298,18 +400,33 @@ pub(crate) async fn admit(
     round: &Round,
     seeds: Vec<v1::SealedSeed>,
 ) -> Result<Vec<bool>, Status> {
-    let request = v1::AdmitRequest { ticket_hash: round.hash.0.to_vec().into(), seeds };
+    let request = v1::AdmitRequest {
+        ticket_hash: round.hash.0.to_vec().into(),
+        seeds,
+    };
     Ok(client.admit(request).await?.into_inner().opens)
 }
 
 /// The call was refused with this code, in these words.
-pub(crate) fn refused_with<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, words: &str) {
+pub(crate) fn refused_with<T: std::fmt::Debug>(
+    outcome: Result<T, Status>,
+    code: Code,
+    words: &str,
+) {
     let status = outcome.unwrap_err();
-    assert!(status.code() == code && status.message().contains(words), "{status}");
+    assert!(
+        status.code() == code && status.message().contains(words),
+        "{status}"
+    );
 }
 
 /// Files of a folder, for tests that look for what must not be there.
 pub(crate) fn bytes_of(folder: &Path) -> Vec<Vec<u8>> {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.is_file()).map(|path| std::fs::read(path).unwrap()).collect()
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
 }

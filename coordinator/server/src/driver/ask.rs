@@ -14,34 +14,63 @@ use crate::helper::HeadAnswer;
 const HELPER_RETRY: Duration = Duration::from_millis(500);
 
 impl Driver {
-    /// Makes sure both parties have signed the newest head, and writes the export. False when stopped first.
+    /// Makes sure both parties have signed the newest head, and writes the export. False when
+    /// stopped first.
     pub(super) fn ensure_head(&mut self, runtime: &Handle) -> Result<bool, ServerError> {
         let head = self.ledger.head();
         self.show_ledger()?;
-        if self.store.heads()?.last().is_some_and(|(size, _)| *size == head.size) {
+        if self
+            .store
+            .heads()?
+            .last()
+            .is_some_and(|(size, _)| *size == head.size)
+        {
             return Ok(true);
         }
         let coordinator_signature = head::sign(&head, &self.signing)?;
-        // The helper may have signed a head that a crash kept from us: it says where the proof must start.
+        // The helper may have signed a head that a crash kept from us: it says where the proof must
+        // start.
         let mut old_size = self.store.heads()?.last().map_or(0, |(size, _)| *size);
         let helper_signature = loop {
-            let forked = || ServerError::HelperRefused("the ledger head: the helper signed a longer ledger".into());
-            let proof = self.board.consistency(old_size, head.size).ok_or_else(forked)?;
+            let forked = || {
+                ServerError::HelperRefused(
+                    "the ledger head: the helper signed a longer ledger".into(),
+                )
+            };
+            let proof = self
+                .board
+                .consistency(old_size, head.size)
+                .ok_or_else(forked)?;
             let helper = self.helper.clone();
             let ask = || helper.countersign_head(&head, &coordinator_signature, old_size, &proof);
             match self.until_answered(runtime, ask)? {
                 Asked::Answer(HeadAnswer::Signed(signature)) => break signature,
                 Asked::Answer(HeadAnswer::ProveFrom(size)) => old_size = size,
-                Asked::Refused(reason) => return Err(ServerError::HelperRefused(format!("the ledger head: {reason}"))),
+                Asked::Refused(reason) => {
+                    return Err(ServerError::HelperRefused(format!(
+                        "the ledger head: {reason}"
+                    )));
+                }
                 Asked::Stopped => return Ok(false),
             }
         };
         let size = head.size;
-        let signed = SignedHead { head, coordinator_signature, helper_signature };
+        let signed = SignedHead {
+            head,
+            coordinator_signature,
+            helper_signature,
+        };
         let json = String::from_utf8(tacit_privacy::canonical::encode(&signed)?)
             .map_err(|error| ServerError::Internal(error.to_string()))?;
         self.store.keep_head(size, &json)?;
-        export::write(&self.export, &self.store, &self.ledger, &self.objects, &self.signing, &self.helper)?;
+        export::write(
+            &self.export,
+            &self.store,
+            &self.ledger,
+            &self.objects,
+            &self.signing,
+            &self.helper,
+        )?;
         Ok(true)
     }
 

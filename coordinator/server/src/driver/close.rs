@@ -1,4 +1,5 @@
-//! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was abandoned.
+//! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was
+//! abandoned.
 
 use tacit_model::model::Step;
 use tacit_privacy::canonical::digest;
@@ -16,19 +17,26 @@ use crate::apply::{OpenedSum, apply};
 use crate::error::ServerError;
 
 impl Driver {
-    pub(super) fn ask_helper(&mut self, runtime: &Handle, set: &[ContributionId]) -> Result<Performed, ServerError> {
+    pub(super) fn ask_helper(
+        &mut self,
+        runtime: &Handle,
+        set: &[ContributionId],
+    ) -> Result<Performed, ServerError> {
         self.board.set_open(None, self.board.received());
         self.store.close_round()?;
         let (helper, ticket) = (self.helper.clone(), self.in_hand()?.signed.hash());
         let contributions = self.store.contributions()?;
         debug_assert_eq!(contributions.len(), set.len());
-        self.board.set_counted(ticket, contributions.iter().map(|(one, _)| *one));
+        self.board
+            .set_counted(ticket, contributions.iter().map(|(one, _)| *one));
         let seeds: Vec<_> = contributions.into_iter().map(|(_, seed)| seed).collect();
         let asked = self.until_answered(runtime, || helper.release(ticket, &seeds))?;
         Ok(match asked {
             Asked::Answer(answer) => {
-                let input =
-                    Answer { set_digest: answer.answered.set_digest, contributors: answer.answered.contributors };
+                let input = Answer {
+                    set_digest: answer.answered.set_digest,
+                    contributors: answer.answered.contributors,
+                };
                 self.open.as_mut().ok_or_else(no_round)?.answer = Some(answer);
                 Performed::Input(Input::Answered(input))
             }
@@ -40,15 +48,28 @@ impl Driver {
     /// Opens the sum, stores the next model, then makes the ledger line durable.
     pub(super) fn record(&mut self, answer: Answer) -> Result<(), ServerError> {
         let round = self.open.take().ok_or_else(no_round)?;
-        let helper = round.answer.as_ref().ok_or_else(|| ServerError::Internal("no answer to record".into()))?;
-        let mask = PartialSum::from_bytes(&helper.mask_sum).and_then(|mask| round.sum.unmask(&mask));
-        let sum = mask.ok_or_else(|| ServerError::HelperRefused("a mask sum of the wrong length".into()))?;
+        let helper = round
+            .answer
+            .as_ref()
+            .ok_or_else(|| ServerError::Internal("no answer to record".into()))?;
+        let mask =
+            PartialSum::from_bytes(&helper.mask_sum).and_then(|mask| round.sum.unmask(&mask));
+        let sum = mask
+            .ok_or_else(|| ServerError::HelperRefused("a mask sum of the wrong length".into()))?;
         let ticket = &round.ticket;
         let model = self.model(ticket.model_in_hash)?;
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
-        let opened = OpenedSum { kind: ticket.kind, mechanism: &ticket.mechanism, contributors, values: &sum };
-        let step = Step { features: Some(&self.features), ..self.job.step(self.ledger.releases(), seed) };
+        let opened = OpenedSum {
+            kind: ticket.kind,
+            mechanism: &ticket.mechanism,
+            contributors,
+            values: &sum,
+        };
+        let step = Step {
+            features: Some(&self.features),
+            ..self.job.step(self.ledger.releases(), seed)
+        };
         let next = apply(&model, &opened, &step)?;
         let bytes: Vec<u8> = sum.iter().flat_map(|value| value.to_le_bytes()).collect();
         if ticket.kind == Kind::Metrics {
@@ -66,14 +87,27 @@ impl Driver {
         }));
         let (line, bytes) = self.ledger.next(release, (self.now)())?;
         let rho = ticket.mechanism.rho();
-        self.store.record(line.seq, &bytes, rho, Some((helper.seq, &helper.line, &helper.signature)))?;
-        tracing::info!(event = "round_released", round = ticket.round.0, contributors);
+        self.store.record(
+            line.seq,
+            &bytes,
+            rho,
+            Some((helper.seq, &helper.line, &helper.signature)),
+        )?;
+        tracing::info!(
+            event = "round_released",
+            round = ticket.round.0,
+            contributors
+        );
         self.ledger.note(line, bytes);
         Ok(())
     }
 
     /// A round that was never offered cost nothing; any other is charged and recorded.
-    pub(super) fn record_abandoned(&mut self, runtime: &Handle, reason: &str) -> Result<(), ServerError> {
+    pub(super) fn record_abandoned(
+        &mut self,
+        runtime: &Handle,
+        reason: &str,
+    ) -> Result<(), ServerError> {
         tracing::warn!(event = "round_abandoned", reason);
         let Some(round) = self.open.take() else {
             return Err(ServerError::HelperRefused(reason.to_owned()));
@@ -85,8 +119,12 @@ impl Driver {
             reason: reason.to_owned(),
         }));
         let (line, bytes) = self.ledger.next(event, (self.now)())?;
-        let helper = round.answer.as_ref().map(|answer| (answer.seq, answer.line.as_slice(), &answer.signature));
-        self.store.record(line.seq, &bytes, round.ticket.mechanism.rho(), helper)?;
+        let helper = round
+            .answer
+            .as_ref()
+            .map(|answer| (answer.seq, answer.line.as_slice(), &answer.signature));
+        self.store
+            .record(line.seq, &bytes, round.ticket.mechanism.rho(), helper)?;
         self.ledger.note(line, bytes);
         self.store.end_round()?;
         let (helper, hash) = (self.helper.clone(), round.signed.hash());
@@ -98,8 +136,15 @@ impl Driver {
     fn charge(&self, round: &RoundInHand) -> Charge {
         let ticket = &round.ticket;
         let rho = ticket.mechanism.rho();
-        let charged = || self.ledger.lines().iter().filter_map(tacit_privacy::record::Line::charge);
-        let before = charged().next_back().map_or(ticket.round, |charge| charge.round);
+        let charged = || {
+            self.ledger
+                .lines()
+                .iter()
+                .filter_map(tacit_privacy::record::Line::charge)
+        };
+        let before = charged()
+            .next_back()
+            .map_or(ticket.round, |charge| charge.round);
         Charge {
             task: ticket.task.clone(),
             round: ticket.round,
@@ -127,7 +172,16 @@ impl Driver {
 
 /// For operators who watch; auditors get the same from the exported sum.
 fn log_evaluation(opened: &OpenedSum<'_>, factors_dropped: bool) {
-    let Some(found) = opened.evaluation() else { return };
-    let (value, error) = found.hr_at_10.map_or((f64::NAN, f64::NAN), |hr| (hr.value, hr.error));
-    tracing::info!(event = "model_evaluated", hr_at_10 = value, standard_error = error, factors_dropped);
+    let Some(found) = opened.evaluation() else {
+        return;
+    };
+    let (value, error) = found
+        .hr_at_10
+        .map_or((f64::NAN, f64::NAN), |hr| (hr.value, hr.error));
+    tracing::info!(
+        event = "model_evaluated",
+        hr_at_10 = value,
+        standard_error = error,
+        factors_dropped
+    );
 }

@@ -13,7 +13,8 @@ use super::ask::Asked;
 use super::{Driver, Performed};
 use crate::error::ServerError;
 
-/// So many abandoned rounds in a row stop the task: each one costs every device budget and gives nothing.
+/// So many abandoned rounds in a row stop the task: each one costs every device budget and gives
+/// nothing.
 const ABANDONED_MAX: usize = 3;
 /// Where the number of the last drafted round is kept.
 const DRAFTED: &str = "drafted";
@@ -23,24 +24,43 @@ impl Driver {
     pub(super) fn draft(&self) -> Result<Option<Ticket>, ServerError> {
         if self.ledger.abandoned_in_a_row() >= ABANDONED_MAX {
             let problem = format!(
-                "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their reasons in the ledger, \
+                "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their \
+                 reasons in the ledger, \
                  mend the cause, then start again"
             );
             return Err(ServerError::OperatorConfig(problem));
         }
-        let remaining = self.job.releases.get(self.ledger.releases()..).unwrap_or_default();
-        let Some(&(kind, share)) = remaining.first() else { return Ok(None) };
-        let left = self.job.rho_budget.minus(self.ledger.spent()).unwrap_or_default();
-        let needed = remaining.iter().fold(tacit_privacy::Rho::ZERO, |sum, (_, rho)| sum.compose(*rho));
-        // An abandoned round stays charged: what is left is shared out again in the same proportions.
-        let rho = if needed <= left { share } else { left.share(share.to_f64_up() / needed.to_f64_up()) };
+        let remaining = self
+            .job
+            .releases
+            .get(self.ledger.releases()..)
+            .unwrap_or_default();
+        let Some(&(kind, share)) = remaining.first() else {
+            return Ok(None);
+        };
+        let left = self
+            .job
+            .rho_budget
+            .minus(self.ledger.spent())
+            .unwrap_or_default();
+        let needed = remaining
+            .iter()
+            .fold(tacit_privacy::Rho::ZERO, |sum, (_, rho)| sum.compose(*rho));
+        // An abandoned round stays charged: what is left is shared out again in the same
+        // proportions.
+        let rho = if needed <= left {
+            share
+        } else {
+            left.share(share.to_f64_up() / needed.to_f64_up())
+        };
         if rho.units() < share.units() / 100 {
             tracing::warn!(event = "budget_used_up", left = %left);
             return Ok(None);
         }
         let (model_in_hash, seq) = self.current()?;
         let mechanism = self.job.mechanism(kind, rho, &self.model(model_in_hash)?)?;
-        if self.ledger.total_variation() + release_total_variation(&mechanism) > TOTAL_VARIATION_MAX {
+        if self.ledger.total_variation() + release_total_variation(&mechanism) > TOTAL_VARIATION_MAX
+        {
             return Err(ServerError::OperatorConfig(
                 "task: too many or too large releases for the sampler's bound".into(),
             ));
@@ -69,14 +89,23 @@ impl Driver {
     /// The line at `seq` under the newest signed head.
     pub(super) fn logged(&self, seq: u64) -> Result<LoggedLine, ServerError> {
         let heads = self.store.heads()?;
-        let newest = heads.last().ok_or_else(|| ServerError::Internal("no signed head".into()))?;
-        let head: SignedHead =
-            serde_json::from_str(&newest.1).map_err(|error| ServerError::StorageUnavailable(error.to_string()))?;
-        self.ledger.logged(seq, head).ok_or_else(|| ServerError::Internal("no proof".into()))
+        let newest = heads
+            .last()
+            .ok_or_else(|| ServerError::Internal("no signed head".into()))?;
+        let head: SignedHead = serde_json::from_str(&newest.1)
+            .map_err(|error| ServerError::StorageUnavailable(error.to_string()))?;
+        self.ledger
+            .logged(seq, head)
+            .ok_or_else(|| ServerError::Internal("no proof".into()))
     }
 
-    pub(super) fn ask_countersign(&mut self, runtime: &Handle, draft: &Ticket) -> Result<Performed, ServerError> {
-        // Durable before the helper hears of it: a round number is countersigned once, whatever happens in between.
+    pub(super) fn ask_countersign(
+        &mut self,
+        runtime: &Handle,
+        draft: &Ticket,
+    ) -> Result<Performed, ServerError> {
+        // Durable before the helper hears of it: a round number is countersigned once, whatever
+        // happens in between.
         self.store.set_meta(DRAFTED, &draft.round)?;
         let bytes = draft.to_bytes()?;
         let helper = self.helper.clone();
@@ -85,9 +114,9 @@ impl Driver {
             async move { helper.countersign(bytes).await }
         })
         .map(|answer| match answer {
-            Asked::Answer((bytes, signature)) => {
-                Performed::Input(Input::Countersigned(SignedTicket::new(bytes, signature, &self.signing)))
-            }
+            Asked::Answer((bytes, signature)) => Performed::Input(Input::Countersigned(
+                SignedTicket::new(bytes, signature, &self.signing),
+            )),
             Asked::Refused(reason) => Performed::Input(Input::HelperRefused(reason)),
             Asked::Stopped => Performed::Stopped,
         })

@@ -1,4 +1,5 @@
-//! What the driver needs from the operator, read before anything is written, and kept for later starts.
+//! What the driver needs from the operator, read before anything is written, and kept for later
+//! starts.
 
 use std::path::Path;
 
@@ -37,62 +38,98 @@ impl Inputs {
     pub fn read(config: &Config) -> Result<Self, ServerError> {
         let signing = SigningKey::from_seed(&files::read_seed(&config.signing.key)?);
         let path = config.task.catalogue.display();
-        let wrong = |problem: String| ServerError::OperatorConfig(format!("task.catalogue '{path}': {problem}"));
-        let catalogue = std::fs::read(&config.task.catalogue).map_err(|error| wrong(error.to_string()))?;
+        let wrong = |problem: String| {
+            ServerError::OperatorConfig(format!("task.catalogue '{path}': {problem}"))
+        };
+        let catalogue =
+            std::fs::read(&config.task.catalogue).map_err(|error| wrong(error.to_string()))?;
         let read = catalogue::parse(&catalogue).map_err(wrong)?;
         if config.task.model == Family::Neural && !read.features.tell_apart() {
-            let problem = "a network learns from categories, and they tell no item from another; write title<TAB>category|category";
+            let problem = "a network learns from categories, and they tell no item from another; \
+                           write title<TAB>category|category";
             return Err(wrong(problem.into()));
         }
-        let start = config.task.start.as_ref().map(|path| start(path, &config.task, read.items)).transpose()?;
-        let carried = start.as_ref().map(|model| u32::try_from(model.factor_count()).unwrap_or(u32::MAX));
+        let start = config
+            .task
+            .start
+            .as_ref()
+            .map(|path| start(path, &config.task, read.items))
+            .transpose()?;
+        let carried = start
+            .as_ref()
+            .map(|model| u32::try_from(model.factor_count()).unwrap_or(u32::MAX));
         let planned = Job::plan_update(&config.task, read.items, carried)?;
         let bytes = model_bytes(&planned, &read.features);
         if bytes > OBJECT_BYTES_MAX {
             let (has, most) = (bytes.div_ceil(1 << 20), OBJECT_BYTES_MAX >> 20);
             return Err(wrong(format!(
-                "a model of it takes {has} MiB and devices fetch {most} at most; use fewer categories"
+                "a model of it takes {has} MiB and devices fetch {most} at most; use fewer \
+                 categories"
             )));
         }
         let start = start.map(Model::from);
-        Ok(Self { signing, catalogue, features: read.features, planned, build: build_hash()?, start })
+        Ok(Self {
+            signing,
+            catalogue,
+            features: read.features,
+            planned,
+            build: build_hash()?,
+            start,
+        })
     }
 }
 
-/// Most bytes of a model of this task: factors and a few numbers for each item, and features where they go along.
+/// Most bytes of a model of this task: factors and a few numbers for each item, and features where
+/// they go along.
 fn model_bytes(job: &Job, features: &Features) -> usize {
     let columns = job.recipe.factors + job.recipe.feature_columns;
     let factors = (features.items() * columns as usize).min(FACTORS_MAX);
     let described = match job.model {
         Family::Spectral | Family::Weighted => 0,
         Family::Rating => 4 * features.values().len(),
-        Family::Neural => 8 * features.values().iter().filter(|value| **value != 0.0).count() + (1 << 18),
+        Family::Neural => {
+            8 * features
+                .values()
+                .iter()
+                .filter(|value| **value != 0.0)
+                .count()
+                + (1 << 18)
+        }
     };
     16 * features.items() + 4 * factors + described
 }
 
 /// The learned factors of an earlier task's model, for the catalogue as it is now.
 fn start(path: &Path, task: &Task, items: u32) -> Result<SpectralModel, ServerError> {
-    let wrong = |problem: &str| ServerError::OperatorConfig(format!("task.start '{}': {problem}", path.display()));
+    let wrong = |problem: &str| {
+        ServerError::OperatorConfig(format!("task.start '{}': {problem}", path.display()))
+    };
     let bytes = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
     let Ok(Model::Spectral(previous)) = Model::from_bytes(&bytes) else {
         return Err(wrong(
-            "not a spectral model; give the last one of an earlier task's export, ledger/models/<hash>.bin",
+            "not a spectral model; give the last one of an earlier task's export, \
+             ledger/models/<hash>.bin",
         ));
     };
     if previous.catalogue_len() > items {
-        let more =
-            format!("it has {} items and task.catalogue {items}; a catalogue only grows", previous.catalogue_len());
+        let more = format!(
+            "it has {} items and task.catalogue {items}; a catalogue only grows",
+            previous.catalogue_len()
+        );
         return Err(wrong(&more));
     }
-    growth::grown(&previous, items, task.factors.unwrap_or(u32::MAX))
-        .ok_or_else(|| wrong("it has no learned factors, or too many for this catalogue; leave task.start out"))
+    growth::grown(&previous, items, task.factors.unwrap_or(u32::MAX)).ok_or_else(|| {
+        wrong("it has no learned factors, or too many for this catalogue; leave task.start out")
+    })
 }
 
 /// SHA-256 of the running program.
 fn build_hash() -> Result<Digest, ServerError> {
-    let unreadable = |error: std::io::Error| ServerError::Internal(format!("the running program: {error}"));
-    let program = std::env::current_exe().and_then(std::fs::read).map_err(unreadable)?;
+    let unreadable =
+        |error: std::io::Error| ServerError::Internal(format!("the running program: {error}"));
+    let program = std::env::current_exe()
+        .and_then(std::fs::read)
+        .map_err(unreadable)?;
     Ok(tacit_privacy::canonical::digest(&program))
 }
 
@@ -101,7 +138,8 @@ pub(super) fn keep_job(store: &Store, planned: Job) -> Result<Job, ServerError> 
     match store.meta::<Job>("job")? {
         Some(kept) if kept.same_terms(&planned) => Ok(kept),
         Some(_) => Err(ServerError::OperatorConfig(
-            "task: privacy parameters, cohort or catalogue differ from those this state was started with; \
+            "task: privacy parameters, cohort or catalogue differ from those this state was \
+             started with; \
              restore them or use a new state folder"
                 .into(),
         )),

@@ -1,10 +1,13 @@
-//! One thread that owns the round machine, the partial sum and the store: wait for one input, call `handle`, run effects.
+//! One thread that owns the round machine, the partial sum and the store: wait for one input, call
+//! `handle`, run effects.
 //!
-//! Durability order of a round: ticket row, then offered; checkpoint, then acknowledged; set closed, then helper asked;
-//! model object, then ledger line, then announced. After a crash [`Driver::open`] reads where it stood and the same round
-//! goes on. A storage error ends the process: what the disk holds is then unknown, and recovery reads it.
+//! Durability order of a round: ticket row, then offered; checkpoint, then acknowledged; set
+//! closed, then helper asked; model object, then ledger line, then announced. After a crash
+//! [`Driver::open`] reads where it stood and the same round goes on. A storage error ends the
+//! process: what the disk holds is then unknown, and recovery reads it.
 //!
-//! One phase of the work a file: [`inputs`], [`recovery`], [`configure`], [`report`], [`close`]; [`ask`] talks to the helper.
+//! One phase of the work a file: [`inputs`], [`recovery`], [`configure`], [`report`], [`close`];
+//! [`ask`] talks to the helper.
 
 mod ask;
 mod close;
@@ -81,7 +84,8 @@ enum Ended {
 }
 
 impl Driver {
-    /// Opens state, keeping the plan of the first start and refusing other privacy parameters later.
+    /// Opens state, keeping the plan of the first start and refusing other privacy parameters
+    /// later.
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] for what the operator must fix; storage errors.
@@ -138,8 +142,8 @@ impl Driver {
     pub fn run(mut self, runtime: &Handle) -> Result<(), ServerError> {
         self.recover()?;
         self.show_ledger()?;
-        // What is open comes before what is published: until then handlers ask devices to come back, and none hears that
-        // it is too late for a round that goes on.
+        // What is open comes before what is published: until then handlers ask devices to come
+        // back, and none hears that it is too late for a round that goes on.
         let mut next = self.resume()?;
         self.announce(false)?;
         loop {
@@ -193,17 +197,30 @@ impl Driver {
     }
 
     /// Runs one effect; what it leads to is the machine's next input.
-    fn perform(&mut self, runtime: &Handle, effect: Effect) -> Result<Option<Performed>, ServerError> {
+    fn perform(
+        &mut self,
+        runtime: &Handle,
+        effect: Effect,
+    ) -> Result<Option<Performed>, ServerError> {
         match effect {
             Effect::AskCountersign(draft) => self.ask_countersign(runtime, &draft).map(Some),
             Effect::Open(signed) => {
                 let ticket = Ticket::from_bytes(&signed.bytes)?;
                 let opened = (self.now)();
                 self.store.open_round(&signed, opened.0)?;
-                tracing::info!(event = "round_opened", round = ticket.round.0, kind = ticket.kind.as_str());
+                tracing::info!(
+                    event = "round_opened",
+                    round = ticket.round.0,
+                    kind = ticket.kind.as_str()
+                );
                 let sum = PartialSum::new(ticket.mechanism.length);
                 self.offer(&signed, &ticket, opened, 0);
-                self.open = Some(RoundInHand { signed: *signed, ticket, sum, answer: None });
+                self.open = Some(RoundInHand {
+                    signed: *signed,
+                    ticket,
+                    sum,
+                    answer: None,
+                });
                 Ok(None)
             }
             Effect::AskHelper(set) => self.ask_helper(runtime, &set).map(Some),
@@ -225,11 +242,18 @@ impl Driver {
     }
 
     fn offer(&self, signed: &SignedTicket, ticket: &Ticket, opened: Timestamp, received: usize) {
-        let round = OpenRound { signed: signed.clone(), ticket: ticket.clone(), hash: signed.hash(), opened };
-        self.board.set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
+        let round = OpenRound {
+            signed: signed.clone(),
+            ticket: ticket.clone(),
+            hash: signed.hash(),
+            opened,
+        };
+        self.board
+            .set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
     }
 
-    /// What handlers answer from: consistency proofs, and what each device was counted for in all tasks.
+    /// What handlers answer from: consistency proofs, and what each device was counted for in all
+    /// tasks.
     fn show_ledger(&mut self) -> Result<(), ServerError> {
         let spent = self.accounts.settle(&self.store.spent()?)?;
         self.board.set_ledger(self.ledger.leaves(), spent);
@@ -238,7 +262,11 @@ impl Driver {
 
     fn announce(&self, finished: bool) -> Result<(), ServerError> {
         let (model, seq) = self.current()?;
-        let logged = if finished { canonical::encode(&self.logged(seq)?)?.into() } else { Bytes::new() };
+        let logged = if finished {
+            canonical::encode(&self.logged(seq)?)?.into()
+        } else {
+            Bytes::new()
+        };
         self.board.set_published(Published {
             model,
             logged,
@@ -251,11 +279,14 @@ impl Driver {
     }
 
     fn current(&self) -> Result<(Digest, u64), ServerError> {
-        self.ledger.current_model().ok_or_else(|| ServerError::Internal("no model was ever published".into()))
+        self.ledger
+            .current_model()
+            .ok_or_else(|| ServerError::Internal("no model was ever published".into()))
     }
 
     fn model(&self, hash: Digest) -> Result<Model, ServerError> {
-        let missing = || ServerError::StorageUnavailable(format!("model {hash} is missing or damaged"));
+        let missing =
+            || ServerError::StorageUnavailable(format!("model {hash} is missing or damaged"));
         Model::from_bytes(&self.objects.get(hash).ok_or_else(missing)?).map_err(|_| missing())
     }
 

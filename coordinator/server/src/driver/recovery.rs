@@ -14,7 +14,11 @@ impl Driver {
     /// First start: the genesis line. Later starts: a line that says so.
     pub(super) fn recover(&mut self) -> Result<(), ServerError> {
         let event = if self.ledger.is_empty() {
-            let genesis = self.start.take().unwrap_or_else(|| self.job.genesis()).to_bytes();
+            let genesis = self
+                .start
+                .take()
+                .unwrap_or_else(|| self.job.genesis())
+                .to_bytes();
             Event::Genesis(Genesis {
                 task: self.task.clone(),
                 model_out_hash: self.objects.put(&genesis)?,
@@ -41,32 +45,52 @@ impl Driver {
         if !changed {
             return Ok(());
         }
-        let problem =
-            "task.catalogue: it differs from the one this state was started with; restore it or use a new state folder";
+        let problem = "task.catalogue: it differs from the one this state was started with; \
+                       restore it or use a new state folder";
         Err(ServerError::OperatorConfig(problem.into()))
     }
 
     /// Where the open round stood when the process stopped.
     pub(super) fn resume(&mut self) -> Result<Option<(Coordinator, Vec<Effect>)>, ServerError> {
-        let Some((phase, signed, opened)) = self.store.round()? else { return Ok(None) };
+        let Some((phase, signed, opened)) = self.store.round()? else {
+            return Ok(None);
+        };
         let ticket = Ticket::from_bytes(&signed.bytes)?;
         if phase == Phase::Recorded {
             self.store.end_round()?;
             return Ok(None);
         }
-        let contributions: Vec<Contribution> = self.store.contributions()?.into_iter().map(|(one, _)| one).collect();
+        let contributions: Vec<Contribution> = self
+            .store
+            .contributions()?
+            .into_iter()
+            .map(|(one, _)| one)
+            .collect();
         let empty = || PartialSum::new(ticket.mechanism.length);
-        let sum = self.store.partial()?.and_then(|bytes| PartialSum::from_bytes(&bytes)).unwrap_or_else(empty);
+        let sum = self
+            .store
+            .partial()?
+            .and_then(|bytes| PartialSum::from_bytes(&bytes))
+            .unwrap_or_else(empty);
         let received = contributions.len();
         tracing::info!(event = "round_resumed", round = ticket.round.0, received);
-        self.open = Some(RoundInHand { signed: signed.clone(), ticket: ticket.clone(), sum, answer: None });
+        self.open = Some(RoundInHand {
+            signed: signed.clone(),
+            ticket: ticket.clone(),
+            sum,
+            answer: None,
+        });
         Ok(Some(match phase {
             Phase::Open => {
                 self.offer(&signed, &ticket, Timestamp(opened), received);
-                (Coordinator::Reporting(Reporting::resume(&ticket, contributions)), vec![])
+                (
+                    Coordinator::Reporting(Reporting::resume(&ticket, contributions)),
+                    vec![],
+                )
             }
             _ => {
-                self.board.set_counted(signed.hash(), contributions.iter().copied());
+                self.board
+                    .set_counted(signed.hash(), contributions.iter().copied());
                 Closing::start(contributions.into_iter().map(|one| one.id).collect())
             }
         }))

@@ -32,7 +32,10 @@ impl Driver {
             match verdict {
                 Verdict::Fold => {
                     self.fold(&arrival)?;
-                    fresh.push(NewContribution { contribution: arrival.contribution, sealed: arrival.sealed.to_vec() });
+                    fresh.push(NewContribution {
+                        contribution: arrival.contribution,
+                        sealed: arrival.sealed.to_vec(),
+                    });
                     waiting.push(arrival.reply);
                 }
                 // Its first copy is durable already or is in this very checkpoint.
@@ -50,13 +53,19 @@ impl Driver {
         }
         let ids = fresh.iter().map(|one| one.contribution.id).collect();
         let (state, effects) = state.handle(Input::Durable(ids), (self.now)());
-        self.board.set_received(self.board.received() + u32::try_from(fresh.len()).unwrap_or(0));
-        waiting.into_iter().for_each(|reply| answer(reply, Accepted::Yes));
+        self.board
+            .set_received(self.board.received() + u32::try_from(fresh.len()).unwrap_or(0));
+        waiting
+            .into_iter()
+            .for_each(|reply| answer(reply, Accepted::Yes));
         Ok((state, effects))
     }
 
     fn decide(&self, state: Coordinator, arrival: &Arrival) -> (Coordinator, Verdict) {
-        let current = self.open.as_ref().is_some_and(|round| round.signed.hash() == arrival.ticket);
+        let current = self
+            .open
+            .as_ref()
+            .is_some_and(|round| round.signed.hash() == arrival.ticket);
         if !current {
             return (state, Verdict::Late);
         }
@@ -73,7 +82,9 @@ impl Driver {
         if round.sum.add(&arrival.masked) {
             Ok(())
         } else {
-            Err(ServerError::Internal("a contribution of the wrong length reached the driver".into()))
+            Err(ServerError::Internal(
+                "a contribution of the wrong length reached the driver".into(),
+            ))
         }
     }
 }

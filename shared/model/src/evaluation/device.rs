@@ -5,8 +5,8 @@ use std::fmt;
 use tacit_types::{ItemGradient, ItemId};
 
 use super::layout::{
-    self, BANDS, CHANCES, COSINES, DRIFT, ERRORS, LENGTH, LISTED, PAIRED, PREDICTED, Question, RANK, RANKS,
-    RATING_ERROR, TOP,
+    self, BANDS, CHANCES, COSINES, DRIFT, ERRORS, LENGTH, LISTED, PAIRED, PREDICTED, Question,
+    RANK, RANKS, RATING_ERROR, TOP,
 };
 use crate::linalg::{add_scaled, dot, narrow, norm_squared};
 use crate::model::{Family, Model, Owner};
@@ -18,17 +18,19 @@ use crate::spectral::device::SparseGradient;
 /// Fewer items than this have no older and newer half to compare.
 const DRIFT_MIN: usize = 4;
 
-/// What one owner's device found. Never leaves the device as it is: no `Serialize`, and it prints nothing.
+/// What one owner's device found. Never leaves the device as it is: no `Serialize`, and it prints
+/// nothing.
 #[derive(Clone, PartialEq, Default)]
 pub struct Answers {
-    /// Rank of the held-out item by the model among what the owner had not met, from 1. `None`: nothing could be held out,
-    /// and then nothing else is answered either.
+    /// Rank of the held-out item by the model among what the owner had not met, from 1. `None`:
+    /// nothing could be held out, and then nothing else is answered either.
     pub rank: Option<usize>,
     /// Its rank by popularity alone.
     pub popular_rank: usize,
     /// The chance of a hit that the model gave.
     pub chance: f64,
-    /// Distance of the predicted from the given rating, where the model predicts ratings and there was one.
+    /// Distance of the predicted from the given rating, where the model predicts ratings and there
+    /// was one.
     pub rating_error: Option<f64>,
     /// Cosine of the user factors of the older and of the newer half of the history.
     pub drift: Option<f64>,
@@ -36,10 +38,11 @@ pub struct Answers {
     pub listed: [usize; BANDS.len()],
 }
 
-/// Holds out the owner's latest item and asks how a device that knew only the rest would have ranked it.
+/// Holds out the owner's latest item and asks how a device that knew only the rest would have
+/// ranked it.
 ///
-/// Ranks as serving does: by [`Model::scores`] with the usual half-life, what the owner used left out, equal scores by lower
-/// index.
+/// Ranks as serving does: by [`Model::scores`] with the usual half-life, what the owner used left
+/// out, equal scores by lower index.
 ///
 /// | case | answers |
 /// |---|---|
@@ -50,9 +53,13 @@ pub struct Answers {
 /// | fewer than four items in the rest | no drift |
 pub fn answers(owner: &Owner<'_>, model: &Model) -> Answers {
     let spared = owner.hold_out();
-    let (Some(held_out), rest) = (spared.held_out, spared.owner()) else { return Answers::default() };
+    let (Some(held_out), rest) = (spared.held_out, spared.owner()) else {
+        return Answers::default();
+    };
     let counts = model.counts();
-    let Some(at) = Some(held_out.0 as usize).filter(|at| *at < counts.len()) else { return Answers::default() };
+    let Some(at) = Some(held_out.0 as usize).filter(|at| *at < counts.len()) else {
+        return Answers::default();
+    };
     let mut closed = vec![false; counts.len()];
     for item in rest.history.items() {
         if let Some(flag) = closed.get_mut(item.0 as usize) {
@@ -66,8 +73,13 @@ pub fn answers(owner: &Owner<'_>, model: &Model) -> Answers {
         rank: Some(rank(&scores, &closed, at)),
         popular_rank: rank(counts, &closed, at),
         chance: chance(&scores, &closed),
-        rating_error: spared.rating.filter(|_| predicts).map(|given| (f64::from(scores[at]) - given).abs()),
-        drift: model.spectral().and_then(|model| drift(rest.history, model)),
+        rating_error: spared
+            .rating
+            .filter(|_| predicts)
+            .map(|given| (f64::from(scores[at]) - given).abs()),
+        drift: model
+            .spectral()
+            .and_then(|model| drift(rest.history, model)),
         listed: listed(&scores, &closed, counts),
     }
 }
@@ -76,7 +88,8 @@ impl Answers {
     /// The vector this device sends, without its zeros.
     ///
     /// # Guarantees
-    /// Its norm is at most 1 up to f32 rounding, and 0 for an owner of whom nothing can be held out.
+    /// Its norm is at most 1 up to f32 rounding, and 0 for an owner of whom nothing can be held
+    /// out.
     pub fn sparse(&self) -> SparseGradient {
         let mut vector = SparseGradient::empty(1);
         let mut set = |question: Question, at: usize, value: f64| {
@@ -91,12 +104,21 @@ impl Answers {
         if let Some(error) = self.rating_error {
             set(RATING_ERROR, layout::range(&ERRORS, &error), 1.0);
         }
-        set(PREDICTED, layout::range(&CHANCES, &self.chance) + if hit { CHANCES.len() } else { 0 }, 1.0);
+        set(
+            PREDICTED,
+            layout::range(&CHANCES, &self.chance) + if hit { CHANCES.len() } else { 0 },
+            1.0,
+        );
         if let Some(cosine) = self.drift {
             set(DRIFT, layout::range(&COSINES, &cosine), 1.0);
         }
         // Shares that add up to at most 1 have a norm of at most 1.
-        for (band, &items) in self.listed.iter().enumerate().filter(|(_, items)| **items > 0) {
+        for (band, &items) in self
+            .listed
+            .iter()
+            .enumerate()
+            .filter(|(_, items)| **items > 0)
+        {
             set(LISTED, band, items as f64 / TOP as f64);
         }
         vector
@@ -118,16 +140,28 @@ impl fmt::Debug for Answers {
 fn rank(scores: &[f32], closed: &[bool], item: usize) -> usize {
     let own = scores[item];
     let first = |other: usize| scores[other] > own || (scores[other] == own && other < item);
-    1 + (0..scores.len()).filter(|&other| !closed[other] && first(other)).count()
+    1 + (0..scores.len())
+        .filter(|&other| !closed[other] && first(other))
+        .count()
 }
 
-/// Scores stand for how much of the owner's interest an item has, up to a factor: the share that the first ten have of all
-/// that is above 0.
+/// Scores stand for how much of the owner's interest an item has, up to a factor: the share that
+/// the first ten have of all that is above 0.
 fn chance(scores: &[f32], closed: &[bool]) -> f64 {
-    let open = scores.iter().zip(closed).filter(|(score, closed)| !**closed && **score > 0.0);
+    let open = scores
+        .iter()
+        .zip(closed)
+        .filter(|(score, closed)| !**closed && **score > 0.0);
     let all: f64 = open.map(|(score, _)| f64::from(*score)).sum();
-    let first: f64 = top_k_open(scores, closed, TOP).iter().map(|(_, score)| f64::from(score.max(0.0))).sum();
-    if all > 0.0 { (first / all).min(1.0) } else { 0.0 }
+    let first: f64 = top_k_open(scores, closed, TOP)
+        .iter()
+        .map(|(_, score)| f64::from(score.max(0.0)))
+        .sum();
+    if all > 0.0 {
+        (first / all).min(1.0)
+    } else {
+        0.0
+    }
 }
 
 fn listed(scores: &[f32], closed: &[bool], counts: &[f32]) -> [usize; BANDS.len()] {
@@ -157,7 +191,11 @@ fn taste(items: &[ItemId], model: &SpectralModel) -> Vec<f32> {
     let mut taste = vec![0.0; d];
     for &item in items {
         if let Some(row) = model.block_row(item) {
-            add_scaled(&mut taste, model.weights()[item.0 as usize], &model.factor_slice()[row * d..][..d]);
+            add_scaled(
+                &mut taste,
+                model.weights()[item.0 as usize],
+                &model.factor_slice()[row * d..][..d],
+            );
         }
     }
     taste

@@ -1,7 +1,9 @@
-//! The questions of an evaluation and where their answers stand in the vector: public, fixed, the same for every model.
+//! The questions of an evaluation and where their answers stand in the vector: public, fixed, the
+//! same for every model.
 //!
-//! Each question has a few coordinates and a share of the squared norm. A device puts at most norm 1 into a question, so its
-//! vector, with each question scaled by the root of its share, has norm at most 1 whatever it answers:
+//! Each question has a few coordinates and a share of the squared norm. A device puts at most norm
+//! 1 into a question, so its vector, with each question scaled by the root of its share, has norm
+//! at most 1 whatever it answers:
 //!
 //! | question | answer | coordinates | share of 40 |
 //! |---|---|---|---|
@@ -12,8 +14,9 @@
 //! | [`DRIFT`] | one of [`COSINES`] between the older and the newer half of the history | 5 | 3 |
 //! | [`LISTED`] | tenths of the first ten by [`BANDS`] of the catalogue, most popular first | 5 | 3 |
 //!
-//! The paired answer has the largest share, because a decision hangs on it where the signal is weakest; as one signed number
-//! it has half the variance of a difference of two counts. That of popularity alone follows: hits of the model less it.
+//! The paired answer has the largest share, because a decision hangs on it where the signal is
+//! weakest; as one signed number it has half the variance of a difference of two counts. That of
+//! popularity alone follows: hits of the model less it.
 
 /// Length of a list.
 pub const TOP: usize = 10;
@@ -50,7 +53,11 @@ pub struct Question {
 
 impl Question {
     const fn after(before: Self, len: usize, parts: u8) -> Self {
-        Self { start: before.start + before.len, len, parts }
+        Self {
+            start: before.start + before.len,
+            len,
+            parts,
+        }
     }
 
     /// What an answer of 1 weighs in the vector.
@@ -65,7 +72,11 @@ impl Question {
 }
 
 /// Rank of the held-out item.
-pub const RANK: Question = Question { start: 0, len: RANKS.len(), parts: 12 };
+pub const RANK: Question = Question {
+    start: 0,
+    len: RANKS.len(),
+    parts: 12,
+};
 /// Whether the model or popularity has the held-out item in its first ten, if only one of them has.
 pub const PAIRED: Question = Question::after(RANK, 1, 16);
 /// How far a predicted rating was off.
@@ -88,12 +99,20 @@ pub const NON_ZERO_MAX: usize = QUESTIONS.len() - 1 + BANDS.len();
 
 /// The last range that `value` reaches; the first for what reaches none, such as NaN.
 pub fn range<T: PartialOrd>(least: &[T], value: &T) -> usize {
-    least.iter().skip(1).take_while(|least| *least <= value).count()
+    least
+        .iter()
+        .skip(1)
+        .take_while(|least| *least <= value)
+        .count()
 }
 
 /// The band of the item with `place` items before it by popularity, out of `items`.
 pub fn band(place: usize, items: usize) -> usize {
-    BANDS.iter().skip(1).take_while(|hundredths| place * 100 >= items * **hundredths).count()
+    BANDS
+        .iter()
+        .skip(1)
+        .take_while(|hundredths| place * 100 >= items * **hundredths)
+        .count()
 }
 
 #[cfg(test)]
@@ -102,7 +121,10 @@ mod tests {
 
     #[test]
     fn the_questions_share_the_norm_and_leave_no_gap() {
-        let squares: f64 = QUESTIONS.iter().map(|question| question.scale().powi(2)).sum();
+        let squares: f64 = QUESTIONS
+            .iter()
+            .map(|question| question.scale().powi(2))
+            .sum();
         assert!((squares - 1.0).abs() < 1e-12);
         let mut next = 0;
         for question in QUESTIONS {
@@ -118,7 +140,10 @@ mod tests {
             [1, 2, 3, 4, 10, 11, 30, 100, 101, 9999].map(|rank| range(&RANKS, &rank)),
             [0, 1, 1, 2, 2, 3, 3, 4, 5, 5]
         );
-        assert_eq!([-3.0, -0.1, 0.0, 0.3, 1.0, f64::NAN].map(|cosine| range(&COSINES, &cosine)), [0, 0, 1, 2, 4, 0]);
+        assert_eq!(
+            [-3.0, -0.1, 0.0, 0.3, 1.0, f64::NAN].map(|cosine| range(&COSINES, &cosine)),
+            [0, 0, 1, 2, 4, 0]
+        );
         assert!(RANKS[RANKS_HIT] == TOP + 1 && BANDS[BANDS_HEAD] == 20);
     }
 
@@ -128,6 +153,9 @@ mod tests {
             [0, 9, 10, 49, 50, 199, 200, 499, 500, 999].map(|place| band(place, 1000)),
             [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
         );
-        assert_eq!([band(0, 1), band(0, 3), band(1, 3), band(2, 3)], [0, 0, 3, 4]);
+        assert_eq!(
+            [band(0, 1), band(0, 3), band(1, 3), band(2, 3)],
+            [0, 0, 3, 4]
+        );
     }
 }

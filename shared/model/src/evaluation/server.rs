@@ -1,16 +1,18 @@
-//! The server half: from the noisy sum of the devices' answers to figures with standard errors, and to the one decision they
-//! are good for. Post-processing of released numbers: anybody who has the sum gets the same.
+//! The server half: from the noisy sum of the devices' answers to figures with standard errors, and
+//! to the one decision they are good for. Post-processing of released numbers: anybody who has the
+//! sum gets the same.
 //!
-//! With `c_b` the noisy count of bucket b, all of noise variance v, a figure is a ratio `R = sum_b g_b c_b / sum_b c_b`. Its
-//! standard error joins the noise, `sqrt(v sum_b (g_b - R)^2) / sum_b c_b` (the delta method), and the chance that other
-//! owners like these had answered, `sqrt((mean of g^2 - R^2) / sum_b c_b)`. Nothing is cut off at its natural range: a share may
-//! come out below 0, and cutting would bias the mean of many evaluations.
+//! With `c_b` the noisy count of bucket b, all of noise variance v, a figure is a ratio `R = sum_b
+//! g_b c_b / sum_b c_b`. Its standard error joins the noise, `sqrt(v sum_b (g_b - R)^2) / sum_b
+//! c_b` (the delta method), and the chance that other owners like these had answered, `sqrt((mean
+//! of g^2 - R^2) / sum_b c_b)`. Nothing is cut off at its natural range: a share may come out below
+//! 0, and cutting would bias the mean of many evaluations.
 
 use serde::{Deserialize, Serialize};
 
 use super::layout::{
-    BANDS, BANDS_HEAD, CHANCES, COSINES, DRIFT, ERROR_LAST, ERRORS, LENGTH, LISTED, PAIRED, PREDICTED, Question, RANK,
-    RANKS, RANKS_HIT, RATING_ERROR,
+    BANDS, BANDS_HEAD, CHANCES, COSINES, DRIFT, ERROR_LAST, ERRORS, LENGTH, LISTED, PAIRED,
+    PREDICTED, Question, RANK, RANKS, RANKS_HIT, RATING_ERROR,
 };
 
 /// A count is worth dividing by when it is this many standard deviations of its noise above 0.
@@ -45,15 +47,18 @@ pub struct Evaluation {
     pub contributors: u32,
     /// Devices that had something to hold out.
     pub evaluated: Estimate,
-    /// Share of owners whose held-out item the model has in its first ten, out of all they had not met.
+    /// Share of owners whose held-out item the model has in its first ten, out of all they had not
+    /// met.
     pub hr_at_10: Option<Estimate>,
     /// NDCG of the first ten, from rank ranges: off by at most 0.09 a hit.
     pub ndcg_at_10: Option<Estimate>,
     /// HR@10 of popularity alone, for the same owners.
     pub popularity_hr_at_10: Option<Estimate>,
-    /// HR@10 less that of popularity. More exact than the difference of both, because each owner is their own comparison.
+    /// HR@10 less that of popularity. More exact than the difference of both, because each owner is
+    /// their own comparison.
     pub gain: Option<Estimate>,
-    /// Root of the mean square of rating errors, from ranges; `None` also for a model that predicts none.
+    /// Root of the mean square of rating errors, from ranges; `None` also for a model that predicts
+    /// none.
     pub rmse: Option<Estimate>,
     /// Share of listed items outside the most popular fifth of the catalogue.
     pub tail_share: Option<Estimate>,
@@ -61,7 +66,8 @@ pub struct Evaluation {
     pub coverage: Option<[Estimate; BANDS.len()]>,
     /// Predicted chance of a hit against hits.
     pub calibration: Option<[Reliability; CHANCES.len()]>,
-    /// Mean cosine between user factors of older and newer halves of histories, from ranges; low means that tastes move.
+    /// Mean cosine between user factors of older and newer halves of histories, from ranges; low
+    /// means that tastes move.
     pub drift: Option<Estimate>,
 }
 
@@ -78,7 +84,10 @@ pub fn evaluate(sum: &[f64], noise_std: f64, contributors: u32) -> Option<Evalua
     let gain = hr.and_then(|hr| gain(&counts(PAIRED), &rank, hr));
     Some(Evaluation {
         contributors,
-        evaluated: Estimate { value: rank.total(), error: rank.total_std() },
+        evaluated: Estimate {
+            value: rank.total(),
+            error: rank.total_std(),
+        },
         hr_at_10: hr,
         ndcg_at_10: rank.mean(&gains()),
         popularity_hr_at_10: hr.zip(gain).map(|(hr, gain)| difference(hr, gain)),
@@ -93,11 +102,16 @@ pub fn evaluate(sum: &[f64], noise_std: f64, contributors: u32) -> Option<Evalua
 
 /// Whether the item factors stay, by the paired answers alone: a fixed rule on public numbers.
 ///
-/// `in_doubt`, below a signal of [`crate::recipe::SIGNAL_UNSURE`]: only if the model's wins exceed its losses by more than one
-/// standard deviation of the noise on them. Above it: unless losses exceed wins by more than that.
+/// `in_doubt`, below a signal of [`crate::recipe::SIGNAL_UNSURE`]: only if the model's wins exceed
+/// its losses by more than one standard deviation of the noise on them. Above it: unless losses
+/// exceed wins by more than that.
 pub fn keeps_factors(sum: &[f64], noise_std: f64, in_doubt: bool) -> bool {
     let wins = PAIRED.of(sum)[0];
-    if in_doubt { wins > noise_std } else { wins >= -noise_std }
+    if in_doubt {
+        wins > noise_std
+    } else {
+        wins >= -noise_std
+    }
 }
 
 /// Noisy counts of one question's buckets.
@@ -110,7 +124,10 @@ struct Counts {
 impl Counts {
     fn read(question: Question, sum: &[f64], noise_std: f64) -> Self {
         let scale = question.scale();
-        Self { buckets: question.of(sum).iter().map(|value| value / scale).collect(), std: noise_std / scale }
+        Self {
+            buckets: question.of(sum).iter().map(|value| value / scale).collect(),
+            std: noise_std / scale,
+        }
     }
 
     fn total(&self) -> f64 {
@@ -130,52 +147,85 @@ impl Counts {
     /// Mean of what each bucket is worth.
     fn mean(&self, worth: &[f64]) -> Option<Estimate> {
         let total = self.denominator()?;
-        let sum = |of: &dyn Fn(f64) -> f64| self.buckets.iter().zip(worth).map(|(c, w)| c * of(*w)).sum::<f64>();
+        let sum = |of: &dyn Fn(f64) -> f64| {
+            self.buckets
+                .iter()
+                .zip(worth)
+                .map(|(c, w)| c * of(*w))
+                .sum::<f64>()
+        };
         let value = sum(&|worth| worth) / total;
-        let noise = self.std.powi(2) * worth.iter().map(|worth| (worth - value).powi(2)).sum::<f64>() / total.powi(2);
+        let noise = self.std.powi(2)
+            * worth
+                .iter()
+                .map(|worth| (worth - value).powi(2))
+                .sum::<f64>()
+            / total.powi(2);
         let spread = (sum(&|worth| worth * worth) / total - value * value).max(0.0) / total;
-        Some(Estimate { value, error: (noise + spread).sqrt() })
+        Some(Estimate {
+            value,
+            error: (noise + spread).sqrt(),
+        })
     }
 
     /// Share of each bucket.
     fn shares<const N: usize>(&self) -> Option<[Estimate; N]> {
-        let share =
-            |at: usize| self.mean(&std::array::from_fn::<f64, N, _>(|bucket| f64::from(u8::from(bucket == at))));
+        let share = |at: usize| {
+            self.mean(&std::array::from_fn::<f64, N, _>(|bucket| {
+                f64::from(u8::from(bucket == at))
+            }))
+        };
         let shares: Vec<Estimate> = (0..N).map_while(share).collect();
         shares.try_into().ok()
     }
 }
 
-/// Wins less losses over all owners. At most twice the hits less the gain win or lose, which bounds the spread.
+/// Wins less losses over all owners. At most twice the hits less the gain win or lose, which bounds
+/// the spread.
 fn gain(paired: &Counts, rank: &Counts, hr: Estimate) -> Option<Estimate> {
     let total = rank.denominator()?;
     let value = paired.total() / total;
     let noise = (paired.std.powi(2) + (value * rank.total_std()).powi(2)) / total.powi(2);
     let spread = (2.0 * hr.value - value).clamp(0.0, 1.0) / total;
-    Some(Estimate { value, error: (noise + spread).sqrt() })
+    Some(Estimate {
+        value,
+        error: (noise + spread).sqrt(),
+    })
 }
 
 fn difference(a: Estimate, b: Estimate) -> Estimate {
-    Estimate { value: a.value - b.value, error: a.error.hypot(b.error) }
+    Estimate {
+        value: a.value - b.value,
+        error: a.error.hypot(b.error),
+    }
 }
 
 fn root(square: Estimate) -> Option<Estimate> {
     (square.value > 0.0).then(|| {
         let value = square.value.sqrt();
-        Estimate { value, error: square.error / (2.0 * value) }
+        Estimate {
+            value,
+            error: square.error / (2.0 * value),
+        }
     })
 }
 
 fn calibration(predicted: &Counts) -> Option<[Reliability; CHANCES.len()]> {
     let (misses, hits) = predicted.buckets.split_at(CHANCES.len());
-    let groups =
-        Counts { buckets: misses.iter().zip(hits).map(|(a, b)| a + b).collect(), std: predicted.std * 2f64.sqrt() };
+    let groups = Counts {
+        buckets: misses.iter().zip(hits).map(|(a, b)| a + b).collect(),
+        std: predicted.std * 2f64.sqrt(),
+    };
     let shares: [Estimate; CHANCES.len()] = groups.shares()?;
     Some(std::array::from_fn(|at| Reliability {
         chance_from: CHANCES[at],
         chance_to: CHANCES.get(at + 1).copied().unwrap_or(1.0),
         share: shares[at],
-        hits: Counts { buckets: vec![misses[at], hits[at]], std: predicted.std }.mean(&[0.0, 1.0]),
+        hits: Counts {
+            buckets: vec![misses[at], hits[at]],
+            std: predicted.std,
+        }
+        .mean(&[0.0, 1.0]),
     }))
 }
 
@@ -191,7 +241,11 @@ fn gains() -> [f64; RANKS.len()] {
             return 0.0;
         }
         let ranks = RANKS[at]..RANKS[at + 1];
-        ranks.clone().map(|rank| (rank as f64 + 1.0).log2().recip()).sum::<f64>() / ranks.len() as f64
+        ranks
+            .clone()
+            .map(|rank| (rank as f64 + 1.0).log2().recip())
+            .sum::<f64>()
+            / ranks.len() as f64
     })
 }
 
@@ -216,7 +270,9 @@ mod tests {
     fn sum(question: Question, counts: &[f64]) -> Vec<f64> {
         let mut sum = vec![0.0; LENGTH];
         sum[question.start..][..counts.len()].copy_from_slice(counts);
-        sum[question.start..][..counts.len()].iter_mut().for_each(|count| *count *= question.scale());
+        sum[question.start..][..counts.len()]
+            .iter_mut()
+            .for_each(|count| *count *= question.scale());
         sum
     }
 
@@ -225,8 +281,14 @@ mod tests {
         let found = evaluate(&sum(RANK, &[10.0, 0.0, 0.0, 20.0, 30.0, 40.0]), 0.0, 120).unwrap();
         let (hr, ndcg) = (found.hr_at_10.unwrap(), found.ndcg_at_10.unwrap());
         assert!((hr.value - 0.1).abs() < 1e-12 && (ndcg.value - 0.1).abs() < 1e-12);
-        assert!((hr.error - 0.03).abs() < 1e-12, "sampling error of a share of 0.1 among 100");
-        assert_eq!((found.contributors, found.evaluated.value.round()), (120, 100.0));
+        assert!(
+            (hr.error - 0.03).abs() < 1e-12,
+            "sampling error of a share of 0.1 among 100"
+        );
+        assert_eq!(
+            (found.contributors, found.evaluated.value.round()),
+            (120, 100.0)
+        );
         assert!(gains()[1] - 0.5655 < 1e-4 && gains()[2] > 1.0 / 11f64.log2() && gains()[3] == 0.0);
     }
 
@@ -235,9 +297,15 @@ mod tests {
         let odd = sum(RANK, &[-5.0, 0.0, 0.0, 0.0, 0.0, 405.0]);
         let found = evaluate(&odd, 1.0, 400).unwrap();
         assert!(found.hr_at_10.unwrap().value < 0.0);
-        assert_eq!((found.rmse, found.drift, found.calibration), (None, None, None));
+        assert_eq!(
+            (found.rmse, found.drift, found.calibration),
+            (None, None, None)
+        );
         let hidden = evaluate(&odd, 100.0, 400).unwrap();
-        assert_eq!((hidden.hr_at_10, hidden.gain, hidden.popularity_hr_at_10), (None, None, None));
+        assert_eq!(
+            (hidden.hr_at_10, hidden.gain, hidden.popularity_hr_at_10),
+            (None, None, None)
+        );
         assert_eq!(evaluate(&vec![0.0; LENGTH], 0.0, 0).unwrap().hr_at_10, None);
     }
 
@@ -253,9 +321,17 @@ mod tests {
 
     #[test]
     fn doubt_is_decided_against_the_factors_and_a_clear_signal_for_them() {
-        let keeps = |wins: f64, in_doubt| keeps_factors(&sum(PAIRED, &[wins / PAIRED.scale()]), 2.0, in_doubt);
-        assert_eq!([keeps(2.1, true), keeps(1.9, true), keeps(-9.0, true)], [true, false, false]);
-        assert_eq!([keeps(2.1, false), keeps(-1.9, false), keeps(-2.1, false)], [true, true, false]);
+        let keeps = |wins: f64, in_doubt| {
+            keeps_factors(&sum(PAIRED, &[wins / PAIRED.scale()]), 2.0, in_doubt)
+        };
+        assert_eq!(
+            [keeps(2.1, true), keeps(1.9, true), keeps(-9.0, true)],
+            [true, false, false]
+        );
+        assert_eq!(
+            [keeps(2.1, false), keeps(-1.9, false), keeps(-2.1, false)],
+            [true, true, false]
+        );
     }
 
     #[test]

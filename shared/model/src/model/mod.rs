@@ -1,8 +1,9 @@
-//! The one seam behind which every trained model stands: what a device is asked for, what it gives, and what the server makes
-//! of the sum.
+//! The one seam behind which every trained model stands: what a device is asked for, what it gives,
+//! and what the server makes of the sum.
 //!
-//! Protocol, server and SDK know [`Model`] only. What differs between families is in their own modules; here is who answers:
-//! `owner` is what a vector is made of, `step` what a server makes of the sum.
+//! Protocol, server and SDK know [`Model`] only. What differs between families is in their own
+//! modules; here is who answers: `owner` is what a vector is made of, `step` what a server makes of
+//! the sum.
 
 mod owner;
 mod step;
@@ -64,7 +65,8 @@ pub enum Model {
     Neural(NeuralModel),
 }
 
-/// What a vector looks like: it follows from the model and the kind alone, never from anybody's data.
+/// What a vector looks like: it follows from the model and the kind alone, never from anybody's
+/// data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Rows of the vector.
@@ -86,8 +88,8 @@ impl Model {
         u32::try_from(self.counts().len()).unwrap_or(u32::MAX)
     }
 
-    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one where the signal is too weak; a
-    /// network begins and ends as one.
+    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one
+    /// where the signal is too weak; a network begins and ends as one.
     pub fn family(&self) -> Family {
         match self {
             Self::Spectral(_) => Family::Spectral,
@@ -130,9 +132,10 @@ impl Model {
     /// What a device's vector of this kind looks like; `None` for a kind this model does not give.
     pub fn extent(&self, kind: Kind) -> Option<Extent> {
         let (rows, row_width) = match (self, kind) {
-            (Self::Weighted(model), Kind::WeightedGradient) => {
-                (model.catalogue_len() + model.factor_count(), model.factor_count())
-            }
+            (Self::Weighted(model), Kind::WeightedGradient) => (
+                model.catalogue_len() + model.factor_count(),
+                model.factor_count(),
+            ),
             (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
             (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
             (Self::Neural(model), Kind::LayerGradient) => (model.directions(), self.factor_count()),
@@ -145,7 +148,8 @@ impl Model {
         Some(Extent { rows, row_width })
     }
 
-    /// This owner's vector of one kind without its zeros; `None` for a kind this model does not give.
+    /// This owner's vector of one kind without its zeros; `None` for a kind this model does not
+    /// give.
     ///
     /// # Guarantees
     /// Of [`Self::extent`], with L2 norm at most 1 up to f32 rounding.
@@ -153,10 +157,16 @@ impl Model {
         self.extent(kind)?;
         let history = owner.history;
         Some(match (self, kind) {
-            (Self::Weighted(model), Kind::WeightedGradient) => weighted::device::sparse_gradient(history, model),
-            (Self::Rating(model), Kind::RatingBias) => rating::device::sparse_biases(owner.ratings, model.scale()),
+            (Self::Weighted(model), Kind::WeightedGradient) => {
+                weighted::device::sparse_gradient(history, model)
+            }
+            (Self::Rating(model), Kind::RatingBias) => {
+                rating::device::sparse_biases(owner.ratings, model.scale())
+            }
             (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
-            (Self::Neural(model), Kind::LayerGradient) => neural::device::sparse_gradient(history, model),
+            (Self::Neural(model), Kind::LayerGradient) => {
+                neural::device::sparse_gradient(history, model)
+            }
             (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
             (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
             (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
@@ -164,19 +174,35 @@ impl Model {
         })
     }
 
-    /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's items; `None` for a kind
-    /// this model does not give.
-    pub fn vector(&self, kind: Kind, interactions: &[Interaction], history_max: usize) -> Option<ItemGradient> {
+    /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's
+    /// items; `None` for a kind this model does not give.
+    pub fn vector(
+        &self,
+        kind: Kind,
+        interactions: &[Interaction],
+        history_max: usize,
+    ) -> Option<ItemGradient> {
         let length = self.extent(kind)?.length();
         let history = History::new(interactions, self.catalogue_len(), history_max);
         let ratings = self.ratings(interactions, history_max);
-        Some(self.sparse_vector(kind, &Owner { history: &history, ratings: &ratings })?.dense(length))
+        Some(
+            self.sparse_vector(
+                kind,
+                &Owner {
+                    history: &history,
+                    ratings: &ratings,
+                },
+            )?
+            .dense(length),
+        )
     }
 
     /// What an owner rated, where this model asks for ratings: the last `cap` items.
     pub fn ratings(&self, interactions: &[Interaction], cap: usize) -> Ratings {
         match self {
-            Self::Rating(model) => Ratings::new(interactions, self.catalogue_len(), cap, model.scale()),
+            Self::Rating(model) => {
+                Ratings::new(interactions, self.catalogue_len(), cap, model.scale())
+            }
             _ => Ratings::NONE,
         }
     }
@@ -191,11 +217,12 @@ impl Model {
         }
     }
 
-    /// Reads a model of any family from bytes anybody may have written; the first eight say which family.
+    /// Reads a model of any family from bytes anybody may have written; the first eight say which
+    /// family.
     ///
     /// # Errors
-    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more than a
-    /// small multiple of `bytes.len()` and 2 MiB.
+    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics,
+    /// and never allocates more than a small multiple of `bytes.len()` and 2 MiB.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         if bytes.starts_with(weighted::MAGIC) {
             return WeightedModel::from_bytes(bytes).map(Self::Weighted);
@@ -219,21 +246,26 @@ impl Model {
         }
     }
 
-    /// Part of `previous`' factors that is gone from these, 0 to 1; `None` where there is nothing to compare.
+    /// Part of `previous`' factors that is gone from these, 0 to 1; `None` where there is nothing
+    /// to compare.
     pub fn drift(&self, previous: &Self) -> Option<f64> {
         match (self, previous) {
             (Self::Spectral(model), Self::Spectral(previous)) => model.drift(previous),
             (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
-            (Self::Rating(model), Self::Rating(previous)) => model.spectral().drift(previous.spectral()),
-            (Self::Neural(model), Self::Neural(previous)) => model.spectral().drift(previous.spectral()),
+            (Self::Rating(model), Self::Rating(previous)) => {
+                model.spectral().drift(previous.spectral())
+            }
+            (Self::Neural(model), Self::Neural(previous)) => {
+                model.spectral().drift(previous.spectral())
+            }
             // Its job ends as a spectral model.
             (Self::Spectral(model), Self::Neural(previous)) => model.drift(previous.spectral()),
             _ => None,
         }
     }
 
-    /// Scores every item for an owner, larger is better: length M. `half_life` as in [`score::scores`]; ratings are predicted on
-    /// their scale, whatever it is.
+    /// Scores every item for an owner, larger is better: length M. `half_life` as in
+    /// [`score::scores`]; ratings are predicted on their scale, whatever it is.
     pub fn scores(&self, owner: &Owner<'_>, half_life: Option<f32>) -> Vec<f32> {
         match self {
             Self::Spectral(model) => score::scores(owner.history, model, half_life),

@@ -18,7 +18,10 @@ impl<'a> From<&'a History> for Owner<'a> {
     /// An owner who rated nothing.
     fn from(history: &'a History) -> Self {
         static NOTHING: Ratings = Ratings::NONE;
-        Self { history, ratings: &NOTHING }
+        Self {
+            history,
+            ratings: &NOTHING,
+        }
     }
 }
 
@@ -37,15 +40,25 @@ impl Owner<'_> {
     /// Holds out the item used last, and what it was rated.
     pub fn hold_out(&self) -> Spared {
         let (history, held_out) = self.history.clone().hold_out();
-        let (ratings, rating) =
-            held_out.map_or_else(|| (self.ratings.clone(), None), |item| self.ratings.without(item));
-        Spared { history, ratings, held_out, rating }
+        let (ratings, rating) = held_out.map_or_else(
+            || (self.ratings.clone(), None),
+            |item| self.ratings.without(item),
+        );
+        Spared {
+            history,
+            ratings,
+            held_out,
+            rating,
+        }
     }
 }
 
 impl Spared {
     /// What is left.
     pub fn owner(&self) -> Owner<'_> {
-        Owner { history: &self.history, ratings: &self.ratings }
+        Owner {
+            history: &self.history,
+            ratings: &self.ratings,
+        }
     }
 }

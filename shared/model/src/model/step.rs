@@ -30,28 +30,44 @@ pub struct Step<'a> {
     pub recipe: &'a Recipe,
     /// Whether this is the job's first round of factor or layer gradients.
     pub first: bool,
-    /// What the job releases after this; weighted squares start from the spectral model that is there before them.
+    /// What the job releases after this; weighted squares start from the spectral model that is
+    /// there before them.
     pub next: Option<Kind>,
-    /// What the catalogue says about its items: fills what a spectral model leaves out, and is published with ratings.
+    /// What the catalogue says about its items: fills what a spectral model leaves out, and is
+    /// published with ratings.
     pub features: Option<&'a Features>,
-    /// Public seed of a network's hidden layer, and of first factors where neither a head Gram nor features start them.
+    /// Public seed of a network's hidden layer, and of first factors where neither a head Gram nor
+    /// features start them.
     pub seed: u64,
-    /// Whether the signal leaves it open that factors beat popularity, so that an evaluation has to show it.
+    /// Whether the signal leaves it open that factors beat popularity, so that an evaluation has to
+    /// show it.
     pub in_doubt: bool,
 }
 
 impl Model {
-    /// The next model, from the sum of what devices that hold this one sent; `None` for a sum this model's devices did not send.
-    /// Post-processing of released numbers: sequential and order-fixed, so a replay gives the same bits.
+    /// The next model, from the sum of what devices that hold this one sent; `None` for a sum this
+    /// model's devices did not send. Post-processing of released numbers: sequential and
+    /// order-fixed, so a replay gives the same bits.
     pub fn step(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<Self> {
-        let OpenedSum { kind, sum, noise_std, contributors } = *opened;
-        let described = step.features.is_none_or(|features| features.items() == self.counts().len());
+        let OpenedSum {
+            kind,
+            sum,
+            noise_std,
+            contributors,
+        } = *opened;
+        let described = step
+            .features
+            .is_none_or(|features| features.items() == self.counts().len());
         if self.extent(kind)?.length() != sum.len() || !described {
             return None;
         }
         if opened.kind == Kind::Metrics {
             let keeps = evaluation::keeps_factors(opened.sum, opened.noise_std, step.in_doubt);
-            return Some(if keeps { self.clone() } else { self.without_factors() });
+            return Some(if keeps {
+                self.clone()
+            } else {
+                self.without_factors()
+            });
         }
         Some(match self {
             Self::Spectral(model) => {
@@ -59,38 +75,81 @@ impl Model {
                 match (step.next, step.features) {
                     (Some(Kind::WeightedGradient), _) => {
                         let clip_norm = step.recipe.clip_norm;
-                        Self::weighted_start(&next, WeightedTerms { clip_norm, ..WeightedTerms::default() })
+                        Self::weighted_start(
+                            &next,
+                            WeightedTerms {
+                                clip_norm,
+                                ..WeightedTerms::default()
+                            },
+                        )
                     }
                     (Some(Kind::LayerGradient), features) => {
                         let nothing = Features::none(next.catalogue_len());
                         let features = features.unwrap_or(&nothing);
-                        Self::Neural(neural::server::start(&next, features, step.recipe, step.seed))
+                        Self::Neural(neural::server::start(
+                            &next,
+                            features,
+                            step.recipe,
+                            step.seed,
+                        ))
                     }
-                    (Some(Kind::HeadGram | Kind::FactorGradient), _) | (_, None) => Self::Spectral(next),
+                    (Some(Kind::HeadGram | Kind::FactorGradient), _) | (_, None) => {
+                        Self::Spectral(next)
+                    }
                     // Nothing more is learned: features fill what is left.
-                    (_, Some(features)) => Self::Spectral(public::completed(&next, features, step.recipe)),
+                    (_, Some(features)) => {
+                        Self::Spectral(public::completed(&next, features, step.recipe))
+                    }
                 }
             }
-            Self::Weighted(model) => {
-                Self::Weighted(weighted::server::apply_gradient(model, sum, contributors, noise_std))
-            }
+            Self::Weighted(model) => Self::Weighted(weighted::server::apply_gradient(
+                model,
+                sum,
+                contributors,
+                noise_std,
+            )),
             Self::Neural(model) => {
                 let next = neural::server::apply_gradient(model, sum, step.recipe, step.first);
                 match step.features {
                     _ if step.next == Some(Kind::LayerGradient) => Self::Neural(next),
-                    Some(features) => Self::Spectral(public::completed(next.spectral(), features, step.recipe)),
+                    Some(features) => {
+                        Self::Spectral(public::completed(next.spectral(), features, step.recipe))
+                    }
                     None => Self::Spectral(next.spectral().clone()),
                 }
             }
             Self::Rating(model) if kind == Kind::RatingBias => {
-                let features = step.features.map_or(model.features(), Features::values).to_owned();
+                let features = step
+                    .features
+                    .map_or(model.features(), Features::values)
+                    .to_owned();
                 let (view, recipe) = (features.view(), step.recipe);
-                let opened = rating::server::open_biases(sum, noise_std, contributors, view, recipe, model.scale());
+                let opened = rating::server::open_biases(
+                    sum,
+                    noise_std,
+                    contributors,
+                    view,
+                    recipe,
+                    model.scale(),
+                );
                 // Features are columns of their own, so they are no start of the learned ones.
-                let start = started(opened.counted, &Step { features: None, ..*step });
-                Self::Rating(rating::server::assemble(opened.biases, start, features, model.scale()))
+                let start = started(
+                    opened.counted,
+                    &Step {
+                        features: None,
+                        ..*step
+                    },
+                );
+                Self::Rating(rating::server::assemble(
+                    opened.biases,
+                    start,
+                    features,
+                    model.scale(),
+                ))
             }
-            Self::Rating(model) => Self::Rating(model.with_spectral(spectral_step(model.spectral(), opened, step)?)),
+            Self::Rating(model) => {
+                Self::Rating(model.with_spectral(spectral_step(model.spectral(), opened, step)?))
+            }
         })
     }
 
@@ -99,8 +158,9 @@ impl Model {
         Self::Weighted(weighted::server::warm_start(model, terms))
     }
 
-    /// The same model without factors, with which devices rank by popularity; other families than the spectral stay as they
-    /// are, because without factors they are no longer models of their family.
+    /// The same model without factors, with which devices rank by popularity; other families than
+    /// the spectral stay as they are, because without factors they are no longer models of their
+    /// family.
     #[must_use]
     pub fn without_factors(&self) -> Self {
         match self {
@@ -112,7 +172,11 @@ impl Model {
 }
 
 /// The spectral model after a release; `None` for a kind it does not give.
-fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<SpectralModel> {
+fn spectral_step(
+    model: &SpectralModel,
+    opened: &OpenedSum<'_>,
+    step: &Step<'_>,
+) -> Option<SpectralModel> {
     let (sum, noise_std, recipe) = (opened.sum, opened.noise_std, step.recipe);
     Some(match opened.kind {
         // A task that goes on from an earlier one's factors has them before it has counts.
@@ -123,7 +187,9 @@ fn spectral_step(model: &SpectralModel, opened: &OpenedSum<'_>, step: &Step<'_>)
         Kind::HeadGram if model.head_items().is_empty() => return None,
         Kind::HeadGram => server::apply_head_gram(model, sum, noise_std, recipe),
         Kind::FactorGradient => server::apply_gradient(model, sum, recipe, step.first),
-        Kind::WeightedGradient | Kind::LayerGradient | Kind::RatingBias | Kind::Metrics => return None,
+        Kind::WeightedGradient | Kind::LayerGradient | Kind::RatingBias | Kind::Metrics => {
+            return None;
+        }
     })
 }
 

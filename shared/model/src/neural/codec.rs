@@ -1,4 +1,5 @@
-//! The bytes of a [`NeuralModel`]: one fixed little-endian layout, as in [`crate::spectral::codec`].
+//! The bytes of a [`NeuralModel`]: one fixed little-endian layout, as in
+//! [`crate::spectral::codec`].
 //!
 //! ```text
 //! magic "TCTNEUR1" | M u32 | F u32 | r u32 | seed u64 | M times: n u32, n columns u32, n values f32 | mixing H r f32
@@ -15,13 +16,19 @@ use crate::spectral::{ModelError, SpectralModel};
 use crate::words::{Words, put_f32s, put_size};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TCTNEUR1";
-/// Largest weight from a hidden unit to the basis. A basis is orthonormal, so what a server writes is far below.
+/// Largest weight from a hidden unit to the basis. A basis is orthonormal, so what a server writes
+/// is far below.
 const WEIGHT_MAX: f32 = 1e9;
 
 impl NeuralModel {
     /// Writes the model; equal models give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Network { features, seed, mixing, .. } = &self.network;
+        let Network {
+            features,
+            seed,
+            mixing,
+            ..
+        } = &self.network;
         let mut bytes = MAGIC.to_vec();
         put_size(&mut bytes, features.rows.len());
         put_size(&mut bytes, features.columns);
@@ -29,8 +36,10 @@ impl NeuralModel {
         bytes.extend(seed.to_le_bytes());
         for row in &features.rows {
             put_size(&mut bytes, row.len());
-            row.iter().for_each(|(column, _)| put_size(&mut bytes, *column));
-            row.iter().for_each(|(_, value)| bytes.extend(value.to_le_bytes()));
+            row.iter()
+                .for_each(|(column, _)| put_size(&mut bytes, *column));
+            row.iter()
+                .for_each(|(_, value)| bytes.extend(value.to_le_bytes()));
         }
         put_f32s(&mut bytes, mixing.as_slice().expect("stored row-major"));
         bytes.extend(self.spectral.to_bytes());
@@ -40,14 +49,21 @@ impl NeuralModel {
     /// Reads a model from bytes anybody may have written.
     ///
     /// # Errors
-    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more
-    /// than a small multiple of `bytes.len()` and the 2 MiB of the widest hidden layer.
+    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics,
+    /// and never allocates more than a small multiple of `bytes.len()` and the 2 MiB of the widest
+    /// hidden layer.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut words = Words::after(MAGIC, bytes)?;
-        let (items, columns) = (words.size(1, CATALOGUE_MAX as usize)?, words.size(0, FEATURES_MAX)?);
+        let (items, columns) = (
+            words.size(1, CATALOGUE_MAX as usize)?,
+            words.size(0, FEATURES_MAX)?,
+        );
         let directions = words.size(1, DIRECTIONS as usize)?;
         let seed = words.u64()?;
-        let mut features = Sparse { columns, rows: Vec::new() };
+        let mut features = Sparse {
+            columns,
+            rows: Vec::new(),
+        };
         for _ in 0..items {
             features.rows.push(row(&mut words, columns)?);
         }
@@ -59,7 +75,8 @@ impl NeuralModel {
         if !mixing.iter().all(|weight| weight.abs() <= WEIGHT_MAX) {
             return Err(ModelError::Factors);
         }
-        let mixing = Array2::from_shape_vec((HIDDEN, directions), mixing).map_err(|_| ModelError::Sizes)?;
+        let mixing =
+            Array2::from_shape_vec((HIDDEN, directions), mixing).map_err(|_| ModelError::Sizes)?;
         let network = Network::from_parts(&spectral, features, seed, mixing);
         Ok(Self { spectral, network })
     }
@@ -74,7 +91,11 @@ fn row(words: &mut Words<'_>, columns: usize) -> Result<Vec<(usize, f32)>, Model
     }
     let values = words.f32s(known)?;
     let ascending = places.windows(2).all(|pair| pair[0] < pair[1]);
-    if !(ascending && values.iter().all(|value| value.abs() <= 1.0 && *value != 0.0)) {
+    if !(ascending
+        && values
+            .iter()
+            .all(|value| value.abs() <= 1.0 && *value != 0.0))
+    {
         return Err(ModelError::Factors);
     }
     Ok(places.into_iter().zip(values).collect())
@@ -126,7 +147,11 @@ mod tests {
         }
         let spectral = spectral_at(&good);
         for bad in [f32::INFINITY, f32::NAN, -2e9] {
-            assert_eq!(with(spectral - 4, &bad.to_le_bytes()), ModelError::Factors, "{bad}");
+            assert_eq!(
+                with(spectral - 4, &bad.to_le_bytes()),
+                ModelError::Factors,
+                "{bad}"
+            );
         }
         assert_eq!(with(spectral, b"TCTRATE1"), ModelError::UnknownFormat);
     }

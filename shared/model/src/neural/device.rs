@@ -5,7 +5,8 @@ use crate::linalg::{make_unit, narrow};
 use crate::preference::History;
 use crate::spectral::device::{SparseGradient, block_profile, user_factors};
 
-/// `unit(U^T x) p^T`: (r, d), row-major, with `p = unit(Q^T x)` the user factors, which stay on the device.
+/// `unit(U^T x) p^T`: (r, d), row-major, with `p = unit(Q^T x)` the user factors, which stay on the
+/// device.
 ///
 /// # Guarantees
 /// L2 norm 1 up to f32 rounding, or 0 where the features say nothing about what the owner used.
@@ -18,6 +19,8 @@ pub fn sparse_gradient(history: &History, model: &NeuralModel) -> SparseGradient
     let mut seen: Vec<f32> = seen.into_iter().map(narrow).collect();
     make_unit(seen.iter_mut(), norm_squared);
     let mut gradient = SparseGradient::empty(p.len());
-    seen.iter().enumerate().for_each(|(row, &share)| gradient.push(row, p.iter().map(|p| share * p)));
+    seen.iter()
+        .enumerate()
+        .for_each(|(row, &share)| gradient.push(row, p.iter().map(|p| share * p)));
     gradient
 }

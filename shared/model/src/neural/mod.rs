@@ -1,13 +1,18 @@
-//! Item factors from a small network over public item features: one hidden layer of random weights, one trained layer.
+//! Item factors from a small network over public item features: one hidden layer of random weights,
+//! one trained layer.
 //!
-//! With `f_j` the features of item j scaled to norm 1, the hidden units are `h_j = max(0, f_j W)`, W Gaussian from the task's
-//! public seed and never trained (random features, Rahimi and Recht 2008). [`network`] scales them by `sqrt(c_j w_j)`, takes the
-//! popularity axis away and mixes them into an orthonormal public basis `U: (M, r)`; the item factors are `Q = U B`. Devices
-//! train `B: (r, d)` by the unit vectors of [`crate::spectral`], seen through the basis: `unit(U^T x) p^T` with `p = unit(Q^T x)`.
+//! With `f_j` the features of item j scaled to norm 1, the hidden units are `h_j = max(0, f_j W)`,
+//! W Gaussian from the task's public seed and never trained (random features, Rahimi and Recht
+//! 2008). [`network`] scales them by `sqrt(c_j w_j)`, takes the popularity axis away and mixes them
+//! into an orthonormal public basis `U: (M, r)`; the item factors are `Q = U B`. Devices train `B:
+//! (r, d)` by the unit vectors of [`crate::spectral`], seen through the basis: `unit(U^T x) p^T`
+//! with `p = unit(Q^T x)`.
 //!
-//! What that buys: after the counts, a vector of at most r d numbers, 16 KiB with 32 factors, whatever the size of the catalogue, and noise on so few. What it
-//! costs: the trained factors know nothing of an item but its features, so a strong signal is wasted on it.
-//! `tests/quality/RESULTS.md` shows where it beats the spectral model with the same features and where it loses.
+//! What that buys: after the counts, a vector of at most r d numbers, 16 KiB with 32 factors,
+//! whatever the size of the catalogue, and noise on so few. What it costs: the trained factors know
+//! nothing of an item but its features, so a strong signal is wasted on it.
+//! `tests/quality/RESULTS.md` shows where it beats the spectral model with the same features and
+//! where it loses.
 //!
 //! Only training knows the network: the last model of a finished job is a spectral one.
 
@@ -34,8 +39,9 @@ const ROUNDS: u32 = 2;
 /// Share for the counts: the layer is short and needs little.
 const COUNTS_SHARE: f64 = 0.3;
 
-/// What a job of this family does, whatever its signal. Chosen on the second-last interactions of MovieLens-1M's 2,999 users with
-/// times, with a half-life of 10, among 8, 16 and 32 factors and one or two rounds, three noise seeds; full HR@10:
+/// What a job of this family does, whatever its signal. Chosen on the second-last interactions of
+/// MovieLens-1M's 2,999 users with times, with a half-life of 10, among 8, 16 and 32 factors and
+/// one or two rounds, three noise seeds; full HR@10:
 ///
 /// | epsilon | 8, one round | 16, one | 32, one | 32, two | spectral |
 /// |---|---|---|---|---|---|
@@ -44,8 +50,8 @@ const COUNTS_SHARE: f64 = 0.3;
 /// | 3 | .111 | .116 | .118 | .121 | .114 |
 /// | 10 | .115 | .115 | .119 | .121 | .140 |
 ///
-/// Width of the hidden layer, length of the basis and share of the counts were tried in a prototype that was judged on the published
-/// test; figures there differ by less than .005.
+/// Width of the hidden layer, length of the basis and share of the counts were tried in a prototype
+/// that was judged on the published test; figures there differ by less than .005.
 pub fn recipe(catalogue_len: u32) -> Recipe {
     let widest = directions(catalogue_len).min(factors_max(catalogue_len));
     Recipe {
@@ -107,14 +113,21 @@ pub(crate) mod tests {
     const TASTES: u32 = 8;
 
     fn recipe(factors: u32) -> Recipe {
-        Recipe { factors, ..super::recipe(400) }
+        Recipe {
+            factors,
+            ..super::recipe(400)
+        }
     }
 
     /// One of some categories for each item, and a second one for every fifth.
     fn categories(items: u32, kinds: u32) -> Features {
         let of = |item: u32| {
             let first = vec![(item % kinds).to_string()];
-            if item % 5 == 4 { [first, vec!["fifth".into()]].concat() } else { first }
+            if item % 5 == 4 {
+                [first, vec!["fifth".into()]].concat()
+            } else {
+                first
+            }
         };
         Features::from_categories(&(0..items).map(of).collect::<Vec<_>>()).unwrap()
     }
@@ -128,7 +141,10 @@ pub(crate) mod tests {
 
     /// U: (M, r).
     fn basis(model: &NeuralModel) -> Array2<f64> {
-        model.network.factors(&model.spectral, &Array2::eye(model.directions())).mapv(f64::from)
+        model
+            .network
+            .factors(&model.spectral, &Array2::eye(model.directions()))
+            .mapv(f64::from)
     }
 
     #[test]
@@ -154,13 +170,20 @@ pub(crate) mod tests {
         let used = history(&[3, 17, 200, 201]);
         let x = block_profile(&used, &model.spectral);
         let mut dense = Array1::zeros(300);
-        x.iter().for_each(|&(item, weight)| dense[item] = f64::from(weight));
+        x.iter()
+            .for_each(|&(item, weight)| dense[item] = f64::from(weight));
         let seen = dense.dot(&basis(&model));
         let norm = seen.dot(&seen).sqrt();
         let p = user_factors(&x, &model.spectral);
-        let sent = device::sparse_gradient(&used, &model).dense(model.directions() * 4).into_coordinates();
+        let sent = device::sparse_gradient(&used, &model)
+            .dense(model.directions() * 4)
+            .into_coordinates();
         for (row, seen) in sent.chunks(4).zip(&seen) {
-            assert!(row.iter().zip(&p).all(|(sent, p)| (f64::from(*sent) - seen / norm * f64::from(*p)).abs() < 1e-4));
+            assert!(
+                row.iter()
+                    .zip(&p)
+                    .all(|(sent, p)| (f64::from(*sent) - seen / norm * f64::from(*p)).abs() < 1e-4)
+            );
         }
         assert!((norm_squared(&sent) - 1.0).abs() < 1e-5);
     }
@@ -175,17 +198,33 @@ pub(crate) mod tests {
 
     fn trained(data: &Planted, features: &Features, rounds: u32) -> NeuralModel {
         let add = |total: &mut Vec<f64>, vector: tacit_types::ItemGradient| {
-            total.iter_mut().zip(vector.into_coordinates()).for_each(|(sum, value)| *sum += f64::from(value));
+            total
+                .iter_mut()
+                .zip(vector.into_coordinates())
+                .for_each(|(sum, value)| *sum += f64::from(value));
         };
         let mut counts = vec![0.0; data.catalogue_len as usize];
         data.histories.iter().for_each(|used| {
-            add(&mut counts, sparse_counts(used, data.catalogue_len).dense(data.catalogue_len as usize))
+            add(
+                &mut counts,
+                sparse_counts(used, data.catalogue_len).dense(data.catalogue_len as usize),
+            )
         });
-        let mut model = server::start(&apply_counts(&counts, 0.0, &recipe(7)), features, &recipe(7), 1);
+        let mut model = server::start(
+            &apply_counts(&counts, 0.0, &recipe(7)),
+            features,
+            &recipe(7),
+            1,
+        );
         for round in 0..rounds {
             let length = model.directions() * model.spectral.factor_count();
             let mut sum = vec![0.0; length];
-            data.histories.iter().for_each(|used| add(&mut sum, device::sparse_gradient(used, &model).dense(length)));
+            data.histories.iter().for_each(|used| {
+                add(
+                    &mut sum,
+                    device::sparse_gradient(used, &model).dense(length),
+                )
+            });
             model = server::apply_gradient(&model, &sum, &recipe(7), round == 0);
         }
         model
@@ -195,32 +234,63 @@ pub(crate) mod tests {
     fn tastes_that_features_tell_of_are_found_among_features_that_say_nothing() {
         let data = planted(1_500, 400, TASTES, 2);
         // The taste is one of eight categories; twenty-three others mean nothing.
-        let of = |item: u32| vec![format!("taste {}", item % TASTES), format!("other {}", item * 7919 % 23)];
+        let of = |item: u32| {
+            vec![
+                format!("taste {}", item % TASTES),
+                format!("other {}", item * 7919 % 23),
+            ]
+        };
         let features = Features::from_categories(&(0..400).map(of).collect::<Vec<_>>()).unwrap();
         let hits = |score: &dyn Fn(&History) -> Vec<f32>| {
-            let judge = |(used, held_out): (&History, &_)| Ranking::full(&score(used), used.items(), &[*held_out]);
-            Ranking::mean(&data.histories.iter().zip(&data.held_out).map(judge).collect::<Vec<_>>()).hr_at_10
+            let judge = |(used, held_out): (&History, &_)| {
+                Ranking::full(&score(used), used.items(), &[*held_out])
+            };
+            Ranking::mean(
+                &data
+                    .histories
+                    .iter()
+                    .zip(&data.held_out)
+                    .map(judge)
+                    .collect::<Vec<_>>(),
+            )
+            .hr_at_10
         };
         let [start, once, twice] = [0, 1, 2].map(|rounds| trained(&data, &features, rounds));
         let personal = |model: &NeuralModel| hits(&|used| scores(used, &model.spectral, None));
         let popular = hits(&|_| popularity_scores(once.spectral.counts()));
         let found = [&start, &once, &twice].map(personal);
         println!("popularity {popular}, start and rounds {found:?}");
-        assert!(found[1] > 1.5 * popular && found[1] > 1.05 * found[0] && found[2] > 0.97 * found[1]);
-        assert!(trained(&data, &features, 1) == once, "training replays bit for bit");
+        assert!(
+            found[1] > 1.5 * popular && found[1] > 1.05 * found[0] && found[2] > 0.97 * found[1]
+        );
+        assert!(
+            trained(&data, &features, 1) == once,
+            "training replays bit for bit"
+        );
     }
 
     #[test]
     fn a_catalogue_that_says_nothing_ends_without_a_taste() {
         let data = planted(50, 60, 4, 2);
-        // Items that are all alike tell what is popular from what is not, which the axis does not wholly take away.
+        // Items that are all alike tell what is popular from what is not, which the axis does not
+        // wholly take away.
         let alike = Features::from_categories(&vec![vec!["all"]; 60]).unwrap();
-        assert!(!alike.tell_apart() && !Features::none(60).tell_apart() && categories(60, 2).tell_apart());
+        assert!(
+            !alike.tell_apart()
+                && !Features::none(60).tell_apart()
+                && categories(60, 2).tell_apart()
+        );
         for features in [Features::none(60), alike] {
             let model = trained(&data, &features, 2);
             assert_eq!(model.directions(), 1);
-            assert!(features.count() > 0 || model.spectral.factors().iter().all(|&value| value == 0.0));
-            assert!(scores(&data.histories[0], &model.spectral, None).iter().all(|score| score.is_finite()));
+            assert!(
+                features.count() > 0 || model.spectral.factors().iter().all(|&value| value == 0.0)
+            );
+            assert!(
+                scores(&data.histories[0], &model.spectral, None)
+                    .iter()
+                    .all(|score| score.is_finite())
+            );
         }
     }
 }

@@ -17,7 +17,8 @@ const STRENGTH_MIN: f64 = 1e-6;
 /// Items whose hidden units are held at once.
 const STRETCH: usize = 1024;
 
-/// Features, hidden layer and basis. Follows from the catalogue, the counts and a public seed; no data enters it but counts.
+/// Features, hidden layer and basis. Follows from the catalogue, the counts and a public seed; no
+/// data enters it but counts.
 #[derive(Clone, PartialEq)]
 pub struct Network {
     pub(super) features: Sparse,
@@ -26,7 +27,8 @@ pub struct Network {
     pub(super) mixing: Array2<f32>,
     /// W: (F, H); follows from the seed.
     first: Array2<f64>,
-    /// What all items together have along the popularity axis, `m = sum_j a_j sqrt(c_j w_j) h_j`: (H); follows from the counts.
+    /// What all items together have along the popularity axis, `m = sum_j a_j sqrt(c_j w_j) h_j`:
+    /// (H); follows from the counts.
     along_axis: Array1<f64>,
 }
 
@@ -42,38 +44,78 @@ pub(super) struct Sparse {
 impl Sparse {
     fn of(features: &Features) -> Self {
         let row = |row: ndarray::ArrayView1<'_, f32>| {
-            let norm = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-            let known = row.into_iter().enumerate().filter(|(_, value)| **value != 0.0);
-            known.map(|(column, &value)| (column, narrow(f64::from(value) / norm))).collect()
+            let norm = row
+                .iter()
+                .map(|&value| f64::from(value).powi(2))
+                .sum::<f64>()
+                .sqrt();
+            let known = row
+                .into_iter()
+                .enumerate()
+                .filter(|(_, value)| **value != 0.0);
+            known
+                .map(|(column, &value)| (column, narrow(f64::from(value) / norm)))
+                .collect()
         };
-        Self { columns: features.count(), rows: features.values().rows().into_iter().map(row).collect() }
+        Self {
+            columns: features.count(),
+            rows: features.values().rows().into_iter().map(row).collect(),
+        }
     }
 }
 
 impl Network {
-    /// The network for these counts and features: the strongest directions of the hidden layer, at most [`DIRECTIONS`]. One
-    /// direction of zeros where the features say nothing beside popularity, so that a job can end.
+    /// The network for these counts and features: the strongest directions of the hidden layer, at
+    /// most [`DIRECTIONS`]. One direction of zeros where the features say nothing beside
+    /// popularity, so that a job can end.
     pub(super) fn new(counted: &SpectralModel, features: &Features, seed: u64) -> Self {
-        let mut network = Self::from_parts(counted, Sparse::of(features), seed, Array2::zeros((HIDDEN, 1)));
+        let mut network = Self::from_parts(
+            counted,
+            Sparse::of(features),
+            seed,
+            Array2::zeros((HIDDEN, 1)),
+        );
         let (moment, whole) = network.second_moment(counted);
         let (squares, vectors) = eigen_descending(moment.view());
         let least = STRENGTH_MIN * whole;
-        let known = squares.iter().take(DIRECTIONS as usize).take_while(|&&square| square > least).count();
+        let known = squares
+            .iter()
+            .take(DIRECTIONS as usize)
+            .take_while(|&&square| square > least)
+            .count();
         if known > 0 {
-            network.mixing =
-                Array2::from_shape_fn((HIDDEN, known), |(unit, k)| narrow(vectors[(unit, k)] / squares[k].sqrt()));
+            network.mixing = Array2::from_shape_fn((HIDDEN, known), |(unit, k)| {
+                narrow(vectors[(unit, k)] / squares[k].sqrt())
+            });
         }
         network
     }
 
     /// The network of what is sent: derives the rest.
-    pub(super) fn from_parts(counted: &SpectralModel, features: Sparse, seed: u64, mixing: Array2<f32>) -> Self {
+    pub(super) fn from_parts(
+        counted: &SpectralModel,
+        features: Sparse,
+        seed: u64,
+        mixing: Array2<f32>,
+    ) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let first = Array2::from_shape_simple_fn((features.columns, HIDDEN), || StandardNormal.sample(&mut rng));
-        let mut network = Self { features, seed, mixing, first, along_axis: Array1::zeros(HIDDEN) };
+        let first = Array2::from_shape_simple_fn((features.columns, HIDDEN), || {
+            StandardNormal.sample(&mut rng)
+        });
+        let mut network = Self {
+            features,
+            seed,
+            mixing,
+            first,
+            along_axis: Array1::zeros(HIDDEN),
+        };
         let mut along_axis = Array1::zeros(HIDDEN);
         for (item, &share) in counted.axis().iter().enumerate() {
-            network.add_hidden(&mut along_axis, item, f64::from(share) * size(counted, item));
+            network.add_hidden(
+                &mut along_axis,
+                item,
+                f64::from(share) * size(counted, item),
+            );
         }
         network.along_axis = along_axis;
         network
@@ -96,7 +138,13 @@ impl Network {
         self.mixing
             .columns()
             .into_iter()
-            .map(|column| column.iter().zip(&hidden).map(|(&m, h)| f64::from(m) * h).sum())
+            .map(|column| {
+                column
+                    .iter()
+                    .zip(&hidden)
+                    .map(|(&m, h)| f64::from(m) * h)
+                    .sum()
+            })
             .collect()
     }
 
@@ -106,7 +154,9 @@ impl Network {
         let mut factors = Array2::zeros((self.features.rows.len(), output.ncols()));
         self.for_stretches(counted, |start, hidden| {
             let rows = hidden.dot(&mixed).mapv(narrow);
-            factors.slice_axis_mut(Axis(0), Slice::from(start..start + rows.nrows())).assign(&rows);
+            factors
+                .slice_axis_mut(Axis(0), Slice::from(start..start + rows.nrows()))
+                .assign(&rows);
         });
         factors
     }
@@ -116,14 +166,16 @@ impl Network {
         let factors = model.factors();
         let mut products = Array2::zeros((HIDDEN, factors.ncols()));
         self.for_stretches(model, |start, hidden| {
-            let rows = factors.slice_axis(Axis(0), Slice::from(start..start + hidden.nrows())).mapv(f64::from);
+            let rows = factors
+                .slice_axis(Axis(0), Slice::from(start..start + hidden.nrows()))
+                .mapv(f64::from);
             products += &hidden.t().dot(&rows);
         });
         self.mixing.mapv(f64::from).t().dot(&products)
     }
 
-    /// Products of the hidden units, scaled and without the popularity axis, over all items: (H, H), and the sum of their squares
-    /// with it.
+    /// Products of the hidden units, scaled and without the popularity axis, over all items: (H,
+    /// H), and the sum of their squares with it.
     fn second_moment(&self, counted: &SpectralModel) -> (Array2<f64>, f64) {
         let mut moment = Array2::zeros((HIDDEN, HIDDEN));
         self.for_stretches(counted, |_, hidden| moment += &hidden.t().dot(hidden));
@@ -131,7 +183,8 @@ impl Network {
         (moment, whole)
     }
 
-    /// Calls `with` the first item and the rows `sqrt(c_j w_j) h_j - a_j m` of some items, until all were there.
+    /// Calls `with` the first item and the rows `sqrt(c_j w_j) h_j - a_j m` of some items, until
+    /// all were there.
     fn for_stretches(&self, counted: &SpectralModel, mut with: impl FnMut(usize, &Array2<f64>)) {
         let items = self.features.rows.len();
         for start in (0..items).step_by(STRETCH) {

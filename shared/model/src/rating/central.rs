@@ -1,8 +1,9 @@
-//! A central baseline for honest comparison: it sees every rating, so it bounds what private training can reach.
+//! A central baseline for honest comparison: it sees every rating, so it bounds what private
+//! training can reach.
 //!
-//! Alternating least squares with biases on both sides; the penalty grows with the number of ratings of a row, after Zhou,
-//! Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize" (2008). Factors in f32,
-//! solves in f64.
+//! Alternating least squares with biases on both sides; the penalty grows with the number of
+//! ratings of a row, after Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative
+//! filtering for the Netflix Prize" (2008). Factors in f32, solves in f64.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -25,11 +26,21 @@ pub struct RatingAls {
 }
 
 /// Trains on all ratings, with `factors` factors.
-pub fn rating_als(ratings: &[Ratings], catalogue_len: u32, scale: Scale, factors: usize, seed: u64) -> RatingAls {
+pub fn rating_als(
+    ratings: &[Ratings],
+    catalogue_len: u32,
+    scale: Scale,
+    factors: usize,
+    seed: u64,
+) -> RatingAls {
     let mut by_user = Vec::with_capacity(ratings.len());
     let mut by_item = vec![Vec::new(); catalogue_len as usize];
     for (user, own) in ratings.iter().enumerate() {
-        let own = || own.given().iter().map(|&(item, rating)| (item.0 as usize, rating - scale.midpoint()));
+        let own = || {
+            own.given()
+                .iter()
+                .map(|&(item, rating)| (item.0 as usize, rating - scale.midpoint()))
+        };
         own().for_each(|(item, rating)| by_item[item].push((user, rating)));
         by_user.push(own().collect());
     }
@@ -40,7 +51,11 @@ pub fn rating_als(ratings: &[Ratings], catalogue_len: u32, scale: Scale, factors
         users.refit(&by_user, &items);
         items.refit(&by_item, &users);
     }
-    RatingAls { scale, users, items }
+    RatingAls {
+        scale,
+        users,
+        items,
+    }
 }
 
 impl RatingAls {
@@ -49,9 +64,14 @@ impl RatingAls {
         let (p, user_bias) = self.users.row(user);
         let predict = |item| {
             let (v, item_bias) = self.items.row(item);
-            narrow(self.scale.nearest(self.scale.midpoint() + f64::from(user_bias + item_bias + dot(p, v))))
+            narrow(
+                self.scale
+                    .nearest(self.scale.midpoint() + f64::from(user_bias + item_bias + dot(p, v))),
+            )
         };
-        (0..self.items.values.len() / self.items.width).map(predict).collect()
+        (0..self.items.values.len() / self.items.width)
+            .map(predict)
+            .collect()
     }
 }
 
@@ -67,7 +87,10 @@ impl Side {
             let normal: f32 = StandardNormal.sample(rng);
             0.1 * normal
         };
-        Self { values: (0..rows * (factors + 1)).map(normal).collect(), width: factors + 1 }
+        Self {
+            values: (0..rows * (factors + 1)).map(normal).collect(),
+            width: factors + 1,
+        }
     }
 
     fn row(&self, row: usize) -> (&[f32], f32) {
@@ -87,7 +110,9 @@ impl Side {
                 with_one[..factors.len()].copy_from_slice(factors);
                 equation.observe(&with_one, rating - f64::from(bias), 1.0);
             }
-            row.iter_mut().zip(equation.solve()).for_each(|(v, &solution)| *v = narrow(solution));
+            row.iter_mut()
+                .zip(equation.solve())
+                .for_each(|(v, &solution)| *v = narrow(solution));
         }
     }
 }
@@ -102,7 +127,13 @@ mod tests {
     #[test]
     fn planted_ratings_are_learned() {
         // Owners of two tastes; each leaves out one item of every six.
-        let rating = |user: u32, item: u32| if (user + item).is_multiple_of(2) { 4.5 } else { 1.5 };
+        let rating = |user: u32, item: u32| {
+            if (user + item).is_multiple_of(2) {
+                4.5
+            } else {
+                1.5
+            }
+        };
         let owner = |user: u32| {
             let known = (0..30).filter(|item| !(item + user).is_multiple_of(6));
             let rate = |item| Interaction {
@@ -120,7 +151,10 @@ mod tests {
             let left_out = (6 - user % 6) % 6;
             let predicted = model.predictions(user as usize);
             assert!((predicted[left_out as usize] - rating(user, left_out)).abs() < 0.5);
-            assert!((predicted[30] - 3.0).abs() < 0.5, "nobody rated the last item");
+            assert!(
+                (predicted[30] - 3.0).abs() < 0.5,
+                "nobody rated the last item"
+            );
         }
     }
 }

@@ -1,9 +1,11 @@
-//! The bytes of a [`RatingModel`]: one fixed little-endian layout, as in [`crate::spectral::codec`].
+//! The bytes of a [`RatingModel`]: one fixed little-endian layout, as in
+//! [`crate::spectral::codec`].
 //!
 //! ```text
 //! magic "TCTRATE1" | M u32 | F u32 | low f64 | high f64 | biases M f32 | features M F f32 | a spectral model of M items
 //! ```
-//! Only what was released and what is public is written; what ratings are fitted with follows from it.
+//! Only what was released and what is public is written; what ratings are fitted with follows from
+//! it.
 
 use ndarray::Array2;
 
@@ -25,7 +27,11 @@ impl RatingModel {
         let mut bytes = MAGIC.to_vec();
         put_size(&mut bytes, self.catalogue_len());
         put_size(&mut bytes, self.features.ncols());
-        bytes.extend([self.scale.low, self.scale.high].into_iter().flat_map(f64::to_le_bytes));
+        bytes.extend(
+            [self.scale.low, self.scale.high]
+                .into_iter()
+                .flat_map(f64::to_le_bytes),
+        );
         put_f32s(&mut bytes, &self.biases);
         bytes.extend(self.features.iter().flat_map(|value| value.to_le_bytes()));
         bytes.extend(self.spectral.to_bytes());
@@ -35,16 +41,20 @@ impl RatingModel {
     /// Reads a model from bytes anybody may have written.
     ///
     /// # Errors
-    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more
-    /// than a small multiple of `bytes.len()`.
+    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics,
+    /// and never allocates more than a small multiple of `bytes.len()`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut words = Words::after(MAGIC, bytes)?;
-        let (items, features) = (words.size(1, CATALOGUE_MAX as usize)?, words.size(0, FEATURES_MAX)?);
+        let (items, features) = (
+            words.size(1, CATALOGUE_MAX as usize)?,
+            words.size(0, FEATURES_MAX)?,
+        );
         let (low, high) = (words.f64()?, words.f64()?);
         let scale = Scale::new(low, high).ok_or(ModelError::Terms)?;
         let (biases, values) = (words.f32s(items)?, words.f32s(items * features)?);
         let spectral = SpectralModel::from_bytes(words.rest())?;
-        // Rare items are rated too: all are in the block, which also bounds the width of what is assembled.
+        // Rare items are rated too: all are in the block, which also bounds the width of what is
+        // assembled.
         if spectral.counts().len() != items || spectral.block().len() != items {
             return Err(ModelError::Sizes);
         }
@@ -53,7 +63,8 @@ impl RatingModel {
         if !(biases.iter().all(within) && values.iter().all(|value| value.abs() <= FEATURE_MAX)) {
             return Err(ModelError::Biases);
         }
-        let features = Array2::from_shape_vec((items, features), values).map_err(|_| ModelError::Sizes)?;
+        let features =
+            Array2::from_shape_vec((items, features), values).map_err(|_| ModelError::Sizes)?;
         Ok(assemble(biases, spectral, features, scale))
     }
 }
@@ -69,10 +80,14 @@ mod tests {
     use crate::spectral::server::{apply_counts, random_init};
 
     fn model() -> RatingModel {
-        let recipe = Recipe { factors: 2, ..Recipe::counts_only() };
+        let recipe = Recipe {
+            factors: 2,
+            ..Recipe::counts_only()
+        };
         let counts: Vec<f64> = (1..10).map(f64::from).collect();
         let spectral = random_init(&apply_counts(&counts, 1.0, &recipe), &recipe, 1);
-        let features = Array2::from_shape_fn((9, 2), |(item, column)| f32::from((item + column) % 3 == 0));
+        let features =
+            Array2::from_shape_fn((9, 2), |(item, column)| f32::from((item + column) % 3 == 0));
         assemble(vec![0.25; 9], spectral, features, Scale::STARS)
     }
 
@@ -100,7 +115,10 @@ mod tests {
         }
         assert_eq!(with(32, &4.5f32.to_le_bytes()), ModelError::Biases);
         assert_eq!(with(32, &f32::NAN.to_le_bytes()), ModelError::Biases);
-        assert_eq!(with(32 + 36, &f32::INFINITY.to_le_bytes()), ModelError::Biases);
+        assert_eq!(
+            with(32 + 36, &f32::INFINITY.to_le_bytes()),
+            ModelError::Biases
+        );
         assert_eq!(with(32 + 36 + 72, b"TCTSPEC2"), ModelError::UnknownFormat);
     }
 

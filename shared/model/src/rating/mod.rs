@@ -1,9 +1,11 @@
-//! Explicit ratings: `rating = mu + b_u + b_j + p_u . v_j`, with `b_u` and `p_u` kept on the device.
+//! Explicit ratings: `rating = mu + b_u + b_j + p_u . v_j`, with `b_u` and `p_u` kept on the
+//! device.
 //!
-//! One release of [`device::biases`] gives the item biases `b_j` and the item counts; the directions of `v_j` are those of the
-//! spectral subspace of what was rated, trained from there by the devices' usual unit vectors. Public item features (genres)
-//! are the prior mean of the biases and further columns of `v_j`: what an owner thinks of a genre costs no privacy, because it
-//! is fitted on the device and stays there.
+//! One release of [`device::biases`] gives the item biases `b_j` and the item counts; the
+//! directions of `v_j` are those of the spectral subspace of what was rated, trained from there by
+//! the devices' usual unit vectors. Public item features (genres) are the prior mean of the biases
+//! and further columns of `v_j`: what an owner thinks of a genre costs no privacy, because it is
+//! fitted on the device and stays there.
 
 pub mod central;
 mod codec;
@@ -30,14 +32,18 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A scale between finite ends at least a hundredth apart and at most a million from 0; `None` for any other.
+    /// A scale between finite ends at least a hundredth apart and at most a million from 0; `None`
+    /// for any other.
     pub fn new(low: f64, high: f64) -> Option<Self> {
         let bounded = low.abs() <= 1e6 && high.abs() <= 1e6;
         (bounded && high - low >= 0.01).then_some(Self { low, high })
     }
 
     /// One to five stars.
-    pub const STARS: Self = Self { low: 1.0, high: 5.0 };
+    pub const STARS: Self = Self {
+        low: 1.0,
+        high: 5.0,
+    };
 
     /// mu, the middle.
     pub fn midpoint(self) -> f64 {
@@ -50,7 +56,10 @@ impl Scale {
     }
 
     /// The nearest rating on the scale.
-    #[allow(clippy::cast_possible_truncation, reason = "rounded to storage precision")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "rounded to storage precision"
+    )]
     pub fn clamp(self, rating: f32) -> f32 {
         rating.clamp(self.low as f32, self.high as f32)
     }
@@ -60,7 +69,8 @@ impl Scale {
     }
 }
 
-/// Published item biases, public features and spectral state; what ratings are fitted with follows from them.
+/// Published item biases, public features and spectral state; what ratings are fitted with follows
+/// from them.
 #[derive(Clone, PartialEq)]
 pub struct RatingModel {
     scale: Scale,
@@ -70,7 +80,8 @@ pub struct RatingModel {
     spectral: SpectralModel,
     /// Public item features as given: (M, F).
     features: Array2<f32>,
-    /// v_j, learned columns first, then public features, then a column of ones for the owner's own bias: (M, d + F + 1).
+    /// v_j, learned columns first, then public features, then a column of ones for the owner's own
+    /// bias: (M, d + F + 1).
     factors: Array2<f32>,
     /// Penalty on the owner's factor of each column.
     ridge: Vec<f64>,
@@ -83,7 +94,12 @@ impl RatingModel {
     /// When `catalogue_len` is not that of a catalogue.
     pub fn genesis(catalogue_len: u32, scale: Scale) -> Self {
         let items = catalogue_len as usize;
-        assemble(vec![0.0; items], SpectralModel::genesis(catalogue_len), Array2::zeros((items, 0)), scale)
+        assemble(
+            vec![0.0; items],
+            SpectralModel::genesis(catalogue_len),
+            Array2::zeros((items, 0)),
+            scale,
+        )
     }
 
     /// The same model with public item features: (M, F), F from 0.
@@ -97,7 +113,12 @@ impl RatingModel {
 
     /// The same biases with another subspace.
     pub(crate) fn with_spectral(&self, spectral: SpectralModel) -> Self {
-        assemble(self.biases.clone(), spectral, self.features.clone(), self.scale)
+        assemble(
+            self.biases.clone(),
+            spectral,
+            self.features.clone(),
+            self.scale,
+        )
     }
 
     /// Ends of the scale.
@@ -130,7 +151,8 @@ impl RatingModel {
         &self.biases
     }
 
-    /// What an owner's ratings are fitted with: (M, d + F + 1), learned columns, public features, and ones.
+    /// What an owner's ratings are fitted with: (M, d + F + 1), learned columns, public features,
+    /// and ones.
     pub fn factors(&self) -> ArrayView2<'_, f32> {
         self.factors.view()
     }
@@ -148,6 +170,11 @@ impl RatingModel {
 
 impl fmt::Debug for RatingModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RatingModel(M={}, columns={})", self.catalogue_len(), self.factors.ncols())
+        write!(
+            f,
+            "RatingModel(M={}, columns={})",
+            self.catalogue_len(),
+            self.factors.ncols()
+        )
     }
 }

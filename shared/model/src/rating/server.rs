@@ -1,4 +1,5 @@
-//! The server half: from the noisy sum of rating vectors to item biases and counts, and with a trained subspace to the model.
+//! The server half: from the noisy sum of rating vectors to item biases and counts, and with a
+//! trained subspace to the model.
 //!
 //! f64, sequential and order-fixed, as in [`crate::spectral::server`].
 
@@ -11,7 +12,8 @@ use crate::recipe::Recipe;
 use crate::solve::NormalEquation;
 use crate::spectral::{SpectralModel, server as spectral};
 
-/// Variance of one rating around its owner's mean and its item's bias, in squared units of the scale.
+/// Variance of one rating around its owner's mean and its item's bias, in squared units of the
+/// scale.
 const RATING_VARIANCE: f64 = 1.0;
 /// Penalty on the bias of a public feature, in items' worth of precision.
 const FEATURE_PENALTY: f64 = 5.0;
@@ -32,9 +34,10 @@ pub struct Opened {
 
 /// Opens the noisy sum of `device::biases`, length 2M, of `contributors` devices.
 ///
-/// With W_j and S_j the two sums of item j, the bias is `1.1 S_j / max(W_j, noise)`, whose variance is that of the noise over
-/// the count, which is known, and that of the ratings themselves. It is shrunk by empirical Bayes towards a prior mean, linear
-/// in the public `features`: (M, F), F from 0.
+/// With W_j and S_j the two sums of item j, the bias is `1.1 S_j / max(W_j, noise)`, whose variance
+/// is that of the noise over the count, which is known, and that of the ratings themselves. It is
+/// shrunk by empirical Bayes towards a prior mean, linear in the public `features`: (M, F), F from
+/// 0.
 ///
 /// # Panics
 /// When `sum` does not have two numbers per row of `features`.
@@ -49,8 +52,13 @@ pub fn open_biases(
     assert_eq!(sum.len(), 2 * features.nrows(), "two sums per item");
     let counts: Vec<f64> = sum.chunks_exact(2).map(|row| row[0] / COUNT_PART).collect();
     let counted = spectral::apply_counts(&counts, noise_std / COUNT_PART, recipe);
-    let floored: Vec<f64> = counted.counts().iter().map(|&count| f64::from(count)).collect();
-    // The mean of 1/sqrt|I_u| over the ratings of an item, each with that weight, is n / sum W over the catalogue.
+    let floored: Vec<f64> = counted
+        .counts()
+        .iter()
+        .map(|&count| f64::from(count))
+        .collect();
+    // The mean of 1/sqrt|I_u| over the ratings of an item, each with that weight, is n / sum W over
+    // the catalogue.
     let mean_weight = f64::from(contributors) / floored.iter().sum::<f64>();
     let noise = TYPICAL_DEVIATION * noise_std / BIAS_PART;
     let raw: Vec<Estimate> = sum
@@ -64,19 +72,36 @@ pub fn open_biases(
     let shrunk = shrink(&raw, &centred(features, &floored));
     let reach = scale.high - scale.low;
     let bias = |bias: f64| narrow((bias * scale.unit()).clamp(-reach, reach));
-    Opened { counted, biases: shrunk.into_iter().map(bias).collect() }
+    Opened {
+        counted,
+        biases: shrunk.into_iter().map(bias).collect(),
+    }
 }
 
-/// The model: biases, the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public features.
+/// The model: biases, the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public
+/// features.
 ///
-/// The division makes items of all popularities alike in size while those without a direction stay small.
+/// The division makes items of all popularities alike in size while those without a direction stay
+/// small.
 ///
 /// # Panics
 /// When biases, model and features do not have one row per item.
-pub fn assemble(biases: Vec<f32>, spectral: SpectralModel, features: Array2<f32>, scale: Scale) -> RatingModel {
+pub fn assemble(
+    biases: Vec<f32>,
+    spectral: SpectralModel,
+    features: Array2<f32>,
+    scale: Scale,
+) -> RatingModel {
     let (items, d, public) = (biases.len(), spectral.factor_count(), features.ncols());
-    assert!(spectral.counts().len() == items && features.nrows() == items, "one row per item");
-    let counts: Vec<f64> = spectral.counts().iter().map(|&count| f64::from(count)).collect();
+    assert!(
+        spectral.counts().len() == items && features.nrows() == items,
+        "one row per item"
+    );
+    let counts: Vec<f64> = spectral
+        .counts()
+        .iter()
+        .map(|&count| f64::from(count))
+        .collect();
     let mut factors = Array2::<f64>::ones((items, d + public + 1));
     let (mut learned, rest) = factors.view_mut().split_at(Axis(1), d);
     let (mut known, _ones) = rest.split_at(Axis(1), public);
@@ -88,8 +113,18 @@ pub fn assemble(biases: Vec<f32>, spectral: SpectralModel, features: Array2<f32>
     }
     let [on_learned, on_features, on_bias] = RIDGE;
     let ridge = [(on_learned, d), (on_features, public), (on_bias, 1)];
-    let ridge = ridge.into_iter().flat_map(|(ridge, columns)| std::iter::repeat_n(ridge, columns)).collect();
-    RatingModel { scale, biases, spectral, features, factors: narrow_all(&factors), ridge }
+    let ridge = ridge
+        .into_iter()
+        .flat_map(|(ridge, columns)| std::iter::repeat_n(ridge, columns))
+        .collect();
+    RatingModel {
+        scale,
+        biases,
+        spectral,
+        features,
+        factors: narrow_all(&factors),
+        ridge,
+    }
 }
 
 /// An item's bias as it was measured, in units of the scale.
@@ -98,7 +133,8 @@ struct Estimate {
     variance: f64,
 }
 
-/// Empirical Bayes: each estimate is drawn to the prior mean by its own share of the whole variance.
+/// Empirical Bayes: each estimate is drawn to the prior mean by its own share of the whole
+/// variance.
 fn shrink(raw: &[Estimate], features: &Array2<f64>) -> Vec<f64> {
     let mut prior_variance = 0.2;
     let mut means = vec![0.0; raw.len()];
@@ -106,23 +142,36 @@ fn shrink(raw: &[Estimate], features: &Array2<f64>) -> Vec<f64> {
         means = prior_means(raw, features, prior_variance);
         prior_variance = excess_variance(raw, &means, prior_variance);
     }
-    let towards =
-        |(one, mean): (&Estimate, f64)| mean + prior_variance / (prior_variance + one.variance) * (one.value - mean);
+    let towards = |(one, mean): (&Estimate, f64)| {
+        mean + prior_variance / (prior_variance + one.variance) * (one.value - mean)
+    };
     raw.iter().zip(means).map(towards).collect()
 }
 
 /// Weighted ridge regression of the estimates on the features and a constant.
 fn prior_means(raw: &[Estimate], features: &Array2<f64>, prior_variance: f64) -> Vec<f64> {
     let row = |item: usize| -> Vec<f32> {
-        std::iter::once(1.0).chain(features.row(item).iter().copied().map(narrow)).collect()
+        std::iter::once(1.0)
+            .chain(features.row(item).iter().copied().map(narrow))
+            .collect()
     };
     let mut equation = NormalEquation::new(features.ncols() + 1);
     equation.penalise(std::iter::once(1e-6).chain(std::iter::repeat(FEATURE_PENALTY)));
     for (item, one) in raw.iter().enumerate() {
-        equation.observe(&row(item), one.value, (prior_variance + one.variance).recip());
+        equation.observe(
+            &row(item),
+            one.value,
+            (prior_variance + one.variance).recip(),
+        );
     }
     let solution = equation.solve();
-    let mean = |item| row(item).iter().zip(solution).map(|(&h, b)| f64::from(h) * b).sum();
+    let mean = |item| {
+        row(item)
+            .iter()
+            .zip(solution)
+            .map(|(&h, b)| f64::from(h) * b)
+            .sum()
+    };
     (0..raw.len()).map(mean).collect()
 }
 
@@ -141,7 +190,12 @@ fn centred(features: ArrayView2<'_, f32>, counts: &[f64]) -> Array2<f64> {
     let mut features = features.mapv(f64::from);
     let total: f64 = counts.iter().sum();
     for mut column in features.columns_mut() {
-        let mean = column.iter().zip(counts).map(|(v, count)| v * count).sum::<f64>() / total;
+        let mean = column
+            .iter()
+            .zip(counts)
+            .map(|(v, count)| v * count)
+            .sum::<f64>()
+            / total;
         column.mapv_inplace(|v| v - mean);
     }
     features
@@ -150,13 +204,23 @@ fn centred(features: ArrayView2<'_, f32>, counts: &[f64]) -> Array2<f64> {
 /// `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`: (M, d), zero outside the trained block.
 fn levelled(trained: &SpectralModel) -> Array2<f64> {
     let factors = trained.factors().mapv(f64::from);
-    let squares: Vec<f64> = factors.rows().into_iter().map(|row| row.dot(&row)).collect();
+    let squares: Vec<f64> = factors
+        .rows()
+        .into_iter()
+        .map(|row| row.dot(&row))
+        .collect();
     let mut ordered = squares.clone();
     ordered.sort_unstable_by(f64::total_cmp);
-    let median = ordered.get(ordered.len() / 2).copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);
+    let median = ordered
+        .get(ordered.len() / 2)
+        .copied()
+        .unwrap_or(0.0)
+        .max(f64::MIN_POSITIVE);
     let mut levelled = Array2::zeros((trained.counts().len(), factors.ncols()));
     for ((row, square), &item) in factors.rows().into_iter().zip(squares).zip(trained.block()) {
-        levelled.row_mut(item as usize).assign(&(&row / (square + median).sqrt()));
+        levelled
+            .row_mut(item as usize)
+            .assign(&(&row / (square + median).sqrt()));
     }
     levelled
 }
@@ -182,10 +246,19 @@ mod tests {
             items.sort_unstable();
             items.dedup();
             let rate = |item: u32| {
-                let (liked, taste) = (f64::from(item % 2) - 0.5, if item % 4 / 2 == user % 2 { 0.7 } else { -0.7 });
+                let (liked, taste) = (
+                    f64::from(item % 2) - 0.5,
+                    if item % 4 / 2 == user % 2 { 0.7 } else { -0.7 },
+                );
                 let wobble: f64 = StandardNormal.sample(&mut rng);
                 let value = narrow((3.5 + liked + taste + 0.4 * wobble).clamp(1.0, 5.0));
-                Interaction { item: ItemId(item), timestamp: None, value, kind: InteractionKind::Rating, surface: 0 }
+                Interaction {
+                    item: ItemId(item),
+                    timestamp: None,
+                    value,
+                    kind: InteractionKind::Rating,
+                    surface: 0,
+                }
             };
             items.into_iter().map(rate).collect()
         };
@@ -194,19 +267,29 @@ mod tests {
 
     fn opened(users: &[Vec<Interaction>], noise_std: f64, features: ArrayView2<'_, f32>) -> Opened {
         let mut rng = ChaCha20Rng::seed_from_u64(9);
-        let mut sum: Vec<f64> =
-            StandardNormal.sample_iter(&mut rng).take(2 * ITEMS as usize).map(|v: f64| noise_std * v).collect();
+        let mut sum: Vec<f64> = StandardNormal
+            .sample_iter(&mut rng)
+            .take(2 * ITEMS as usize)
+            .map(|v: f64| noise_std * v)
+            .collect();
         for user in users {
             let ratings = Ratings::new(user, ITEMS, 1024, Scale::STARS);
             let vector = biases(&ratings, ITEMS, Scale::STARS).into_coordinates();
-            sum.iter_mut().zip(vector).for_each(|(sum, v)| *sum += f64::from(v));
+            sum.iter_mut()
+                .zip(vector)
+                .for_each(|(sum, v)| *sum += f64::from(v));
         }
-        let recipe = Recipe { coverage: 1.0, ..Recipe::counts_only() };
+        let recipe = Recipe {
+            coverage: 1.0,
+            ..Recipe::counts_only()
+        };
         open_biases(&sum, noise_std, 800, features, &recipe, Scale::STARS)
     }
 
     fn error(biases: &[f32]) -> f64 {
-        let wrong = (0u32..).zip(biases).map(|(item, &bias)| (f64::from(bias) - (f64::from(item % 2) - 0.5)).powi(2));
+        let wrong = (0u32..)
+            .zip(biases)
+            .map(|(item, &bias)| (f64::from(bias) - (f64::from(item % 2) - 0.5)).powi(2));
         (wrong.sum::<f64>() / f64::from(ITEMS)).sqrt()
     }
 
@@ -228,9 +311,18 @@ mod tests {
 
     #[test]
     fn endless_noise_leaves_nothing_but_the_mean() {
-        let opened = opened(&population(1), 1e6, Array2::zeros((ITEMS as usize, 0)).view());
+        let opened = opened(
+            &population(1),
+            1e6,
+            Array2::zeros((ITEMS as usize, 0)).view(),
+        );
         let mean = opened.biases.iter().sum::<f32>() / ITEMS as f32;
-        assert!(opened.biases.iter().all(|bias| bias.is_finite() && (bias - mean).abs() < 0.2));
+        assert!(
+            opened
+                .biases
+                .iter()
+                .all(|bias| bias.is_finite() && (bias - mean).abs() < 0.2)
+        );
     }
 
     #[test]
@@ -239,19 +331,30 @@ mod tests {
         let none = Array2::<f32>::zeros((ITEMS as usize, 0));
         let first = opened(&users, 0.0, none.view());
         // The direction that was planted: which pair of a four an item is in.
-        let recipe = Recipe { factors: 1, ..Recipe::for_signal(f64::INFINITY, ITEMS).unwrap() };
+        let recipe = Recipe {
+            factors: 1,
+            ..Recipe::for_signal(f64::INFINITY, ITEMS).unwrap()
+        };
         let start = spectral::random_init(&first.counted, &recipe, 1);
-        let planted: Vec<f64> = (0..ITEMS).map(|item| if item % 4 / 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let planted: Vec<f64> = (0..ITEMS)
+            .map(|item| if item % 4 / 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
         let trained = spectral::apply_gradient(&start, &planted, &recipe, true);
         let rmse = |model: &RatingModel| {
             let squares = users.iter().flat_map(|user| {
                 let held_out = user[0];
-                let predicted = predictions(&Ratings::new(&user[1..], ITEMS, 1024, Scale::STARS), model);
+                let predicted =
+                    predictions(&Ratings::new(&user[1..], ITEMS, 1024, Scale::STARS), model);
                 [f64::from(predicted[held_out.item.0 as usize] - held_out.value).powi(2)]
             });
             (squares.sum::<f64>() / users.len() as f64).sqrt()
         };
-        let plain = rmse(&assemble(first.biases.clone(), first.counted.clone(), none.clone(), Scale::STARS));
+        let plain = rmse(&assemble(
+            first.biases.clone(),
+            first.counted.clone(),
+            none.clone(),
+            Scale::STARS,
+        ));
         let personal = rmse(&assemble(first.biases, trained, none, Scale::STARS));
         assert!(personal < 0.75 * plain, "{personal} against {plain}");
     }

@@ -1,4 +1,5 @@
-//! From a published model to what a device ranks with: rows sorted by what they can reach, in the precision asked for.
+//! From a published model to what a device ranks with: rows sorted by what they can reach, in the
+//! precision asked for.
 
 use std::sync::Arc;
 
@@ -47,38 +48,70 @@ impl Ranker {
     fn weighted(model: &WeightedModel, precision: Precision) -> Self {
         let columns = Columns::plain(model.counts(), 0.0);
         let all: Vec<u32> = (0u32..).take(columns.counts.len()).collect();
-        let ranker = Self::prepare(model.factor_slice(), model.factor_count(), &all, columns, precision);
-        Self { fit: Some(Arc::new(Fit::weighted(model))), ..ranker }
+        let ranker = Self::prepare(
+            model.factor_slice(),
+            model.factor_count(),
+            &all,
+            columns,
+            precision,
+        );
+        Self {
+            fit: Some(Arc::new(Fit::weighted(model))),
+            ..ranker
+        }
     }
 
     /// Ratings: the owner's own bias lies along an axis on which all items are alike.
     fn rated(model: &RatingModel, precision: Precision) -> Self {
         let columns = Columns::plain(model.spectral().counts(), 1.0);
         let (items, width) = (columns.counts.len(), model.factors().ncols() - 1);
-        let rows: Vec<f32> = (0..items).flat_map(|item| model.row(item)[..width].iter().copied()).collect();
+        let rows: Vec<f32> = (0..items)
+            .flat_map(|item| model.row(item)[..width].iter().copied())
+            .collect();
         let all: Vec<u32> = (0u32..).take(if width > 0 { items } else { 0 }).collect();
         let ranker = Self::prepare(&rows, width, &all, columns, precision);
         let base = (0..items).map(|item| narrow(model.start(item))).collect();
-        Self { base, fit: Some(Arc::new(Fit::rated(model))), ..ranker }
+        Self {
+            base,
+            fit: Some(Arc::new(Fit::rated(model))),
+            ..ranker
+        }
     }
 
     /// Rows of `d` factors for the items of `block`, sorted by what they can reach.
-    fn prepare(rows: &[f32], d: usize, block: &[u32], columns: Columns, precision: Precision) -> Self {
+    fn prepare(
+        rows: &[f32],
+        d: usize,
+        block: &[u32],
+        columns: Columns,
+        precision: Precision,
+    ) -> Self {
         let (order, reach) = by_reach(rows, d, block, &columns);
         let row = |row: usize| &rows[row * d..][..d];
         let mut row_of = vec![NO_ROW; columns.counts.len()];
         let block: Vec<u32> = order.iter().map(|&row| block[row]).collect();
-        (0u32..).zip(&block).for_each(|(row, &item)| row_of[item as usize] = row);
+        (0u32..)
+            .zip(&block)
+            .for_each(|(row, &item)| row_of[item as usize] = row);
         let factors = match precision {
-            Precision::Full => Factors::Full(order.iter().flat_map(|&at| row(at)).copied().collect()),
+            Precision::Full => {
+                Factors::Full(order.iter().flat_map(|&at| row(at)).copied().collect())
+            }
             Precision::Compact => {
                 let scales: Vec<f32> = order.iter().map(|&at| row_scale(row(at))).collect();
                 let rows = order.iter().map(|&at| row(at)).zip(&scales);
-                let values = rows.flat_map(|(row, scale)| row.iter().map(move |&v| to_byte(v, *scale))).collect();
+                let values = rows
+                    .flat_map(|(row, scale)| row.iter().map(move |&v| to_byte(v, *scale)))
+                    .collect();
                 Factors::Compact { values, scales }
             }
         };
-        let Columns { weights, counts, axis, popularity } = columns;
+        let Columns {
+            weights,
+            counts,
+            axis,
+            popularity,
+        } = columns;
         let taste_prior = TASTE_PRIOR;
         Self {
             weights,
@@ -101,7 +134,12 @@ impl Columns {
     /// Every item weighs the same and lies at the same place on the axis.
     fn plain(counts: &[f32], axis: f32) -> Self {
         let same = |value: f32| vec![value; counts.len()];
-        Self { weights: same(1.0), counts: counts.to_vec(), axis: same(axis), popularity: same(1.0) }
+        Self {
+            weights: same(1.0),
+            counts: counts.to_vec(),
+            axis: same(axis),
+            popularity: same(1.0),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The published model: noisy item counts and, once trained, item factors.
 //!
-//! Everything here is public. Factors are stored in f32; what is derived from the counts is computed in f64 and rounded
-//! once.
+//! Everything here is public. Factors are stored in f32; what is derived from the counts is
+//! computed in f64 and rounded once.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -20,12 +20,15 @@ pub const HEAD_MAX: u32 = 1 << 11;
 
 /// Everything a device needs to take part in a round and to rank items.
 ///
-/// Life of a model: [`SpectralModel::genesis`] knows the catalogue only; `server::apply_counts` gives it popularity and
-/// chooses the trained block; `server::apply_head_gram` or `server::random_init` gives it first factors; each
-/// `server::apply_gradient` improves them, and [`super::public::completed`] adds what public features know besides. Each step makes a new value; a published model never changes.
+/// Life of a model: [`SpectralModel::genesis`] knows the catalogue only; `server::apply_counts`
+/// gives it popularity and chooses the trained block; `server::apply_head_gram` or
+/// `server::random_init` gives it first factors; each `server::apply_gradient` improves them, and
+/// [`super::public::completed`] adds what public features know besides. Each step makes a new
+/// value; a published model never changes.
 ///
-/// With catalogue length M, block length M' and d factors: the stored state is the counts (M), the two exponents, the
-/// block (M'), the head length and the factors (M', d). Weights, popularity and axis follow from it and are not sent.
+/// With catalogue length M, block length M' and d factors: the stored state is the counts (M), the
+/// two exponents, the block (M'), the head length and the factors (M', d). Weights, popularity and
+/// axis follow from it and are not sent.
 #[derive(Clone, PartialEq)]
 pub struct SpectralModel {
     counts: Vec<f32>,
@@ -50,41 +53,87 @@ pub(crate) struct Parts {
 }
 
 impl SpectralModel {
-    /// The model before anything was learned: every item equally popular, the whole catalogue in the block, no factors.
+    /// The model before anything was learned: every item equally popular, the whole catalogue in
+    /// the block, no factors.
     ///
     /// # Panics
     /// When `catalogue_len` is 0 or above [`CATALOGUE_MAX`].
     pub fn genesis(catalogue_len: u32) -> Self {
-        assert!((1..=CATALOGUE_MAX).contains(&catalogue_len), "a catalogue has 1 to {CATALOGUE_MAX} items");
+        assert!(
+            (1..=CATALOGUE_MAX).contains(&catalogue_len),
+            "a catalogue has 1 to {CATALOGUE_MAX} items"
+        );
         let block: Vec<u32> = (0..catalogue_len).collect();
         let factors = Array2::zeros((block.len(), 0));
         let counts = vec![1.0; block.len()];
-        Self::assemble(Parts { counts, weight_exponent: 0.0, popularity_exponent: 0.0, block, head: 0, factors })
+        Self::assemble(Parts {
+            counts,
+            weight_exponent: 0.0,
+            popularity_exponent: 0.0,
+            block,
+            head: 0,
+            factors,
+        })
     }
 
-    /// Derives weights, popularity, axis and head from the stored state, which the caller has checked.
+    /// Derives weights, popularity, axis and head from the stored state, which the caller has
+    /// checked.
     pub(crate) fn assemble(parts: Parts) -> Self {
-        let Parts { counts, weight_exponent, popularity_exponent, block, head, factors } = parts;
+        let Parts {
+            counts,
+            weight_exponent,
+            popularity_exponent,
+            block,
+            head,
+            factors,
+        } = parts;
         let largest = f64::from(counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max));
         let power = |exponent: f32| -> Vec<f32> {
-            counts.iter().map(|&c| narrow((f64::from(c) / largest).powf(f64::from(exponent)))).collect()
+            counts
+                .iter()
+                .map(|&c| narrow((f64::from(c) / largest).powf(f64::from(exponent))))
+                .collect()
         };
         let (weights, popularity) = (power(-weight_exponent), power(popularity_exponent));
         let mut axis = power(1.0 - weight_exponent);
         let norm = norm_squared(&axis);
         make_unit(axis.iter_mut(), norm);
-        let head = most_popular(&counts, &block, head).into_iter().map(ItemId).collect();
-        Self { counts, weights, popularity, axis, block, head, factors, weight_exponent, popularity_exponent }
+        let head = most_popular(&counts, &block, head)
+            .into_iter()
+            .map(ItemId)
+            .collect();
+        Self {
+            counts,
+            weights,
+            popularity,
+            axis,
+            block,
+            head,
+            factors,
+            weight_exponent,
+            popularity_exponent,
+        }
     }
 
     /// The same counts and block with other factors: (M', d).
     pub(crate) fn with_factors(&self, factors: Array2<f32>) -> Self {
-        assert_eq!(factors.nrows(), self.block.len(), "one row of factors per block item");
-        assert!(factors.len() <= FACTORS_MAX, "at most {FACTORS_MAX} factors");
-        Self { factors, ..self.clone() }
+        assert_eq!(
+            factors.nrows(),
+            self.block.len(),
+            "one row of factors per block item"
+        );
+        assert!(
+            factors.len() <= FACTORS_MAX,
+            "at most {FACTORS_MAX} factors"
+        );
+        Self {
+            factors,
+            ..self.clone()
+        }
     }
 
-    /// The same model with the whole catalogue in its block; items that were outside have rows of zeros: (M, d).
+    /// The same model with the whole catalogue in its block; items that were outside have rows of
+    /// zeros: (M, d).
     pub(crate) fn over_all_items(&self) -> Self {
         if self.block.len() == self.counts.len() {
             return self.clone();
@@ -140,8 +189,8 @@ impl SpectralModel {
         &self.block
     }
 
-    /// Item factors, one row per block item: (M', d). Learned columns are orthonormal; columns made of public features follow,
-    /// orthogonal to them and of norm at most 1.
+    /// Item factors, one row per block item: (M', d). Learned columns are orthonormal; columns made
+    /// of public features follow, orthogonal to them and of norm at most 1.
     pub fn factors(&self) -> ArrayView2<'_, f32> {
         self.factors.view()
     }
@@ -178,7 +227,9 @@ impl SpectralModel {
 
     /// All factors, row-major.
     pub(crate) fn factor_slice(&self) -> &[f32] {
-        self.factors.as_slice().expect("factors are stored row-major")
+        self.factors
+            .as_slice()
+            .expect("factors are stored row-major")
     }
 
     /// Row of an item in the block, if it is there.
@@ -192,15 +243,26 @@ impl SpectralModel {
 
 impl fmt::Debug for SpectralModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (items, block, d, head) = (self.counts.len(), self.block.len(), self.factor_count(), self.head.len());
-        write!(f, "SpectralModel(M={items}, block={block}, d={d}, head={head})")
+        let (items, block, d, head) = (
+            self.counts.len(),
+            self.block.len(),
+            self.factor_count(),
+            self.head.len(),
+        );
+        write!(
+            f,
+            "SpectralModel(M={items}, block={block}, d={d}, head={head})"
+        )
     }
 }
 
 /// The `len` items of `candidates` with the largest counts, largest first, equals by lower index.
 pub(crate) fn most_popular(counts: &[f32], candidates: &[u32], len: usize) -> Vec<u32> {
-    let by_count =
-        |a: &u32, b: &u32| -> Ordering { counts[*b as usize].total_cmp(&counts[*a as usize]).then(a.cmp(b)) };
+    let by_count = |a: &u32, b: &u32| -> Ordering {
+        counts[*b as usize]
+            .total_cmp(&counts[*a as usize])
+            .then(a.cmp(b))
+    };
     let mut items = candidates.to_vec();
     if len == 0 {
         return Vec::new();
@@ -220,8 +282,16 @@ mod tests {
     #[test]
     fn genesis_knows_the_catalogue_and_nothing_else() {
         let model = SpectralModel::genesis(3);
-        assert_eq!((model.catalogue_len(), model.block(), model.factor_count()), (3, &[0, 1, 2][..], 0));
-        assert!(model.axis().iter().all(|v| (v - 3f32.sqrt().recip()).abs() < 1e-7));
+        assert_eq!(
+            (model.catalogue_len(), model.block(), model.factor_count()),
+            (3, &[0, 1, 2][..], 0)
+        );
+        assert!(
+            model
+                .axis()
+                .iter()
+                .all(|v| (v - 3f32.sqrt().recip()).abs() < 1e-7)
+        );
         assert!(model.head_items().is_empty());
     }
 

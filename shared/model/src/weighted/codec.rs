@@ -1,4 +1,5 @@
-//! The bytes of a [`WeightedModel`]: one fixed little-endian layout, as in [`crate::spectral::codec`].
+//! The bytes of a [`WeightedModel`]: one fixed little-endian layout, as in
+//! [`crate::spectral::codec`].
 //!
 //! ```text
 //! magic "TCTWGHT1" | M u32 | d u32 | alpha_0 f64 | lambda f64 | gamma f64 | C f64 | counts M f32 | factors M d f32
@@ -20,7 +21,12 @@ impl WeightedModel {
         let mut bytes = MAGIC.to_vec();
         put_size(&mut bytes, self.catalogue_len());
         put_size(&mut bytes, self.factor_count());
-        let WeightedTerms { unobserved_weight, regularisation, gram_weight, clip_norm } = self.terms;
+        let WeightedTerms {
+            unobserved_weight,
+            regularisation,
+            gram_weight,
+            clip_norm,
+        } = self.terms;
         let terms = [unobserved_weight, regularisation, gram_weight, clip_norm];
         bytes.extend(terms.into_iter().flat_map(f64::to_le_bytes));
         put_f32s(&mut bytes, &self.counts);
@@ -31,8 +37,8 @@ impl WeightedModel {
     /// Reads a model from bytes anybody may have written.
     ///
     /// # Errors
-    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics, and never allocates more
-    /// than a small multiple of `bytes.len()`.
+    /// [`ModelError`] for anything but bytes [`Self::to_bytes`] could have written; never panics,
+    /// and never allocates more than a small multiple of `bytes.len()`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut words = Words::after(MAGIC, bytes)?;
         let items = words.size(1, CATALOGUE_MAX as usize)?;
@@ -43,7 +49,12 @@ impl WeightedModel {
         }
         let (unobserved_weight, regularisation) = (words.f64()?, words.f64()?);
         let (gram_weight, clip_norm) = (words.f64()?, words.f64()?);
-        let terms = WeightedTerms { unobserved_weight, regularisation, gram_weight, clip_norm };
+        let terms = WeightedTerms {
+            unobserved_weight,
+            regularisation,
+            gram_weight,
+            clip_norm,
+        };
         let (counts, values) = (words.f32s(items)?, words.f32s(items * factors)?);
         words.end()?;
         if !terms.in_range() {
@@ -57,7 +68,8 @@ impl WeightedModel {
         if !values.chunks_exact(factors).all(bounded) {
             return Err(ModelError::Factors);
         }
-        let values = Array2::from_shape_vec((items, factors), values).map_err(|_| ModelError::Sizes)?;
+        let values =
+            Array2::from_shape_vec((items, factors), values).map_err(|_| ModelError::Sizes)?;
         Ok(Self::new(values, counts, terms))
     }
 }
@@ -71,8 +83,14 @@ mod tests {
     use crate::weighted::device::{gradient, scores};
 
     fn model() -> WeightedModel {
-        let factors = Array2::from_shape_fn((9, 3), |(item, k)| (item * 7 + k * 5) as f32 % 4.0 / 4.0 - 0.4);
-        WeightedModel::new(factors, (1u8..10).map(f32::from).collect(), WeightedTerms::default())
+        let factors = Array2::from_shape_fn((9, 3), |(item, k)| {
+            (item * 7 + k * 5) as f32 % 4.0 / 4.0 - 0.4
+        });
+        WeightedModel::new(
+            factors,
+            (1u8..10).map(f32::from).collect(),
+            WeightedTerms::default(),
+        )
     }
 
     #[test]
@@ -84,7 +102,10 @@ mod tests {
         }
         let (expected, actual) = (bytes.len(), bytes.len() + 1);
         let longer = [bytes, vec![0]].concat();
-        assert_eq!(WeightedModel::from_bytes(&longer), Err(ModelError::Length { expected, actual }));
+        assert_eq!(
+            WeightedModel::from_bytes(&longer),
+            Err(ModelError::Length { expected, actual })
+        );
     }
 
     #[test]
@@ -99,7 +120,11 @@ mod tests {
         }
         for term in 0..4 {
             for bad in [-1.0, 0.0, 1e9, f64::NAN] {
-                assert_eq!(with(16 + 8 * term, &bad.to_le_bytes()), ModelError::Terms, "{term} {bad}");
+                assert_eq!(
+                    with(16 + 8 * term, &bad.to_le_bytes()),
+                    ModelError::Terms,
+                    "{term} {bad}"
+                );
             }
         }
         assert_eq!(with(48, &0f32.to_le_bytes()), ModelError::Counts);

@@ -1,7 +1,7 @@
 //! Adds calibrated noise: the only way to make a [`PrivateUpdate`].
 //!
-//! Integers only. The production sampler is [`table`] (constant work per draw); [`rejection`] is the exact oracle it is
-//! tested against.
+//! Integers only. The production sampler is [`table`] (constant work per draw); [`rejection`] is
+//! the exact oracle it is tested against.
 
 pub mod rejection;
 pub mod table;
@@ -18,7 +18,8 @@ use crate::mechanism::{Mechanism, MechanismError};
 use crate::quantise::QuantisedUpdate;
 pub use table::NoiseTable;
 
-/// 256 fresh bits from the operating system for one release: rounding and noise come from it, and nothing else does.
+/// 256 fresh bits from the operating system for one release: rounding and noise come from it, and
+/// nothing else does.
 ///
 /// There is no other constructor, no `Clone` and no `Serialize`; it is erased when dropped.
 pub struct NoiseSeed(Zeroizing<[u8; 32]>);
@@ -36,17 +37,21 @@ impl NoiseSeed {
 
     /// Two independent streams of this seed: rounding, then noise.
     ///
-    /// The seed and both generators (key, counter and buffered keystream) are overwritten when dropped, by writes the
-    /// compiler may not leave out. Out of reach: copies it made in registers or on the stack while moving them, and
-    /// memory the operating system swapped out or dumped.
+    /// The seed and both generators (key, counter and buffered keystream) are overwritten when
+    /// dropped, by writes the compiler may not leave out. Out of reach: copies it made in registers
+    /// or on the stack while moving them, and memory the operating system swapped out or dumped.
     fn into_streams(self) -> (ChaCha20Rng, ChaCha20Rng) {
-        let (rounding, mut noise) = (ChaCha20Rng::from_seed(*self.0), ChaCha20Rng::from_seed(*self.0));
+        let (rounding, mut noise) = (
+            ChaCha20Rng::from_seed(*self.0),
+            ChaCha20Rng::from_seed(*self.0),
+        );
         noise.set_stream(1);
         (rounding, noise)
     }
 }
 
-/// A vector that may leave the device once masked (helper tier) or as it is (local tier): integers modulo 2^32.
+/// A vector that may leave the device once masked (helper tier) or as it is (local tier): integers
+/// modulo 2^32.
 pub struct PrivateUpdate {
     task: TaskId,
     round: RoundId,
@@ -78,7 +83,13 @@ impl PrivateUpdate {
 
 impl fmt::Debug for PrivateUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrivateUpdate({} round {}, N={})", self.task, self.round, self.values.len())
+        write!(
+            f,
+            "PrivateUpdate({} round {}, N={})",
+            self.task,
+            self.round,
+            self.values.len()
+        )
     }
 }
 
@@ -90,15 +101,18 @@ impl Drop for PrivateUpdate {
 
 /// Rounds, tests and adds one discrete Gaussian share per coordinate, using the permit up.
 ///
-/// The bounds of the vector, the noise scale and the price all come from the permit's mechanism, or nothing is released.
-/// `table` may be shared between releases of the same mechanism because it is public.
+/// The bounds of the vector, the noise scale and the price all come from the permit's mechanism, or
+/// nothing is released. `table` may be shared between releases of the same mechanism because it is
+/// public.
 ///
 /// # Guarantees
-/// Zero-out adjacency, device-level, squared sensitivity [`Mechanism::squared_sensitivity`]; share variance
-/// sigma^2 / n_min per coordinate (PRIVACY: mechanism; Kairouz, Liu & Steinke 2021). Price: [`Mechanism::rho`].
+/// Zero-out adjacency, device-level, squared sensitivity [`Mechanism::squared_sensitivity`]; share
+/// variance sigma^2 / n_min per coordinate (PRIVACY: mechanism; Kairouz, Liu & Steinke 2021).
+/// Price: [`Mechanism::rho`].
 ///
 /// # Panics
-/// If `gradient` was clipped or `table` built for another mechanism: a programming error that must not release anything.
+/// If `gradient` was clipped or `table` built for another mechanism: a programming error that must
+/// not release anything.
 pub fn privatise(
     gradient: crate::clip::ClippedGradient,
     permit: SpendPermit,
@@ -106,36 +120,61 @@ pub fn privatise(
     seed: NoiseSeed,
 ) -> PrivateUpdate {
     let mechanism = permit.mechanism().clone();
-    assert!(table.fits(&mechanism), "the noise table belongs to another mechanism");
-    assert!(gradient.fits(&mechanism), "the vector was clipped for another mechanism");
+    assert!(
+        table.fits(&mechanism),
+        "the noise table belongs to another mechanism"
+    );
+    assert!(
+        gradient.fits(&mechanism),
+        "the vector was clipped for another mechanism"
+    );
     let (mut rounding, mut noise) = seed.into_streams();
     let quantised = crate::quantise::quantise(gradient, &mechanism, &mut rounding);
     let values = add_noise(&quantised, table, &mut noise);
     let (task, round, ticket) = permit.into_parts();
-    PrivateUpdate { task, round, ticket, values }
+    PrivateUpdate {
+        task,
+        round,
+        ticket,
+        values,
+    }
 }
 
 fn add_noise(quantised: &QuantisedUpdate, table: &NoiseTable, rng: &mut impl Rng) -> Vec<u32> {
     let mut noise = Zeroizing::new(vec![0i32; quantised.values().len()]);
     table.fill(&mut noise, rng);
-    quantised.values().iter().zip(noise.iter()).map(|(z, e)| z.wrapping_add(*e).cast_unsigned()).collect()
+    quantised
+        .values()
+        .iter()
+        .zip(noise.iter())
+        .map(|(z, e)| z.wrapping_add(*e).cast_unsigned())
+        .collect()
 }
 
-/// Draws the noise the helper adds to the sum of one round: the whole variance sigma^2 per coordinate, not a share of it, as
-/// ring elements (PRIVACY: helper).
+/// Draws the noise the helper adds to the sum of one round: the whole variance sigma^2 per
+/// coordinate, not a share of it, as ring elements (PRIVACY: helper).
 ///
-/// To be drawn once per round, stored with the answer and never drawn again. With it the guarantee against the coordinator
-/// rests on the helper alone, whatever devices the coordinator invents. Its distance from the ideal is
-/// part of [`table::release_total_variation`].
+/// To be drawn once per round, stored with the answer and never drawn again. With it the guarantee
+/// against the coordinator rests on the helper alone, whatever devices the coordinator invents. Its
+/// distance from the ideal is part of [`table::release_total_variation`].
 ///
 /// # Errors
 /// [`MechanismError`] when `mechanism` is not sound with helper noise.
-pub fn helper_noise(mechanism: &Mechanism, seed: NoiseSeed) -> Result<Zeroizing<Vec<u32>>, MechanismError> {
-    Mechanism { helper_noise: true, ..mechanism.clone() }.check()?;
+pub fn helper_noise(
+    mechanism: &Mechanism,
+    seed: NoiseSeed,
+) -> Result<Zeroizing<Vec<u32>>, MechanismError> {
+    Mechanism {
+        helper_noise: true,
+        ..mechanism.clone()
+    }
+    .check()?;
     let (_, mut rng) = seed.into_streams();
     let mut noise = Zeroizing::new(vec![0i32; mechanism.length as usize]);
     NoiseTable::for_variance(mechanism.sigma2, 1).fill(&mut noise, &mut rng);
-    Ok(Zeroizing::new(noise.iter().map(|e| e.cast_unsigned()).collect()))
+    Ok(Zeroizing::new(
+        noise.iter().map(|e| e.cast_unsigned()).collect(),
+    ))
 }
 
 /// Variance of one share as a fraction: (sigma^2, n_min).
@@ -163,7 +202,10 @@ pub(crate) mod tests {
 
     impl Metered {
         pub(crate) fn new(seed: u64) -> Self {
-            Self { rng: ChaCha20Rng::seed_from_u64(seed), bytes: 0 }
+            Self {
+                rng: ChaCha20Rng::seed_from_u64(seed),
+                bytes: 0,
+            }
         }
     }
 
@@ -191,7 +233,10 @@ pub(crate) mod tests {
         let (rounding, noise) = NoiseSeed(Zeroizing::new([0; 32])).into_streams();
         let (mut rounding, mut noise) = (erased(rounding), erased(noise));
         // RFC 8439, appendix A.1, test vector 1: the keystream of the zero key.
-        let known = [0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86, 0xbd, 0x28];
+        let known = [
+            0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86,
+            0xbd, 0x28,
+        ];
         let (mut first, mut second) = ([0u8; 16], [0u8; 16]);
         rounding.fill_bytes(&mut first);
         noise.fill_bytes(&mut second);
@@ -201,46 +246,96 @@ pub(crate) mod tests {
 
     #[test]
     fn the_helper_adds_the_whole_variance_not_a_share() {
-        let mechanism = Mechanism { length: 32_000, n_min: 64, ..example() };
+        let mechanism = Mechanism {
+            length: 32_000,
+            n_min: 64,
+            ..example()
+        };
         let draw = || helper_noise(&mechanism, NoiseSeed::from_os().unwrap()).unwrap();
         let (first, second) = (draw(), draw());
         assert_eq!(first.len(), 32_000);
         assert_ne!(*first, *second);
-        let variance = first.iter().map(|&v| f64::from(v.cast_signed()).powi(2)).sum::<f64>() / 32_000.0;
-        // Standard error of a sample variance is sqrt(2/n) of it; 6 of those: false alarm about 2e-9.
-        assert!((variance / f64::from(1u32 << 18) - 1.0).abs() < 6.0 * (2.0f64 / 32_000.0).sqrt(), "{variance}");
+        let variance = first
+            .iter()
+            .map(|&v| f64::from(v.cast_signed()).powi(2))
+            .sum::<f64>()
+            / 32_000.0;
+        // Standard error of a sample variance is sqrt(2/n) of it; 6 of those: false alarm about
+        // 2e-9.
+        assert!(
+            (variance / f64::from(1u32 << 18) - 1.0).abs() < 6.0 * (2.0f64 / 32_000.0).sqrt(),
+            "{variance}"
+        );
     }
 
     #[test]
     fn helper_noise_is_refused_for_numbers_no_table_can_hold() {
         let seed = || NoiseSeed::from_os().unwrap();
-        let quiet = Mechanism { sigma2: 1, ..example() };
-        assert_eq!(helper_noise(&quiet, seed()).unwrap_err(), MechanismError::ShareTooSmall);
-        let loud = Mechanism { sigma2: table::VARIANCE_MAX + 1, n_min: 90, steps: 100, ..example() };
-        assert_eq!(helper_noise(&loud, seed()).unwrap_err(), MechanismError::HelperNoiseTooLarge);
+        let quiet = Mechanism {
+            sigma2: 1,
+            ..example()
+        };
+        assert_eq!(
+            helper_noise(&quiet, seed()).unwrap_err(),
+            MechanismError::ShareTooSmall
+        );
+        let loud = Mechanism {
+            sigma2: table::VARIANCE_MAX + 1,
+            n_min: 90,
+            steps: 100,
+            ..example()
+        };
+        assert_eq!(
+            helper_noise(&loud, seed()).unwrap_err(),
+            MechanismError::HelperNoiseTooLarge
+        );
     }
 
     #[test]
     fn two_releases_of_one_vector_differ_and_the_noise_has_the_share_variance() {
-        let mechanism = Mechanism { length: 32_000, nnz_max: 320, n_min: 64, ..example() };
+        let mechanism = Mechanism {
+            length: 32_000,
+            nnz_max: 320,
+            n_min: 64,
+            ..example()
+        };
         let table = NoiseTable::new(&mechanism);
         let release = || {
             let zero = clip(ItemGradient::new(vec![0.0; 32_000]), &mechanism);
-            privatise(zero, permit_for(&mechanism), &table, NoiseSeed::from_os().unwrap()).into_values()
+            privatise(
+                zero,
+                permit_for(&mechanism),
+                &table,
+                NoiseSeed::from_os().unwrap(),
+            )
+            .into_values()
         };
         let (first, second) = (release(), release());
         assert_ne!(*first, *second);
-        let variance = first.iter().map(|&v| f64::from(v.cast_signed()).powi(2)).sum::<f64>() / 32_000.0;
+        let variance = first
+            .iter()
+            .map(|&v| f64::from(v.cast_signed()).powi(2))
+            .sum::<f64>()
+            / 32_000.0;
         let expected = f64::from(1u32 << 18) / 64.0;
-        // Standard error of a sample variance is sqrt(2/n) of it; 6 of those: false alarm about 2e-9.
-        assert!((variance / expected - 1.0).abs() < 6.0 * (2.0f64 / 32_000.0).sqrt(), "{variance}");
+        // Standard error of a sample variance is sqrt(2/n) of it; 6 of those: false alarm about
+        // 2e-9.
+        assert!(
+            (variance / expected - 1.0).abs() < 6.0 * (2.0f64 / 32_000.0).sqrt(),
+            "{variance}"
+        );
     }
 
     #[test]
     fn debug_shows_the_length_only() {
         let table = NoiseTable::new(&example());
         let zero = clip(ItemGradient::new(vec![0.0; 320]), &example());
-        let update = privatise(zero, permit_for(&example()), &table, NoiseSeed::from_os().unwrap());
+        let update = privatise(
+            zero,
+            permit_for(&example()),
+            &table,
+            NoiseSeed::from_os().unwrap(),
+        );
         assert_eq!(format!("{update:?}"), "PrivateUpdate(films round 1, N=320)");
     }
 
@@ -248,24 +343,51 @@ pub(crate) mod tests {
     #[should_panic(expected = "another mechanism")]
     fn a_table_of_another_variance_releases_nothing() {
         let mechanism = example();
-        let table = NoiseTable::new(&Mechanism { sigma2: 1 << 16, ..example() });
+        let table = NoiseTable::new(&Mechanism {
+            sigma2: 1 << 16,
+            ..example()
+        });
         let gradient = clip(ItemGradient::new(vec![0.0; 320]), &mechanism);
-        privatise(gradient, permit_for(&mechanism), &table, NoiseSeed::from_os().unwrap());
+        privatise(
+            gradient,
+            permit_for(&mechanism),
+            &table,
+            NoiseSeed::from_os().unwrap(),
+        );
     }
 
     #[test]
     #[should_panic(expected = "clipped for another mechanism")]
     fn a_vector_of_another_length_releases_nothing() {
         let paid = example();
-        let longer = clip(ItemGradient::new(vec![0.1; 640]), &Mechanism { length: 640, ..example() });
-        privatise(longer, permit_for(&paid), &NoiseTable::new(&paid), NoiseSeed::from_os().unwrap());
+        let longer = clip(
+            ItemGradient::new(vec![0.1; 640]),
+            &Mechanism {
+                length: 640,
+                ..example()
+            },
+        );
+        privatise(
+            longer,
+            permit_for(&paid),
+            &NoiseTable::new(&paid),
+            NoiseSeed::from_os().unwrap(),
+        );
     }
 
     #[test]
     #[should_panic(expected = "clipped for another mechanism")]
     fn a_vector_of_another_row_cap_releases_nothing() {
-        let paid = Mechanism { row_cap_milli: 100, ..example() };
+        let paid = Mechanism {
+            row_cap_milli: 100,
+            ..example()
+        };
         let uncapped = clip(ItemGradient::new(vec![0.1; 320]), &example());
-        privatise(uncapped, permit_for(&paid), &NoiseTable::new(&paid), NoiseSeed::from_os().unwrap());
+        privatise(
+            uncapped,
+            permit_for(&paid),
+            &NoiseTable::new(&paid),
+            NoiseSeed::from_os().unwrap(),
+        );
     }
 }

@@ -1,24 +1,32 @@
-//! Exact discrete Gaussian by rejection (Canonne, Kamath & Steinke 2020, algorithms 1 to 3) in fixed-width integers.
+//! Exact discrete Gaussian by rejection (Canonne, Kamath & Steinke 2020, algorithms 1 to 3) in
+//! fixed-width integers.
 //!
-//! The oracle: exact for every variance a/b within its bounds, but its running time depends on what it draws, so it never
-//! makes a release.
+//! The oracle: exact for every variance a/b within its bounds, but its running time depends on what
+//! it draws, so it never makes a release.
 
 use rand::Rng;
 
-/// Draws from the discrete Gaussian of variance parameter `a/b`: probability of k proportional to exp(-k^2 b/(2a)).
+/// Draws from the discrete Gaussian of variance parameter `a/b`: probability of k proportional to
+/// exp(-k^2 b/(2a)).
 ///
 /// # Panics
-/// If `a` or `b` is 0, or the variance is so large that exact arithmetic would leave 128 bits (a >= 2^48 or b >= 2^24).
+/// If `a` or `b` is 0, or the variance is so large that exact arithmetic would leave 128 bits (a >=
+/// 2^48 or b >= 2^24).
 pub fn sample(a: u64, b: u32, rng: &mut impl Rng) -> i32 {
-    assert!(a > 0 && b > 0 && a < 1 << 48 && b < 1 << 24, "variance out of range");
+    assert!(
+        a > 0 && b > 0 && a < 1 << 48 && b < 1 << 24,
+        "variance out of range"
+    );
     let (a, b) = (u128::from(a), u128::from(b));
     let scale = (a / b).isqrt() + 1;
     loop {
         let candidate = discrete_laplace(scale, rng);
-        // exp(-(|y| - a/(b t))^2 b/(2a)) = exp(-(|y| b t - a)^2 / (2 a b t^2)). A candidate so far out that this leaves
-        // 128 bits is accepted with probability below e^-1000.
+        // exp(-(|y| - a/(b t))^2 b/(2a)) = exp(-(|y| b t - a)^2 / (2 a b t^2)). A candidate so far
+        // out that this leaves 128 bits is accepted with probability below e^-1000.
         let distance = (u128::from(candidate.unsigned_abs()) * b * scale).abs_diff(a);
-        let Some(numerator) = distance.checked_mul(distance) else { continue };
+        let Some(numerator) = distance.checked_mul(distance) else {
+            continue;
+        };
         if bernoulli_exp(numerator, 2 * a * b * scale * scale, rng) {
             return candidate;
         }
@@ -37,7 +45,9 @@ fn discrete_laplace(scale: u128, rng: &mut impl Rng) -> i32 {
             high += 1;
         }
         let negative = rng.next_u32() & 1 == 1;
-        let Ok(magnitude) = i32::try_from(low + scale * high) else { continue };
+        let Ok(magnitude) = i32::try_from(low + scale * high) else {
+            continue;
+        };
         if !(negative && magnitude == 0) {
             return if negative { -magnitude } else { magnitude };
         }
@@ -56,14 +66,15 @@ fn bernoulli_exp_fraction(numerator: u128, denominator: u128, rng: &mut impl Rng
     // Bernoulli(fraction/k), as one draw below k denominators.
     while uniform_below(scaled, rng) < numerator {
         k += 1;
-        // Denominators are below 2^98, and k passes 30 with probability below 30!^-1: a sum cannot leave 128 bits.
+        // Denominators are below 2^98, and k passes 30 with probability below 30!^-1: a sum cannot
+        // leave 128 bits.
         scaled += denominator;
     }
     k % 2 == 1
 }
 
-/// Uniform in [0, bound): one multiplication and, for small bounds, seldom a second draw (Lemire 2019); from 2^64 on by
-/// rejection on the smallest power of two.
+/// Uniform in [0, bound): one multiplication and, for small bounds, seldom a second draw (Lemire
+/// 2019); from 2^64 on by rejection on the smallest power of two.
 fn uniform_below(bound: u128, rng: &mut impl Rng) -> u128 {
     if let Ok(small) = u64::try_from(bound) {
         loop {
@@ -76,14 +87,18 @@ fn uniform_below(bound: u128, rng: &mut impl Rng) -> u128 {
     }
     let shift = (bound - 1).leading_zeros();
     loop {
-        let draw = (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())) & (u128::MAX >> shift);
+        let draw =
+            (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())) & (u128::MAX >> shift);
         if draw < bound {
             return draw;
         }
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the lower half is what is asked for"
+)]
 fn low_half(product: u128) -> u64 {
     product as u64
 }
@@ -108,7 +123,8 @@ mod tests {
     #[test]
     fn small_bounds_of_every_kind_are_uniform() {
         let mut rng = ChaCha20Rng::seed_from_u64(6);
-        // Just above half of 2^64 every second product is redrawn; past 2^64 draws are masked instead.
+        // Just above half of 2^64 every second product is redrawn; past 2^64 draws are masked
+        // instead.
         for bound in [
             3u128,
             7,
@@ -119,10 +135,15 @@ mod tests {
             (1 << 64) + 1,
             1 << 65,
         ] {
-            let low = (0..40_000).filter(|_| uniform_below(bound, &mut rng) < bound / 3).count();
+            let low = (0..40_000)
+                .filter(|_| uniform_below(bound, &mut rng) < bound / 3)
+                .count();
             let (share, expected) = (low as f64 / 40_000.0, (bound / 3) as f64 / bound as f64);
             // Standard error at most 0.0024; 5 of those: false alarm below 6e-7 each.
-            assert!((share - expected).abs() < 5.0 * 0.0024, "{bound}: {share} {expected}");
+            assert!(
+                (share - expected).abs() < 5.0 * 0.0024,
+                "{bound}: {share} {expected}"
+            );
         }
     }
 }

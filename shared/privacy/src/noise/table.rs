@@ -1,12 +1,15 @@
-//! The production sampler: inversion of a table of 128-bit thresholds, the same work for every draw.
+//! The production sampler: inversion of a table of 128-bit thresholds, the same work for every
+//! draw.
 //!
-//! Thresholds come from exact big-integer arithmetic, so the distribution differs from the ideal one only by rounding each
-//! threshold to 2^-128 and by cutting the tails at 16 standard deviations. [`NoiseTable::total_variation`] bounds both.
+//! Thresholds come from exact big-integer arithmetic, so the distribution differs from the ideal
+//! one only by rounding each threshold to 2^-128 and by cutting the tails at 16 standard
+//! deviations. [`NoiseTable::total_variation`] bounds both.
 //!
-//! Total running time that follows the noise is a published attack, so every draw takes one 128-bit uniform and log2 of the
-//! table's length threshold reads; a unit test counts both. No branch looks at a secret, which was read in the compiler's
-//! output for x86-64, not proven for every target. Which entries are read does depend on the draw: an observer of the
-//! device's own cache is outside the threat model.
+//! Total running time that follows the noise is a published attack, so every draw takes one 128-bit
+//! uniform and log2 of the table's length threshold reads; a unit test counts both. No branch looks
+//! at a secret, which was read in the compiler's output for x86-64, not proven for every target.
+//! Which entries are read does depend on the draw: an observer of the device's own cache is outside
+//! the threat model.
 
 use std::hint::black_box;
 
@@ -17,16 +20,19 @@ use tacit_types::Digest;
 
 use crate::mechanism::Mechanism;
 
-/// Binary digits of the fixed-point numbers the thresholds are computed in; rounding there is below 2^-300 in total.
+/// Binary digits of the fixed-point numbers the thresholds are computed in; rounding there is below
+/// 2^-300 in total.
 const PRECISION: u64 = 384;
 
 /// Tails are cut at this many standard deviations.
 const TAIL: u128 = 16;
 
-/// Largest variance a table is built for: 2^20 outcomes and 32 MiB. The noise of one share stays far below.
+/// Largest variance a table is built for: 2^20 outcomes and 32 MiB. The noise of one share stays
+/// far below.
 pub const VARIANCE_MAX: u64 = 1 << 30;
 
-/// Cumulative thresholds of the discrete Gaussian of one variance. Public: depends on the mechanism only.
+/// Cumulative thresholds of the discrete Gaussian of one variance. Public: depends on the mechanism
+/// only.
 pub struct NoiseTable {
     variance: (u64, u32),
     /// Largest magnitude drawn, at least 16 s.
@@ -36,25 +42,28 @@ pub struct NoiseTable {
 }
 
 impl NoiseTable {
-    /// Builds the table of one share of a checked mechanism: 32 s entries, well under a millisecond at s = 16.
+    /// Builds the table of one share of a checked mechanism: 32 s entries, well under a millisecond
+    /// at s = 16.
     ///
     /// # Panics
-    /// If the mechanism is one that [`Mechanism::check`] refuses, with a share variance below 1/4 or above
-    /// [`VARIANCE_MAX`].
+    /// If the mechanism is one that [`Mechanism::check`] refuses, with a share variance below 1/4
+    /// or above [`VARIANCE_MAX`].
     pub fn new(mechanism: &Mechanism) -> Self {
         let (a, b) = super::share_variance(mechanism);
         Self::for_variance(a, b)
     }
 
-    /// Builds the table of variance parameter `a/b`: probability of k proportional to exp(-k^2 b/(2a)).
+    /// Builds the table of variance parameter `a/b`: probability of k proportional to exp(-k^2
+    /// b/(2a)).
     ///
-    /// For tests and simulations of the sampler. A table holds public numbers only and cannot make a release:
-    /// [`super::privatise`] takes none but the one of its permit's mechanism.
+    /// For tests and simulations of the sampler. A table holds public numbers only and cannot make
+    /// a release: [`super::privatise`] takes none but the one of its permit's mechanism.
     ///
     /// # Panics
     /// If `a/b` is below 1/4 or above [`VARIANCE_MAX`].
     pub fn for_variance(a: u64, b: u32) -> Self {
-        let in_range = b > 0 && a >= u64::from(b.div_ceil(4)) && a.div_ceil(u64::from(b)) <= VARIANCE_MAX;
+        let in_range =
+            b > 0 && a >= u64::from(b.div_ceil(4)) && a.div_ceil(u64::from(b)) <= VARIANCE_MAX;
         assert!(in_range, "variance out of range");
         let weights = weights(a, b);
         let total: BigUint = &weights[0] + (weights[1..].iter().sum::<BigUint>() << 1u32);
@@ -66,10 +75,15 @@ impl NoiseTable {
                 u128::try_from((&cumulative << 128u32) / &total).unwrap_or(u128::MAX)
             })
             .collect();
-        // One more than there are outcomes below the last, so that the search can land past every threshold.
+        // One more than there are outcomes below the last, so that the search can land past every
+        // threshold.
         thresholds.resize((thresholds.len() + 1).next_power_of_two(), u128::MAX);
         let reach = i32::try_from(weights.len() - 1).unwrap_or(i32::MAX);
-        Self { variance: (a, b), reach, thresholds }
+        Self {
+            variance: (a, b),
+            reach,
+            thresholds,
+        }
     }
 
     /// Whether this table makes the noise `mechanism` asks for.
@@ -80,11 +94,14 @@ impl NoiseTable {
     /// SHA-256 of the thresholds, 16 little-endian bytes each, for the ledger.
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
-        self.thresholds.iter().for_each(|threshold| hash.update(threshold.to_le_bytes()));
+        self.thresholds
+            .iter()
+            .for_each(|threshold| hash.update(threshold.to_le_bytes()));
         Digest(hash.finalize().into())
     }
 
-    /// Overwrites `out` with independent draws: one 128-bit uniform and one search of fixed depth each.
+    /// Overwrites `out` with independent draws: one 128-bit uniform and one search of fixed depth
+    /// each.
     pub fn fill(&self, out: &mut [i32], rng: &mut impl Rng) {
         let mut uniform = [0u8; 16 * 256];
         for block in out.chunks_mut(256) {
@@ -104,14 +121,18 @@ impl NoiseTable {
         reason = "a table has fewer than 2^31 entries"
     )]
     fn invert(&self, uniform: u128) -> i32 {
-        let below = search(self.thresholds.len(), uniform, |index| self.thresholds[index]);
+        let below = search(self.thresholds.len(), uniform, |index| {
+            self.thresholds[index]
+        });
         (below as i32).min(2 * self.reach) - self.reach
     }
 
-    /// Bound on the total variation distance of one draw from the ideal distribution, in units of 2^-128, rounded up.
+    /// Bound on the total variation distance of one draw from the ideal distribution, in units of
+    /// 2^-128, rounded up.
     ///
-    /// Each of the 2 L + 1 outcomes moves by less than one unit through rounding, and the tails hold at most
-    /// 2 exp(-16^2/2) < 2^-183 (Canonne, Kamath & Steinke 2020, proposition 25): less than one unit.
+    /// Each of the 2 L + 1 outcomes moves by less than one unit through rounding, and the tails
+    /// hold at most 2 exp(-16^2/2) < 2^-183 (Canonne, Kamath & Steinke 2020, proposition 25): less
+    /// than one unit.
     pub fn total_variation(&self) -> u128 {
         draw_total_variation(self.variance.0, self.variance.1)
     }
@@ -119,22 +140,27 @@ impl NoiseTable {
     /// Outcomes from -L to L with their exact probability in this table, in units of 2^-128.
     pub fn probabilities(&self) -> impl Iterator<Item = (i32, u128)> + '_ {
         let last = self.thresholds.len() - 1;
-        let inner = (-self.reach..self.reach).zip(&self.thresholds).map(|(outcome, upper)| (outcome, *upper));
-        inner.chain([(self.reach, self.thresholds[last])]).scan(0u128, |before, (outcome, upper)| {
-            let mass = upper - *before;
-            *before = upper;
-            Some((outcome, mass))
-        })
+        let inner = (-self.reach..self.reach)
+            .zip(&self.thresholds)
+            .map(|(outcome, upper)| (outcome, *upper));
+        inner.chain([(self.reach, self.thresholds[last])]).scan(
+            0u128,
+            |before, (outcome, upper)| {
+                let mass = upper - *before;
+                *before = upper;
+                Some((outcome, mass))
+            },
+        )
     }
 }
 
-/// Number of thresholds at or below `uniform`, of `count` (a power of two) ascending ones that `read` gives, the last
-/// left out.
+/// Number of thresholds at or below `uniform`, of `count` (a power of two) ascending ones that
+/// `read` gives, the last left out.
 ///
-/// Exactly log2(count) reads: the loop follows `count` alone, and a comparison becomes a mask. The optimiser turns a bare
-/// mask, and a selection with a hint, back into a jump on the secret (seen in its output); it cannot see through
-/// [`black_box`], so the comparison stays a flag moved to a register. Generic over the read so that a test counts the reads
-/// of this very code.
+/// Exactly log2(count) reads: the loop follows `count` alone, and a comparison becomes a mask. The
+/// optimiser turns a bare mask, and a selection with a hint, back into a jump on the secret (seen
+/// in its output); it cannot see through [`black_box`], so the comparison stays a flag moved to a
+/// register. Generic over the read so that a test counts the reads of this very code.
 fn search(count: usize, uniform: u128, mut read: impl FnMut(usize) -> u128) -> usize {
     let (mut base, mut half) = (0usize, count / 2);
     while half > 0 {
@@ -145,12 +171,16 @@ fn search(count: usize, uniform: u128, mut read: impl FnMut(usize) -> u128) -> u
     base
 }
 
-/// Bound on the total variation of every draw of a release: coordinates times shares, and the helper's own draws
-/// ([`super::helper_noise`]) if it makes any, in units of 2^-128.
+/// Bound on the total variation of every draw of a release: coordinates times shares, and the
+/// helper's own draws ([`super::helper_noise`]) if it makes any, in units of 2^-128.
 pub fn release_total_variation(mechanism: &Mechanism) -> u128 {
     let (a, b) = super::share_variance(mechanism);
     let shares = draw_total_variation(a, b.max(1)) * u128::from(mechanism.cohort_max);
-    let helper = if mechanism.helper_noise { draw_total_variation(mechanism.sigma2, 1) } else { 0 };
+    let helper = if mechanism.helper_noise {
+        draw_total_variation(mechanism.sigma2, 1)
+    } else {
+        0
+    };
     (shares + helper) * u128::from(mechanism.length)
 }
 
@@ -161,14 +191,18 @@ fn draw_total_variation(a: u64, b: u32) -> u128 {
 
 /// Largest magnitude drawn: a whole number not below 16 sqrt(a/b).
 fn reach(a: u64, b: u32) -> u128 {
-    (TAIL * TAIL * u128::from(a)).div_ceil(u128::from(b)).isqrt() + 1
+    (TAIL * TAIL * u128::from(a))
+        .div_ceil(u128::from(b))
+        .isqrt()
+        + 1
 }
 
 /// exp(-k^2 b/(2a)) for k = 0..=reach, as fixed-point numbers of [`PRECISION`] digits.
 ///
-/// p(k+1)/p(k) = exp(-(2k+1) b/(2a)), so each weight needs two multiplications. Rounding: the step is off by less than
-/// 2^-374 (fewer than 100 truncated terms), so the ratio at k by less than k 2^-372 and the weight by less than k^2 2^-371;
-/// summed over a reach of 2^20 and divided by a total above 1 that is below 2^-300.
+/// p(k+1)/p(k) = exp(-(2k+1) b/(2a)), so each weight needs two multiplications. Rounding: the step
+/// is off by less than 2^-374 (fewer than 100 truncated terms), so the ratio at k by less than k
+/// 2^-372 and the weight by less than k^2 2^-371; summed over a reach of 2^20 and divided by a
+/// total above 1 that is below 2^-300.
 fn weights(a: u64, b: u32) -> Vec<BigUint> {
     let step = exp_minus(u64::from(b), 2 * a);
     let step_squared = (&step * &step) >> PRECISION;
@@ -183,7 +217,8 @@ fn weights(a: u64, b: u32) -> Vec<BigUint> {
         .collect()
 }
 
-/// exp(-numerator/denominator) by its power series; even and odd terms are summed apart, so nothing goes negative.
+/// exp(-numerator/denominator) by its power series; even and odd terms are summed apart, so nothing
+/// goes negative.
 fn exp_minus(numerator: u64, denominator: u64) -> BigUint {
     let mut term = BigUint::from(1u32) << PRECISION;
     let mut sums = [term.clone(), BigUint::ZERO];
@@ -206,7 +241,8 @@ mod tests {
     use super::*;
     use crate::noise::tests::Metered;
 
-    /// 2^128 P(X <= k) rounded down, from 600-bit floating point (mpmath): (a, b), then pairs of k and the threshold.
+    /// 2^128 P(X <= k) rounded down, from 600-bit floating point (mpmath): (a, b), then pairs of k
+    /// and the threshold.
     type Reference = ((u64, u32), [(i32, u128); 4]);
     const REFERENCE: [Reference; 3] = [
         (
@@ -243,7 +279,11 @@ mod tests {
         for ((a, b), points) in REFERENCE {
             let table = NoiseTable::for_variance(a, b);
             for (k, threshold) in points {
-                assert_eq!(table.thresholds[(k + table.reach) as usize], threshold, "{a}/{b} at {k}");
+                assert_eq!(
+                    table.thresholds[(k + table.reach) as usize],
+                    threshold,
+                    "{a}/{b} at {k}"
+                );
             }
         }
     }
@@ -251,12 +291,20 @@ mod tests {
     #[test]
     fn probabilities_match_the_closed_form() {
         let table = NoiseTable::for_variance(100, 4);
-        let norm: f64 = (-400i32..=400).map(|k| (-f64::from(k * k) / 50.0).exp()).sum();
+        let norm: f64 = (-400i32..=400)
+            .map(|k| (-f64::from(k * k) / 50.0).exp())
+            .sum();
         for (outcome, mass) in table.probabilities().filter(|(k, _)| k.abs() <= 30) {
             let ideal = (-f64::from(outcome * outcome) / 50.0).exp() / norm;
-            assert!((mass as f64 * 2f64.powi(-128) / ideal - 1.0).abs() < 1e-12, "{outcome}");
+            assert!(
+                (mass as f64 * 2f64.powi(-128) / ideal - 1.0).abs() < 1e-12,
+                "{outcome}"
+            );
         }
-        assert_eq!(table.probabilities().map(|(_, mass)| mass).sum::<u128>(), u128::MAX);
+        assert_eq!(
+            table.probabilities().map(|(_, mass)| mass).sum::<u128>(),
+            u128::MAX
+        );
     }
 
     #[test]
@@ -275,8 +323,12 @@ mod tests {
         for (a, b) in [(1, 4), (16, 1), (81, 4), (10_201, 4), (1 << 20, 1)] {
             let table = NoiseTable::for_variance(a, b);
             let (thresholds, depth) = (&table.thresholds, table.thresholds.len().ilog2());
-            let around = thresholds.iter().flat_map(|&t| [t.saturating_sub(1), t, t.saturating_add(1)]);
-            let random: Vec<u128> = (0..10_000).map(|_| u128::from(rng.next_u64()) << 64 | 1).collect();
+            let around = thresholds
+                .iter()
+                .flat_map(|&t| [t.saturating_sub(1), t, t.saturating_add(1)]);
+            let random: Vec<u128> = (0..10_000)
+                .map(|_| u128::from(rng.next_u64()) << 64 | 1)
+                .collect();
             for uniform in [0, 1, u128::MAX].into_iter().chain(around).chain(random) {
                 let mut reads = 0;
                 let count = |index: usize| {
@@ -285,7 +337,10 @@ mod tests {
                 };
                 let found = search(thresholds.len(), uniform, count);
                 assert_eq!(reads, depth, "{a}/{b} at {uniform}");
-                assert_eq!(found, thresholds[..thresholds.len() - 1].partition_point(|t| *t <= uniform));
+                assert_eq!(
+                    found,
+                    thresholds[..thresholds.len() - 1].partition_point(|t| *t <= uniform)
+                );
             }
         }
     }
@@ -304,12 +359,21 @@ mod tests {
     fn the_bound_of_a_release_counts_every_draw_of_its_table() {
         let mechanism = crate::mechanism::tests::example();
         let draws = u128::from(mechanism.length * mechanism.cohort_max);
-        assert_eq!(release_total_variation(&mechanism), NoiseTable::new(&mechanism).total_variation() * draws);
+        assert_eq!(
+            release_total_variation(&mechanism),
+            NoiseTable::new(&mechanism).total_variation() * draws
+        );
         let helper = NoiseTable::for_variance(mechanism.sigma2, 1);
-        let noisy = Mechanism { helper_noise: true, ..mechanism.clone() };
+        let noisy = Mechanism {
+            helper_noise: true,
+            ..mechanism.clone()
+        };
         let own = release_total_variation(&noisy) - release_total_variation(&mechanism);
         assert_eq!(own, helper.total_variation() * u128::from(mechanism.length));
-        assert_eq!(helper.total_variation(), 2 * u128::from(helper.reach.unsigned_abs()) + 2);
+        assert_eq!(
+            helper.total_variation(),
+            2 * u128::from(helper.reach.unsigned_abs()) + 2
+        );
     }
 
     #[test]

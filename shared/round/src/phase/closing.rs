@@ -27,10 +27,12 @@ impl Closing {
             {
                 (Coordinator::Release(Release), vec![Effect::Record(answer)])
             }
-            Input::Answered(_) => {
-                Coordinator::abandon("the helper answered for another set than it was asked for".into())
+            Input::Answered(_) => Coordinator::abandon(
+                "the helper answered for another set than it was asked for".into(),
+            ),
+            Input::HelperRefused(reason) => {
+                Coordinator::abandon(format!("the helper refused the set: {reason}"))
             }
-            Input::HelperRefused(reason) => Coordinator::abandon(format!("the helper refused the set: {reason}")),
             _ => (Coordinator::Closing(self), vec![]),
         }
     }

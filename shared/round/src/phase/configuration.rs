@@ -1,4 +1,5 @@
-//! A draft ticket waits for the helper's key and countersignature. Nothing is offered, so nothing can be spent.
+//! A draft ticket waits for the helper's key and countersignature. Nothing is offered, so nothing
+//! can be spent.
 
 use crate::coordinator::{Coordinator, Effect, Input};
 use crate::phase::reporting::Reporting;
@@ -12,25 +13,32 @@ pub struct Configuration {
 
 impl Configuration {
     pub(crate) fn new(draft: Ticket) -> Self {
-        Self { draft: Box::new(draft) }
+        Self {
+            draft: Box::new(draft),
+        }
     }
 
     pub(crate) fn handle(self, input: Input) -> (Coordinator, Vec<Effect>) {
         match input {
             Input::Countersigned(signed) => self.open(signed),
-            Input::HelperRefused(reason) => Coordinator::abandon(format!("the helper refused the ticket: {reason}")),
+            Input::HelperRefused(reason) => {
+                Coordinator::abandon(format!("the helper refused the ticket: {reason}"))
+            }
             _ => (Coordinator::Configuration(self), vec![]),
         }
     }
 
-    /// A helper that changed anything but the key is refused: the draft is what the budget was planned for.
+    /// A helper that changed anything but the key is refused: the draft is what the budget was
+    /// planned for.
     fn open(self, signed: SignedTicket) -> (Coordinator, Vec<Effect>) {
         match Ticket::from_bytes(&signed.bytes) {
             Ok(ticket) if ticket.completes(&self.draft) => {
                 let open = Effect::Open(Box::new(signed));
                 (Coordinator::Reporting(Reporting::new(&ticket)), vec![open])
             }
-            _ => Coordinator::abandon("the helper returned another ticket than it was asked to sign".into()),
+            _ => Coordinator::abandon(
+                "the helper returned another ticket than it was asked to sign".into(),
+            ),
         }
     }
 }

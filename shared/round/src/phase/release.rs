@@ -1,4 +1,5 @@
-//! The sum is open. The ledger line comes first; only a durable line may be followed by a published model.
+//! The sum is open. The ledger line comes first; only a durable line may be followed by a published
+//! model.
 
 use crate::coordinator::{Coordinator, Effect, Input};
 

@@ -76,7 +76,10 @@ impl Reporting {
         match input {
             Input::Arrived(contribution) => {
                 let verdict = self.decide(contribution, now);
-                (Coordinator::Reporting(self), vec![Effect::Decide(contribution.id, verdict)])
+                (
+                    Coordinator::Reporting(self),
+                    vec![Effect::Decide(contribution.id, verdict)],
+                )
             }
             Input::Durable(ids) => {
                 let known: Vec<_> = ids.into_iter().filter(|id| self.ids.contains(id)).collect();
@@ -88,7 +91,8 @@ impl Reporting {
         }
     }
 
-    /// Dedup and accounting in one step: a replay on two connections at once cannot be folded twice.
+    /// Dedup and accounting in one step: a replay on two connections at once cannot be folded
+    /// twice.
     fn decide(&mut self, contribution: Contribution, now: Timestamp) -> Verdict {
         match self.by_device.get(&contribution.device) {
             Some(known) if *known == contribution => return Verdict::Duplicate,
@@ -104,8 +108,9 @@ impl Reporting {
         Verdict::Fold
     }
 
-    /// Closes when the whole cohort is durable or at the deadline, never early at the minimum, and never while something
-    /// is folded that is not durable yet: the sum in hand must be the sum of the set.
+    /// Closes when the whole cohort is durable or at the deadline, never early at the minimum, and
+    /// never while something is folded that is not durable yet: the sum in hand must be the sum of
+    /// the set.
     fn maybe_close(self, mut effects: Vec<Effect>, now: Timestamp) -> (Coordinator, Vec<Effect>) {
         let full = self.durable.len() >= self.cohort as usize;
         let settled = self.durable.len() == self.ids.len();
@@ -113,8 +118,11 @@ impl Reporting {
             return (Coordinator::Reporting(self), effects);
         }
         if self.durable.len() < self.set_min as usize {
-            let reason =
-                format!("{} contributions at the deadline, at least {} needed", self.durable.len(), self.set_min);
+            let reason = format!(
+                "{} contributions at the deadline, at least {} needed",
+                self.durable.len(),
+                self.set_min
+            );
             let (state, abandoned) = Coordinator::abandon(reason);
             effects.extend(abandoned);
             return (state, effects);

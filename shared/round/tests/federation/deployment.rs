@@ -62,7 +62,11 @@ pub(crate) fn lines() -> Vec<Vec<u8>> {
         catalogue_hash: Digest([8; 32]),
         rho_budget: Rho::saturating_from_units(1 << 66),
     };
-    let events = [Event::Restarted {}, Event::Genesis(genesis), Event::Restarted {}];
+    let events = [
+        Event::Restarted {},
+        Event::Genesis(genesis),
+        Event::Restarted {},
+    ];
     let line = |(seq, event)| {
         let line = Line {
             schema: tacit_privacy::record::SCHEMA,
@@ -93,14 +97,23 @@ pub(crate) fn leaves() -> Vec<Digest> {
 pub(crate) fn logged(seq: u64, coordinator: &SigningKey, helper: &SigningKey) -> LoggedLine {
     let (lines, leaves) = (lines(), leaves());
     let at = usize::try_from(seq).unwrap();
-    let head = TreeHead { ledger_id: LEDGER, generation: GENERATION, size: TREE_SIZE, root: merkle::root(&leaves) };
+    let head = TreeHead {
+        ledger_id: LEDGER,
+        generation: GENERATION,
+        size: TREE_SIZE,
+        root: merkle::root(&leaves),
+    };
     let coordinator_signature = head::sign(&head, coordinator).unwrap();
     let helper_signature = head::sign(&head, helper).unwrap();
     LoggedLine {
         line: String::from_utf8(lines[at].clone()).unwrap(),
         seq,
         proof: merkle::inclusion_proof(&leaves, at).unwrap(),
-        head: SignedHead { head, coordinator_signature, helper_signature },
+        head: SignedHead {
+            head,
+            coordinator_signature,
+            helper_signature,
+        },
     }
 }
 
@@ -122,7 +135,11 @@ pub(crate) fn mechanism(cohort_max: u32, n_min: u32) -> Mechanism {
 
 /// What the helper countersigns.
 pub(crate) fn terms() -> Terms {
-    Terms { n_min_min: 2, issuer: None, membership_required: false }
+    Terms {
+        n_min_min: 2,
+        issuer: None,
+        membership_required: false,
+    }
 }
 
 /// A draft without its sealing key.

@@ -1,9 +1,11 @@
-//! The pure machines of a round under loss, duplication, reordering, delay and crashes of any party.
+//! The pure machines of a round under loss, duplication, reordering, delay and crashes of any
+//! party.
 //!
-//! [`world`] runs N devices, one coordinator and one helper over a network that a list of operations torments, with real
-//! tickets, signatures, sealed seeds and masks. It finds wrong decisions and wrong orders of durable steps. It cannot find
-//! what lives outside the machines: drivers, files, sockets and clocks have tests of their own. Vectors are plain integers
-//! masked as a bare protocol client would, so that the opened sum can be compared with the true one.
+//! [`world`] runs N devices, one coordinator and one helper over a network that a list of
+//! operations torments, with real tickets, signatures, sealed seeds and masks. It finds wrong
+//! decisions and wrong orders of durable steps. It cannot find what lives outside the machines:
+//! drivers, files, sockets and clocks have tests of their own. Vectors are plain integers masked as
+//! a bare protocol client would, so that the opened sum can be compared with the true one.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,16 +21,30 @@ use proptest::prelude::*;
 use crate::world::{Op, Shape, World};
 
 fn shape() -> impl Strategy<Value = Shape> {
-    (2u32..=12, 0u32..=4, any::<u16>(), prop_oneof![Just(0u32), Just(100), Just(300)]).prop_map(
-        |(devices, spare, n_min, dishonest_milli)| {
-            // A cohort below the number of devices fills up; one above it never does and waits for the deadline.
-            let cohort = if devices > spare + 1 { devices - spare } else { devices + 1 };
+    (
+        2u32..=12,
+        0u32..=4,
+        any::<u16>(),
+        prop_oneof![Just(0u32), Just(100), Just(300)],
+    )
+        .prop_map(|(devices, spare, n_min, dishonest_milli)| {
+            // A cohort below the number of devices fills up; one above it never does and waits for
+            // the deadline.
+            let cohort = if devices > spare + 1 {
+                devices - spare
+            } else {
+                devices + 1
+            };
             let n_min_max = (cohort * (1000 - dishonest_milli) / 1000).max(2);
             let n_min = 2 + u32::from(n_min) % (n_min_max - 1);
             let sound = (n_min * 1000).div_ceil(1000 - dishonest_milli) <= cohort;
-            Shape { devices, cohort, n_min, dishonest_milli: if sound { dishonest_milli } else { 0 } }
-        },
-    )
+            Shape {
+                devices,
+                cohort,
+                n_min,
+                dishonest_milli: if sound { dishonest_milli } else { 0 },
+            }
+        })
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -84,7 +100,12 @@ proptest! {
 
 #[test]
 fn a_calm_round_counts_everybody_once() {
-    let mut world = World::new(Shape { devices: 5, cohort: 5, n_min: 4, dishonest_milli: 100 });
+    let mut world = World::new(Shape {
+        devices: 5,
+        cohort: 5,
+        n_min: 4,
+        dishonest_milli: 100,
+    });
     world.settle();
     world.check();
     assert_eq!(world.released().unwrap().len(), 5);
@@ -93,7 +114,12 @@ fn a_calm_round_counts_everybody_once() {
 
 #[test]
 fn a_replay_on_two_connections_is_folded_once() {
-    let mut world = World::new(Shape { devices: 2, cohort: 2, n_min: 2, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 2,
+        cohort: 2,
+        n_min: 2,
+        dishonest_milli: 0,
+    });
     world.until_uploads();
     for _ in 0..4 {
         world.apply(Op::Duplicate(0));
@@ -109,7 +135,12 @@ fn a_replay_on_two_connections_is_folded_once() {
 
 #[test]
 fn a_set_below_the_minimum_is_never_opened() {
-    let mut world = World::new(Shape { devices: 3, cohort: 4, n_min: 4, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 4,
+        n_min: 4,
+        dishonest_milli: 0,
+    });
     world.settle();
     world.check();
     assert_eq!((world.released(), world.helper_answers()), (None, 0));
@@ -117,7 +148,12 @@ fn a_set_below_the_minimum_is_never_opened() {
 
 #[test]
 fn what_was_folded_but_not_checkpointed_is_lost_and_sent_again() {
-    let mut world = World::new(Shape { devices: 3, cohort: 3, n_min: 3, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 3,
+        n_min: 3,
+        dishonest_milli: 0,
+    });
     world.until_uploads();
     while world.in_flight() > 0 {
         world.apply(Op::Deliver(0));
@@ -131,7 +167,12 @@ fn what_was_folded_but_not_checkpointed_is_lost_and_sent_again() {
 
 #[test]
 fn a_checkpoint_without_its_acknowledgements_is_not_folded_again() {
-    let mut world = World::new(Shape { devices: 3, cohort: 4, n_min: 3, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 4,
+        n_min: 3,
+        dishonest_milli: 0,
+    });
     world.until_uploads();
     while world.in_flight() > 0 {
         world.apply(Op::Deliver(0));
@@ -139,12 +180,24 @@ fn a_checkpoint_without_its_acknowledgements_is_not_folded_again() {
     world.apply(Op::CheckpointThenCrash);
     world.settle();
     world.check();
-    assert_eq!((world.folds(), world.released().unwrap().len(), world.acknowledged()), (3, 3, 3));
+    assert_eq!(
+        (
+            world.folds(),
+            world.released().unwrap().len(),
+            world.acknowledged()
+        ),
+        (3, 3, 3)
+    );
 }
 
 #[test]
 fn a_helper_that_dies_after_recording_repeats_its_answer() {
-    let mut world = World::new(Shape { devices: 3, cohort: 3, n_min: 3, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 3,
+        n_min: 3,
+        dishonest_milli: 0,
+    });
     world.until_asked();
     world.apply(Op::DeliverThenCrash(0));
     assert_eq!((world.helper_answers(), world.released()), (1, None));
@@ -155,7 +208,12 @@ fn a_helper_that_dies_after_recording_repeats_its_answer() {
 
 #[test]
 fn contributions_still_unsaved_at_the_deadline_are_saved_before_the_set_is_fixed() {
-    let mut world = World::new(Shape { devices: 3, cohort: 4, n_min: 2, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 4,
+        n_min: 2,
+        dishonest_milli: 0,
+    });
     world.until_uploads();
     world.apply(Op::Deliver(0));
     world.apply(Op::Deliver(0));
@@ -170,7 +228,12 @@ fn contributions_still_unsaved_at_the_deadline_are_saved_before_the_set_is_fixed
 
 #[test]
 fn an_upload_after_the_deadline_is_late_before_anybody_looked_at_the_clock() {
-    let mut world = World::new(Shape { devices: 3, cohort: 4, n_min: 2, dishonest_milli: 0 });
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 4,
+        n_min: 2,
+        dishonest_milli: 0,
+    });
     world.until_uploads();
     world.apply(Op::Deliver(0));
     world.apply(Op::Deliver(0));
@@ -179,5 +242,8 @@ fn an_upload_after_the_deadline_is_late_before_anybody_looked_at_the_clock() {
     assert_eq!(world.folds(), 2);
     world.settle();
     world.check();
-    assert_eq!((world.released().unwrap().len(), world.acknowledged()), (2, 2));
+    assert_eq!(
+        (world.released().unwrap().len(), world.acknowledged()),
+        (2, 2)
+    );
 }

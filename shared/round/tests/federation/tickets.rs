@@ -29,7 +29,10 @@ fn seen() -> LogMark {
 
 fn sound() -> Ticket {
     let key = OpeningKey::draw(&mut ChaCha20Rng::seed_from_u64(7));
-    Ticket { sealing_key: hex::encode(key.sealing_key()), ..draft(mechanism(10, 5), 100) }
+    Ticket {
+        sealing_key: hex::encode(key.sealing_key()),
+        ..draft(mechanism(10, 5), 100)
+    }
 }
 
 fn check(ticket: &SignedTicket, policy: &Policy, seen: LogMark) -> Option<TicketRefusal> {
@@ -44,11 +47,17 @@ fn check_continued(
 ) -> Option<TicketRefusal> {
     let refused = policy.check(ticket, seen, &consistency, NOW).err();
     // The machine says the same and asks for nothing: no spend, no bytes.
-    let offer = Offer { signed: ticket.clone(), seen, consistency };
+    let offer = Offer {
+        signed: ticket.clone(),
+        seen,
+        consistency,
+    };
     let (device, effects) = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, NOW);
     match &refused {
         Some(reason) => {
-            assert!(matches!(device, Device::Done(Outcome::TicketRefused(said)) if said == *reason));
+            assert!(
+                matches!(device, Device::Done(Outcome::TicketRefused(said)) if said == *reason)
+            );
             assert!(effects.is_empty());
         }
         None => assert!(matches!(effects[..], [Effect::Reserve(..)])),
@@ -58,7 +67,9 @@ fn check_continued(
 
 #[test]
 fn a_sound_ticket_is_accepted_with_its_place_in_the_ledger() {
-    let (ticket, mark) = policy().check(&signed(&sound()), LogMark::default(), &[], NOW).unwrap();
+    let (ticket, mark) = policy()
+        .check(&signed(&sound()), LogMark::default(), &[], NOW)
+        .unwrap();
     assert_eq!((ticket, mark), (sound(), seen()));
     assert_eq!(check(&signed(&sound()), &policy(), seen()), None);
 }
@@ -69,7 +80,10 @@ fn bytes_behind_the_size_limit_are_never_ignored() {
     let rest = TICKET_BYTES_MAX - ticket.to_bytes().unwrap().len();
     ticket.logged.line.push_str(&"x".repeat(rest));
     let mut bytes = ticket.to_bytes().unwrap();
-    assert_eq!((bytes.len(), Ticket::from_bytes(&bytes)), (TICKET_BYTES_MAX, Ok(ticket)));
+    assert_eq!(
+        (bytes.len(), Ticket::from_bytes(&bytes)),
+        (TICKET_BYTES_MAX, Ok(ticket))
+    );
     bytes.push(b' ');
     assert!(Ticket::from_bytes(&bytes).is_err());
 }
@@ -90,20 +104,36 @@ fn a_ticket_not_signed_by_both_parties_is_refused() {
         ("the coordinator twice", coordinator, coordinator),
         ("signed for another purpose", other_purpose, helper),
     ] {
-        let ticket = SignedTicket { bytes: good.bytes.clone(), coordinator_signature, helper_signature };
-        assert_eq!(check(&ticket, &policy(), seen()), Some(TicketRefusal::Signature), "{name}");
+        let ticket = SignedTicket {
+            bytes: good.bytes.clone(),
+            coordinator_signature,
+            helper_signature,
+        };
+        assert_eq!(
+            check(&ticket, &policy(), seen()),
+            Some(TicketRefusal::Signature),
+            "{name}"
+        );
     }
     for at in [0, good.bytes.len() / 2, good.bytes.len() - 1] {
         let mut altered = good.clone();
         altered.bytes[at] ^= 1;
-        assert_eq!(check(&altered, &policy(), seen()), Some(TicketRefusal::Signature), "byte {at}");
+        assert_eq!(
+            check(&altered, &policy(), seen()),
+            Some(TicketRefusal::Signature),
+            "byte {at}"
+        );
     }
 }
 
 #[test]
 fn bytes_that_are_not_a_canonical_ticket_are_refused_even_when_signed() {
     let text = String::from_utf8(sound().to_bytes().unwrap()).unwrap();
-    let long = format!("{}{}", text, " ".repeat(tacit_round::ticket::TICKET_BYTES_MAX));
+    let long = format!(
+        "{}{}",
+        text,
+        " ".repeat(tacit_round::ticket::TICKET_BYTES_MAX)
+    );
     for (name, bytes) in [
         ("empty", String::new()),
         ("null", "null".into()),
@@ -111,11 +141,17 @@ fn bytes_that_are_not_a_canonical_ticket_are_refused_even_when_signed() {
         ("white space", text.replacen(':', ": ", 1)),
         ("unknown field", text.replacen('{', "{\"aaa\":1,", 1)),
         ("repeated field", text.replacen('{', "{\"deadline\":1,", 1)),
-        ("fraction", text.replacen("\"dishonest_milli\":100", "\"dishonest_milli\":0.5", 1)),
+        (
+            "fraction",
+            text.replacen("\"dishonest_milli\":100", "\"dishonest_milli\":0.5", 1),
+        ),
         ("too long", long),
     ] {
         let refused = check(&signed_bytes(bytes.into_bytes()), &policy(), seen());
-        assert!(matches!(refused, Some(TicketRefusal::Unreadable(_))), "{name}: {refused:?}");
+        assert!(
+            matches!(refused, Some(TicketRefusal::Unreadable(_))),
+            "{name}: {refused:?}"
+        );
     }
 }
 
@@ -129,62 +165,168 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
         (|t| t.schema = 0, Version),
         (|t| t.scheme_id = 2, Version),
         (|t| t.deadline = NOW, Expired),
-        (|t| t.deadline = Timestamp(NOW.0 + 8 * 24 * 3_600_000 + 1), OutsidePolicy("deadline")),
-        (|t| t.deadline = Timestamp(u64::MAX), OutsidePolicy("deadline")),
-        (|t| (t.mechanism.tier, t.mechanism.n_min) = (Tier::Local, 1), OutsidePolicy("tier")),
+        (
+            |t| t.deadline = Timestamp(NOW.0 + 8 * 24 * 3_600_000 + 1),
+            OutsidePolicy("deadline"),
+        ),
+        (
+            |t| t.deadline = Timestamp(u64::MAX),
+            OutsidePolicy("deadline"),
+        ),
+        (
+            |t| (t.mechanism.tier, t.mechanism.n_min) = (Tier::Local, 1),
+            OutsidePolicy("tier"),
+        ),
         (|t| t.mechanism.n_min = 1, OutsidePolicy("n_min")),
-        (|t| t.mechanism = Mechanism { sigma2: 51 << 10, ..mechanism(60, 51) }, OutsidePolicy("n_min")),
-        (|t| t.mechanism.history_max = 65, OutsidePolicy("history_max")),
+        (
+            |t| {
+                t.mechanism = Mechanism {
+                    sigma2: 51 << 10,
+                    ..mechanism(60, 51)
+                }
+            },
+            OutsidePolicy("n_min"),
+        ),
+        (
+            |t| t.mechanism.history_max = 65,
+            OutsidePolicy("history_max"),
+        ),
         (|t| t.round = RoundId(0), OutsidePolicy("round")),
         (|t| t.round = RoundId(9), OutsidePolicy("round")),
-        (|t| t.dishonest_milli = 1000, OutsidePolicy("dishonest_milli")),
+        (
+            |t| t.dishonest_milli = 1000,
+            OutsidePolicy("dishonest_milli"),
+        ),
         (|t| t.dropout_milli = 1000, OutsidePolicy("dropout_milli")),
         (|t| t.delta_pico = 10_000_001, OutsidePolicy("delta_pico")),
         (|t| t.delta_pico = 0, OutsidePolicy("delta_pico")),
         // Tiny gamma: the finest grid there is, with as little noise as a share may have.
-        (|t| (t.mechanism.steps, t.mechanism.sigma2) = (1 << 20, 16 * 5), OutsidePolicy("rho")),
-        (|t| t.mechanism.steps = (1 << 20) + 1, Unsound(MechanismError::OutOfRange("steps"))),
-        (|t| t.dishonest_milli = u32::MAX, OutsidePolicy("dishonest_milli")),
+        (
+            |t| (t.mechanism.steps, t.mechanism.sigma2) = (1 << 20, 16 * 5),
+            OutsidePolicy("rho"),
+        ),
+        (
+            |t| t.mechanism.steps = (1 << 20) + 1,
+            Unsound(MechanismError::OutOfRange("steps")),
+        ),
+        (
+            |t| t.dishonest_milli = u32::MAX,
+            OutsidePolicy("dishonest_milli"),
+        ),
         (|t| t.sealing_key.clear(), OutsidePolicy("sealing_key")),
         (|t| t.sealing_key.truncate(2), OutsidePolicy("sealing_key")),
         // Of the right length, and no key: its numbers are beyond ML-KEM's modulus.
-        (|t| t.sealing_key = "ff".repeat(SEALING_KEY_LEN), OutsidePolicy("sealing_key")),
+        (
+            |t| t.sealing_key = "ff".repeat(SEALING_KEY_LEN),
+            OutsidePolicy("sealing_key"),
+        ),
         (|t| t.mechanism.sigma2 = 16 * 5, OutsidePolicy("rho")),
         (|t| t.mechanism.sigma2 = 16 * 5 - 1, Unsound(ShareTooSmall)),
         (|t| t.mechanism.sigma2 = 5 << 27, Unsound(ShareTooLarge)),
         (|t| t.mechanism.steps = 19, Unsound(GridTooCoarse)),
-        (|t| (t.mechanism.cohort_max, t.mechanism.steps) = (1 << 20, 1 << 11), Unsound(RingTooSmall)),
-        (|t| t.mechanism.length = 0, Unsound(MechanismError::OutOfRange("length"))),
-        (|t| t.mechanism.length = LENGTH_MAX + 4, Unsound(MechanismError::OutOfRange("length"))),
-        (|t| t.mechanism.row_width = 3, Unsound(MechanismError::OutOfRange("row_width"))),
-        (|t| t.mechanism.row_cap_milli = 0, Unsound(MechanismError::OutOfRange("row_cap_milli"))),
-        (|t| t.mechanism.row_cap_milli = 1001, Unsound(MechanismError::OutOfRange("row_cap_milli"))),
-        (|t| t.mechanism.history_max = 0, Unsound(MechanismError::OutOfRange("history_max"))),
+        (
+            |t| (t.mechanism.cohort_max, t.mechanism.steps) = (1 << 20, 1 << 11),
+            Unsound(RingTooSmall),
+        ),
+        (
+            |t| t.mechanism.length = 0,
+            Unsound(MechanismError::OutOfRange("length")),
+        ),
+        (
+            |t| t.mechanism.length = LENGTH_MAX + 4,
+            Unsound(MechanismError::OutOfRange("length")),
+        ),
+        (
+            |t| t.mechanism.row_width = 3,
+            Unsound(MechanismError::OutOfRange("row_width")),
+        ),
+        (
+            |t| t.mechanism.row_cap_milli = 0,
+            Unsound(MechanismError::OutOfRange("row_cap_milli")),
+        ),
+        (
+            |t| t.mechanism.row_cap_milli = 1001,
+            Unsound(MechanismError::OutOfRange("row_cap_milli")),
+        ),
+        (
+            |t| t.mechanism.history_max = 0,
+            Unsound(MechanismError::OutOfRange("history_max")),
+        ),
         // A B2_int for fewer or more non-zero numbers than there can be.
-        (|t| t.mechanism.nnz_max = 0, Unsound(MechanismError::OutOfRange("nnz_max"))),
-        (|t| t.mechanism.nnz_max = LENGTH + 1, Unsound(MechanismError::OutOfRange("nnz_max"))),
-        (|t| t.mechanism.cohort_max = 0, Unsound(MechanismError::OutOfRange("cohort_max"))),
-        (|t| t.mechanism.n_min = 11, Unsound(MechanismError::OutOfRange("n_min"))),
+        (
+            |t| t.mechanism.nnz_max = 0,
+            Unsound(MechanismError::OutOfRange("nnz_max")),
+        ),
+        (
+            |t| t.mechanism.nnz_max = LENGTH + 1,
+            Unsound(MechanismError::OutOfRange("nnz_max")),
+        ),
+        (
+            |t| t.mechanism.cohort_max = 0,
+            Unsound(MechanismError::OutOfRange("cohort_max")),
+        ),
+        (
+            |t| t.mechanism.n_min = 11,
+            Unsound(MechanismError::OutOfRange("n_min")),
+        ),
         // The model stands in the ledger, and belongs to another task.
         (|t| t.task = TaskId::new("books").unwrap(), Unlogged),
     ];
     for (i, (change, reason)) in cases.into_iter().enumerate() {
         let mut ticket = sound();
         change(&mut ticket);
-        assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(reason), "case {i}");
+        assert_eq!(
+            check(&signed(&ticket), &policy(), seen()),
+            Some(reason),
+            "case {i}"
+        );
     }
-    let poor = Policy { rho_release_max: Rho::saturating_from_units(1), ..policy() };
-    assert_eq!(check(&signed(&sound()), &poor, seen()), Some(OutsidePolicy("rho")));
-    let doubtful = Policy { dishonest_milli_min: 101, ..policy() };
-    assert_eq!(check(&signed(&sound()), &doubtful, seen()), Some(OutsidePolicy("dishonest_milli")));
-    let wary = Policy { helper_noise: true, ..policy() };
-    assert_eq!(check(&signed(&sound()), &wary, seen()), Some(OutsidePolicy("helper_noise")));
+    let poor = Policy {
+        rho_release_max: Rho::saturating_from_units(1),
+        ..policy()
+    };
+    assert_eq!(
+        check(&signed(&sound()), &poor, seen()),
+        Some(OutsidePolicy("rho"))
+    );
+    let doubtful = Policy {
+        dishonest_milli_min: 101,
+        ..policy()
+    };
+    assert_eq!(
+        check(&signed(&sound()), &doubtful, seen()),
+        Some(OutsidePolicy("dishonest_milli"))
+    );
+    let wary = Policy {
+        helper_noise: true,
+        ..policy()
+    };
+    assert_eq!(
+        check(&signed(&sound()), &wary, seen()),
+        Some(OutsidePolicy("helper_noise"))
+    );
     let mut noisy = sound();
     noisy.mechanism.helper_noise = true;
     assert_eq!(check(&signed(&noisy), &wary, seen()), None);
-    let closed = Policy { membership: true, ..policy() };
-    assert_eq!(check(&signed(&sound()), &closed, seen()), Some(OutsidePolicy("membership")));
-    assert_eq!(check(&signed(&Ticket { membership: true, ..sound() }), &closed, seen()), None);
+    let closed = Policy {
+        membership: true,
+        ..policy()
+    };
+    assert_eq!(
+        check(&signed(&sound()), &closed, seen()),
+        Some(OutsidePolicy("membership"))
+    );
+    assert_eq!(
+        check(
+            &signed(&Ticket {
+                membership: true,
+                ..sound()
+            }),
+            &closed,
+            seen()
+        ),
+        None
+    );
 }
 
 #[test]
@@ -193,7 +335,12 @@ fn a_model_that_is_not_in_the_signed_ledger_is_refused() {
     type Change = fn(&mut Ticket);
     let cases: [(&str, Change); 8] = [
         ("another model", |t| t.model_in_hash = Digest([7; 32])),
-        ("line altered", |t| t.logged.line = t.logged.line.replace("\"time_bucket\":500000", "\"time_bucket\":500001")),
+        ("line altered", |t| {
+            t.logged.line = t
+                .logged
+                .line
+                .replace("\"time_bucket\":500000", "\"time_bucket\":500001")
+        }),
         ("proof altered", |t| t.logged.proof[0].0[0] ^= 1),
         ("proof cut", |t| t.logged.proof.truncate(1)),
         ("another place", |t| t.logged.seq = 0),
@@ -204,49 +351,116 @@ fn a_model_that_is_not_in_the_signed_ledger_is_refused() {
     for (name, change) in cases {
         let mut ticket = sound();
         change(&mut ticket);
-        assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(TicketRefusal::Unlogged), "{name}");
+        assert_eq!(
+            check(&signed(&ticket), &policy(), seen()),
+            Some(TicketRefusal::Unlogged),
+            "{name}"
+        );
     }
     for (name, logged) in [
-        ("head signed by strangers", logged(MODEL_SEQ, &key(8), &key(9))),
-        ("head signed by the coordinator alone", logged(MODEL_SEQ, &coordinator, &coordinator)),
-        ("head signed by the helper alone", logged(MODEL_SEQ, &helper, &helper)),
-        ("head signatures swapped", logged(MODEL_SEQ, &helper, &coordinator)),
-        ("a line that published nothing", logged(0, &coordinator, &helper)),
+        (
+            "head signed by strangers",
+            logged(MODEL_SEQ, &key(8), &key(9)),
+        ),
+        (
+            "head signed by the coordinator alone",
+            logged(MODEL_SEQ, &coordinator, &coordinator),
+        ),
+        (
+            "head signed by the helper alone",
+            logged(MODEL_SEQ, &helper, &helper),
+        ),
+        (
+            "head signatures swapped",
+            logged(MODEL_SEQ, &helper, &coordinator),
+        ),
+        (
+            "a line that published nothing",
+            logged(0, &coordinator, &helper),
+        ),
     ] {
         let ticket = Ticket { logged, ..sound() };
-        assert_eq!(check(&signed(&ticket), &policy(), seen()), Some(TicketRefusal::Unlogged), "{name}");
+        assert_eq!(
+            check(&signed(&ticket), &policy(), seen()),
+            Some(TicketRefusal::Unlogged),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn a_ticket_behind_what_the_device_has_seen_is_refused() {
     for seen in [
-        LogMark { size: TREE_SIZE + 1, ..seen() },
-        LogMark { generation: GENERATION + 1, ..seen() },
-        LogMark { model_seq: MODEL_SEQ + 1, ..seen() },
+        LogMark {
+            size: TREE_SIZE + 1,
+            ..seen()
+        },
+        LogMark {
+            generation: GENERATION + 1,
+            ..seen()
+        },
+        LogMark {
+            model_seq: MODEL_SEQ + 1,
+            ..seen()
+        },
     ] {
-        assert_eq!(check(&signed(&sound()), &policy(), seen), Some(TicketRefusal::RolledBack), "{seen:?}");
+        assert_eq!(
+            check(&signed(&sound()), &policy(), seen),
+            Some(TicketRefusal::RolledBack),
+            "{seen:?}"
+        );
     }
 }
 
 #[test]
 fn a_ledger_that_does_not_continue_the_one_seen_is_refused_as_forked() {
-    let other = LogMark { root: Digest([7; 32]), ..seen() };
-    assert_eq!(check(&signed(&sound()), &policy(), other), Some(TicketRefusal::Forked), "same size");
-    // The same lines under another name: a ledger begun anew, to make devices forget what they have seen.
-    let renamed = LogMark { ledger_id: Digest([7; 32]), ..seen() };
-    assert_eq!(check(&signed(&sound()), &policy(), renamed), Some(TicketRefusal::Forked), "another ledger");
+    let other = LogMark {
+        root: Digest([7; 32]),
+        ..seen()
+    };
+    assert_eq!(
+        check(&signed(&sound()), &policy(), other),
+        Some(TicketRefusal::Forked),
+        "same size"
+    );
+    // The same lines under another name: a ledger begun anew, to make devices forget what they have
+    // seen.
+    let renamed = LogMark {
+        ledger_id: Digest([7; 32]),
+        ..seen()
+    };
+    assert_eq!(
+        check(&signed(&sound()), &policy(), renamed),
+        Some(TicketRefusal::Forked),
+        "another ledger"
+    );
     let all = leaves();
-    let earlier = |root| LogMark { size: TREE_SIZE - 1, root, ..seen() };
+    let earlier = |root| LogMark {
+        size: TREE_SIZE - 1,
+        root,
+        ..seen()
+    };
     let last = all.len() - 1;
     let proof = merkle::consistency_proof(&all, last).unwrap();
     let (ticket, policy) = (signed(&sound()), policy());
     let offered = |seen, proof: &[Digest]| check_continued(&ticket, &policy, seen, proof.to_vec());
     let past = merkle::root(&all[..last]);
     assert_eq!(offered(earlier(past), &proof), None);
-    assert_eq!(offered(earlier(past), &[]), Some(TicketRefusal::Forked), "no proof");
-    assert_eq!(offered(earlier(past), &proof[1..]), Some(TicketRefusal::Forked), "half a proof");
-    assert_eq!(offered(earlier(Digest([7; 32])), &proof), Some(TicketRefusal::Forked), "another past");
+    assert_eq!(
+        offered(earlier(past), &[]),
+        Some(TicketRefusal::Forked),
+        "no proof"
+    );
+    assert_eq!(
+        offered(earlier(past), &proof[1..]),
+        Some(TicketRefusal::Forked),
+        "half a proof"
+    );
+    assert_eq!(
+        offered(earlier(Digest([7; 32])), &proof),
+        Some(TicketRefusal::Forked),
+        "another past"
+    );
 }
 
 #[test]
@@ -264,11 +478,21 @@ fn an_implausible_model_is_refused_before_anything_is_reserved() {
         (1.0, 1.0, None, FactorFault::OneHot),
         (1.0, 0.2, Some(0.96), FactorFault::Drift),
     ] {
-        assert_eq!(bounds.check(norm, concentration, drift), Err(fault), "{norm} {concentration} {drift:?}");
-        let offer = Offer { signed: signed(&sound()), seen: seen(), consistency: Vec::new() };
+        assert_eq!(
+            bounds.check(norm, concentration, drift),
+            Err(fault),
+            "{norm} {concentration} {drift:?}"
+        );
+        let offer = Offer {
+            signed: signed(&sound()),
+            seen: seen(),
+            consistency: Vec::new(),
+        };
         let (device, _) = Device::Idle.handle(Input::Offered(Box::new(offer)), &policy(), NOW);
         let (device, effects) = device.handle(Input::Implausible(fault), &policy(), NOW);
-        assert!(matches!(device, Device::Done(Outcome::TicketRefused(TicketRefusal::Factors(said))) if said == fault));
+        assert!(
+            matches!(device, Device::Done(Outcome::TicketRefused(TicketRefusal::Factors(said))) if said == fault)
+        );
         assert!(effects.is_empty());
     }
 }

@@ -1,7 +1,8 @@
-//! One round of a whole federation in one thread: devices, a coordinator with a lossy disk, a helper, and a bad network.
+//! One round of a whole federation in one thread: devices, a coordinator with a lossy disk, a
+//! helper, and a bad network.
 //!
-//! What a party keeps over a crash is in its `disk`; everything else is gone. Recovery is immediate and uses only what the
-//! machines offer for it. Each step asserts what must hold at that moment.
+//! What a party keeps over a crash is in its `disk`; everything else is gone. Recovery is immediate
+//! and uses only what the machines offer for it. Each step asserts what must hold at that moment.
 
 mod coordinator;
 mod devices;
@@ -13,7 +14,9 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_round::coordinator::{Answer, Contribution, Coordinator, Input as CoordinatorInput};
-use tacit_round::device::{Device, Effect as DeviceEffect, Input as DeviceInput, Offer, Outcome, Status};
+use tacit_round::device::{
+    Device, Effect as DeviceEffect, Input as DeviceInput, Offer, Outcome, Status,
+};
 use tacit_round::helper::{HelperRound, SealedSeed};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::mask::PartialSum;
@@ -32,7 +35,8 @@ pub(crate) struct Shape {
     pub(crate) dishonest_milli: u32,
 }
 
-/// What happens next. Numbers choose among the messages in flight or the devices, modulo how many there are.
+/// What happens next. Numbers choose among the messages in flight or the devices, modulo how many
+/// there are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
     /// A message arrives; any one of them, so this also reorders and delays.
@@ -41,7 +45,8 @@ pub(crate) enum Op {
     Drop(u16),
     /// A message arrives twice, the second time later or on another connection.
     Duplicate(u16),
-    /// A server takes a message, makes durable what it must, and dies before anything it would say leaves.
+    /// A server takes a message, makes durable what it must, and dies before anything it would say
+    /// leaves.
     DeliverThenCrash(u16),
     /// A device runs one effect.
     Work(u16),
@@ -58,7 +63,8 @@ pub(crate) enum Op {
     CrashCoordinator,
     CrashHelper,
     CrashDevice(u16),
-    /// A hostile owner of a device's certificate sends other bytes: a new id, its own id again, or another device's id.
+    /// A hostile owner of a device's certificate sends other bytes: a new id, its own id again, or
+    /// another device's id.
     Conflict(u16, u16),
     /// Milliseconds pass; nobody is told.
     Pass(u64),
@@ -69,7 +75,10 @@ pub(crate) enum Op {
 impl Op {
     /// Whether devices stay honest and alive and the deadline stays away.
     pub(crate) fn spares_devices(&self) -> bool {
-        !matches!(self, Self::WorkThenCrash(_) | Self::CrashDevice(_) | Self::Conflict(..) | Self::Pass(_))
+        !matches!(
+            self,
+            Self::WorkThenCrash(_) | Self::CrashDevice(_) | Self::Conflict(..) | Self::Pass(_)
+        )
     }
 }
 
@@ -215,7 +224,9 @@ impl World {
                 }
             }
             Op::Drop(which) => {
-                if let Some(Message::Upload(device, _) | Message::Reply(device, _)) = self.take(which) {
+                if let Some(Message::Upload(device, _) | Message::Reply(device, _)) =
+                    self.take(which)
+                {
                     self.feed(device, DeviceInput::Unreachable);
                 }
             }
@@ -246,7 +257,8 @@ impl World {
         }
     }
 
-    /// Runs everything to its end with a network that now works, until nothing moves; then lets the deadline pass.
+    /// Runs everything to its end with a network that now works, until nothing moves; then lets the
+    /// deadline pass.
     pub(crate) fn settle(&mut self) {
         for late in [false, true] {
             if late {
@@ -268,10 +280,19 @@ impl World {
                 self.checkpoint();
                 self.apply(Op::Tick);
                 self.ask_again();
-                let rest =
-                    self.ended() || (!late && matches!(self.coordinator.machine, Some(Coordinator::Reporting(_))));
-                let quiet = self.network.iter().all(|message| matches!(message, Message::Upload(..)));
-                if saved && rest && quiet && (!late || self.devices.iter().all(DeviceNode::done)) && turn > 2 {
+                let rest = self.ended()
+                    || (!late
+                        && matches!(self.coordinator.machine, Some(Coordinator::Reporting(_))));
+                let quiet = self
+                    .network
+                    .iter()
+                    .all(|message| matches!(message, Message::Upload(..)));
+                if saved
+                    && rest
+                    && quiet
+                    && (!late || self.devices.iter().all(DeviceNode::done))
+                    && turn > 2
+                {
                     break;
                 }
             }
@@ -282,50 +303,89 @@ impl World {
     pub(crate) fn check(&self) {
         let disk = &self.coordinator.disk;
         assert!(self.ended() && self.devices.iter().all(DeviceNode::done));
-        assert!(disk.published == disk.line.is_some() && disk.line.is_some() != disk.abandoned.is_some());
+        assert!(
+            disk.published == disk.line.is_some()
+                && disk.line.is_some() != disk.abandoned.is_some()
+        );
         let set_min = self.set_min();
         match &disk.line {
             Some((set, opened)) => {
                 assert!(set.len() >= set_min && set.len() <= self.shape.cohort as usize);
-                let counted: BTreeSet<_> = set.iter().map(|id| disk.contributions[id].0.device).collect();
+                let counted: BTreeSet<_> = set
+                    .iter()
+                    .map(|id| disk.contributions[id].0.device)
+                    .collect();
                 assert_eq!(counted.len(), set.len(), "a device is in the sum twice");
                 let truth = (0..LENGTH as usize).map(|i| {
-                    let column = set.iter().map(|id| self.plain[&(*id, disk.contributions[id].0.digest)][i]);
-                    column.map(|value| i64::from(value.cast_signed())).sum::<i64>()
+                    let column = set
+                        .iter()
+                        .map(|id| self.plain[&(*id, disk.contributions[id].0.digest)][i]);
+                    column
+                        .map(|value| i64::from(value.cast_signed()))
+                        .sum::<i64>()
                 });
-                assert!(opened.iter().map(|value| i64::from(*value)).eq(truth), "the opened sum is not the true one");
+                assert!(
+                    opened.iter().map(|value| i64::from(*value)).eq(truth),
+                    "the opened sum is not the true one"
+                );
                 for device in self.devices.iter().filter(|device| device.acknowledged) {
                     let sent = device.sent.as_ref().unwrap().contribution;
-                    let counted = set.iter().filter(|id| disk.contributions[*id].0 == sent).count();
-                    assert_eq!(counted, 1, "an acknowledged device is not in the sum exactly once");
+                    let counted = set
+                        .iter()
+                        .filter(|id| disk.contributions[*id].0 == sent)
+                        .count();
+                    assert_eq!(
+                        counted, 1,
+                        "an acknowledged device is not in the sum exactly once"
+                    );
                 }
             }
             None => {
-                assert!(disk.contributions.len() < set_min, "a round that could be released was abandoned");
+                assert!(
+                    disk.contributions.len() < set_min,
+                    "a round that could be released was abandoned"
+                );
                 assert!(self.helper.answer.is_none());
             }
         }
         for device in &self.devices {
             assert!(device.draws <= 1, "noise was drawn twice");
             match device.machine {
-                Device::Done(Outcome::Acknowledged) => assert_eq!(device.status, Some(Status::Acknowledged)),
+                Device::Done(Outcome::Acknowledged) => {
+                    assert_eq!(device.status, Some(Status::Acknowledged))
+                }
                 Device::Done(Outcome::TooLate | Outcome::Forfeited) => {
                     assert_eq!(device.status, Some(Status::Forfeited));
-                    assert!(device.told_no || device.unsure_spend, "durable bytes were given up without a refusal");
+                    assert!(
+                        device.told_no || device.unsure_spend,
+                        "durable bytes were given up without a refusal"
+                    );
                 }
-                Device::Done(Outcome::TicketRefused(_)) => assert!(device.status.is_none() && device.sent.is_none()),
+                Device::Done(Outcome::TicketRefused(_)) => {
+                    assert!(device.status.is_none() && device.sent.is_none())
+                }
                 ref other => panic!("a device ended as {other:?}"),
             }
-            assert!(!device.unsure_spend || (device.sent.is_none() && device.status == Some(Status::Forfeited)));
+            assert!(
+                !device.unsure_spend
+                    || (device.sent.is_none() && device.status == Some(Status::Forfeited))
+            );
         }
     }
 
     pub(crate) fn released(&self) -> Option<&[ContributionId]> {
-        self.coordinator.disk.line.as_ref().map(|(set, _)| set.as_slice())
+        self.coordinator
+            .disk
+            .line
+            .as_ref()
+            .map(|(set, _)| set.as_slice())
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
-        self.devices.iter().filter(|device| device.acknowledged).count()
+        self.devices
+            .iter()
+            .filter(|device| device.acknowledged)
+            .count()
     }
 
     pub(crate) fn helper_answers(&self) -> usize {
@@ -342,7 +402,11 @@ impl World {
 
     /// Calmly to the point where every device's upload is in flight, in order, and nothing else is.
     pub(crate) fn until_uploads(&mut self) {
-        while let Some(at) = self.network.iter().position(|message| !matches!(message, Message::Upload(..))) {
+        while let Some(at) = self
+            .network
+            .iter()
+            .position(|message| !matches!(message, Message::Upload(..)))
+        {
             let message = self.network.remove(at);
             self.deliver(message);
             (0..self.devices.len()).for_each(|device| {
@@ -361,13 +425,18 @@ impl World {
             self.apply(Op::Deliver(0));
         }
         self.checkpoint();
-        self.network.retain(|message| matches!(message, Message::Ask(..)));
+        self.network
+            .retain(|message| matches!(message, Message::Ask(..)));
         assert_eq!(self.network.len(), 1);
     }
 
     /// Delivers the first upload in flight.
     pub(crate) fn deliver_upload(&mut self) {
-        let at = self.network.iter().position(|message| matches!(message, Message::Upload(..))).unwrap();
+        let at = self
+            .network
+            .iter()
+            .position(|message| matches!(message, Message::Upload(..)))
+            .unwrap();
         let message = self.network.remove(at);
         self.deliver(message);
     }
@@ -377,7 +446,10 @@ impl World {
     }
 
     fn ended(&self) -> bool {
-        matches!(self.coordinator.machine, Some(Coordinator::Closed | Coordinator::Abandoned(_)))
+        matches!(
+            self.coordinator.machine,
+            Some(Coordinator::Closed | Coordinator::Abandoned(_))
+        )
     }
 
     fn device(&self, which: u16) -> usize {
@@ -398,7 +470,11 @@ impl World {
             }
             Message::Offer(device, ticket) => {
                 let seen = self.devices[device].mark;
-                let offer = Offer { signed: ticket, seen, consistency: Vec::new() };
+                let offer = Offer {
+                    signed: ticket,
+                    seen,
+                    consistency: Vec::new(),
+                };
                 self.feed(device, DeviceInput::Offered(Box::new(offer)));
             }
             Message::Upload(device, upload) => self.arrive(device, &upload),
@@ -412,11 +488,15 @@ impl World {
     }
 
     fn deliver_then_crash(&mut self, which: u16) {
-        let Some(message) = self.take(which) else { return };
+        let Some(message) = self.take(which) else {
+            return;
+        };
         let said = self.network.len();
         let to_helper = matches!(message, Message::Draft(_) | Message::Ask(..));
-        let to_coordinator =
-            matches!(message, Message::Countersigned(..) | Message::Upload(..) | Message::Answered(..));
+        let to_coordinator = matches!(
+            message,
+            Message::Countersigned(..) | Message::Upload(..) | Message::Answered(..)
+        );
         self.deliver(message);
         if to_helper || to_coordinator {
             self.network.truncate(said);

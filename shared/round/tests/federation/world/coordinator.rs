@@ -1,6 +1,9 @@
-//! The coordinator of a [`World`]: it decides by the machine, folds bytes, and keeps what a checkpoint wrote.
+//! The coordinator of a [`World`]: it decides by the machine, folds bytes, and keeps what a
+//! checkpoint wrote.
 
-use tacit_round::coordinator::{Answer, Closing, Contribution, Coordinator, Effect, Input, Reporting, Verdict};
+use tacit_round::coordinator::{
+    Answer, Closing, Contribution, Coordinator, Effect, Input, Reporting, Verdict,
+};
 use tacit_round::mask::{PartialSum, set_digest};
 use tacit_round::ticket::Ticket;
 use tacit_types::ContributionId;
@@ -13,7 +16,11 @@ impl World {
     pub(super) fn start_coordinator(&mut self) {
         let coordinator = &mut self.coordinator;
         (coordinator.fresh, coordinator.waiting, coordinator.mask_sum) = (vec![], vec![], None);
-        coordinator.sum = coordinator.disk.sum.clone().unwrap_or_else(|| PartialSum::new(LENGTH));
+        coordinator.sum = coordinator
+            .disk
+            .sum
+            .clone()
+            .unwrap_or_else(|| PartialSum::new(LENGTH));
         let disk = &mut coordinator.disk;
         let durable: Vec<Contribution> = disk.contributions.values().map(|(one, _)| *one).collect();
         let (machine, effects) = match (&disk.line, &disk.abandoned, &disk.ticket) {
@@ -22,15 +29,28 @@ impl World {
                 (Coordinator::Closed, vec![])
             }
             (None, Some(reason), _) => (Coordinator::Abandoned(reason.clone()), vec![]),
-            (None, None, Some(_)) if disk.closing => Closing::start(durable.iter().map(|one| one.id).collect()),
+            (None, None, Some(_)) if disk.closing => {
+                Closing::start(durable.iter().map(|one| one.id).collect())
+            }
             (None, None, Some(signed)) => {
                 let ticket = Ticket::from_bytes(&signed.bytes).unwrap();
-                (Coordinator::Reporting(Reporting::resume(&ticket, durable)), vec![])
+                (
+                    Coordinator::Reporting(Reporting::resume(&ticket, durable)),
+                    vec![],
+                )
             }
             (None, None, None) => {
-                // The draft is durable before it is asked for: another one for this round would be refused.
-                let Shape { cohort, n_min, dishonest_milli, .. } = self.shape;
-                let draft = disk.draft.get_or_insert_with(|| draft(mechanism(cohort, n_min), dishonest_milli));
+                // The draft is durable before it is asked for: another one for this round would be
+                // refused.
+                let Shape {
+                    cohort,
+                    n_min,
+                    dishonest_milli,
+                    ..
+                } = self.shape;
+                let draft = disk
+                    .draft
+                    .get_or_insert_with(|| draft(mechanism(cohort, n_min), dishonest_milli));
                 Coordinator::configure(draft.clone())
             }
         };
@@ -51,7 +71,8 @@ impl World {
                 Effect::AskCountersign(draft) => self.network.push(Message::Draft(draft)),
                 Effect::Open(signed) => {
                     self.coordinator.disk.ticket = Some((*signed).clone());
-                    let offers = (0..self.devices.len()).map(|device| Message::Offer(device, (*signed).clone()));
+                    let offers = (0..self.devices.len())
+                        .map(|device| Message::Offer(device, (*signed).clone()));
                     self.network.extend(offers);
                 }
                 Effect::Decide(..) => {}
@@ -59,7 +80,10 @@ impl World {
                 Effect::AskHelper(set) => {
                     let disk = &mut self.coordinator.disk;
                     disk.closing = true;
-                    assert!(set.iter().eq(disk.contributions.keys()), "the set is not what is durable");
+                    assert!(
+                        set.iter().eq(disk.contributions.keys()),
+                        "the set is not what is durable"
+                    );
                     self.fence();
                     self.ask_again();
                 }
@@ -72,26 +96,45 @@ impl World {
                 }
                 Effect::Publish => {
                     let disk = &mut self.coordinator.disk;
-                    assert!(disk.line.is_some(), "published before the ledger line was durable");
+                    assert!(
+                        disk.line.is_some(),
+                        "published before the ledger line was durable"
+                    );
                     disk.published = true;
                 }
             }
         }
     }
 
-    /// An upload is complete: the helper says whether its seed opens, the machine whether it counts.
+    /// An upload is complete: the helper says whether its seed opens, the machine whether it
+    /// counts.
     pub(super) fn arrive(&mut self, from: usize, upload: &Upload) {
-        let open = self.coordinator.disk.ticket.as_ref().filter(|ticket| ticket.hash() == upload.ticket);
+        let open = self
+            .coordinator
+            .disk
+            .ticket
+            .as_ref()
+            .filter(|ticket| ticket.hash() == upload.ticket);
         let reporting = matches!(self.coordinator.machine, Some(Coordinator::Reporting(_)));
         if open.is_none() || !reporting {
             return self.say(from, Reply::TooLate);
         }
-        assert!(self.helper.live.as_ref().unwrap().look(&upload.sealed).is_ok(), "a sound seed does not open");
+        assert!(
+            self.helper
+                .live
+                .as_ref()
+                .unwrap()
+                .look(&upload.sealed)
+                .is_ok(),
+            "a sound seed does not open"
+        );
         let one = upload.contribution;
         let machine = self.coordinator.machine.take().unwrap();
         let (machine, effects) = machine.handle(Input::Arrived(one), self.now);
         self.coordinator.machine = Some(machine);
-        let [Effect::Decide(id, verdict)] = effects[..] else { panic!("no verdict: {effects:?}") };
+        let [Effect::Decide(id, verdict)] = effects[..] else {
+            panic!("no verdict: {effects:?}")
+        };
         assert_eq!((id, verdict), (one.id, self.expected(one)));
         match verdict {
             Verdict::Fold => {
@@ -111,11 +154,21 @@ impl World {
 
     /// The verdict, decided again from what lies on the disk and in memory.
     pub(super) fn expected(&self, one: Contribution) -> Verdict {
-        let durable = self.coordinator.disk.contributions.values().map(|(known, _)| *known);
-        let known: Vec<_> = durable.chain(self.coordinator.fresh.iter().map(|(known, _)| *known)).collect();
+        let durable = self
+            .coordinator
+            .disk
+            .contributions
+            .values()
+            .map(|(known, _)| *known);
+        let known: Vec<_> = durable
+            .chain(self.coordinator.fresh.iter().map(|(known, _)| *known))
+            .collect();
         if known.contains(&one) {
             Verdict::Duplicate
-        } else if known.iter().any(|known| known.device == one.device || known.id == one.id) {
+        } else if known
+            .iter()
+            .any(|known| known.device == one.device || known.id == one.id)
+        {
             Verdict::Conflict
         } else if known.len() >= self.shape.cohort as usize || self.now >= DEADLINE {
             Verdict::Late
@@ -133,18 +186,28 @@ impl World {
         let coordinator = &mut self.coordinator;
         let fresh = std::mem::take(&mut coordinator.fresh);
         let ids: Vec<_> = fresh.iter().map(|(one, _)| one.id).collect();
-        coordinator.disk.contributions.extend(fresh.into_iter().map(|(one, sealed)| (one.id, (one, sealed))));
+        coordinator.disk.contributions.extend(
+            fresh
+                .into_iter()
+                .map(|(one, sealed)| (one.id, (one, sealed))),
+        );
         coordinator.disk.sum = Some(coordinator.sum.clone());
         self.feed_coordinator(Input::Durable(ids));
     }
 
     pub(super) fn acknowledge(&mut self, ids: &[ContributionId]) {
         let durable = &self.coordinator.disk.contributions;
-        assert!(ids.iter().all(|id| durable.contains_key(id)), "acknowledged before it was durable");
+        assert!(
+            ids.iter().all(|id| durable.contains_key(id)),
+            "acknowledged before it was durable"
+        );
         let waiting = std::mem::take(&mut self.coordinator.waiting);
-        let (ready, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(id, _)| ids.contains(id));
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(id, _)| ids.contains(id));
         self.coordinator.waiting = waiting;
-        ready.into_iter().for_each(|(_, device)| self.say(device, Reply::Acknowledged));
+        ready
+            .into_iter()
+            .for_each(|(_, device)| self.say(device, Reply::Acknowledged));
     }
 
     /// The round is closed: what is not on the disk by now does not count.
@@ -166,11 +229,19 @@ impl World {
         let disk = &self.coordinator.disk;
         match (&self.coordinator.machine, &disk.ticket) {
             (Some(Coordinator::Configuration(_)), _) => {
-                self.network.extend(disk.draft.clone().map(|draft| Message::Draft(Box::new(draft))));
+                self.network.extend(
+                    disk.draft
+                        .clone()
+                        .map(|draft| Message::Draft(Box::new(draft))),
+                );
             }
             (Some(Coordinator::Reporting(_)), _) if !disk.closing => {}
             (_, Some(ticket)) if disk.closing && disk.line.is_none() => {
-                let seeds = disk.contributions.values().map(|(_, seed)| seed.clone()).collect();
+                let seeds = disk
+                    .contributions
+                    .values()
+                    .map(|(_, seed)| seed.clone())
+                    .collect();
                 self.network.push(Message::Ask(ticket.hash(), seeds));
             }
             _ => {}
@@ -183,7 +254,10 @@ impl World {
         let disk = &mut self.coordinator.disk;
         assert!(disk.line.is_none(), "a round was recorded twice");
         let set: Vec<_> = disk.contributions.keys().copied().collect();
-        assert_eq!((answer.set_digest, answer.contributors as usize), (set_digest(set.clone()), set.len()));
+        assert_eq!(
+            (answer.set_digest, answer.contributors as usize),
+            (set_digest(set.clone()), set.len())
+        );
         disk.line = Some((set, disk.sum.as_ref().unwrap().unmask(&mask_sum).unwrap()));
         self.feed_coordinator(Input::Recorded);
     }

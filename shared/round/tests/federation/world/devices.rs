@@ -31,7 +31,9 @@ impl World {
 
     /// Runs one effect of a device; with `dies`, only as far as a spend.
     pub(super) fn work(&mut self, device: usize, dies: bool) {
-        let Some(effect) = self.devices[device].todo.pop_front() else { return };
+        let Some(effect) = self.devices[device].todo.pop_front() else {
+            return;
+        };
         match effect {
             Effect::Reserve(_, mark) => {
                 let node = &mut self.devices[device];
@@ -46,7 +48,11 @@ impl World {
                 let id = ContributionId(self.rng.random());
                 let upload = self.contribution(self.devices[device].id, id, &ticket);
                 let node = &mut self.devices[device];
-                assert_eq!(node.status, Some(Status::Reserved), "bytes were made before the spend was durable");
+                assert_eq!(
+                    node.status,
+                    Some(Status::Reserved),
+                    "bytes were made before the spend was durable"
+                );
                 node.draws += 1;
                 node.unsure_spend = dies;
                 if !dies {
@@ -69,10 +75,17 @@ impl World {
     /// Sends the spool: the first time and every time the same bytes.
     pub(super) fn send(&mut self, device: usize) {
         let node = &mut self.devices[device];
-        assert_eq!(node.status, Some(Status::Spooled), "bytes left before they were durable");
+        assert_eq!(
+            node.status,
+            Some(Status::Spooled),
+            "bytes left before they were durable"
+        );
         let upload = node.spool.clone().unwrap();
         let first = node.sent.get_or_insert_with(|| upload.clone());
-        assert!(first.masked == upload.masked && first.sealed == upload.sealed, "a retry sent other bytes");
+        assert!(
+            first.masked == upload.masked && first.sealed == upload.sealed,
+            "a retry sent other bytes"
+        );
         self.network.push(Message::Upload(device, upload));
     }
 
@@ -118,13 +131,26 @@ impl World {
     }
 
     /// A bare client's contribution: a plain vector, its mask, and the sealed seed.
-    pub(super) fn contribution(&mut self, device: DeviceId, id: ContributionId, ticket: &Ticket) -> Upload {
-        let plain: Vec<u32> = (0..LENGTH).map(|_| self.rng.next_u32() % 2_000_001).collect();
-        let plain: Vec<u32> = plain.into_iter().map(|value| value.wrapping_sub(1_000_000)).collect();
+    pub(super) fn contribution(
+        &mut self,
+        device: DeviceId,
+        id: ContributionId,
+        ticket: &Ticket,
+    ) -> Upload {
+        let plain: Vec<u32> = (0..LENGTH)
+            .map(|_| self.rng.next_u32() % 2_000_001)
+            .collect();
+        let plain: Vec<u32> = plain
+            .into_iter()
+            .map(|value| value.wrapping_sub(1_000_000))
+            .collect();
         let seed = MaskSeed::draw(&mut self.rng);
         let mut values = plain.clone();
         add_mask(&mut values, &seed, &ticket.task, ticket.round, id);
-        let masked: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let masked: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         let masked_digest = digest(&masked);
         let ticket_hash = digest(&ticket.to_bytes().unwrap());
         let binding = Binding {
@@ -135,19 +161,36 @@ impl World {
             contribution: id,
             digest: masked_digest,
         };
-        let sealed = seal(&seed, None, &ticket.sealing_key_bytes().unwrap(), &binding, &mut self.rng).unwrap();
+        let sealed = seal(
+            &seed,
+            None,
+            &ticket.sealing_key_bytes().unwrap(),
+            &binding,
+            &mut self.rng,
+        )
+        .unwrap();
         self.plain.insert((id, masked_digest), plain);
         Upload {
-            contribution: Contribution { device, id, digest: masked_digest },
+            contribution: Contribution {
+                device,
+                id,
+                digest: masked_digest,
+            },
             ticket: ticket_hash,
-            sealed: SealedSeed { contribution: id, sealed, digest: masked_digest },
+            sealed: SealedSeed {
+                contribution: id,
+                sealed,
+                digest: masked_digest,
+            },
             masked,
         }
     }
 
     /// Other bytes under a device's certificate, sealed as they should be.
     pub(super) fn conflict(&mut self, device: usize, how: u16) {
-        let Some(ticket) = self.coordinator.disk.ticket.as_ref() else { return };
+        let Some(ticket) = self.coordinator.disk.ticket.as_ref() else {
+            return;
+        };
         let ticket = Ticket::from_bytes(&ticket.bytes).unwrap();
         let other = usize::from(how / 3) % self.devices.len();
         let id_of = |device: &DeviceNode| device.sent.as_ref().map(|upload| upload.contribution.id);
