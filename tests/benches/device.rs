@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use tacit_model::spectral::{SpectralModel, server};
+use tacit_model::family::spectral::{SpectralModel, server};
 use tacit_model::{Interaction, InteractionKind, Model, Recipe};
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::noise::{NoiseTable, rejection};

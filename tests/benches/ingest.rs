@@ -293,7 +293,7 @@ impl Servers {
                 state: None,
             },
             task: tacit_server::config::Task {
-                model: tacit_model::model::Family::Spectral,
+                model: tacit_model::family::Family::Spectral,
                 scale: [1.0, 5.0],
                 name: TaskId::new("bench")?,
                 catalogue: path("catalogue"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use tacit_model::spectral::{SpectralModel, device, server};
+use tacit_model::family::spectral::{SpectralModel, device, server};
 use tacit_model::{History, Interaction, InteractionKind, Model, Recipe};
 use tacit_privacy::{Mechanism, Tier, clip, quantise};
 use tacit_round::ticket::Kind;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tacit_model::spectral::SpectralModel;
+use tacit_model::family::spectral::SpectralModel;
 use tacit_privacy::ledger;
 use tacit_round::ticket::Ticket;
 use tacit_sdk::contribute::{TableCache, contribute, gradient};

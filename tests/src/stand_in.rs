@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_model::Model;
-use tacit_model::spectral::SpectralModel;
+use tacit_model::family::spectral::SpectralModel;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::{Event, Genesis, Keeper, Line, SCHEMA, TreeHead};
 use tacit_privacy::{Rho, merkle};

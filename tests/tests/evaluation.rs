@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tacit_model::evaluation::layout::LENGTH;
+use tacit_model::measure::evaluation::layout::LENGTH;
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::Kind;
 use tokio::time::{Instant, sleep};

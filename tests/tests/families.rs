@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tacit_data::{Dataset, SyntheticSpec, synthetic, synthetic_ratings};
 use tacit_model::Model;
-use tacit_model::filter::Filter;
-use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_model::model::Family;
+use tacit_model::family::Family;
+use tacit_model::history::interaction::{Interaction, InteractionKind};
+use tacit_model::rank::filter::Filter;
 use tacit_sdk::{Feedback, Recommender};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::{ItemId, Timestamp};

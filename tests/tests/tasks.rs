@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tacit_data::{SyntheticSpec, synthetic};
-use tacit_model::spectral::server::{apply_counts, random_init};
+use tacit_model::family::spectral::server::{apply_counts, random_init};
 use tacit_model::{Model, Recipe, SpectralModel};
 use tacit_privacy::ledger::Refusal;
 use tacit_privacy::{Rho, canonical};

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_privacy::ledger::Reservation;
 use tacit_privacy::{LedgerStore, Rho, ledger};
 use tacit_proto::v1::ContributeRequest;

@@ -2,26 +2,26 @@
 //! returns.
 //!
 //! What is kept between calls follows each interaction at once: the owner's taste is a running sum
-//! ([`tacit_model::profile`]), so nothing is retrained on the device and nothing is sent.
+//! ([`tacit_model::rank::profile`]), so nothing is retrained on the device and nothing is sent.
 
 use std::ops::Range;
 use std::path::Path;
 
 use tacit_model::Model;
-use tacit_model::cold_start;
-use tacit_model::explain::contributions;
-use tacit_model::filter::{Catalogue, Filter, shared};
-use tacit_model::fusion::Rules;
-use tacit_model::fusion_choice::choose;
-use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_model::preference::HISTORY_CAP;
-use tacit_model::profile::{OnlineProfile, Profile};
-use tacit_model::rerank::{diversify, explore};
-use tacit_model::scene::Scene;
-use tacit_model::score::top_k;
-use tacit_model::serve::{Precision, Ranker};
-use tacit_model::sessions::{Anomaly, Limits, anomalies, kept};
-use tacit_model::similar::similarities;
+use tacit_model::history::fusion::Rules;
+use tacit_model::history::fusion_choice::choose;
+use tacit_model::history::interaction::{Interaction, InteractionKind};
+use tacit_model::history::preference::HISTORY_CAP;
+use tacit_model::history::scene::Scene;
+use tacit_model::history::sessions::{Anomaly, Limits, anomalies, kept};
+use tacit_model::rank::cold_start;
+use tacit_model::rank::explain::contributions;
+use tacit_model::rank::filter::{Catalogue, Filter, shared};
+use tacit_model::rank::profile::{OnlineProfile, Profile};
+use tacit_model::rank::ranker::{Precision, Ranker};
+use tacit_model::rank::rerank::{diversify, explore};
+use tacit_model::rank::score::top_k;
+use tacit_model::rank::similar::similarities;
 use tacit_privacy::DeviceBudget;
 use tacit_types::{ItemId, Timestamp};
 
@@ -76,8 +76,8 @@ pub struct Explanation {
 /// Offline recommendations of one installation.
 ///
 /// ```
-/// use tacit_model::filter::{Facts, Filter};
-/// use tacit_model::spectral::SpectralModel;
+/// use tacit_model::rank::filter::{Facts, Filter};
+/// use tacit_model::family::spectral::SpectralModel;
 /// use tacit_sdk::{Feedback, Recommender, Store};
 /// use tacit_types::{ItemId, Timestamp};
 /// # use tacit_model::{Interaction, InteractionKind};

@@ -4,8 +4,8 @@
 //! put into words, and only the owner's own app calls it.
 
 use serde_json::{Value, json};
-use tacit_model::interaction::Interaction;
-use tacit_model::profile::Profile;
+use tacit_model::history::interaction::Interaction;
+use tacit_model::rank::profile::Profile;
 
 use crate::error::SdkError;
 use crate::store::Store;

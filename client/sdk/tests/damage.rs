@@ -15,7 +15,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_privacy::ledger::Reservation;
 use tacit_privacy::{LedgerStore, Rho};
 use tacit_round::device::Status;

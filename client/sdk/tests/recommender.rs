@@ -1,13 +1,13 @@
 //! The facade over a real store: what an app sees after each call, and after it was closed and
 //! opened again.
 
-use tacit_model::cold_start::FeatureMap;
-use tacit_model::filter::{Facts, Filter};
-use tacit_model::fusion::Rules;
-use tacit_model::scene::SceneRules;
-use tacit_model::serve::Precision;
-use tacit_model::sessions::Limits;
-use tacit_model::spectral::{SpectralModel, server};
+use tacit_model::family::spectral::{SpectralModel, server};
+use tacit_model::history::fusion::Rules;
+use tacit_model::history::scene::SceneRules;
+use tacit_model::history::sessions::Limits;
+use tacit_model::rank::cold_start::FeatureMap;
+use tacit_model::rank::filter::{Facts, Filter};
+use tacit_model::rank::ranker::Precision;
 use tacit_model::{Interaction, InteractionKind, Recipe};
 use tacit_privacy::ledger::Reservation;
 use tacit_privacy::{LedgerStore, Rho};

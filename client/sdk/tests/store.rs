@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_privacy::ledger::{self, Reservation};
 use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, Rho, Tier};
 use tacit_round::device::Status;

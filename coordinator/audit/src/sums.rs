@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use tacit_model::Model;
-use tacit_model::evaluation::layout::LENGTH;
-use tacit_model::evaluation::{Evaluation, evaluate, keeps_factors};
+use tacit_model::measure::evaluation::layout::LENGTH;
+use tacit_model::measure::evaluation::{Evaluation, evaluate, keeps_factors};
 use tacit_privacy::canonical;
 use tacit_types::{Digest, Kind};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
 use tacit_round::member::Member;

@@ -1,6 +1,6 @@
 //! `--model`: what is trained, in the words of the command line.
 
-use tacit_model::model::Family;
+use tacit_model::family::Family;
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tacit_accounting::{
     EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands,
 };
-use tacit_model::model::Family;
-use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
+use tacit_model::family::Family;
+use tacit_model::family::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
 use tacit_privacy::convert;
 use tacit_types::{Delta, Epsilon, Kind};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
 use crate::Item;

@@ -1,7 +1,7 @@
 //! Reads one field: identifiers, numbers, times and words, each with the sentence that explains a
 //! refusal.
 
-use tacit_model::interaction::InteractionKind;
+use tacit_model::history::interaction::InteractionKind;
 use tacit_types::Timestamp;
 
 use crate::error::{Fault, shown};

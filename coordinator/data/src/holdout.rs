@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
-use tacit_model::interaction::Interaction;
+use tacit_model::history::interaction::Interaction;
 use tacit_types::ItemId;
 
 use crate::Split;
@@ -113,7 +113,7 @@ fn distinct_items(history: &[Interaction]) -> Vec<ItemId> {
 
 #[cfg(test)]
 mod tests {
-    use tacit_model::interaction::InteractionKind;
+    use tacit_model::history::interaction::InteractionKind;
     use tacit_types::Timestamp;
 
     use super::*;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tacit_model::interaction::InteractionKind;
+use tacit_model::history::interaction::InteractionKind;
 use tacit_types::ItemId;
 
 use crate::assemble::{Assembly, Row};

@@ -94,7 +94,7 @@ mod words;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use tacit_model::interaction::Interaction;
+use tacit_model::history::interaction::Interaction;
 use tacit_types::ItemId;
 
 use crate::assemble::Assembly;

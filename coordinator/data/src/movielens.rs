@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tacit_model::interaction::InteractionKind;
+use tacit_model::history::interaction::InteractionKind;
 
 use crate::assemble::{Assembly, Row};
 use crate::error::{DataError, Fault};

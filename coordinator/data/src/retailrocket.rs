@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
-use tacit_model::interaction::InteractionKind;
+use tacit_model::history::interaction::InteractionKind;
 use zip::ZipArchive;
 use zip::result::ZipError;
 

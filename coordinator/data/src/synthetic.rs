@@ -16,7 +16,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, LogNormal, StandardNormal};
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
 use crate::words::CATEGORIES;

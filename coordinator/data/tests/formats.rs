@@ -9,7 +9,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tacit_data::{Dataset, LoadOptions, Split, load};
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 use tempfile::TempDir;
 

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use tacit_data::{Dataset, SyntheticSpec, synthetic};
-use tacit_model::interaction::Interaction;
+use tacit_model::history::interaction::Interaction;
 
 const TOP: usize = 10;
 

@@ -3,9 +3,9 @@
 //!
 //! The number of a line, empty ones not counted, is the index of its item. Categories are public:
 //! they go into the published catalogue, whose hash is in the ledger, and into the model, see
-//! `tacit_model::features`. Titles are not looked at.
+//! `tacit_model::family::features`. Titles are not looked at.
 
-use tacit_model::features::Features;
+use tacit_model::family::features::Features;
 use tacit_privacy::mechanism::LENGTH_MAX;
 
 /// Longest category, in bytes.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tacit_accounting::{EVALUATION_SHARE, PlanRequest};
-use tacit_model::model::Family;
-use tacit_model::rating::Scale;
-use tacit_model::weighted::CLIP_NORMS;
+use tacit_model::family::Family;
+use tacit_model::family::rating::Scale;
+use tacit_model::family::weighted::CLIP_NORMS;
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
 

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 use tacit_accounting::{Crowd, PlanRequest, Shape, mechanism_for, plan};
 use tacit_model::Model;
-use tacit_model::model::{Family, Step};
-use tacit_model::rating::{RatingModel, Scale};
-use tacit_model::recipe::{Recipe, SIGNAL_UNSURE};
-use tacit_model::spectral::SpectralModel;
+use tacit_model::family::rating::{RatingModel, Scale};
+use tacit_model::family::recipe::{Recipe, SIGNAL_UNSURE};
+use tacit_model::family::spectral::SpectralModel;
+use tacit_model::family::{Family, Step};
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;
 
@@ -209,9 +209,9 @@ fn stars_milli() -> [i64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use tacit_model::spectral::server;
-    use tacit_model::weighted::WeightedTerms;
-    use tacit_model::{Features, neural};
+    use tacit_model::family::spectral::server;
+    use tacit_model::family::weighted::WeightedTerms;
+    use tacit_model::{Features, family::neural};
     use tacit_types::{Delta, Epsilon, TaskId};
 
     use super::*;

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 use serde::Serialize;
 use tacit_model::Model;
-use tacit_model::evaluation::layout::LENGTH;
-use tacit_model::evaluation::{Evaluation, answers, evaluate};
-use tacit_model::model::Owner;
+use tacit_model::family::Owner;
+use tacit_model::measure::evaluation::layout::LENGTH;
+use tacit_model::measure::evaluation::{Evaluation, answers, evaluate};
 
 /// One evaluation by both ways.
 #[derive(Clone, Debug, Serialize)]

@@ -16,10 +16,10 @@
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rayon::prelude::*;
-use tacit_model::interaction::Interaction;
-use tacit_model::model::{Owner, Step};
-use tacit_model::preference::History;
-use tacit_model::rating::Ratings;
+use tacit_model::family::rating::Ratings;
+use tacit_model::family::{Owner, Step};
+use tacit_model::history::interaction::Interaction;
+use tacit_model::history::preference::History;
 use tacit_model::{Features, Model};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::{Reservation, spend};

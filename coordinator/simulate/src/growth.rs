@@ -3,10 +3,10 @@
 
 use rand::seq::SliceRandom;
 use tacit_data::Dataset;
-use tacit_model::interaction::Interaction;
-use tacit_model::model::Owner;
-use tacit_model::preference::History;
-use tacit_model::spectral::growth::grown;
+use tacit_model::family::Owner;
+use tacit_model::family::spectral::growth::grown;
+use tacit_model::history::interaction::Interaction;
+use tacit_model::history::preference::History;
 use tacit_model::{Features, Model};
 use tacit_types::ItemId;
 

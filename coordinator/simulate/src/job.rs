@@ -1,8 +1,8 @@
 //! What is planned: the coordinator's own planner, from the options of a simulation. Nothing else
 //! here plans or prices.
 
-use tacit_model::model::Family;
-use tacit_model::rating::Scale;
+use tacit_model::family::Family;
+use tacit_model::family::rating::Scale;
 use tacit_server::ServerError;
 use tacit_server::config::Task;
 use tacit_server::job::Job;

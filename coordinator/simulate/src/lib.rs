@@ -69,4 +69,4 @@ pub use job::Setting;
 pub use outcome::Outcome;
 pub use population::Population;
 pub use sweep::{Sweep, run};
-pub use tacit_model::model::Family;
+pub use tacit_model::family::Family;

@@ -1,11 +1,11 @@
 //! A network without noise: what a job of that family, which [`crate::train`] simulates like any
 //! other, falls short of.
 
-use tacit_model::model::Owner;
-use tacit_model::preference::History;
-use tacit_model::recipe::Recipe;
-use tacit_model::spectral::SpectralModel;
-use tacit_model::{Features, Model, neural};
+use tacit_model::family::Owner;
+use tacit_model::family::recipe::Recipe;
+use tacit_model::family::spectral::SpectralModel;
+use tacit_model::history::preference::History;
+use tacit_model::{Features, Model, family::neural};
 use tacit_round::ticket::Kind;
 
 use crate::error::SimulateError;

@@ -1,9 +1,9 @@
 //! Who is simulated: the histories devices would hold, and what is held out of them.
 
 use tacit_data::Dataset;
-use tacit_model::features::Features;
-use tacit_model::interaction::Interaction;
-use tacit_model::preference::{HISTORY_CAP, History};
+use tacit_model::family::features::Features;
+use tacit_model::history::interaction::Interaction;
+use tacit_model::history::preference::{HISTORY_CAP, History};
 use tacit_types::ItemId;
 
 /// The most used share of the catalogue that is not called the tail.

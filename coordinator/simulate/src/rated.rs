@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use ndarray::Array2;
 use rand::RngExt;
 use tacit_data::Dataset;
-use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_model::model::{Model, Owner};
-use tacit_model::preference::History;
-use tacit_model::rating::{RatingModel, Ratings, Scale};
+use tacit_model::family::rating::{RatingModel, Ratings, Scale};
+use tacit_model::family::{Model, Owner};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
+use tacit_model::history::preference::History;
 use tacit_types::ItemId;
 
 use crate::streams::{Purpose, stream};

@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 use tacit_model::Model;
-use tacit_model::model::Family;
-use tacit_model::rating::Scale;
-use tacit_model::rating::central::rating_als;
-use tacit_model::recipe::Recipe;
+use tacit_model::family::Family;
+use tacit_model::family::rating::Scale;
+use tacit_model::family::rating::central::rating_als;
+use tacit_model::family::recipe::Recipe;
 use tacit_privacy::convert;
 use tacit_round::ticket::Kind;
 use tacit_server::job::Job;

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use tacit_accounting::Shape;
-use tacit_model::spectral::device::SparseGradient;
+use tacit_model::family::spectral::device::SparseGradient;
 use tacit_privacy::{Mechanism, Tier};
 use tacit_server::job::Job;
 

@@ -7,9 +7,9 @@
 
 use rand::Rng;
 use rayon::prelude::*;
-use tacit_model::model::{Model, Owner};
-use tacit_model::preference::History;
-use tacit_model::spectral::device::SparseGradient;
+use tacit_model::family::spectral::device::SparseGradient;
+use tacit_model::family::{Model, Owner};
+use tacit_model::history::preference::History;
 use tacit_privacy::{Mechanism, clip, quantise};
 use tacit_round::ticket::Kind;
 

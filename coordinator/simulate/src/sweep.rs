@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tacit_model::model::Family;
-use tacit_model::preference::History;
-use tacit_model::weighted::WeightedTerms;
+use tacit_model::family::Family;
+use tacit_model::family::weighted::WeightedTerms;
+use tacit_model::history::preference::History;
 use tacit_privacy::convert;
 use tacit_server::job::Job;
 use tacit_types::Epsilon;

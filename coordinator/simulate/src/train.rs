@@ -4,11 +4,11 @@
 //! for measuring.
 
 use tacit_accounting::Shape;
-use tacit_model::evaluation::Evaluation;
-use tacit_model::model::{Owner, Spared, Step};
-use tacit_model::preference::History;
-use tacit_model::recipe::Recipe;
-use tacit_model::spectral::SpectralModel;
+use tacit_model::family::recipe::Recipe;
+use tacit_model::family::spectral::SpectralModel;
+use tacit_model::family::{Owner, Spared, Step};
+use tacit_model::history::preference::History;
+use tacit_model::measure::evaluation::Evaluation;
 use tacit_model::{Features, Model};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho};

@@ -2,10 +2,10 @@
 //! any other, falls short of.
 
 use tacit_model::Model;
-use tacit_model::model::Owner;
-use tacit_model::preference::History;
-use tacit_model::recipe::Recipe;
-use tacit_model::weighted::WeightedTerms;
+use tacit_model::family::Owner;
+use tacit_model::family::recipe::Recipe;
+use tacit_model::family::weighted::WeightedTerms;
+use tacit_model::history::preference::History;
 use tacit_round::ticket::Kind;
 
 use crate::error::SimulateError;

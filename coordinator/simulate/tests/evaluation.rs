@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use tacit_data::{SyntheticSpec, synthetic};
-use tacit_model::evaluation::{Estimate, answers, keeps_factors, layout};
-use tacit_model::recipe::{Recipe, SIGNAL_MIN, SIGNAL_UNSURE};
-use tacit_model::spectral::server::random_init;
+use tacit_model::family::recipe::{Recipe, SIGNAL_MIN, SIGNAL_UNSURE};
+use tacit_model::family::spectral::server::random_init;
+use tacit_model::measure::evaluation::{Estimate, answers, keeps_factors, layout};
 use tacit_model::{History, Model};
 use tacit_server::job::Job;
 use tacit_simulate::train::{train, train_without_noise};

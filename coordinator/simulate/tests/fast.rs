@@ -4,7 +4,7 @@
 
 use rand::{Rng, TryRng};
 use tacit_data::{SyntheticSpec, synthetic};
-use tacit_model::spectral::SpectralModel;
+use tacit_model::family::spectral::SpectralModel;
 use tacit_model::{History, Model};
 use tacit_privacy::{clip, quantise};
 use tacit_sdk::contribute::gradient;

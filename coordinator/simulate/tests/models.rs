@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use tacit_data::{Dataset, SyntheticSpec, synthetic, synthetic_ratings};
-use tacit_model::interaction::InteractionKind;
-use tacit_model::rating::Scale;
+use tacit_model::family::rating::Scale;
+use tacit_model::history::interaction::InteractionKind;
 use tacit_privacy::convert;
 use tacit_simulate::rated::RatedPopulation;
 use tacit_simulate::train::{Run, train, train_featured, train_owners};

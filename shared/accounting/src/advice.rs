@@ -1,7 +1,7 @@
 //! What the operator should know about a plan, in sentences with numbers.
 
-use tacit_model::model::Family;
-use tacit_model::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE};
+use tacit_model::family::Family;
+use tacit_model::family::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE};
 use tacit_privacy::{Rho, convert};
 
 use crate::outline::signal_min;
@@ -179,7 +179,7 @@ pub fn thousands(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tacit_model::recipe::SIGNAL_MIN;
+    use tacit_model::family::recipe::SIGNAL_MIN;
     use tacit_types::{Delta, Epsilon};
 
     use super::*;

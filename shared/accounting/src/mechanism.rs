@@ -5,7 +5,7 @@
 //! least 4 grid steps, and no finer, because every step uses room in the 32-bit sum.
 
 use tacit_model::Model;
-use tacit_model::evaluation::layout;
+use tacit_model::measure::evaluation::layout;
 use tacit_privacy::mechanism::MechanismError;
 use tacit_privacy::{Mechanism, Rho, Tier};
 use tacit_types::Kind;
@@ -255,9 +255,9 @@ fn cohort_that_fits(mechanism: &Mechanism) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use tacit_model::rating::{RatingModel, Scale};
-    use tacit_model::spectral::SpectralModel;
-    use tacit_model::weighted::WeightedTerms;
+    use tacit_model::family::rating::{RatingModel, Scale};
+    use tacit_model::family::spectral::SpectralModel;
+    use tacit_model::family::weighted::WeightedTerms;
 
     use super::*;
 

@@ -9,9 +9,9 @@
 //!
 //! Below its floor a family releases its first statistic alone, at the price of the whole job.
 
-use tacit_model::model::Family;
-use tacit_model::recipe::SIGNAL_MIN;
-use tacit_model::{Recipe, neural};
+use tacit_model::family::Family;
+use tacit_model::family::recipe::SIGNAL_MIN;
+use tacit_model::{Recipe, family::neural};
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_types::Kind;
 

@@ -6,7 +6,7 @@
 //! with the samplers' distance from the ideal included.
 
 use tacit_model::Recipe;
-use tacit_model::recipe::{SIGNAL_MIN, SIGNAL_UNSURE, gain_share, signal_to_noise};
+use tacit_model::family::recipe::{SIGNAL_MIN, SIGNAL_UNSURE, gain_share, signal_to_noise};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho, convert};
 use tacit_types::{Delta, Epsilon, Kind};
@@ -27,7 +27,7 @@ pub const TOTAL_VARIATION_MAX: u128 = 1 << 70;
 ///
 /// Chosen by a computation, not on data: HR@10 gained or lost as the law of [`gain_share`] gives it
 /// with its break-even at q = 4 or at 10, even odds, for a central gain of .05 to .10; training
-/// with what the share leaves, and the rule of [`tacit_model::evaluation::keeps_factors`] under the
+/// with what the share leaves, and the rule of [`tacit_model::measure::evaluation::keeps_factors`] under the
 /// noise the share buys. Of .03 to .4, shares of .1 to .2 keep most at q from 6 to 12 for 400 to
 /// 4,000 items. What it cannot do: with 4,000 items at q = 8 the standard error is .008 and the
 /// gain at most about as large, so the rule errs towards popularity. It protects owners from a
@@ -203,8 +203,8 @@ fn releases(
 
 #[cfg(test)]
 mod tests {
-    use tacit_model::model::Family;
-    use tacit_model::recipe::SIGNAL_MIN;
+    use tacit_model::family::Family;
+    use tacit_model::family::recipe::SIGNAL_MIN;
 
     use super::*;
     use crate::request::tests::request;

@@ -1,6 +1,6 @@
 //! What the operator knows and decides before a job, and its bounds: the only place that has them.
 
-use tacit_model::model::Family;
+use tacit_model::family::Family;
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_types::{Delta, Epsilon};
 

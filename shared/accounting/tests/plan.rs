@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use tacit_accounting::{PlanRequest, plan};
-use tacit_model::model::Family::{Neural, Rating, Spectral, Weighted};
+use tacit_model::family::Family::{Neural, Rating, Spectral, Weighted};
 use tacit_privacy::Rho;
 use tacit_types::{Delta, Epsilon};
 

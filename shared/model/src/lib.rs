@@ -6,52 +6,24 @@
 //! making it private and safe to send belongs to `tacit-privacy`, and deciding whether it may be
 //! sent to the ledger.
 //!
-//! Reading order: [`preference`] (a device's cleaned history), [`recipe`] (what is trained for how
-//! strong a signal), [`features`] (what the catalogue says about items), [`mod@model`] (the seam:
-//! what any model asks of a device and makes of a sum), [`spectral`] (the default, its device half
-//! and its server half), [`score`] (ranking, as measured). On the device: [`sessions`], [`fusion`]
-//! and [`scene`] (what each item counts), [`serve`] and [`profile`] (the same ranking, kept up to
-//! date), [`filter`] and [`rerank`] (the list), [`explain`] and [`similar`]; [`cold_start`] for
-//! owners and items nothing is known of. [`weighted`], [`rating`] and [`neural`] are three more
-//! models behind the seam; [`metric`] and [`baseline`] exist for measuring only.
+//! One room an idea, in reading order: [`history`] (what an owner did, cleaned), [`family`] (the
+//! seam and the four models behind it, and what is trained for how strong a signal), [`rank`] (from
+//! a model and a history to a list), [`measure`] (how good that is), `maths`.
+
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod baseline;
-mod bytes;
-pub mod cold_start;
-pub mod evaluation;
-pub mod explain;
-pub mod features;
-pub mod filter;
-mod fit;
-pub mod fusion;
-pub mod fusion_choice;
-pub mod interaction;
-mod linalg;
-pub mod metric;
-pub mod model;
-pub mod neural;
-pub mod preference;
-pub mod profile;
-pub mod rating;
-pub mod recipe;
-pub mod rerank;
-pub mod scene;
-pub mod score;
-pub mod serve;
-pub mod sessions;
-pub mod similar;
-mod solve;
-pub mod spectral;
+pub mod family;
+pub mod history;
+mod maths;
+pub mod measure;
+pub mod rank;
 #[cfg(test)]
 mod synthetic;
-pub mod weighted;
-mod words;
 
-pub use features::Features;
-pub use interaction::{Interaction, InteractionKind};
-pub use model::Model;
-pub use preference::History;
-pub use recipe::Recipe;
-pub use spectral::{ModelError, SpectralModel};
+pub use family::Model;
+pub use family::features::Features;
+pub use family::recipe::Recipe;
+pub use family::spectral::{ModelError, SpectralModel};
+pub use history::interaction::{Interaction, InteractionKind};
+pub use history::preference::History;

@@ -4,11 +4,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tacit_types::{ItemGradient, ItemId};
 
-use crate::interaction::{Interaction, InteractionKind};
-use crate::preference::History;
-use crate::recipe::Recipe;
-use crate::spectral::server::{apply_counts, apply_gradient, random_init};
-use crate::spectral::{SpectralModel, device};
+use crate::family::recipe::Recipe;
+use crate::family::spectral::server::{apply_counts, apply_gradient, random_init};
+use crate::family::spectral::{SpectralModel, device};
+use crate::history::interaction::{Interaction, InteractionKind};
+use crate::history::preference::History;
 
 /// A population with a held-out item each.
 pub(crate) struct Planted {

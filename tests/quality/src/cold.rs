@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tacit_data::{Dataset, LoadOptions, Split};
 use tacit_model::History;
-use tacit_model::interaction::Interaction;
-use tacit_model::metric::Ranking;
-use tacit_model::model::{Model, Owner};
-use tacit_model::score::{HALF_LIFE, popularity_scores};
+use tacit_model::family::{Model, Owner};
+use tacit_model::history::interaction::Interaction;
+use tacit_model::measure::metric::Ranking;
+use tacit_model::rank::score::{HALF_LIFE, popularity_scores};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::{train, train_featured};
 use tacit_simulate::{Population, job};

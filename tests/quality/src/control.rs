@@ -6,7 +6,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use tacit_model::preference::History;
+use tacit_model::history::preference::History;
 use tacit_simulate::Population;
 use tacit_simulate::quality::{Figures, judge};
 

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use tacit_data::{LoadOptions, Split};
 use tacit_model::Model;
-use tacit_model::fusion::{Rule, Rules};
-use tacit_model::interaction::{Interaction, InteractionKind};
-use tacit_model::metric::Ranking;
-use tacit_model::preference::HISTORY_CAP;
-use tacit_model::profile::OnlineProfile;
-use tacit_model::serve::{Precision, Ranker};
+use tacit_model::history::fusion::{Rule, Rules};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
+use tacit_model::history::preference::HISTORY_CAP;
+use tacit_model::measure::metric::Ranking;
+use tacit_model::rank::profile::OnlineProfile;
+use tacit_model::rank::ranker::{Precision, Ranker};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::reference;
 use tacit_simulate::train::train;

@@ -3,12 +3,12 @@
 use std::fs;
 
 use tacit_data::{Dataset, LoadOptions, load};
-use tacit_model::fusion::Rules;
-use tacit_model::model::{Family, Owner};
-use tacit_model::preference::HISTORY_CAP;
-use tacit_model::profile::OnlineProfile;
-use tacit_model::score::HALF_LIFE;
-use tacit_model::serve::{Precision, Ranker};
+use tacit_model::family::{Family, Owner};
+use tacit_model::history::fusion::Rules;
+use tacit_model::history::preference::HISTORY_CAP;
+use tacit_model::rank::profile::OnlineProfile;
+use tacit_model::rank::ranker::{Precision, Ranker};
+use tacit_model::rank::score::HALF_LIFE;
 use tacit_model::{History, Interaction, InteractionKind, Model};
 use tacit_types::{ItemId, Kind};
 use tacit_wire::config::read;

@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 use prost::Message;
-use tacit_model::model::{OpenedSum, Step};
-use tacit_model::rating::{RatingModel, Scale};
-use tacit_model::recipe::Recipe;
-use tacit_model::spectral::server::{apply_counts, random_init};
-use tacit_model::weighted::WeightedTerms;
-use tacit_model::{Features, Model, SpectralModel, neural};
+use tacit_model::family::rating::{RatingModel, Scale};
+use tacit_model::family::recipe::Recipe;
+use tacit_model::family::spectral::server::{apply_counts, random_init};
+use tacit_model::family::weighted::WeightedTerms;
+use tacit_model::family::{OpenedSum, Step};
+use tacit_model::{Features, Model, SpectralModel, family::neural};
 use tacit_privacy::canonical;
 use tacit_proto::v1;
 use tacit_proto::v1::contribute_request::Part;

@@ -3,8 +3,8 @@
 //! for the model kept on the device.
 
 use tacit_model::Model;
-use tacit_model::spectral::SpectralModel;
-use tacit_model::weighted::WeightedTerms;
+use tacit_model::family::spectral::SpectralModel;
+use tacit_model::family::weighted::WeightedTerms;
 use tacit_privacy::Tier;
 use tacit_privacy::canonical::{self, digest};
 use tacit_privacy::ledger::Refusal;

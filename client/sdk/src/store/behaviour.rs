@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use rusqlite::params;
-use tacit_model::interaction::{Interaction, InteractionKind};
+use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
 use super::{FILE, Store};

@@ -1,6 +1,6 @@
 //! The figures of an evaluation as people read them.
 
-use tacit_model::evaluation::{Estimate, Evaluation};
+use tacit_model::measure::evaluation::{Estimate, Evaluation};
 
 /// A named figure with its standard error, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +108,8 @@ mod tests {
             ),
             "-0.02 ± 0.10"
         );
-        let nothing = vec![0.0; tacit_model::evaluation::layout::LENGTH];
-        let found = tacit_model::evaluation::evaluate(&nothing, 1.0, 100).unwrap();
+        let nothing = vec![0.0; tacit_model::measure::evaluation::layout::LENGTH];
+        let found = tacit_model::measure::evaluation::evaluate(&nothing, 1.0, 100).unwrap();
         assert_eq!(
             figures(&found)[1],
             Figure {

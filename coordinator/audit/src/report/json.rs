@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tacit_model::evaluation::Evaluation;
+use tacit_model::measure::evaluation::Evaluation;
 use tacit_privacy::Rho;
 
 use crate::canary::Measured;

@@ -32,7 +32,7 @@ pub struct Report {
     /// charged line: `seq`, `round`, `kind`, `status`, `length`, `noise_std` in clipping norms,
     /// `n_min`, `contributors`, `dishonest_milli`, `dropout_milli`, `rho`, `rho_total`, `epsilon`
     /// cumulative at delta 1e-5, and `reason` if abandoned), `evaluations` (`seq`,
-    /// `factors_dropped`, then the fields of [`tacit_model::evaluation::Evaluation`]),
+    /// `factors_dropped`, then the fields of [`tacit_model::measure::evaluation::Evaluation`]),
     /// `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (the fields of [`Measured`], null
     /// when nothing was measured), and `assumed`, `side_channels`, `known_gaps` (objects of heading
     /// to text). Infinite numbers are null.

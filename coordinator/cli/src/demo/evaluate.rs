@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 use tacit_data::Dataset;
-use tacit_model::model::Family;
-use tacit_model::preference::HISTORY_CAP;
-use tacit_model::score::HALF_LIFE;
-use tacit_model::weighted::WeightedTerms;
+use tacit_model::family::Family;
+use tacit_model::family::weighted::WeightedTerms;
+use tacit_model::history::preference::HISTORY_CAP;
+use tacit_model::rank::score::HALF_LIFE;
 use tacit_model::{History, Model};
 use tacit_server::job::Job;
 use tacit_simulate::quality::Figures;

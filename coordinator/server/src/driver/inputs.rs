@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use tacit_model::Model;
-use tacit_model::features::Features;
-use tacit_model::model::Family;
-use tacit_model::spectral::model::FACTORS_MAX;
-use tacit_model::spectral::{SpectralModel, growth};
+use tacit_model::family::Family;
+use tacit_model::family::features::Features;
+use tacit_model::family::spectral::model::FACTORS_MAX;
+use tacit_model::family::spectral::{SpectralModel, growth};
 use tacit_proto::OBJECT_BYTES_MAX;
 use tacit_round::keys::SigningKey;
 use tacit_types::Digest;

@@ -1,0 +1,361 @@
+//! The server half: from the noisy sum of rating vectors to item biases and counts, and with a
+//! trained subspace to the model.
+//!
+//! f64, sequential and order-fixed, as in [`crate::family::spectral::server`].
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use super::device::{BIAS_PART, COUNT_PART, TYPICAL_DEVIATION};
+use super::{RatingModel, Scale};
+use crate::family::recipe::Recipe;
+use crate::family::spectral::{SpectralModel, server as spectral};
+use crate::maths::linalg::{narrow, narrow_all};
+use crate::maths::solve::NormalEquation;
+
+/// Variance of one rating around its owner's mean and its item's bias, in squared units of the
+/// scale.
+const RATING_VARIANCE: f64 = 1.0;
+/// Penalty on the bias of a public feature, in items' worth of precision.
+const FEATURE_PENALTY: f64 = 5.0;
+/// Rounds in which prior mean and prior variance are fitted to each other.
+const PRIOR_ROUNDS: usize = 15;
+/// Least prior variance of a bias, in squared units of the scale.
+const PRIOR_VARIANCE_MIN: f64 = 1e-3;
+/// Penalties of the owner's own factors: learned columns, public features, bias.
+const RIDGE: [f64; 3] = [6.0, 12.0, 1.0];
+
+/// What one release of rating vectors says.
+pub struct Opened {
+    /// Item counts, and no factors yet: what the subspace of what was rated is trained from.
+    pub counted: SpectralModel,
+    /// Item biases, shrunk, no larger than the scale is wide: (M).
+    pub biases: Vec<f32>,
+}
+
+/// Opens the noisy sum of `device::biases`, length 2M, of `contributors` devices.
+///
+/// With W_j and S_j the two sums of item j, the bias is `1.1 S_j / max(W_j, noise)`, whose variance
+/// is that of the noise over the count, which is known, and that of the ratings themselves. It is
+/// shrunk by empirical Bayes towards a prior mean, linear in the public `features`: (M, F), F from
+/// 0.
+///
+/// # Panics
+/// When `sum` does not have two numbers per row of `features`.
+pub fn open_biases(
+    sum: &[f64],
+    noise_std: f64,
+    contributors: u32,
+    features: ArrayView2<'_, f32>,
+    recipe: &Recipe,
+    scale: Scale,
+) -> Opened {
+    assert_eq!(sum.len(), 2 * features.nrows(), "two sums per item");
+    let counts: Vec<f64> = sum.chunks_exact(2).map(|row| row[0] / COUNT_PART).collect();
+    let counted = spectral::apply_counts(&counts, noise_std / COUNT_PART, recipe);
+    let floored: Vec<f64> = counted
+        .counts()
+        .iter()
+        .map(|&count| f64::from(count))
+        .collect();
+    // The mean of 1/sqrt|I_u| over the ratings of an item, each with that weight, is n / sum W over
+    // the catalogue.
+    let mean_weight = f64::from(contributors) / floored.iter().sum::<f64>();
+    let noise = TYPICAL_DEVIATION * noise_std / BIAS_PART;
+    let raw: Vec<Estimate> = sum
+        .chunks_exact(2)
+        .zip(&floored)
+        .map(|(row, &count)| Estimate {
+            value: TYPICAL_DEVIATION * row[1] / BIAS_PART / count,
+            variance: (noise / count).powi(2) + RATING_VARIANCE * mean_weight / count,
+        })
+        .collect();
+    let shrunk = shrink(&raw, &centred(features, &floored));
+    let reach = scale.high - scale.low;
+    let bias = |bias: f64| narrow((bias * scale.unit()).clamp(-reach, reach));
+    Opened {
+        counted,
+        biases: shrunk.into_iter().map(bias).collect(),
+    }
+}
+
+/// The model: biases, the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public
+/// features.
+///
+/// The division makes items of all popularities alike in size while those without a direction stay
+/// small.
+///
+/// # Panics
+/// When biases, model and features do not have one row per item.
+pub fn assemble(
+    biases: Vec<f32>,
+    spectral: SpectralModel,
+    features: Array2<f32>,
+    scale: Scale,
+) -> RatingModel {
+    let (items, d, public) = (biases.len(), spectral.factor_count(), features.ncols());
+    assert!(
+        spectral.counts().len() == items && features.nrows() == items,
+        "one row per item"
+    );
+    let counts: Vec<f64> = spectral
+        .counts()
+        .iter()
+        .map(|&count| f64::from(count))
+        .collect();
+    let mut factors = Array2::<f64>::ones((items, d + public + 1));
+    let (mut learned, rest) = factors.view_mut().split_at(Axis(1), d);
+    let (mut known, _ones) = rest.split_at(Axis(1), public);
+    learned.assign(&levelled(&spectral));
+    known.assign(&centred(features.view(), &counts));
+    for mut row in known.rows_mut() {
+        let norm = row.dot(&row).sqrt().max(f64::MIN_POSITIVE);
+        row.mapv_inplace(|v| v / norm);
+    }
+    let [on_learned, on_features, on_bias] = RIDGE;
+    let ridge = [(on_learned, d), (on_features, public), (on_bias, 1)];
+    let ridge = ridge
+        .into_iter()
+        .flat_map(|(ridge, columns)| std::iter::repeat_n(ridge, columns))
+        .collect();
+    RatingModel {
+        scale,
+        biases,
+        spectral,
+        features,
+        factors: narrow_all(&factors),
+        ridge,
+    }
+}
+
+/// An item's bias as it was measured, in units of the scale.
+struct Estimate {
+    value: f64,
+    variance: f64,
+}
+
+/// Empirical Bayes: each estimate is drawn to the prior mean by its own share of the whole
+/// variance.
+fn shrink(raw: &[Estimate], features: &Array2<f64>) -> Vec<f64> {
+    let mut prior_variance = 0.2;
+    let mut means = vec![0.0; raw.len()];
+    for _ in 0..PRIOR_ROUNDS {
+        means = prior_means(raw, features, prior_variance);
+        prior_variance = excess_variance(raw, &means, prior_variance);
+    }
+    let towards = |(one, mean): (&Estimate, f64)| {
+        mean + prior_variance / (prior_variance + one.variance) * (one.value - mean)
+    };
+    raw.iter().zip(means).map(towards).collect()
+}
+
+/// Weighted ridge regression of the estimates on the features and a constant.
+fn prior_means(raw: &[Estimate], features: &Array2<f64>, prior_variance: f64) -> Vec<f64> {
+    let row = |item: usize| -> Vec<f32> {
+        std::iter::once(1.0)
+            .chain(features.row(item).iter().copied().map(narrow))
+            .collect()
+    };
+    let mut equation = NormalEquation::new(features.ncols() + 1);
+    equation.penalise(std::iter::once(1e-6).chain(std::iter::repeat(FEATURE_PENALTY)));
+    for (item, one) in raw.iter().enumerate() {
+        equation.observe(
+            &row(item),
+            one.value,
+            (prior_variance + one.variance).recip(),
+        );
+    }
+    let solution = equation.solve();
+    let mean = |item| {
+        row(item)
+            .iter()
+            .zip(solution)
+            .map(|(&h, b)| f64::from(h) * b)
+            .sum()
+    };
+    (0..raw.len()).map(mean).collect()
+}
+
+/// The variance around the prior mean that measuring does not explain, by weighted moments.
+fn excess_variance(raw: &[Estimate], means: &[f64], prior_variance: f64) -> f64 {
+    let weighted = raw.iter().zip(means).map(|(one, mean)| {
+        let weight = (prior_variance + one.variance).powi(-2);
+        (weight, weight * ((one.value - mean).powi(2) - one.variance))
+    });
+    let (weights, excess) = weighted.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    (excess / weights).max(PRIOR_VARIANCE_MIN)
+}
+
+/// Features less their mean over what was rated.
+fn centred(features: ArrayView2<'_, f32>, counts: &[f64]) -> Array2<f64> {
+    let mut features = features.mapv(f64::from);
+    let total: f64 = counts.iter().sum();
+    for mut column in features.columns_mut() {
+        let mean = column
+            .iter()
+            .zip(counts)
+            .map(|(v, count)| v * count)
+            .sum::<f64>()
+            / total;
+        column.mapv_inplace(|v| v - mean);
+    }
+    features
+}
+
+/// `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`: (M, d), zero outside the trained block.
+fn levelled(trained: &SpectralModel) -> Array2<f64> {
+    let factors = trained.factors().mapv(f64::from);
+    let squares: Vec<f64> = factors
+        .rows()
+        .into_iter()
+        .map(|row| row.dot(&row))
+        .collect();
+    let mut ordered = squares.clone();
+    ordered.sort_unstable_by(f64::total_cmp);
+    let median = ordered
+        .get(ordered.len() / 2)
+        .copied()
+        .unwrap_or(0.0)
+        .max(f64::MIN_POSITIVE);
+    let mut levelled = Array2::zeros((trained.counts().len(), factors.ncols()));
+    for ((row, square), &item) in factors.rows().into_iter().zip(squares).zip(trained.block()) {
+        levelled
+            .row_mut(item as usize)
+            .assign(&(&row / (square + median).sqrt()));
+    }
+    levelled
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha20Rng;
+    use rand_distr::{Distribution, StandardNormal};
+    use tacit_types::ItemId;
+
+    use super::*;
+    use crate::family::rating::device::{Ratings, biases, predictions};
+    use crate::history::interaction::{Interaction, InteractionKind};
+
+    const ITEMS: u32 = 120;
+
+    /// Owners with two tastes, items of which odd ones are liked and belong to one feature.
+    fn population(seed: u64) -> Vec<Vec<Interaction>> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut owner = |user: u32| {
+            let mut items: Vec<u32> = (0..25).map(|_| rng.random_range(0..ITEMS)).collect();
+            items.sort_unstable();
+            items.dedup();
+            let rate = |item: u32| {
+                let (liked, taste) = (
+                    f64::from(item % 2) - 0.5,
+                    if item % 4 / 2 == user % 2 { 0.7 } else { -0.7 },
+                );
+                let wobble: f64 = StandardNormal.sample(&mut rng);
+                let value = narrow((3.5 + liked + taste + 0.4 * wobble).clamp(1.0, 5.0));
+                Interaction {
+                    item: ItemId(item),
+                    timestamp: None,
+                    value,
+                    kind: InteractionKind::Rating,
+                    surface: 0,
+                }
+            };
+            items.into_iter().map(rate).collect()
+        };
+        (0..800).map(&mut owner).collect()
+    }
+
+    fn opened(users: &[Vec<Interaction>], noise_std: f64, features: ArrayView2<'_, f32>) -> Opened {
+        let mut rng = ChaCha20Rng::seed_from_u64(9);
+        let mut sum: Vec<f64> = StandardNormal
+            .sample_iter(&mut rng)
+            .take(2 * ITEMS as usize)
+            .map(|v: f64| noise_std * v)
+            .collect();
+        for user in users {
+            let ratings = Ratings::new(user, ITEMS, 1024, Scale::STARS);
+            let vector = biases(&ratings, ITEMS, Scale::STARS).into_coordinates();
+            sum.iter_mut()
+                .zip(vector)
+                .for_each(|(sum, v)| *sum += f64::from(v));
+        }
+        let recipe = Recipe {
+            coverage: 1.0,
+            ..Recipe::counts_only()
+        };
+        open_biases(&sum, noise_std, 800, features, &recipe, Scale::STARS)
+    }
+
+    fn error(biases: &[f32]) -> f64 {
+        let wrong = (0u32..)
+            .zip(biases)
+            .map(|(item, &bias)| (f64::from(bias) - (f64::from(item % 2) - 0.5)).powi(2));
+        (wrong.sum::<f64>() / f64::from(ITEMS)).sqrt()
+    }
+
+    #[test]
+    fn biases_are_found_and_noise_draws_them_to_their_features() {
+        let users = population(1);
+        let none = Array2::zeros((ITEMS as usize, 0));
+        let odd = Array2::from_shape_fn((ITEMS as usize, 1), |(item, _)| f32::from(item % 2 == 1));
+        // The general level belongs to the owners, so only differences count.
+        let level = |biases: Vec<f32>| -> Vec<f32> {
+            let mean = biases.iter().sum::<f32>() / biases.len() as f32;
+            biases.into_iter().map(|bias| bias - mean).collect()
+        };
+        assert!(error(&level(opened(&users, 0.0, none.view()).biases)) < 0.12);
+        let noisy = error(&level(opened(&users, 20.0, none.view()).biases));
+        let helped = error(&level(opened(&users, 20.0, odd.view()).biases));
+        assert!(helped < 0.7 * noisy, "{helped} {noisy}");
+    }
+
+    #[test]
+    fn endless_noise_leaves_nothing_but_the_mean() {
+        let opened = opened(
+            &population(1),
+            1e6,
+            Array2::zeros((ITEMS as usize, 0)).view(),
+        );
+        let mean = opened.biases.iter().sum::<f32>() / ITEMS as f32;
+        assert!(
+            opened
+                .biases
+                .iter()
+                .all(|bias| bias.is_finite() && (bias - mean).abs() < 0.2)
+        );
+    }
+
+    #[test]
+    fn a_trained_subspace_predicts_better_than_biases() {
+        let users = population(1);
+        let none = Array2::<f32>::zeros((ITEMS as usize, 0));
+        let first = opened(&users, 0.0, none.view());
+        // The direction that was planted: which pair of a four an item is in.
+        let recipe = Recipe {
+            factors: 1,
+            ..Recipe::for_signal(f64::INFINITY, ITEMS).unwrap()
+        };
+        let start = spectral::random_init(&first.counted, &recipe, 1);
+        let planted: Vec<f64> = (0..ITEMS)
+            .map(|item| if item % 4 / 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
+        let trained = spectral::apply_gradient(&start, &planted, &recipe, true);
+        let rmse = |model: &RatingModel| {
+            let squares = users.iter().flat_map(|user| {
+                let held_out = user[0];
+                let predicted =
+                    predictions(&Ratings::new(&user[1..], ITEMS, 1024, Scale::STARS), model);
+                [f64::from(predicted[held_out.item.0 as usize] - held_out.value).powi(2)]
+            });
+            (squares.sum::<f64>() / users.len() as f64).sqrt()
+        };
+        let plain = rmse(&assemble(
+            first.biases.clone(),
+            first.counted.clone(),
+            none.clone(),
+            Scale::STARS,
+        ));
+        let personal = rmse(&assemble(first.biases, trained, none, Scale::STARS));
+        assert!(personal < 0.75 * plain, "{personal} against {plain}");
+    }
+}

@@ -1,0 +1,312 @@
+//! The planner's table: from the signal-to-noise ratio of a job to what it trains, using public
+//! numbers only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::family::spectral::model::FACTORS_MAX;
+use crate::family::weighted::CLIP_NORM;
+
+/// Signal-to-noise ratio below which item factors are not trained: they would lose to private
+/// popularity.
+pub const SIGNAL_MIN: f64 = 5.0;
+/// Signal-to-noise ratio below which factors may or may not beat popularity.
+pub const SIGNAL_UNSURE: f64 = 12.0;
+/// Signal-to-noise ratio at which nine tenths of the gain are left, see [`gain_share`].
+pub const SIGNAL_GOOD: f64 = 91.4;
+/// Fewer head items than this are not worth a release.
+const HEAD_MIN: u32 = 40;
+/// Most head items: the head Gram has K(K+1)/2 coordinates.
+const HEAD_MAX: u32 = 1000;
+/// Share of rho for the item counts when nothing else is trained.
+const COUNTS_SHARE_ALONE: f64 = 1.0;
+/// Most columns of public features in the final model.
+const FEATURE_COLUMNS: u32 = 48;
+/// Share for the head Gram of what the counts leave over.
+const HEAD_SHARE_OF_REST: f64 = 0.35;
+
+/// What one training job does, fixed before it starts and printed with the plan.
+///
+/// A job is one release of counts, one of the head Gram if `head > 0`, then `rounds` releases of
+/// the factor gradient. Shares are of the rho of the whole training job and add up to 1; a release
+/// with share s has noise `1/sqrt(2 rho s)` on its sum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Rounds of factor gradients, T.
+    pub rounds: u32,
+    /// Item factors, d. The head Gram may leave fewer when it shows fewer directions above the
+    /// noise.
+    pub factors: u32,
+    /// Most popular items whose pairs are released first, K; 0 for none.
+    pub head: u32,
+    /// How strongly rare items are weighted up in the device's vector, a.
+    pub weight_exponent: f32,
+    /// How strongly popularity is put back when ranking, b.
+    pub popularity_exponent: f32,
+    /// How much of the previous factors stays in each round but the first.
+    pub carry: f32,
+    /// Share of the noisy counts the trained block of items covers; 1 trains the whole catalogue.
+    pub coverage: f32,
+    /// Most columns of public features in the final model.
+    #[serde(default)]
+    pub feature_columns: u32,
+    /// Weighted squares: norm at which a device's gradient is clipped before it is scaled to norm
+    /// 1, C.
+    #[serde(default = "clip_norm")]
+    pub clip_norm: f64,
+    /// Share of rho for the counts.
+    pub counts_share: f64,
+    /// Share of rho for the head Gram; 0 without one.
+    pub head_share: f64,
+}
+
+fn clip_norm() -> f64 {
+    CLIP_NORM
+}
+
+/// One row of the planner's table: it holds for signals below `below`.
+struct Row {
+    below: f64,
+    rounds: u32,
+    factors: u32,
+    weight_exponent: f32,
+    popularity_exponent: f32,
+    carry: f32,
+    coverage: f32,
+    counts_share: f64,
+}
+
+/// The presets, chosen on MovieLens-1M by the second-last interaction of the 2,999 users with times
+/// (never by the test): 58 to 108 settings per epsilon of T, d, K, a, b and coverage, delta 1e-5,
+/// Gaussian noise 5 % above the ideal, mean of three noise seeds (two at 20). Sampled (99 random
+/// negatives) and full HR@10 there, next to the settings they replaced:
+///
+/// | epsilon (q) | chosen | before | before was |
+/// |---|---|---|---|
+/// | none | .717 / .090 | .697 / .086 | T=5, d=32, coverage .94 |
+/// | 20 (326) | .684 / .087 | .683 / .080 | T=4, d=32, K=1000, a=.3, b=.25 |
+/// | 10 (187) | .661 / .085 | .652 / .080 | T=3, K=936, coverage .94 |
+/// | 5 (104) | .614 / .078 | .610 / .077 | T=2, K=520, b=0 |
+/// | 3 (66) | .580 / .071 | .571 / .072 | T=2, b=0 |
+///
+/// Public features and the share of the counts were chosen together: on the same second-last
+/// interactions, and on a random fifth of what the test's random fifth left of MovieLens-1M and
+/// -100K (full NDCG@10), two to five noise seeds. Features are genres, and the year and decade in
+/// titles. What was tried, none of which costs privacy but the shares:
+///
+/// | where | choice | without | with |
+/// |---|---|---|---|
+/// | 1M, fifth, q 156 | [`super::spectral::public::completed`] | .236 | .245 |
+/// | 1M, second-last, half-life 10, q 66 | the same, sampled / full HR@10 | .625 / .094 | .717 / .121 |
+/// | 1M, second-last, half-life 10, q 25, counts .3 | the same | .480 / .065 | .685 / .106 |
+/// | 100K, fifth, q 36 | the same | .235 | .247 |
+/// | 100K, fifth, q 11, counts .05 / .2 / .35 | the same | .187 / .195 / .191 | .212 / .218 / .219 |
+/// | 100K, fifth, q 6, counts .35 / .5 / .7 / all | the same (popularity: .138) | .141 / .141 / .139 / .138 | .196 / .197 / .199 / .20 |
+/// | 100K, fifth, q 11 and 36; 1M, q 25 and 46 | feature columns trained by the gradient too | | .190, .228; .205, .217: worse than beside it |
+/// | 100K, fifth, q 6 and 11 | learned directions or rows shrunk by their noise | | at most .004 better, mostly worse |
+/// | 1M, second-last, q 66 | 32 / 48 / 64 feature columns, full HR@10 | | .116 / .121 / .120 |
+///
+/// So features stand beside what is learned, at every signal; where the signal is weak, counts are
+/// the first thing to buy, as features and ranking rest on them; and below q = 10 a job that trains
+/// factors is as good as counts with features, and no worse than popularity where there are no
+/// features. Coverage .75 gains .001 of full NDCG@10 over .94 at q 25 and costs .018 of sampled
+/// HR@10.
+///
+/// Differences below .005 are within the spread of seeds. What it says: after a head Gram one round
+/// is enough unless there is next to no noise; a longer head than 500 has a higher noise edge and
+/// keeps fewer directions. One kind of data, films: where the head is a small part of the
+/// catalogue, more rounds may pay.
+#[rustfmt::skip]
+const TABLE: [Row; 7] = [
+    Row { below: 10.0,          rounds: 1, factors: 16, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.7 },
+    Row { below: 25.0,          rounds: 1, factors: 16, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.3 },
+    Row { below: 60.0,          rounds: 1, factors: 32, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.1 },
+    Row { below: 150.0,         rounds: 1, factors: 32, weight_exponent: 0.1, popularity_exponent: 0.15, carry: 0.5, coverage: 0.94, counts_share: 0.05 },
+    Row { below: 300.0,         rounds: 1, factors: 32, weight_exponent: 0.2, popularity_exponent: 0.1,  carry: 0.4, coverage: 1.0,  counts_share: 0.05 },
+    Row { below: 1000.0,        rounds: 1, factors: 48, weight_exponent: 0.2, popularity_exponent: 0.1,  carry: 0.2, coverage: 1.0,  counts_share: 0.05 },
+    Row { below: f64::INFINITY, rounds: 2, factors: 48, weight_exponent: 0.4, popularity_exponent: 0.4,  carry: 0.0, coverage: 1.0,  counts_share: 0.05 },
+];
+
+impl Recipe {
+    /// Picks the recipe for signal-to-noise ratio `q` (see [`signal_to_noise`]; infinite without
+    /// noise).
+    ///
+    /// `None` below [`SIGNAL_MIN`] or when `q` is NaN: do not train factors, use
+    /// [`Recipe::counts_only`] and say so.
+    pub fn for_signal(q: f64, catalogue_len: u32) -> Option<Self> {
+        if q.is_nan() || q < SIGNAL_MIN {
+            return None;
+        }
+        let row = TABLE
+            .iter()
+            .find(|row| q < row.below)
+            .unwrap_or(&TABLE[TABLE.len() - 1]);
+        let head = head_items(q, catalogue_len);
+        Some(Self {
+            rounds: row.rounds,
+            factors: row.factors.min(factors_max(catalogue_len)),
+            head,
+            weight_exponent: row.weight_exponent,
+            popularity_exponent: row.popularity_exponent,
+            carry: row.carry,
+            coverage: row.coverage,
+            feature_columns: FEATURE_COLUMNS,
+            clip_norm: CLIP_NORM,
+            counts_share: row.counts_share,
+            head_share: if head > 0 {
+                (1.0 - row.counts_share) * HEAD_SHARE_OF_REST
+            } else {
+                0.0
+            },
+        })
+    }
+
+    /// The fallback below [`SIGNAL_MIN`]: item counts with the whole of rho, and nothing else.
+    pub fn counts_only() -> Self {
+        Self {
+            rounds: 0,
+            factors: 0,
+            head: 0,
+            weight_exponent: 0.0,
+            popularity_exponent: 0.0,
+            carry: 0.0,
+            coverage: 1.0,
+            feature_columns: FEATURE_COLUMNS,
+            clip_norm: CLIP_NORM,
+            counts_share: COUNTS_SHARE_ALONE,
+            head_share: 0.0,
+        }
+    }
+
+    /// Share of rho for each round of factor gradients; 0 when there are none.
+    pub fn round_share(&self) -> f64 {
+        if self.rounds == 0 {
+            0.0
+        } else {
+            (1.0 - self.counts_share - self.head_share) / f64::from(self.rounds)
+        }
+    }
+}
+
+/// Most factors a catalogue of this length can have, at least 1.
+pub(crate) fn factors_max(catalogue_len: u32) -> u32 {
+    u32::try_from(FACTORS_MAX)
+        .unwrap_or(u32::MAX)
+        .checked_div(catalogue_len)
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
+
+/// K: five head items per unit of signal up to 500, half as many beyond, within the catalogue; none
+/// when too few to help.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=HEAD_MAX first"
+)]
+fn head_items(q: f64, catalogue_len: u32) -> u32 {
+    let head = (5.0 * q)
+        .min((2.5 * q).max(500.0))
+        .clamp(0.0, f64::from(HEAD_MAX)) as u32;
+    let head = head.min(catalogue_len);
+    if head < HEAD_MIN { 0 } else { head }
+}
+
+/// Signal-to-noise ratio `q = n sqrt(2 rho) / sqrt(M)` of a job with `devices` devices, privacy
+/// loss `rho` (zCDP) and `catalogue_len` items.
+pub fn signal_to_noise(devices: f64, rho: f64, catalogue_len: f64) -> f64 {
+    devices * (2.0 * rho).sqrt() / catalogue_len.sqrt()
+}
+
+/// Share of the gain over popularity that survives the noise at signal-to-noise ratio `q`: the
+/// empirical law `max(q-4, 0)^1.2 / (max(q-4, 0)^1.2 + 14^1.2)`, half at 18 and 90 % at 90. Sparse
+/// populations need about twice the `q`.
+pub fn gain_share(q: f64) -> f64 {
+    if q.is_infinite() && q > 0.0 {
+        return 1.0;
+    }
+    let signal = (q - 4.0).max(0.0).powf(1.2);
+    signal / (signal + 14.0f64.powf(1.2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_not_trained_below_the_floor() {
+        for q in [f64::NAN, f64::NEG_INFINITY, -1.0, 0.0, 4.99] {
+            assert_eq!(Recipe::for_signal(q, 1000), None, "{q}");
+        }
+        assert!(Recipe::for_signal(5.0, 1000).is_some());
+    }
+
+    #[test]
+    fn shares_add_up_to_the_whole_job() {
+        for q in [
+            5.0,
+            9.0,
+            20.0,
+            59.0,
+            100.0,
+            200.0,
+            900.0,
+            5000.0,
+            f64::INFINITY,
+        ] {
+            for catalogue_len in [1, 39, 40, 4000] {
+                let recipe = Recipe::for_signal(q, catalogue_len).unwrap();
+                let total = recipe.counts_share
+                    + recipe.head_share
+                    + recipe.round_share() * f64::from(recipe.rounds);
+                assert!((total - 1.0).abs() < 1e-12, "{recipe:?}");
+                assert_eq!(recipe.head > 0, recipe.head_share > 0.0);
+            }
+        }
+        assert_eq!(Recipe::counts_only().round_share(), 0.0);
+    }
+
+    #[test]
+    fn the_head_grows_with_the_signal_within_its_bounds() {
+        let head = |q, catalogue_len| Recipe::for_signal(q, catalogue_len).unwrap().head;
+        assert_eq!(
+            [head(7.9, 4000), head(8.0, 4000), head(100.0, 4000)],
+            [0, 40, 500]
+        );
+        assert_eq!([head(150.0, 4000), head(300.0, 4000)], [500, 750]);
+        assert_eq!(
+            [
+                head(f64::INFINITY, 4000),
+                head(f64::INFINITY, 300),
+                head(100.0, 30)
+            ],
+            [1000, 300, 0]
+        );
+    }
+
+    #[test]
+    fn a_long_catalogue_gets_fewer_factors() {
+        let factors = |catalogue_len| Recipe::for_signal(500.0, catalogue_len).unwrap().factors;
+        assert_eq!(
+            [
+                factors(4000),
+                factors(100_000),
+                factors(1 << 22),
+                factors(u32::MAX)
+            ],
+            [48, 41, 1, 1]
+        );
+    }
+
+    #[test]
+    fn the_law_meets_its_anchors() {
+        assert_eq!(gain_share(4.0), 0.0);
+        assert!((gain_share(18.0) - 0.5).abs() < 1e-12);
+        assert!((gain_share(90.0) - 0.9).abs() < 0.005 && (gain_share(300.0) - 0.97).abs() < 0.01);
+        assert_eq!(gain_share(f64::INFINITY), 1.0);
+    }
+
+    #[test]
+    fn the_signal_is_devices_over_noise_per_root_item() {
+        assert!((signal_to_noise(6000.0, 0.5, 3600.0) - 100.0).abs() < 1e-9);
+    }
+}

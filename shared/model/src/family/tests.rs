@@ -1,0 +1,253 @@
+//! Every family through the one seam.
+
+use ndarray::Array2;
+
+use super::*;
+use crate::family::features::Features;
+use crate::family::rating::Scale;
+use crate::family::recipe::Recipe;
+use crate::family::spectral::server;
+use crate::family::weighted::WeightedTerms;
+use crate::synthetic::{history, trained};
+
+fn models() -> [Model; 4] {
+    let rating = RatingModel::genesis(60, Scale::STARS)
+        .with_features(Array2::ones((60, 2)))
+        .with_spectral(trained_whole());
+    let weighted = Model::weighted_start(&trained(60, 4), WeightedTerms::default());
+    [
+        trained(60, 4).into(),
+        weighted,
+        Model::Rating(rating),
+        Model::Neural(crate::family::neural::tests::started(60, 3)),
+    ]
+}
+
+/// Every item in the block.
+fn trained_whole() -> SpectralModel {
+    let recipe = Recipe {
+        factors: 3,
+        head: 9,
+        ..Recipe::counts_only()
+    };
+    let counts: Vec<f64> = (1..61).map(f64::from).collect();
+    server::random_init(&server::apply_counts(&counts, 1.0, &recipe), &recipe, 1)
+}
+
+#[test]
+fn every_family_gives_its_own_kinds_and_no_other() {
+    let given = |model: &Model| {
+        Kind::ALL
+            .into_iter()
+            .filter(|kind| model.extent(*kind).is_some())
+            .collect::<Vec<_>>()
+    };
+    let [spectral, weighted, rating, neural] = models();
+    assert_eq!(given(&neural), [Kind::LayerGradient, Kind::Metrics]);
+    assert_eq!(
+        given(&spectral),
+        [
+            Kind::Counts,
+            Kind::HeadGram,
+            Kind::FactorGradient,
+            Kind::Metrics
+        ]
+    );
+    assert_eq!(given(&weighted), [Kind::WeightedGradient, Kind::Metrics]);
+    assert_eq!(
+        given(&rating),
+        [
+            Kind::HeadGram,
+            Kind::FactorGradient,
+            Kind::RatingBias,
+            Kind::Metrics
+        ]
+    );
+}
+
+#[test]
+fn a_vector_has_the_extent_its_model_says_whatever_was_used() {
+    for model in models() {
+        for kind in Kind::ALL {
+            let Some(extent) = model.extent(kind) else {
+                assert!(model.vector(kind, &[], 10).is_none());
+                continue;
+            };
+            for used in [&[][..], &[3], &[1, 2, 59, 99]] {
+                let history = history(used);
+                let sparse = model.sparse_vector(kind, &Owner::from(&history)).unwrap();
+                assert!(
+                    sparse.width() == extent.row_width
+                        && sparse.rows().iter().all(|row| *row < extent.rows)
+                );
+            }
+            assert_eq!(
+                model.vector(kind, &[], 10).unwrap().len(),
+                extent.length(),
+                "{kind}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_sum_of_another_length_or_kind_makes_no_model() {
+    let recipe = Recipe::counts_only();
+    let step = Step {
+        recipe: &recipe,
+        first: true,
+        next: None,
+        features: None,
+        seed: 1,
+        in_doubt: true,
+    };
+    for model in models() {
+        for kind in Kind::ALL {
+            let opened = OpenedSum {
+                kind,
+                sum: &[0.0; 7],
+                noise_std: 1.0,
+                contributors: 3,
+            };
+            assert!(model.step(&opened, &step).is_none(), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn bytes_say_which_family_they_are_of() {
+    for model in models() {
+        assert!(Model::from_bytes(&model.to_bytes()) == Ok(model));
+    }
+}
+
+#[test]
+fn a_step_keeps_the_family_and_weighted_squares_follow_the_spectral_model() {
+    let recipe = Recipe {
+        factors: 4,
+        rounds: 1,
+        ..Recipe::counts_only()
+    };
+    let stepped = |model: &Model, kind: Kind, next: Option<Kind>| {
+        let sum = vec![0.01; model.extent(kind).unwrap().length()];
+        let opened = OpenedSum {
+            kind,
+            sum: &sum,
+            noise_std: 0.0,
+            contributors: 5,
+        };
+        let step = Step {
+            recipe: &recipe,
+            first: true,
+            next,
+            features: None,
+            seed: 1,
+            in_doubt: true,
+        };
+        model.step(&opened, &step).unwrap()
+    };
+    let [spectral, weighted, rating, neural] = models();
+    let next = stepped(
+        &spectral,
+        Kind::FactorGradient,
+        Some(Kind::WeightedGradient),
+    );
+    assert_eq!((next.family(), next.factor_count()), (Family::Weighted, 5));
+    assert_eq!(
+        stepped(&weighted, Kind::WeightedGradient, None).family(),
+        Family::Weighted
+    );
+    let biased = stepped(&rating, Kind::RatingBias, Some(Kind::FactorGradient));
+    assert_eq!(
+        (biased.family(), biased.factor_count()),
+        (Family::Rating, 4)
+    );
+    assert_eq!(
+        stepped(&rating, Kind::FactorGradient, None).family(),
+        Family::Rating
+    );
+    let begun = stepped(&spectral, Kind::Counts, Some(Kind::LayerGradient));
+    assert_eq!(
+        (begun.family(), begun.factor_count()),
+        (Family::Neural, 1),
+        "nothing is known of the items"
+    );
+    let again = stepped(&neural, Kind::LayerGradient, Some(Kind::LayerGradient));
+    assert_eq!((again.family(), again.factor_count()), (Family::Neural, 3));
+    assert_eq!(
+        stepped(&neural, Kind::LayerGradient, None).family(),
+        Family::Spectral,
+        "it ends as one"
+    );
+}
+
+#[test]
+fn an_evaluation_keeps_the_model_or_takes_its_factors() {
+    let (model, recipe) = (Model::from(trained(60, 4)), Recipe::counts_only());
+    let mut sum = [0.0; layout::LENGTH];
+    let mut after = |wins: f64, in_doubt: bool| {
+        sum[layout::PAIRED.start] = wins;
+        let opened = OpenedSum {
+            kind: Kind::Metrics,
+            sum: &sum,
+            noise_std: 1.0,
+            contributors: 3,
+        };
+        let step = Step {
+            recipe: &recipe,
+            first: false,
+            next: None,
+            features: None,
+            seed: 1,
+            in_doubt,
+        };
+        model.step(&opened, &step).unwrap()
+    };
+    assert!(after(2.0, true) == model && after(0.0, false) == model);
+    let bare = after(0.0, true);
+    assert_eq!((bare.factor_count(), bare.counts()), (0, model.counts()));
+    assert!(after(-2.0, false) == bare && Model::from_bytes(&bare.to_bytes()) == Ok(bare));
+}
+
+#[test]
+fn ratings_publish_what_the_catalogue_says_of_its_items() {
+    let recipe = Recipe {
+        factors: 2,
+        rounds: 1,
+        ..Recipe::counts_only()
+    };
+    let genesis = Model::Rating(RatingModel::genesis(60, Scale::STARS));
+    let categories: Vec<Vec<String>> = (0..60).map(|item| vec![format!("{}", item % 3)]).collect();
+    let stepped = |features: &Features| {
+        let opened = OpenedSum {
+            kind: Kind::RatingBias,
+            sum: &[0.5; 120],
+            noise_std: 0.0,
+            contributors: 5,
+        };
+        genesis.step(
+            &opened,
+            &Step {
+                recipe: &recipe,
+                first: true,
+                next: None,
+                features: Some(features),
+                seed: 1,
+                in_doubt: false,
+            },
+        )
+    };
+    let Some(Model::Rating(next)) = stepped(&Features::from_categories(&categories).unwrap())
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (
+            next.features().ncols(),
+            next.spectral().factor_count(),
+            next.factors().ncols()
+        ),
+        (3, 2, 6)
+    );
+    assert!(stepped(&Features::none(59)).is_none(), "another catalogue");
+}

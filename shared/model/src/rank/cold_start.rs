@@ -1,0 +1,217 @@
+//! Where nothing was learned yet: an owner who did nothing, an item nobody used.
+
+use faer::prelude::Solve;
+use faer::{Mat, Side};
+use tacit_types::ItemId;
+
+use crate::family::spectral::model::most_popular;
+use crate::maths::linalg::narrow;
+use crate::rank::ranker::Ranker;
+
+/// Most features of an item: the map is solved from a matrix of their square.
+pub const FEATURES_MAX: usize = 1024;
+/// Items that stand for the categories an owner chose.
+const PRIOR_ITEMS: usize = 20;
+
+/// The items that stand for what a new owner said to like, with weights that together count as much
+/// as one item used last: the most popular of `liked`, all alike. Empty without any; then private
+/// popularity decides.
+///
+/// Local: the choice is never sent. It loses importance by itself as interactions come in.
+pub fn prior(liked: &[ItemId], ranker: &Ranker) -> Vec<(ItemId, f64)> {
+    let mut known: Vec<u32> = liked
+        .iter()
+        .map(|item| item.0)
+        .filter(|item| *item < ranker.catalogue_len())
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    let chosen: Vec<ItemId> = most_popular(ranker.counts(), &known, PRIOR_ITEMS)
+        .into_iter()
+        .map(ItemId)
+        .collect();
+    let weight = |item: &ItemId| ranker.weight(*item).map_or(0.0, f64::from);
+    let norm = chosen
+        .iter()
+        .map(|item| weight(item).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    chosen
+        .into_iter()
+        .map(|item| (item, norm.recip()))
+        .collect()
+}
+
+/// A public linear map from an item's features to its factors.
+///
+/// Ridge regression on the items that have both, `B = (F^T F + lambda I)^-1 F^T Q`, F with a column
+/// of ones added. It reads nothing but the published model and the app's own catalogue, so it costs
+/// no privacy and every device finds the same map.
+pub struct FeatureMap {
+    /// (features + 1, d), row-major.
+    coefficients: Vec<f64>,
+    features: usize,
+    d: usize,
+}
+
+impl FeatureMap {
+    /// Learns the map from items with the same number of features each.
+    ///
+    /// `None` if the features are more than [`FEATURES_MAX`], differ in number or are not finite,
+    /// if no item has factors, or if `lambda` is not above 0.
+    pub fn fit(items: &[(ItemId, Vec<f32>)], ranker: &Ranker, lambda: f64) -> Option<Self> {
+        let features = items.first()?.1.len();
+        let good = |row: &Vec<f32>| row.len() == features && row.iter().all(|v| v.is_finite());
+        if features > FEATURES_MAX
+            || !items.iter().all(|(_, row)| good(row))
+            || lambda.is_nan()
+            || lambda <= 0.0
+        {
+            return None;
+        }
+        let known: Vec<(&Vec<f32>, Vec<f32>)> = items
+            .iter()
+            .filter_map(|(item, row)| Some((row, ranker.factors(*item)?)))
+            .collect();
+        let (rows, d) = (known.len(), ranker.factor_count());
+        if rows == 0 {
+            return None;
+        }
+        let f = Mat::from_fn(rows, features + 1, |i, j| with_one(known[i].0, j));
+        let q = Mat::from_fn(rows, d, |i, j| f64::from(known[i].1[j]));
+        let mut normal = f.transpose() * &f;
+        (0..=features).for_each(|j| normal[(j, j)] += lambda);
+        let solved = normal.llt(Side::Lower).ok()?.solve(f.transpose() * q);
+        let coefficients = (0..=features)
+            .flat_map(|i| (0..d).map(move |j| (i, j)))
+            .map(|at| solved[at])
+            .collect();
+        Some(Self {
+            coefficients,
+            features,
+            d,
+        })
+    }
+
+    /// Predicts the factors of an item: (d), for [`Ranker::place`]. `None` for another number of
+    /// features than learned from.
+    pub fn predict(&self, features: &[f32]) -> Option<Vec<f32>> {
+        if features.len() != self.features {
+            return None;
+        }
+        let mut factors = vec![0.0f64; self.d];
+        for (j, row) in self.coefficients.chunks_exact(self.d).enumerate() {
+            let feature = with_one(features, j);
+            factors
+                .iter_mut()
+                .zip(row)
+                .for_each(|(factor, coefficient)| *factor += feature * coefficient);
+        }
+        Some(factors.into_iter().map(narrow).collect())
+    }
+}
+
+/// Feature `j`, where the one after the last is the column of ones.
+fn with_one(features: &[f32], j: usize) -> f64 {
+    features.get(j).map_or(1.0, |&feature| f64::from(feature))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::spectral::SpectralModel;
+    use crate::rank::profile::Profile;
+    use crate::rank::ranker::Precision;
+    use crate::rank::score::top_k;
+    use crate::synthetic::{learned, planted, trained};
+
+    const TASTES: u32 = 8;
+
+    fn taste_of(item: u32) -> Vec<f32> {
+        (0..TASTES)
+            .map(|taste| if item % TASTES == taste { 1.0 } else { 0.0 })
+            .collect()
+    }
+
+    #[test]
+    fn a_new_item_reaches_the_owners_who_share_its_taste() {
+        let data = planted(1500, 400, TASTES, 2);
+        let mut ranker = Ranker::new(&learned(&data, 8), Precision::Full);
+        let items: Vec<_> = (0..400)
+            .map(|item| (ItemId(item), taste_of(item)))
+            .collect();
+        let map = FeatureMap::fit(&items, &ranker, 1e-3).unwrap();
+        let new = ranker.place(&map.predict(&taste_of(3)).unwrap()).unwrap();
+        let place = |used: &crate::History| {
+            let weights: Vec<(ItemId, f64)> =
+                used.items().iter().map(|&item| (item, 1.0)).collect();
+            let scores = ranker.scores(&Profile::of(&weights, &ranker));
+            scores
+                .iter()
+                .filter(|score| **score > scores[new.0 as usize])
+                .count()
+        };
+        let mean = |share: bool| {
+            let asked = (0u32..)
+                .zip(&data.histories)
+                .filter(|(user, _)| (user % TASTES == 3) == share);
+            let places: Vec<usize> = asked.map(|(_, used)| place(used)).collect();
+            places.iter().sum::<usize>() as f64 / places.len() as f64
+        };
+        let (own, other) = (mean(true), mean(false));
+        assert!(
+            own < 0.5 * other,
+            "place {own} among its own, {other} among others"
+        );
+    }
+
+    #[test]
+    fn a_map_that_can_be_exact_is() {
+        let ranker = Ranker::new(&trained(200, 4), Precision::Full);
+        let items: Vec<_> = (0..100)
+            .map(|item| (ItemId(item), ranker.factors(ItemId(item)).unwrap()))
+            .collect();
+        let map = FeatureMap::fit(&items, &ranker, 1e-9).unwrap();
+        let again = map.predict(&ranker.factors(ItemId(150)).unwrap()).unwrap();
+        assert!(
+            again
+                .iter()
+                .zip(ranker.factors(ItemId(150)).unwrap())
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
+        assert!(map.predict(&[1.0]).is_none());
+    }
+
+    #[test]
+    fn bad_features_give_no_map() {
+        let ranker = Ranker::new(&trained(20, 4), Precision::Full);
+        let fit = |rows: &[Vec<f32>], lambda| {
+            let items: Vec<_> = (0..).map(ItemId).zip(rows.iter().cloned()).collect();
+            FeatureMap::fit(&items, &ranker, lambda).is_some()
+        };
+        assert!(fit(&[vec![1.0], vec![2.0]], 1.0));
+        assert!(!fit(&[vec![1.0], vec![]], 1.0) && !fit(&[vec![f32::NAN]], 1.0) && !fit(&[], 1.0));
+        assert!(
+            !fit(&[vec![1.0]], 0.0)
+                && !fit(&[vec![1.0]], f64::NAN)
+                && !fit(&[vec![0.0; FEATURES_MAX + 1]], 1.0)
+        );
+        let bare = Ranker::new(&SpectralModel::genesis(2), Precision::Full);
+        assert!(FeatureMap::fit(&[(ItemId(0), vec![1.0])], &bare, 1.0).is_none());
+    }
+
+    #[test]
+    fn what_a_new_owner_likes_leads_the_list() {
+        let data = planted(1500, 400, TASTES, 2);
+        let ranker = Ranker::new(&learned(&data, 8), Precision::Full);
+        let liked: Vec<ItemId> = (0..400)
+            .filter(|item| item % TASTES == 5)
+            .map(ItemId)
+            .collect();
+        let prior = prior(&[&liked[..], &[ItemId(9999)]].concat(), &ranker);
+        assert_eq!(prior.len(), PRIOR_ITEMS);
+        let list = top_k(&ranker.scores(&Profile::of(&prior, &ranker)), &[], 10);
+        assert!(list.iter().filter(|(item, _)| item.0 % TASTES == 5).count() >= 8);
+        assert!(super::prior(&[], &ranker).is_empty());
+    }
+}

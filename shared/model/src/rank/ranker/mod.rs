@@ -1,0 +1,283 @@
+//! The model as a device keeps it for ranking: item factors in f32 or in one byte a number, and
+//! items placed since.
+//!
+//! Numerically the same scores as [`crate::rank::score::scores`], which measuring uses; here they come
+//! from running sums ([`Profile`]) and may cover items the published model does not know. Where
+//! user factors are fitted instead (weighted squares, ratings), the profile holds the equation, and
+//! a predicted rating starts from what everybody would be told.
+
+mod place;
+mod prepare;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tacit_types::ItemId;
+
+use crate::family::rating::{Ratings, Scale};
+use crate::history::fusion::{Fused, Rules, fuse_in};
+use crate::history::interaction::Interaction;
+use crate::history::scene::Scene;
+use crate::maths::bytes::{dot_bytes, to_16_bits};
+use crate::maths::linalg::{dot, narrow, norm_squared};
+use crate::rank::filter::shared;
+use crate::rank::fit::Fit;
+use crate::rank::profile::Profile;
+use crate::rank::score::{Best, popularity_scores};
+
+/// Row of an item without factors.
+const NO_ROW: u32 = u32::MAX;
+/// Rows met between two looks at whether the rest can still matter.
+const ROWS: usize = 256;
+/// What rounding to bytes and to f32 can add to a score, relative to the reach of its row.
+const ROUNDING: f32 = 1.01;
+
+/// How item factors are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// As published: 4 bytes a number.
+    #[default]
+    Full,
+    /// 1 byte a number and 4 a row: rows are scaled to -127..127.
+    Compact,
+}
+
+/// Everything public that ranking needs: M items, M' of them with d factors.
+#[derive(Clone)]
+pub struct Ranker {
+    weights: Vec<f32>,
+    counts: Vec<f32>,
+    axis: Vec<f32>,
+    popularity: Vec<f32>,
+    /// Item of each row; rows go by falling reach.
+    block: Vec<u32>,
+    /// Most that a row can score for a user vector of norm 1; placed items follow at the end
+    /// without one.
+    reach: Vec<f32>,
+    /// Row of each item, or [`NO_ROW`].
+    row_of: Vec<u32>,
+    /// What a predicted rating starts from; empty for models that rank.
+    base: Vec<f32>,
+    fit: Option<Arc<Fit>>,
+    factors: Factors,
+    d: usize,
+    taste_prior: f64,
+}
+
+#[derive(Clone)]
+enum Factors {
+    Full(Vec<f32>),
+    Compact { values: Vec<i8>, scales: Vec<f32> },
+}
+
+impl Ranker {
+    /// How an owner is fitted, where user factors are no plain sums.
+    pub(crate) fn fit(&self) -> Option<&Arc<Fit>> {
+        self.fit.as_ref()
+    }
+
+    /// The scale of ratings, where scores are predicted ratings.
+    pub fn scale(&self) -> Option<Scale> {
+        self.fit.as_ref()?.scale
+    }
+
+    /// What a score has whoever asks: the middle of the scale and the item's bias where ratings are
+    /// predicted, else 0.
+    pub fn general(&self, item: ItemId) -> f32 {
+        self.base.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    /// An owner's items with what each counts in a scene: fused interactions or, where ratings are
+    /// predicted, how far each of the last `cap` ratings is from [`Self::general`], in every scene
+    /// alike.
+    pub fn weights(
+        &self,
+        scene: Scene,
+        interactions: &[Interaction],
+        cap: usize,
+        rules: &Rules,
+    ) -> Fused {
+        let Some(scale) = self.scale() else {
+            return fuse_in(scene, interactions, self.catalogue_len(), cap, rules);
+        };
+        let ratings = Ratings::new(interactions, self.catalogue_len(), cap, scale);
+        let above =
+            |&(item, rating): &(ItemId, f64)| (item, rating - f64::from(self.general(item)));
+        Fused {
+            weights: ratings.given().iter().map(above).collect(),
+            timed: false,
+        }
+    }
+
+    /// How far taste is trusted: by half from so many items on ([`TASTE_PRIOR`] unless set), at
+    /// once with 0. Not a number counts as 0. Profiles made before keep what held then.
+    pub fn set_taste_prior(&mut self, prior: f32) {
+        self.taste_prior = f64::from(prior.max(0.0));
+    }
+
+    pub(crate) fn taste_prior(&self) -> f64 {
+        self.taste_prior
+    }
+
+    /// Items that can be ranked: those of the model, then the placed ones.
+    pub fn catalogue_len(&self) -> u32 {
+        u32::try_from(self.counts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// d, numbers of an item's factors; 0 for a model without.
+    pub fn factor_count(&self) -> usize {
+        self.d
+    }
+
+    /// Bytes the factors take.
+    pub fn factor_bytes(&self) -> usize {
+        match &self.factors {
+            Factors::Full(values) => 4 * values.len(),
+            Factors::Compact { values, scales } => values.len() + 4 * scales.len(),
+        }
+    }
+
+    /// The factors of an item, if it has any: (d).
+    pub fn factors(&self, item: ItemId) -> Option<Vec<f32>> {
+        let row = self
+            .row_of
+            .get(item.0 as usize)
+            .copied()
+            .filter(|&row| row != NO_ROW)? as usize;
+        Some(match &self.factors {
+            Factors::Full(values) => values[row * self.d..][..self.d].to_vec(),
+            Factors::Compact { values, scales } => values[row * self.d..][..self.d]
+                .iter()
+                .map(|&v| f32::from(v) * scales[row])
+                .collect(),
+        })
+    }
+
+    /// Items that have factors.
+    pub(crate) fn block(&self) -> &[u32] {
+        &self.block
+    }
+
+    pub(crate) fn weight(&self, item: ItemId) -> Option<f32> {
+        self.weights.get(item.0 as usize).copied()
+    }
+
+    pub(crate) fn axis(&self, item: ItemId) -> f32 {
+        self.axis.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    pub(crate) fn popularity(&self, item: ItemId) -> f32 {
+        self.popularity.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    pub(crate) fn counts(&self) -> &[f32] {
+        &self.counts
+    }
+
+    /// Scores every item for a profile: length [`Self::catalogue_len`], finite, larger is better.
+    /// By private popularity where the profile is empty or the model has no factors.
+    pub fn scores(&self, profile: &Profile) -> Vec<f32> {
+        let bare = self.d == 0 && self.fit.is_none();
+        if bare || profile.is_empty() {
+            return if self.base.is_empty() {
+                popularity_scores(&self.counts)
+            } else {
+                self.base.clone()
+            };
+        }
+        let (p, along) = profile.user_factors();
+        let mut scores: Vec<f32> = self.axis.iter().map(|axis| axis * along).collect();
+        self.products(&p, 0..self.block.len(), |item, product| {
+            scores[item as usize] += product
+        });
+        scores
+            .iter_mut()
+            .zip(&self.popularity)
+            .for_each(|(score, popularity)| *score *= popularity);
+        scores
+            .iter_mut()
+            .zip(&self.base)
+            .for_each(|(score, base)| *score += base);
+        scores
+    }
+
+    /// The `k` best items, best first, by their scores with `shares` of them left
+    /// ([`crate::rank::filter::Filter::shares`]).
+    ///
+    /// The same list as from all [`Self::scores`]. Rows are met by falling reach, `sqrt(|Q_j|^2 +
+    /// q_j^2) (c_j / max c)^b`; once no further row can reach the k-th best (Cauchy and Schwarz),
+    /// the rest is not looked at. Predicted ratings are all computed.
+    pub fn top(&self, profile: &Profile, shares: &[f32], k: usize) -> Vec<(ItemId, f32)> {
+        let mut best = Best::new(k);
+        if profile.is_empty() || self.d == 0 || !self.base.is_empty() {
+            let scores = self.scores(profile);
+            let scored = (0u32..).zip(&scores).zip(shares);
+            scored.for_each(|((item, &score), &share)| {
+                best.offer(ItemId(item), shared(score, share))
+            });
+            return best.into_sorted();
+        }
+        let (p, along) = profile.user_factors();
+        let offer = |best: &mut Best, item: u32, product: f32| {
+            let at = item as usize;
+            let score = (self.axis[at] * along + product) * self.popularity[at];
+            best.offer(
+                ItemId(item),
+                shared(score, shares.get(at).copied().unwrap_or(f32::NAN)),
+            );
+        };
+        let without_row = (0u32..)
+            .zip(&self.row_of)
+            .filter(|(_, row)| **row == NO_ROW);
+        without_row.for_each(|(item, _)| offer(&mut best, item, 0.0));
+        let trained = self.reach.len();
+        self.products(&p, trained..self.block.len(), |item, product| {
+            offer(&mut best, item, product)
+        });
+        let norm =
+            narrow((norm_squared(&p) + f64::from(along) * f64::from(along)).sqrt()) * ROUNDING;
+        for start in (0..trained).step_by(ROWS) {
+            if best
+                .tighten()
+                .is_some_and(|least| self.reach[start] * norm < least)
+            {
+                break;
+            }
+            let rows = start..(start + ROWS).min(trained);
+            self.products(&p, rows, |item, product| offer(&mut best, item, product));
+        }
+        best.into_sorted()
+    }
+
+    /// Gives `add` each item of these rows with the inner product of its factors and `p`.
+    pub(crate) fn products(&self, p: &[f32], rows: Range<usize>, mut add: impl FnMut(u32, f32)) {
+        if self.d == 0 {
+            return;
+        }
+        let (block, cells) = (
+            &self.block[rows.clone()],
+            rows.start * self.d..rows.end * self.d,
+        );
+        match &self.factors {
+            Factors::Full(values) => {
+                values[cells]
+                    .chunks_exact(self.d)
+                    .zip(block)
+                    .for_each(|(row, &item)| add(item, dot(row, p)));
+            }
+            Factors::Compact { values, scales } => {
+                let (p, scale) = to_16_bits(p);
+                for ((row, row_scale), &item) in values[cells]
+                    .chunks_exact(self.d)
+                    .zip(&scales[rows])
+                    .zip(block)
+                {
+                    add(item, dot_bytes(row, &p) * row_scale * scale);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
