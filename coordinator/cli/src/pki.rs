@@ -193,7 +193,7 @@ pub(crate) fn policy(
     helper_noise: bool,
     membership: bool,
 ) -> Result<(), Failure> {
-    let rho = tacit_accounting::budget(epsilon, delta)
+    let rho = tacit_plan::budget(epsilon, delta)
         .map_err(|error| Failure::input(format!("--{}: {error}", error.field())))?;
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
     #[allow(

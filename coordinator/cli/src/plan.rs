@@ -4,11 +4,11 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tacit_accounting::{
-    EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands,
-};
 use tacit_model::family::Family;
 use tacit_model::family::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
+use tacit_plan::{
+    EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands,
+};
 use tacit_privacy::convert;
 use tacit_types::{Delta, Epsilon, Kind};
 
@@ -82,7 +82,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let request = request(options)?;
-    let plan = tacit_accounting::plan(&request)
+    let plan = tacit_plan::plan(&request)
         .map_err(|error| Failure::input(format!("{}: {error}", flag(error.field()))))?;
     if options.json {
         println!("{}", serde_json::to_string(&Outcome::new(&plan))?);

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tacit_accounting::{EVALUATION_SHARE, PlanRequest};
 use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
 use tacit_model::family::weighted::CLIP_NORMS;
+use tacit_plan::{EVALUATION_SHARE, PlanRequest};
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
 

@@ -1,6 +1,6 @@
 //! What can go wrong, named for who is at fault.
 
-use tacit_accounting::PlanError;
+use tacit_plan::PlanError;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_wire::files::FileError;
 

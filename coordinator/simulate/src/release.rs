@@ -1,8 +1,8 @@
 //! One release on its way to its opened sum, whatever its vectors mean.
 
 use rand::RngExt;
-use tacit_accounting::Shape;
 use tacit_model::family::spectral::device::SparseGradient;
+use tacit_plan::Shape;
 use tacit_privacy::{Mechanism, Tier};
 use tacit_server::job::Job;
 

@@ -3,13 +3,13 @@
 //! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model,
 //! for measuring.
 
-use tacit_accounting::Shape;
 use tacit_model::family::recipe::Recipe;
 use tacit_model::family::spectral::SpectralModel;
 use tacit_model::family::{Owner, Spared, Step};
 use tacit_model::history::preference::History;
 use tacit_model::measure::evaluation::Evaluation;
 use tacit_model::{Features, Model};
+use tacit_plan::Shape;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;

@@ -1,7 +1,7 @@
 //! What to audit, and the mechanism that follows: the only place that makes one.
 
 use serde::Serialize;
-use tacit_accounting::{Crowd, PlanError, Shape, mechanism_for};
+use tacit_plan::{Crowd, PlanError, Shape, mechanism_for};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho, convert};
 use tacit_types::{Delta, Epsilon};

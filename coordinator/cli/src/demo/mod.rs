@@ -8,9 +8,9 @@ mod world;
 
 use std::path::PathBuf;
 
-use tacit_accounting::EVALUATION_SHARE;
 use tacit_data::{Dataset, LoadOptions, Split, SyntheticSpec};
 use tacit_model::family::rating::Scale;
+use tacit_plan::EVALUATION_SHARE;
 use tacit_server::job::Job;
 use tacit_simulate::rated::{FOLDS, RatedPopulation};
 use tacit_types::{Delta, Epsilon};

@@ -135,7 +135,7 @@ impl Outcome {
                  Devices rank by private popularity and by what public item features, where there \
                  are any, tell of a taste.",
                 self.signal,
-                tacit_accounting::signal_min(self.model)
+                tacit_plan::signal_min(self.model)
             )?;
         }
         writeln!(

@@ -1,6 +1,6 @@
 //! Drafts the next ticket and asks the helper for its key and countersignature.
 
-use tacit_accounting::TOTAL_VARIATION_MAX;
+use tacit_plan::TOTAL_VARIATION_MAX;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_round::coordinator::Input;
 use tacit_round::head::{LoggedLine, SignedHead};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
-use tacit_accounting::{PlanRequest, plan};
 use tacit_model::family::Family::{Neural, Rating, Spectral, Weighted};
+use tacit_plan::{PlanRequest, plan};
 use tacit_privacy::Rho;
 use tacit_types::{Delta, Epsilon};
 
