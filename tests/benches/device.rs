@@ -122,7 +122,7 @@ impl LedgerStore for Forgetful {
     fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
         Ok(Vec::new())
     }
-    fn spent_elsewhere(&self) -> Result<Rho, Self::Error> {
+    fn counted(&self) -> Result<Rho, Self::Error> {
         Ok(Rho::ZERO)
     }
     fn reserve(&mut self, _: &Reservation) -> Result<(), Infallible> {

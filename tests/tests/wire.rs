@@ -262,7 +262,7 @@ impl LedgerStore for NoLedger {
     fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
         Ok(Vec::new())
     }
-    fn spent_elsewhere(&self) -> Result<Rho, Self::Error> {
+    fn counted(&self) -> Result<Rho, Self::Error> {
         Ok(Rho::ZERO)
     }
     fn reserve(&mut self, _: &Reservation) -> Result<(), Self::Error> {

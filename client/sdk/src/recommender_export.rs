@@ -44,7 +44,7 @@ pub(crate) fn export(
         "chosen_categories": store.categories()?,
         "taste": { "factors": factors, "popularity": popularity },
         "releases": releases,
-        "rho_counted_elsewhere": store.missing()?.to_string(),
+        "rho_counted_elsewhere": store.unrecorded()?.to_string(),
     });
     Ok(all.to_string())
 }

@@ -11,7 +11,7 @@ use crate::store::Store;
 /// What this installation has spent and may spend, for its owner to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrivacyStatus {
-    /// Spent so far, whatever became of the releases; includes `elsewhere`.
+    /// Spent so far, whatever became of the releases; includes `unrecorded`.
     pub spent: Rho,
     /// Most that may ever be spent.
     pub lifetime: Rho,
@@ -23,7 +23,7 @@ pub struct PrivacyStatus {
     pub window: Rho,
     /// What this identity was counted for beyond those releases: its folder was restored from an
     /// old copy, or runs twice.
-    pub elsewhere: Rho,
+    pub unrecorded: Rho,
 }
 
 impl PrivacyStatus {
@@ -50,7 +50,7 @@ impl PrivacyStatus {
                     .filter(|line| window(line.hour) == window(hour)),
             ),
             window: budget.rho_window,
-            elsewhere: store.missing()?,
+            unrecorded: store.unrecorded()?,
         })
     }
 }

@@ -178,7 +178,7 @@ fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
     store.close();
     let mut store = Store::open(folder.path()).unwrap();
     assert_eq!(
-        (store.spent().unwrap(), store.missing().unwrap()),
+        (store.spent().unwrap(), store.unrecorded().unwrap()),
         (rho(7), rho(4)),
         "5 known of, then 2 more"
     );

@@ -363,7 +363,7 @@ impl LedgerStore for Ledger {
         Ok(self.0.clone())
     }
 
-    fn spent_elsewhere(&self) -> Result<Rho, Self::Error> {
+    fn counted(&self) -> Result<Rho, Self::Error> {
         Ok(Rho::ZERO)
     }
 

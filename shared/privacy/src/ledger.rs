@@ -70,13 +70,13 @@ pub trait LedgerStore {
     /// When storage fails or a line cannot be read: then nothing may be spent.
     fn reservations(&self) -> Result<Vec<Reservation>, Self::Error>;
 
-    /// What others hold this identity has spent, or zero. It exceeds the sum of
-    /// [`Self::reservations`] when this ledger was restored from an old copy or runs on two
+    /// What this identity was counted for in all, as others hold, or zero. This total exceeds the
+    /// sum of [`Self::reservations`] when this ledger was restored from an old copy or runs on two
     /// devices; the larger of the two counts.
     ///
     /// # Errors
     /// When storage fails.
-    fn spent_elsewhere(&self) -> Result<Rho, Self::Error>;
+    fn counted(&self) -> Result<Rho, Self::Error>;
 
     /// Writes a reservation; on `Ok` it survives power loss.
     ///
@@ -191,7 +191,7 @@ pub fn spend<S: LedgerStore>(
         rho,
         hour,
     };
-    if let Err(refusal) = admits(budget, &lines, store.spent_elsewhere()?, &asked) {
+    if let Err(refusal) = admits(budget, &lines, store.counted()?, &asked) {
         return Ok(Err(refusal));
     }
     store.reserve(&asked)?;
@@ -219,7 +219,7 @@ fn price(budget: DeviceBudget, mechanism: &Mechanism) -> Result<Rho, Refusal> {
 fn admits(
     budget: DeviceBudget,
     lines: &[Reservation],
-    elsewhere: Rho,
+    counted: Rho,
     asked: &Reservation,
 ) -> Result<(), Refusal> {
     let same_task = || lines.iter().filter(|line| line.task == asked.task);
@@ -233,7 +233,7 @@ fn admits(
         return Err(Refusal::TooSoon(budget.separation_min));
     }
     let rho = asked.rho;
-    let (spent, allowed) = (total(lines).max(elsewhere), budget.rho_lifetime);
+    let (spent, allowed) = (total(lines).max(counted), budget.rho_lifetime);
     if !fits(spent, rho, allowed) {
         return Err(Refusal::BudgetExhausted {
             spent,
@@ -276,7 +276,7 @@ pub(crate) mod tests {
     #[derive(Default)]
     struct Memory {
         lines: Vec<Reservation>,
-        elsewhere: Rho,
+        counted: Rho,
     }
 
     impl LedgerStore for Memory {
@@ -284,8 +284,8 @@ pub(crate) mod tests {
         fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
             Ok(self.lines.clone())
         }
-        fn spent_elsewhere(&self) -> Result<Rho, Infallible> {
-            Ok(self.elsewhere)
+        fn counted(&self) -> Result<Rho, Infallible> {
+            Ok(self.counted)
         }
         fn reserve(&mut self, reservation: &Reservation) -> Result<(), Infallible> {
             self.lines.push(reservation.clone());
@@ -389,16 +389,16 @@ pub(crate) mod tests {
     #[test]
     fn what_others_hold_spent_counts_when_it_is_more() {
         let budget = DeviceBudget::lifetime(times(3));
-        for (elsewhere, allowed) in [(0, true), (1, true), (2, true), (3, false)] {
+        for (counted, allowed) in [(0, true), (1, true), (2, true), (3, false)] {
             let mut store = Memory {
                 lines: Vec::new(),
-                elsewhere: times(elsewhere),
+                counted: times(counted),
             };
-            assert_eq!(ask(&mut store, budget, 1).is_ok(), allowed, "{elsewhere}");
+            assert_eq!(ask(&mut store, budget, 1).is_ok(), allowed, "{counted}");
         }
         let mut store = Memory {
             lines: Vec::new(),
-            elsewhere: times(1),
+            counted: times(1),
         };
         assert!(
             (1..=3).all(|round| ask(&mut store, budget, round).is_ok()),

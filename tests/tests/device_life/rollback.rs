@@ -304,5 +304,5 @@ async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_other
         stores[1].ledger().unwrap().len(),
     );
     assert!(one < other, "{one} and {other} lines");
-    assert!(stores[0].missing().unwrap() > Rho::ZERO);
+    assert!(stores[0].unrecorded().unwrap() > Rho::ZERO);
 }

@@ -357,8 +357,8 @@ impl Store {
     }
 
     /// Takes over what the coordinator counted this identity for, if that is more than this ledger
-    /// knows of: then the ledger was restored from an old copy, or runs on two devices. What is
-    /// missing stays spent beside everything spent from now on. Durable when this returns; never
+    /// knows of: then the ledger was restored from an old copy, or runs on two devices. What no
+    /// line accounts for stays spent, on top of everything spent from now on. Durable when this returns; never
     /// goes down.
     ///
     /// # Errors
@@ -370,21 +370,21 @@ impl Store {
         else {
             return Ok(());
         };
-        let missing = self.missing()?.compose(more).to_string();
+        let unrecorded = self.unrecorded()?.compose(more).to_string();
         self.change(|db| {
             db.execute(
                 "INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)",
-                params![missing],
+                params![unrecorded],
             )?;
             Ok(())
         })
     }
 
-    /// What this identity was counted for and no line of this ledger knows of.
+    /// The part of what this identity was counted for that no line of this ledger accounts for.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn missing(&self) -> Result<Rho, SdkError> {
+    pub fn unrecorded(&self) -> Result<Rho, SdkError> {
         let mut query = self.db.prepare_cached("SELECT rho FROM elsewhere")?;
         let rho: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
         rho.map_or(Ok(Rho::ZERO), |rho| {
@@ -392,12 +392,12 @@ impl Store {
         })
     }
 
-    /// What counts as spent: the sum of every reservation, and what is missing.
+    /// What counts as spent: the sum of every reservation, and what is unrecorded.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn spent(&self) -> Result<Rho, SdkError> {
-        Ok(total(&self.reservations()?).compose(self.missing()?))
+        Ok(total(&self.reservations()?).compose(self.unrecorded()?))
     }
 }
 
@@ -408,7 +408,7 @@ impl LedgerStore for Store {
         Ok(self.ledger()?.into_iter().map(|(line, _)| line).collect())
     }
 
-    fn spent_elsewhere(&self) -> Result<Rho, SdkError> {
+    fn counted(&self) -> Result<Rho, SdkError> {
         self.spent()
     }
 

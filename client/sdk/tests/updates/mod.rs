@@ -21,7 +21,7 @@ impl LedgerStore for Forgetful {
     fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
         Ok(Vec::new())
     }
-    fn spent_elsewhere(&self) -> Result<Rho, Infallible> {
+    fn counted(&self) -> Result<Rho, Infallible> {
         Ok(Rho::ZERO)
     }
     fn reserve(&mut self, _: &Reservation) -> Result<(), Infallible> {

@@ -130,7 +130,7 @@ impl LedgerStore for Ledger {
         Ok(self.0.clone())
     }
 
-    fn spent_elsewhere(&self) -> Result<Rho, Infallible> {
+    fn counted(&self) -> Result<Rho, Infallible> {
         Ok(Rho::ZERO)
     }
 

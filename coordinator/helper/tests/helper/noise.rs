@@ -22,7 +22,7 @@ impl LedgerStore for Fresh {
         Ok(Vec::new())
     }
 
-    fn spent_elsewhere(&self) -> Result<Rho, Infallible> {
+    fn counted(&self) -> Result<Rho, Infallible> {
         Ok(Rho::ZERO)
     }
 
