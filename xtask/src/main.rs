@@ -5,8 +5,10 @@
 
 mod fuzz;
 mod mutants;
+mod shape;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -43,6 +45,8 @@ enum Task {
     /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md;
     /// minutes.
     Quality,
+    /// How the code is laid out: tokens a line, lengths of functions and files, circles of files.
+    Shape(shape::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -66,6 +70,7 @@ fn main() -> anyhow::Result<()> {
             mutants::run(&options)
         }
         Task::Quality => cargo("run --release --locked -p tacit-quality"),
+        Task::Shape(options) => shape::run(&options),
     }
 }
 
@@ -85,6 +90,28 @@ fn ensure(name: &str, version: &str) -> anyhow::Result<()> {
 /// The repository's root, where every command runs.
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Every file of the tree with this extension, from its root, without what is built.
+fn files(root: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (path, name) = (entry.path(), entry.file_name());
+            if name == "target" || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                files.push(path.strip_prefix(root)?.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn cargo(arguments: &str) -> anyhow::Result<()> {
