@@ -107,7 +107,7 @@ impl Drop for PrivateUpdate {
 ///
 /// # Guarantees
 /// Zero-out adjacency, device-level, squared sensitivity [`Mechanism::squared_sensitivity`]; share
-/// variance sigma^2 / n_min per coordinate (PRIVACY: mechanism; Kairouz, Liu & Steinke 2021).
+/// variance sigma^2 / n_min per coordinate (PRIVACY.md, section 3; Kairouz, Liu & Steinke 2021).
 /// Price: [`Mechanism::rho`].
 ///
 /// # Panics
@@ -152,7 +152,7 @@ fn add_noise(quantised: &QuantisedUpdate, table: &NoiseTable, rng: &mut impl Rng
 }
 
 /// Draws the noise the helper adds to the sum of one round: the whole variance sigma^2 per
-/// coordinate, not a share of it, as ring elements (PRIVACY: helper).
+/// coordinate, not a share of it, as ring elements (PRIVACY.md, section 2).
 ///
 /// To be drawn once per round, stored with the answer and never drawn again. With it the guarantee
 /// against the coordinator rests on the helper alone, whatever devices the coordinator invents. Its
