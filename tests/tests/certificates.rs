@@ -119,7 +119,7 @@ async fn deployment() -> (Deployment, Credentials) {
     (deployment, good)
 }
 
-/// HOSTILE 58, 59, 60, 61, 62, 64, 69: refused during the handshake or right after it, before any
+/// HOSTILE 58-62, 64: refused during the handshake or right after it, before any
 /// call is read.
 #[tokio::test]
 async fn a_certificate_that_is_not_a_devices_never_reaches_a_handler() {
@@ -407,7 +407,7 @@ fn client_hello_1_2() -> Vec<u8> {
     [&[22, 3, 1, 0, body_len + 4, 1, 0, 0, body_len][..], &body].concat()
 }
 
-/// HOSTILE 60, 74, 87, 90: exit code 2, one line that names the file, and no task in the state
+/// HOSTILE 60, 74, 82, 87, 90: exit code 2, one line that names the file, and no task in the state
 /// folder.
 #[test]
 fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {

@@ -1,6 +1,6 @@
 //! The committed fuzzing corpora, and fixed changes of them, through every fuzz target: what
-//! libFuzzer once found stays fixed on machines that have no libFuzzer. HOSTILE 2, 4, 5, 27-31, 84,
-//! 118.
+//! libFuzzer once found stays fixed on machines that have no libFuzzer. Which case of
+//! `tests/HOSTILE.md` a target covers stands at the target.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

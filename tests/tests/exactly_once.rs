@@ -149,7 +149,7 @@ async fn kill_while_streaming(seed: u64) {
     assert_released(&deployment, DEVICES);
 }
 
-/// HOSTILE 40, 41, 42, 43, 48: repeats count once; other bytes under a known device or id are
+/// HOSTILE 1, 9, 34, 40-43, 45-48: repeats count once; other bytes under a known device or id are
 /// refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeats_count_once_and_second_versions_are_refused() {
@@ -200,7 +200,7 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     // 43, 45: sealed for a ticket that is not open.
     let unknown = Contribution::new(&ticket, Digest([7; 32]), one_hot(2)).unwrap();
     assert_eq!(devices[2].send(&unknown).await.unwrap(), TooLate);
-    // 9, 37: a vector of another length.
+    // 1, 9, 34: no vector, and one of another length.
     for values in [
         vec![],
         vec![1; ITEMS - 1],
@@ -220,8 +220,8 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     garbled.header.sealed_seed = sealed.into();
     assert_eq!(devices[2].send(&garbled).await.unwrap(), Refused);
 
-    // None of that has changed the round: the cohort completes it, and the fifth device is too late
-    // (46).
+    // None of that has changed the round: the cohort completes it, devices that never checked in
+    // included (47), and the fifth device is too late (46).
     for device in [2, 3] {
         assert_eq!(devices[device].send(&make(device)).await.unwrap(), Accepted);
     }
@@ -233,7 +233,7 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     assert_released(&deployment, 4);
 }
 
-/// HOSTILE 20, 21: one certificate opens 70 uploads on five connections and lets them stand.
+/// HOSTILE 20, 21, 23: one certificate opens 70 uploads on five connections and lets them stand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
     const OPENED: usize = 70;

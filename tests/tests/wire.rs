@@ -34,7 +34,7 @@ fn one(item: u32, value: f32, kind: InteractionKind, at: Option<u64>) -> Interac
     }
 }
 
-/// Histories as different as they come; HOSTILE 119, 120.
+/// Histories as different as they come; HOSTILE 33, 119, 120.
 fn profile(number: u32) -> Vec<Interaction> {
     use InteractionKind::{Purchase, Rating, View};
     let at = Some(1_700_000_000_000 + u64::from(number));

@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_user_with_a_million_interactions_is_split_like_any_other() {
-        // Hostile case 119.
+        // HOSTILE 119.
         let mut users = vec![(0..1_000_000).map(|n| at(n % 1_000, None)).collect()];
         assert_eq!(published(&mut users, 0)[0].len(), 200);
         assert_eq!(users[0].len(), 800_000);

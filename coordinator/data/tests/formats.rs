@@ -273,7 +273,7 @@ fn fewer_users_are_what_a_file_of_only_these_users_gives() {
 
 #[test]
 fn one_item_and_one_user_are_a_data_set_too() {
-    // Hostile case 120: everything is one item.
+    // HOSTILE 120: everything is one item.
     let folder = folder(&[(
         "interactions.csv",
         b"user,item,timestamp,value,type\na,x,1,,\na,x,2,,\nb,x,3,,\n",

@@ -1,5 +1,5 @@
 //! Hostile data sets: every one is refused with one line that names the file, the line, the field
-//! and the fix.
+//! and the fix. HOSTILE 104, 118, 119.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -638,7 +638,7 @@ fn bad_data_sets_are_refused_in_one_clear_line() {
 
 #[test]
 fn no_corruption_of_a_good_file_panics_or_gives_more_than_one_line() {
-    // Hostile case 118, at random: the seed is fixed, so a failure repeats.
+    // HOSTILE 118, at random: the seed is fixed, so a failure repeats.
     let mut rng = ChaCha20Rng::seed_from_u64(118);
     let own = format!("{HEADER}u,\"i, j\",1,5,rating\nv,i,2,,\nu,k,3,1.5,cart\n").into_bytes();
     let movielens = b"1\t2\t3\t881250949\n1\t5\t3\t881250950\n".to_vec();
@@ -676,7 +676,7 @@ fn no_corruption_of_a_good_file_panics_or_gives_more_than_one_line() {
 
 #[test]
 fn paths_that_are_no_data_set_are_refused_by_name() {
-    // Hostile case 118.
+    // HOSTILE 118.
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("empty")).unwrap();
@@ -720,7 +720,7 @@ fn paths_that_are_no_data_set_are_refused_by_name() {
 
 #[test]
 fn what_only_looks_hostile_is_loaded() {
-    // Hostile case 118: text identifiers may look like anything, times may come in any order, lines
+    // HOSTILE 118: text identifiers may look like anything, times may come in any order, lines
     // may repeat.
     let rows = "9223372036854775808,-x,5,,\n9223372036854775808,=1+1,3,,view\n9223372036854775808,-x,5,,\n0,../../etc,4,,\n";
     let folder = TempDir::new().unwrap();
@@ -739,7 +739,7 @@ fn what_only_looks_hostile_is_loaded() {
 #[cfg(unix)]
 #[test]
 fn a_device_in_place_of_a_file_is_refused_without_reading_it() {
-    // Hostile case 104.
+    // HOSTILE 104.
     let folder = TempDir::new().unwrap();
     std::os::unix::fs::symlink("/dev/zero", folder.path().join("interactions.csv")).unwrap();
     let message = message(folder.path(), &LoadOptions::default());

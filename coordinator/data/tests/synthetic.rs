@@ -171,7 +171,7 @@ fn equal_specs_give_equal_data_and_more_users_change_nothing_for_the_first() {
 
 #[test]
 fn degenerate_sizes_give_small_data_sets() {
-    // Hostile cases 119 and 120: no user, no item, one item.
+    // HOSTILE 119, 120: no user, no item, one item.
     for (users, items, each) in [
         (0, 0, 0),
         (0, 400, 0),

@@ -141,6 +141,7 @@ mod tests {
         assert!(slots.devices().is_empty() && slots.0.all.available_permits() == UPLOADS_MAX);
     }
 
+    /// HOSTILE 22.
     #[tokio::test]
     async fn a_call_given_up_while_waiting_is_not_counted_on() {
         let slots = UploadSlots::default();

@@ -263,6 +263,7 @@ mod tests {
         }
     }
 
+    /// HOSTILE 69, 77.
     #[test]
     fn requests_that_are_broken_or_of_another_key_type_are_refused() {
         let authority = authority();

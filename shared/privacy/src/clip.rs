@@ -166,6 +166,7 @@ pub(crate) mod tests {
         values.iter().map(|x| x * x).sum::<f64>().sqrt()
     }
 
+    /// HOSTILE 27.
     #[test]
     fn not_a_number_becomes_zero_whatever_its_bits() {
         for bits in [
@@ -182,6 +183,7 @@ pub(crate) mod tests {
         }
     }
 
+    /// HOSTILE 28.
     #[test]
     fn infinities_become_zero() {
         assert_eq!(
@@ -199,11 +201,13 @@ pub(crate) mod tests {
         }
     }
 
+    /// HOSTILE 31.
     #[test]
     fn the_zero_vector_stays_zero() {
         assert_eq!(clipped(&[0.0, -0.0, 0.0, -0.0], 2, 1), [0.0; 4]);
     }
 
+    /// HOSTILE 30.
     #[test]
     fn subnormal_values_become_zero_and_the_least_normal_one_stays() {
         let (least, most) = (f32::from_bits(1), f32::from_bits(0x007f_ffff));
@@ -227,6 +231,7 @@ pub(crate) mod tests {
         assert_eq!(clipped(&[0.0, 1.0], 2, 1000), [0.0, 1.0]);
     }
 
+    /// HOSTILE 32.
     #[test]
     fn a_vector_outside_comes_back_to_norm_one_and_keeps_its_direction() {
         for scale in [1.0f32.next_up(), 1.0 + 1e-6, 10.0, 100.0, 1e38] {
@@ -241,6 +246,7 @@ pub(crate) mod tests {
         }
     }
 
+    /// HOSTILE 29.
     #[test]
     fn the_largest_floats_come_back_to_norm_one() {
         for length in [1, 64, 4_096] {

@@ -45,7 +45,7 @@ pub struct Mechanism {
     /// Most contributions that may enter the sum; bounds the ring.
     pub cohort_max: u32,
     /// Whether the helper adds the whole noise once more, so that the guarantee rests on the helper
-    /// alone, whatever devices a coordinator invents (PRIVACY: helper). Helper tier only.
+    /// alone, whatever devices a coordinator invents (PRIVACY.md, section 2). Helper tier only.
     pub helper_noise: bool,
 }
 
@@ -235,6 +235,7 @@ pub(crate) mod tests {
         }
     }
 
+    /// HOSTILE 39.
     #[test]
     fn the_bounds_each_name_their_field() {
         assert_eq!(example().check(), Ok(()));
@@ -317,6 +318,7 @@ pub(crate) mod tests {
         assert_eq!(more.check(), Err(MechanismError::OutOfRange("sigma2")));
     }
 
+    /// HOSTILE 39.
     #[test]
     fn the_largest_coordinate_counts_every_device_and_every_draw() {
         // 100 devices of 513 steps, and 16 standard deviations of 291,272 = ceil(2^18 * 100 / 90),

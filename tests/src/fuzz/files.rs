@@ -14,7 +14,7 @@ use tacit_types::{ItemId, Kind};
 use tacit_wire::config::read;
 use tempfile::TempDir;
 
-/// Bytes offered as a model.
+/// Bytes offered as a model. HOSTILE 27-31.
 ///
 /// # Panics
 /// When a model does not write back to its bytes, holds or leads to a number that is not finite, or
@@ -99,6 +99,7 @@ const NAMES: [&str; 12] = [
 ];
 
 /// A folder in one piece: each file is a line `== NAME` and what follows, up to the next such line.
+/// HOSTILE 118.
 ///
 /// # Panics
 /// When the loaded data set contradicts itself, or a refusal is not one line.
@@ -172,7 +173,7 @@ fn check_dataset(data: &Dataset) {
     }
 }
 
-/// Bytes offered as the configuration of either daemon.
+/// Bytes offered as the configuration of either daemon. HOSTILE 84.
 ///
 /// # Panics
 /// When a refusal is not one line.

@@ -8,7 +8,7 @@ use prost::Message;
 use tacit_proto::v1;
 use tacit_round::seal::SEALED_LEN;
 
-/// Bytes offered as a message.
+/// Bytes offered as a message. HOSTILE 2, 4-7.
 ///
 /// # Panics
 /// When a message does not survive its own encoding, or a header or seed of the wrong length is

@@ -1,4 +1,5 @@
-//! The same round asked for a hundred times gives one ciphertext: HOSTILE 50, 56, 105, 111, 124.
+//! The same round asked for a hundred times gives one ciphertext: HOSTILE 22, 50, 56, 105, 111,
+//! 124.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -366,6 +366,7 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
     assert_eq!(fixture.books(), (1, 1));
 }
 
+/// HOSTILE 34.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn implausible_models_are_refused_and_cost_nothing() {
     use FactorFault::{Norm, NotFinite, OneHot, Shape, Unreadable};

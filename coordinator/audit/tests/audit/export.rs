@@ -59,6 +59,7 @@ fn a_sound_export_verifies_and_adds_up() {
     assert!(verified.warnings.is_empty(), "{:?}", verified.warnings);
 }
 
+/// HOSTILE 93.
 #[test]
 fn any_flipped_byte_of_the_ledger_is_noticed() {
     let dir = export(&small());

@@ -141,6 +141,7 @@ async fn of_many_sets_asked_for_at_once_exactly_one_is_ever_answered() {
     helper.stop().await;
 }
 
+/// HOSTILE 44.
 #[tokio::test(flavor = "multi_thread")]
 async fn seeds_count_under_their_own_ticket_name_and_bytes_only() {
     let deployment = Deployment::new();

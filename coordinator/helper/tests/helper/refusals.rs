@@ -86,7 +86,7 @@ async fn unsound_drafts_are_refused() {
             words,
         );
     }
-    // HOSTILE 1, 2.
+    // HOSTILE 1.
     for bytes in [&b""[..], b"{", b"null"] {
         let request = v1::CountersignRequest {
             draft: bytes.to_vec().into(),
@@ -102,6 +102,7 @@ async fn unsound_drafts_are_refused() {
     helper.stop().await;
 }
 
+/// HOSTILE 54.
 #[tokio::test(flavor = "multi_thread")]
 async fn sets_that_are_too_small_too_large_or_hold_a_bad_seed_are_refused() {
     let deployment = Deployment::new();
@@ -271,7 +272,7 @@ async fn a_device_may_not_call_the_helper() {
     let deployment = Deployment::new();
     let helper = deployment.start().await;
     let mut device = deployment.device(&helper).await;
-    // HOSTILE 26, 59.
+    // HOSTILE 26.
     refused_with(
         countersign(&mut device, &draft(1)).await.map(|_| ()),
         Code::PermissionDenied,
@@ -304,6 +305,7 @@ async fn a_device_may_not_call_the_helper() {
     helper.stop().await;
 }
 
+/// HOSTILE k18.
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
     let deployment = Deployment::new();

@@ -158,6 +158,7 @@ mod tests {
         );
     }
 
+    /// HOSTILE 35.
     #[test]
     fn an_unknown_item_neither_counts_nor_spoils_the_order() {
         let history = History::new(

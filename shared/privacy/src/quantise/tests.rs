@@ -285,6 +285,7 @@ fn debug_shows_the_length_only() {
 }
 
 proptest! {
+    /// HOSTILE 37.
     #[test]
     fn every_vector_ends_within_the_bound_and_next_to_where_it_was(
         input in proptest::collection::vec(

@@ -72,6 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every step is checked inside [`World`] as it happens; [`World::check`] compares the ends.
+    /// HOSTILE 46, 52.
     #[test]
     fn whatever_is_lost_repeated_reordered_or_killed_a_round_ends_right(shape in shape(), ops in vec(op(), 0..160)) {
         let mut world = World::new(shape);
@@ -112,6 +113,7 @@ fn a_calm_round_counts_everybody_once() {
     assert_eq!(world.acknowledged(), 5);
 }
 
+/// HOSTILE 41.
 #[test]
 fn a_replay_on_two_connections_is_folded_once() {
     let mut world = World::new(Shape {
@@ -133,6 +135,7 @@ fn a_replay_on_two_connections_is_folded_once() {
     assert_eq!(world.released().unwrap().len(), 2);
 }
 
+/// HOSTILE 53.
 #[test]
 fn a_set_below_the_minimum_is_never_opened() {
     let mut world = World::new(Shape {
@@ -146,6 +149,7 @@ fn a_set_below_the_minimum_is_never_opened() {
     assert_eq!((world.released(), world.helper_answers()), (None, 0));
 }
 
+/// HOSTILE k2.
 #[test]
 fn what_was_folded_but_not_checkpointed_is_lost_and_sent_again() {
     let mut world = World::new(Shape {
@@ -165,6 +169,7 @@ fn what_was_folded_but_not_checkpointed_is_lost_and_sent_again() {
     assert_eq!((world.folds(), world.released().unwrap().len()), (6, 3));
 }
 
+/// HOSTILE k4.
 #[test]
 fn a_checkpoint_without_its_acknowledgements_is_not_folded_again() {
     let mut world = World::new(Shape {
@@ -190,6 +195,7 @@ fn a_checkpoint_without_its_acknowledgements_is_not_folded_again() {
     );
 }
 
+/// HOSTILE k9.
 #[test]
 fn a_helper_that_dies_after_recording_repeats_its_answer() {
     let mut world = World::new(Shape {
@@ -226,6 +232,7 @@ fn contributions_still_unsaved_at_the_deadline_are_saved_before_the_set_is_fixed
     assert_eq!(world.released().unwrap().len(), 3);
 }
 
+/// HOSTILE 55.
 #[test]
 fn an_upload_after_the_deadline_is_late_before_anybody_looked_at_the_clock() {
     let mut world = World::new(Shape {

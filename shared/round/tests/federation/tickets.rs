@@ -329,6 +329,7 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     );
 }
 
+/// HOSTILE 45.
 #[test]
 fn a_model_that_is_not_in_the_signed_ledger_is_refused() {
     let (coordinator, helper) = (coordinator_key(), helper_key());

@@ -267,6 +267,7 @@ mod tests {
         );
     }
 
+    /// HOSTILE 10.
     #[test]
     fn impossible_sizes_are_refused_before_anything_is_read() {
         let huge = u32::MAX.to_le_bytes();
@@ -307,6 +308,7 @@ mod tests {
         );
     }
 
+    /// HOSTILE 35.
     #[test]
     fn a_block_that_is_not_ascending_is_refused() {
         let model = model();
