@@ -336,6 +336,54 @@ mod tests {
         assert!(!kept.same_terms(&Job::plan(&demo(), 401).unwrap()));
     }
 
+    /// Stored plans of every family, of an update, and of every number the operator may choose:
+    /// what `Job::plan` made of them, exactly as the store keeps it.
+    const STORED: &str = include_str!("../../../shared/plan/tests/golden/plans.jsonl");
+
+    #[test]
+    fn a_stored_plan_is_read_and_written_byte_for_byte() {
+        let families: Vec<Family> = STORED
+            .lines()
+            .map(|line| {
+                let read: Job = serde_json::from_str(line).unwrap();
+                assert_eq!(serde_json::to_string(&read).unwrap(), line);
+                read.model
+            })
+            .collect();
+        let all = [
+            Family::Spectral,
+            Family::Weighted,
+            Family::Rating,
+            Family::Neural,
+        ];
+        assert!(all.iter().all(|family| families.contains(family)));
+    }
+
+    #[test]
+    fn a_plan_stored_before_a_field_existed_still_reads() {
+        let first = STORED.lines().next().unwrap();
+        let mut older: serde_json::Value = serde_json::from_str(first).unwrap();
+        let plan = older.as_object_mut().unwrap();
+        for later in [
+            "model",
+            "scale_milli",
+            "clip_norm",
+            "carried",
+            "evaluation_milli",
+        ] {
+            assert!(plan.remove(later).is_some(), "{later}");
+        }
+        let recipe = plan["recipe"].as_object_mut().unwrap();
+        for later in ["feature_columns", "clip_norm"] {
+            assert!(recipe.remove(later).is_some(), "{later}");
+        }
+        let read: Job = serde_json::from_value(older).unwrap();
+        assert_eq!((read.model, read.scale()), (Family::Spectral, Scale::STARS));
+        assert_eq!((read.clip_norm, read.carried), (None, None));
+        assert_eq!(read.evaluation_milli, 0);
+        assert_eq!(read.recipe.feature_columns, 0);
+    }
+
     #[test]
     fn what_cannot_be_planned_names_its_key() {
         let refused = |task: &Task| Job::plan(task, 400).unwrap_err().to_string();
