@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compare;
 mod fuzz;
 mod mutants;
 mod shape;
@@ -47,6 +48,8 @@ enum Task {
     Quality,
     /// How the code is laid out: tokens a line, lengths of functions and files, circles of files.
     Shape(shape::Options),
+    /// Two builds of `tacit` must give the same sums, models, ledgers and reports, byte for byte.
+    Compare(compare::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Quality => cargo("run --release --locked -p tacit-quality"),
         Task::Shape(options) => shape::run(&options),
+        Task::Compare(options) => compare::run(&options),
     }
 }
 
