@@ -7,13 +7,15 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use tacit_model::family::spectral::score::scores;
 use tacit_model::family::spectral::{SpectralModel, server};
 use tacit_model::history::fusion::Rules;
 use tacit_model::history::preference::HISTORY_CAP;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::rank::filter::{Catalogue, Filter};
 use tacit_model::rank::profile::OnlineProfile;
 use tacit_model::rank::ranker::{Precision, Ranker};
-use tacit_model::rank::score::{HALF_LIFE, scores, top_k};
+use tacit_model::rank::top::top_k;
 use tacit_model::{History, Interaction, InteractionKind, Recipe};
 use tacit_sdk::{Recommender, Store};
 use tacit_types::{ItemId, Timestamp};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tacit_model::Model;
-use tacit_model::family::spectral::ModelError;
+use tacit_model::ModelError;
 use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{SpendPermit, canonical, ledger};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};

@@ -9,19 +9,19 @@ use std::path::Path;
 
 use tacit_model::Model;
 use tacit_model::history::fusion::Rules;
-use tacit_model::history::fusion_choice::choose;
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::history::scene::Scene;
 use tacit_model::history::sessions::{Anomaly, Limits, anomalies, kept};
+use tacit_model::measure::fusion_choice::choose;
 use tacit_model::rank::cold_start;
 use tacit_model::rank::explain::contributions;
 use tacit_model::rank::filter::{Catalogue, Filter, shared};
 use tacit_model::rank::profile::{OnlineProfile, Profile};
 use tacit_model::rank::ranker::{Precision, Ranker};
 use tacit_model::rank::rerank::{diversify, explore};
-use tacit_model::rank::score::top_k;
 use tacit_model::rank::similar::similarities;
+use tacit_model::rank::top::top_k;
 use tacit_privacy::DeviceBudget;
 use tacit_types::{ItemId, Timestamp};
 

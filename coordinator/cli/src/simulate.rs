@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use tacit_data::{LoadOptions, SyntheticSpec};
 use tacit_model::family::weighted::CLIP_NORMS;
-use tacit_model::rank::score::HALF_LIFE;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::rated::FOLDS;
 use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
 use tacit_types::{Delta, Epsilon};

@@ -2,8 +2,8 @@
 //! One thread, fixed order.
 
 use tacit_model::Model;
-use tacit_model::family::{self, Step};
 use tacit_model::measure::evaluation::{Evaluation, evaluate};
+use tacit_model::release::{self, Step};
 use tacit_privacy::Mechanism;
 use tacit_round::ticket::Kind;
 
@@ -51,7 +51,7 @@ pub fn apply(model: &Model, opened: &OpenedSum<'_>, step: &Step<'_>) -> Result<M
     let (kind, contributors) = (opened.kind, opened.contributors);
     let (sum, noise_std) = (opened.in_norms(), opened.noise_std());
     let next = model.step(
-        &family::OpenedSum {
+        &release::OpenedSum {
             kind,
             sum: &sum,
             noise_std,

@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_model::Model;
+use tacit_model::family::Family;
 use tacit_model::family::rating::{RatingModel, Scale};
 use tacit_model::family::recipe::{Recipe, SIGNAL_UNSURE};
 use tacit_model::family::spectral::SpectralModel;
-use tacit_model::family::{Family, Step};
+use tacit_model::release::Step;
 use tacit_plan::{Crowd, PlanRequest, Shape, mechanism_for, plan};
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;

@@ -16,10 +16,11 @@
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rayon::prelude::*;
+use tacit_model::family::Owner;
 use tacit_model::family::rating::Ratings;
-use tacit_model::family::{Owner, Step};
 use tacit_model::history::interaction::Interaction;
 use tacit_model::history::preference::History;
+use tacit_model::release::Step;
 use tacit_model::{Features, Model};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::{Reservation, spend};

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 use tacit_model::measure::metric::{Ranking, full_ranks};
-use tacit_model::rank::score::top_k;
+use tacit_model::rank::top::top_k;
 use tacit_types::ItemId;
 
 use crate::population::Population;

@@ -4,10 +4,10 @@
 use rand::Rng;
 use tacit_model::Features;
 use tacit_model::family::recipe::Recipe;
+use tacit_model::family::spectral::score::popularity_scores;
 use tacit_model::family::{Family, Model, Owner};
 use tacit_model::history::preference::History;
 use tacit_model::measure::baseline::{IalsConfig, ials};
-use tacit_model::rank::score::popularity_scores;
 use tacit_round::ticket::Kind;
 use tacit_server::job::Job;
 

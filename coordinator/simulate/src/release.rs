@@ -1,7 +1,7 @@
 //! One release on its way to its opened sum, whatever its vectors mean.
 
 use rand::RngExt;
-use tacit_model::family::spectral::device::SparseGradient;
+use tacit_model::family::sparse::SparseGradient;
 use tacit_plan::Shape;
 use tacit_privacy::{Mechanism, Tier};
 use tacit_server::job::Job;

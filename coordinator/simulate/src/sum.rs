@@ -7,7 +7,7 @@
 
 use rand::Rng;
 use rayon::prelude::*;
-use tacit_model::family::spectral::device::SparseGradient;
+use tacit_model::family::sparse::SparseGradient;
 use tacit_model::family::{Model, Owner};
 use tacit_model::history::preference::History;
 use tacit_privacy::{Mechanism, clip, quantise};

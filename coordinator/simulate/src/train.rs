@@ -5,9 +5,10 @@
 
 use tacit_model::family::recipe::Recipe;
 use tacit_model::family::spectral::SpectralModel;
-use tacit_model::family::{Owner, Spared, Step};
+use tacit_model::family::{Owner, Spared};
 use tacit_model::history::preference::History;
 use tacit_model::measure::evaluation::Evaluation;
+use tacit_model::release::Step;
 use tacit_model::{Features, Model};
 use tacit_plan::Shape;
 use tacit_privacy::noise::table::release_total_variation;

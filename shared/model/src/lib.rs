@@ -6,9 +6,16 @@
 //! making it private and safe to send belongs to `tacit-privacy`, and deciding whether it may be
 //! sent to the ledger.
 //!
-//! One room an idea, in reading order: [`history`] (what an owner did, cleaned), [`family`] (the
-//! seam and the four models behind it, and what is trained for how strong a signal), [`rank`] (from
-//! a model and a history to a list), [`measure`] (how good that is), `maths`.
+//! One room per idea. Each uses only the rooms before it:
+//!
+//! | room | what it owns |
+//! |---|---|
+//! | `maths` | vectors, small solves |
+//! | [`history`] | what an owner did, cleaned and weighted |
+//! | [`family`] | the four families of models, [`Model`] over them, and what a task trains at which signal |
+//! | [`rank`] | from a model and a history to a list |
+//! | [`measure`] | how good a model is |
+//! | [`release`] | what each kind of release asks of a device and makes of the sum |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,12 +25,13 @@ pub mod history;
 mod maths;
 pub mod measure;
 pub mod rank;
+pub mod release;
 #[cfg(test)]
 mod synthetic;
 
-pub use family::Model;
 pub use family::features::Features;
 pub use family::recipe::Recipe;
-pub use family::spectral::{ModelError, SpectralModel};
+pub use family::spectral::SpectralModel;
+pub use family::{Model, ModelError};
 pub use history::interaction::{Interaction, InteractionKind};
 pub use history::preference::History;

@@ -8,11 +8,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use tacit_model::family::spectral::score::scores;
 use tacit_model::family::spectral::{device, server};
 use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::measure::baseline::{IalsConfig, ials, popularity};
 use tacit_model::measure::metric::Ranking;
-use tacit_model::rank::score::scores;
 use tacit_model::{History, Interaction, InteractionKind, Recipe, SpectralModel};
 use tacit_types::{ItemGradient, ItemId, Timestamp};
 

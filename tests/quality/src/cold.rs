@@ -6,10 +6,11 @@ use std::path::Path;
 
 use tacit_data::{Dataset, LoadOptions, Split};
 use tacit_model::History;
+use tacit_model::family::spectral::score::popularity_scores;
 use tacit_model::family::{Model, Owner};
 use tacit_model::history::interaction::Interaction;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::measure::metric::Ranking;
-use tacit_model::rank::score::{HALF_LIFE, popularity_scores};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::{train, train_featured};
 use tacit_simulate::{Population, job};

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tacit_data::{LoadOptions, Split};
-use tacit_model::rank::score::HALF_LIFE;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::quality::Figures;
 use tacit_simulate::{Family, Outcome, Population, Setting, Sweep, run};
 use tacit_types::{Delta, Epsilon};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use tacit_data::Split;
-use tacit_model::rank::score::HALF_LIFE;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::{Family, Population};
 
 use crate::models::cells;

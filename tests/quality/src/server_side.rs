@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tacit_data::Split;
 use tacit_model::Recipe;
-use tacit_model::rank::score::HALF_LIFE;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::outcome::Row;
 use tacit_simulate::train::train_featured;
 use tacit_simulate::{Population, job, reference};

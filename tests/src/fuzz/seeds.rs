@@ -7,7 +7,7 @@ use tacit_model::family::rating::{RatingModel, Scale};
 use tacit_model::family::recipe::Recipe;
 use tacit_model::family::spectral::server::{apply_counts, random_init};
 use tacit_model::family::weighted::WeightedTerms;
-use tacit_model::family::{OpenedSum, Step};
+use tacit_model::release::{OpenedSum, Step};
 use tacit_model::{Features, Model, SpectralModel, family::neural};
 use tacit_privacy::canonical;
 use tacit_proto::v1;

@@ -6,7 +6,7 @@ use tacit_data::Dataset;
 use tacit_model::family::Family;
 use tacit_model::family::weighted::WeightedTerms;
 use tacit_model::history::preference::HISTORY_CAP;
-use tacit_model::rank::score::HALF_LIFE;
+use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::{History, Model};
 use tacit_server::job::Job;
 use tacit_simulate::quality::Figures;

@@ -1,7 +1,7 @@
 //! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was
 //! abandoned.
 
-use tacit_model::family::Step;
+use tacit_model::release::Step;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;

@@ -6,7 +6,7 @@ use std::path::Path;
 use tacit_model::Model;
 use tacit_model::family::Family;
 use tacit_model::family::features::Features;
-use tacit_model::family::spectral::model::FACTORS_MAX;
+use tacit_model::family::limits::FACTORS_MAX;
 use tacit_model::family::spectral::{SpectralModel, growth};
 use tacit_proto::OBJECT_BYTES_MAX;
 use tacit_round::keys::SigningKey;

@@ -9,8 +9,9 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use crate::rank::cold_start::FEATURES_MAX;
-
+/// Most features of an item: a map of features to factors is solved from a matrix of
+/// their square.
+pub const FEATURES_MAX: usize = 1024;
 /// Largest feature matrix, in numbers: 256 MiB.
 pub const FEATURE_CELLS_MAX: usize = 1 << 26;
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::family::spectral::model::FACTORS_MAX;
+use crate::family::limits::FACTORS_MAX;
 use crate::family::weighted::CLIP_NORM;
 
 /// Signal-to-noise ratio below which item factors are not trained: they would lose to private

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use tacit_types::ItemId;
 
 use crate::history::interaction::{Interaction, InteractionKind};
+use crate::history::recency::{HALF_LIFE, decay};
 use crate::history::scene::{Scene, SceneRules};
+use crate::history::trust::TASTE_PRIOR;
 use crate::maths::linalg::narrow;
-use crate::rank::score::{HALF_LIFE, TASTE_PRIOR};
 
 /// How one kind of interaction counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -163,15 +164,6 @@ impl Rules {
         }
         // A NaN is no opinion either.
         (rule.confidence.abs() > 0.0).then_some(rule)
-    }
-}
-
-/// Share of a weight that is left after `age` further items.
-pub(crate) fn decay(half_life: f32, age: usize) -> f64 {
-    if half_life > 0.0 {
-        (-(age as f64) / f64::from(half_life)).exp2()
-    } else {
-        1.0
     }
 }
 

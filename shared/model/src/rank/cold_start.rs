@@ -4,12 +4,11 @@ use faer::prelude::Solve;
 use faer::{Mat, Side};
 use tacit_types::ItemId;
 
+use crate::family::features::FEATURES_MAX;
 use crate::family::spectral::model::most_popular;
 use crate::maths::linalg::narrow;
 use crate::rank::ranker::Ranker;
 
-/// Most features of an item: the map is solved from a matrix of their square.
-pub const FEATURES_MAX: usize = 1024;
 /// Items that stand for the categories an owner chose.
 const PRIOR_ITEMS: usize = 20;
 
@@ -122,7 +121,7 @@ mod tests {
     use crate::family::spectral::SpectralModel;
     use crate::rank::profile::Profile;
     use crate::rank::ranker::Precision;
-    use crate::rank::score::top_k;
+    use crate::rank::top::top_k;
     use crate::synthetic::{learned, planted, trained};
 
     const TASTES: u32 = 8;

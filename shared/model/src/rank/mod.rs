@@ -1,16 +1,16 @@
 //! From a model and a history to a list: scoring, filtering, spreading, explaining.
 //!
-//! Reading order: [`score`] (ranking, as measured), [`ranker`] (the same ranking prepared for
-//! serving), [`profile`] (kept up to date with every interaction), `fit` (an owner's own factors),
-//! [`filter`] and [`rerank`] (the list), [`explain`] and [`similar`]; [`cold_start`] for owners and
-//! items nothing is known of.
+//! May use `maths`, [`crate::history`] and [`crate::family`]. Nothing here leaves the device.
+//!
+//! Reading order: [`ranker`] (a model prepared for serving), [`profile`] (an owner's taste, kept up
+//! to date with every interaction), [`top`] (the best of many), [`filter`] and [`rerank`] (the
+//! list), [`explain`] and [`similar`]; [`cold_start`] for owners and items nothing is known of.
 
 pub mod cold_start;
 pub mod explain;
 pub mod filter;
-pub(crate) mod fit;
 pub mod profile;
 pub mod ranker;
 pub mod rerank;
-pub mod score;
 pub mod similar;
+pub mod top;

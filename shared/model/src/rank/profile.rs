@@ -5,13 +5,14 @@ use std::fmt;
 
 use tacit_types::ItemId;
 
-use crate::history::fusion::{Rules, decay};
+use crate::family::fit::Fitted;
+use crate::history::fusion::Rules;
 use crate::history::interaction::Interaction;
+use crate::history::recency::decay;
 use crate::history::scene::Scene;
+use crate::history::trust::taste_share;
 use crate::maths::linalg::narrow;
-use crate::rank::fit::Fitted;
 use crate::rank::ranker::Ranker;
-use crate::rank::score::taste_share;
 
 /// Sums over an owner's items i with signed weights x_i: `Q^T x` (d), `q0 . x`, `|x|^2`, and `sum
 /// |x_i|`. Never leaves the device.

@@ -102,7 +102,7 @@ pub fn explore(list: &mut [(ItemId, f32)], mut pool: Vec<(ItemId, f32)>, share: 
 mod tests {
     use super::*;
     use crate::rank::ranker::Precision;
-    use crate::rank::score::top_k;
+    use crate::rank::top::top_k;
     use crate::synthetic::trained;
 
     fn ranked(ranker: &Ranker) -> Vec<(ItemId, f32)> {

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use crate::family::spectral::SpectralModel;
     use crate::rank::ranker::Precision;
-    use crate::rank::score::top_k;
+    use crate::rank::top::top_k;
     use crate::synthetic::trained;
 
     #[test]

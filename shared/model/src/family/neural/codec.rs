@@ -8,12 +8,14 @@
 
 use ndarray::Array2;
 
+use super::model::NeuralModel;
 use super::network::{HIDDEN, Network, Sparse};
-use super::{DIRECTIONS, NeuralModel};
-use crate::family::spectral::model::CATALOGUE_MAX;
-use crate::family::spectral::{ModelError, SpectralModel};
-use crate::maths::words::{Words, put_f32s, put_size};
-use crate::rank::cold_start::FEATURES_MAX;
+use super::preset::DIRECTIONS;
+use crate::family::error::ModelError;
+use crate::family::features::FEATURES_MAX;
+use crate::family::limits::CATALOGUE_MAX;
+use crate::family::spectral::SpectralModel;
+use crate::family::words::{Words, put_f32s, put_size};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TCTNEUR1";
 /// Largest weight from a hidden unit to the basis. A basis is orthonormal, so what a server writes

@@ -1,7 +1,8 @@
 //! The device half: how the trained layer should move for one owner.
 
-use super::NeuralModel;
-use crate::family::spectral::device::{SparseGradient, block_profile, user_factors};
+use super::model::NeuralModel;
+use crate::family::sparse::SparseGradient;
+use crate::family::spectral::device::{block_profile, user_factors};
 use crate::history::preference::History;
 use crate::maths::linalg::{make_unit, narrow};
 

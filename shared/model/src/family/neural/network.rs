@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::DIRECTIONS;
+use super::preset::DIRECTIONS;
 use crate::family::features::Features;
 use crate::family::spectral::SpectralModel;
 use crate::maths::linalg::{eigen_descending, narrow};

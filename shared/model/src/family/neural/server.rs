@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
-use super::NeuralModel;
+use super::model::NeuralModel;
 use super::network::Network;
 use crate::family::features::Features;
 use crate::family::recipe::Recipe;

@@ -9,7 +9,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Ratings, Scale};
+use super::ratings::Ratings;
+use super::scale::Scale;
 use crate::maths::linalg::{dot, narrow};
 use crate::maths::solve::NormalEquation;
 

@@ -9,15 +9,15 @@
 
 use ndarray::Array2;
 
-use super::server::assemble;
-use super::{RatingModel, Scale};
-use crate::family::spectral::model::CATALOGUE_MAX;
-use crate::family::spectral::{ModelError, SpectralModel};
-use crate::maths::words::{Words, put_f32s, put_size};
+use super::model::RatingModel;
+use super::scale::Scale;
+use crate::family::error::ModelError;
+use crate::family::features::FEATURES_MAX;
+use crate::family::limits::CATALOGUE_MAX;
+use crate::family::spectral::SpectralModel;
+use crate::family::words::{Words, put_f32s, put_size};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TCTRATE1";
-/// Most public features.
-const FEATURES_MAX: usize = 1024;
 /// Largest value of a public feature.
 const FEATURE_MAX: f32 = 1e3;
 
@@ -65,7 +65,7 @@ impl RatingModel {
         }
         let features =
             Array2::from_shape_vec((items, features), values).map_err(|_| ModelError::Sizes)?;
-        Ok(assemble(biases, spectral, features, scale))
+        Ok(Self::new(biases, spectral, features, scale))
     }
 }
 
@@ -74,7 +74,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::family::rating::device::{biases, predictions, tests::rated};
+    use crate::family::rating::device::{biases, predictions};
+    use crate::family::rating::ratings::tests::rated;
     use crate::family::recipe::Recipe;
     use crate::family::spectral::server::{apply_counts, random_init};
     use crate::maths::linalg::norm_squared;
@@ -88,7 +89,7 @@ mod tests {
         let spectral = random_init(&apply_counts(&counts, 1.0, &recipe), &recipe, 1);
         let features =
             Array2::from_shape_fn((9, 2), |(item, column)| f32::from((item + column) % 3 == 0));
-        assemble(vec![0.25; 9], spectral, features, Scale::STARS)
+        RatingModel::new(vec![0.25; 9], spectral, features, Scale::STARS)
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! The device half: its owner's ratings, the one vector they make, and what the owner would give
 //! every other item.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use tacit_types::ItemGradient;
 
-use tacit_types::{ItemGradient, ItemId};
-
-use super::{RatingModel, Scale};
-use crate::family::spectral::device::SparseGradient;
-use crate::history::interaction::{Interaction, InteractionKind};
+use super::model::RatingModel;
+use super::ratings::Ratings;
+use super::scale::Scale;
+use crate::family::sparse::SparseGradient;
 use crate::maths::linalg::{dot, narrow};
 use crate::maths::solve::NormalEquation;
 
@@ -21,82 +19,6 @@ pub(super) const BIAS_PART: f64 = 0.8;
 pub(super) const TYPICAL_DEVIATION: f64 = 1.1;
 /// Ratings at the middle of the scale that an owner's mean starts from.
 const MEAN_PRIOR: f64 = 3.0;
-
-/// What one owner rated, each item once. Never leaves the device: no `Serialize`, and it prints its
-/// length only.
-#[derive(Clone, Default, PartialEq)]
-pub struct Ratings {
-    /// Ascending by item.
-    given: Vec<(ItemId, f64)>,
-}
-
-impl Ratings {
-    /// Nothing rated.
-    pub const NONE: Self = Self { given: Vec::new() };
-
-    /// Cleans interactions given in any order.
-    ///
-    /// | case | what happens |
-    /// |---|---|
-    /// | neither a rating nor a like or dislike, not finite, or an item outside `0..catalogue_len` | ignored |
-    /// | a like or a dislike | the highest or the lowest rating |
-    /// | outside the scale | moved to its nearest end |
-    /// | an item more than once | its last occurrence in input order counts |
-    /// | more than `cap` distinct items | those given last are kept |
-    pub fn new(interactions: &[Interaction], catalogue_len: u32, cap: usize, scale: Scale) -> Self {
-        let rating = |one: &Interaction| {
-            let rating = match one.kind {
-                InteractionKind::Rating => f64::from(one.value),
-                InteractionKind::Like => scale.high,
-                InteractionKind::Dislike => scale.low,
-                _ => return None,
-            };
-            (rating.is_finite() && one.item.0 < catalogue_len)
-                .then(|| (one.item, scale.nearest(rating)))
-        };
-        let mut given = BTreeMap::new();
-        for (item, rating) in interactions.iter().rev().filter_map(rating) {
-            if given.len() < cap {
-                given.entry(item).or_insert(rating);
-            }
-        }
-        Self {
-            given: given.into_iter().collect(),
-        }
-    }
-
-    /// These ratings but that of one item, and that one.
-    #[must_use]
-    pub fn without(&self, item: ItemId) -> (Self, Option<f64>) {
-        let own = self
-            .given
-            .iter()
-            .find(|(rated, _)| *rated == item)
-            .map(|(_, rating)| *rating);
-        (
-            Self {
-                given: self
-                    .given
-                    .iter()
-                    .copied()
-                    .filter(|(rated, _)| *rated != item)
-                    .collect(),
-            },
-            own,
-        )
-    }
-
-    /// Items and their ratings, ascending by item.
-    pub fn given(&self) -> &[(ItemId, f64)] {
-        &self.given
-    }
-}
-
-impl fmt::Debug for Ratings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ratings(len={})", self.given.len())
-    }
-}
 
 /// What was rated and how far from the owner's mean: length 2M, the row of item j being `(count,
 /// deviation)`.
@@ -114,23 +36,23 @@ pub fn biases(ratings: &Ratings, catalogue_len: u32, scale: Scale) -> ItemGradie
 
 /// [`biases`] without the rows of items the owner did not rate.
 pub fn sparse_biases(ratings: &Ratings, scale: Scale) -> SparseGradient {
-    let len = ratings.given.len() as f64;
+    let len = ratings.given().len() as f64;
     let sum: f64 = ratings
-        .given
+        .given()
         .iter()
         .map(|(_, rating)| rating - scale.midpoint())
         .sum();
     let mean = scale.midpoint() + sum / (len + MEAN_PRIOR);
     let deviation = |rating: f64| (rating - mean) / scale.unit();
     let norm = ratings
-        .given
+        .given()
         .iter()
         .map(|&(_, rating)| deviation(rating).powi(2))
         .sum::<f64>()
         .sqrt();
     let share = BIAS_PART * (TYPICAL_DEVIATION * len.sqrt()).recip().min(norm.recip());
     let mut vector = SparseGradient::empty(2);
-    for &(item, rating) in &ratings.given {
+    for &(item, rating) in ratings.given() {
         let row = [
             narrow(COUNT_PART / len.sqrt()),
             narrow(share * deviation(rating)),
@@ -147,7 +69,7 @@ pub fn sparse_biases(ratings: &Ratings, scale: Scale) -> SparseGradient {
 pub fn predictions(ratings: &Ratings, model: &RatingModel) -> Vec<f32> {
     let mut equation = NormalEquation::new(model.ridge.len());
     equation.penalise(model.ridge.iter().copied());
-    for &(item, rating) in &ratings.given {
+    for &(item, rating) in ratings.given() {
         let item = item.0 as usize;
         if item < model.catalogue_len() {
             equation.observe(model.row(item), rating - model.start(item), 1.0);
@@ -165,30 +87,14 @@ pub fn predictions(ratings: &Ratings, model: &RatingModel) -> Vec<f32> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use ndarray::Array2;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::family::rating::server::assemble;
+    use crate::family::rating::ratings::tests::rated;
     use crate::family::spectral::SpectralModel;
     use crate::maths::linalg::norm_squared;
-
-    pub(in crate::family::rating) fn rated(ratings: &[(u32, f64)]) -> Ratings {
-        let rating = |&(item, value): &(u32, f64)| Interaction {
-            item: ItemId(item),
-            timestamp: None,
-            value: narrow(value),
-            kind: InteractionKind::Rating,
-            surface: 0,
-        };
-        Ratings::new(
-            &ratings.iter().map(rating).collect::<Vec<_>>(),
-            50,
-            30,
-            Scale::STARS,
-        )
-    }
 
     proptest! {
         #[test]
@@ -211,43 +117,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn only_ratings_on_the_scale_are_kept_and_the_last_counts() {
-        let view = Interaction {
-            item: ItemId(7),
-            timestamp: None,
-            value: 1.0,
-            kind: InteractionKind::View,
-            surface: 0,
-        };
-        assert!(
-            Ratings::new(&[view], 50, 30, Scale::STARS)
-                .given()
-                .is_empty()
-        );
-        let cleaned = rated(&[
-            (3, 2.0),
-            (1, 9.0),
-            (3, 4.0),
-            (70, 1.0),
-            (2, f64::NAN),
-            (4, -1.0),
-        ]);
-        assert_eq!(
-            cleaned.given(),
-            &[(ItemId(1), 5.0), (ItemId(3), 4.0), (ItemId(4), 1.0)]
-        );
-        let many: Vec<(u32, f64)> = (0..50).map(|item| (item, 3.0)).collect();
-        assert_eq!(
-            (rated(&many).given().len(), rated(&many).given()[0].0),
-            (30, ItemId(20))
-        );
-        assert_eq!(format!("{cleaned:?}"), "Ratings(len=3)");
-    }
-
-    #[test]
     fn an_owner_is_fitted_from_their_own_ratings() {
         let (spectral, nothing_public) = (SpectralModel::genesis(3), Array2::zeros((3, 0)));
-        let model = assemble(vec![0.5, -0.5, 0.0], spectral, nothing_public, Scale::STARS);
+        let model = RatingModel::new(vec![0.5, -0.5, 0.0], spectral, nothing_public, Scale::STARS);
         assert_eq!(predictions(&rated(&[]), &model), vec![3.5, 2.5, 3.0]);
         // Residuals of 1.5 and 1.5 against a penalty of 1: a bias of 1, cut at the end of the
         // scale.

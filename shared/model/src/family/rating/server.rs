@@ -3,13 +3,14 @@
 //!
 //! f64, sequential and order-fixed, as in [`crate::family::spectral::server`].
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 
 use super::device::{BIAS_PART, COUNT_PART, TYPICAL_DEVIATION};
-use super::{RatingModel, Scale};
+use super::model::centred;
+use super::scale::Scale;
 use crate::family::recipe::Recipe;
 use crate::family::spectral::{SpectralModel, server as spectral};
-use crate::maths::linalg::{narrow, narrow_all};
+use crate::maths::linalg::narrow;
 use crate::maths::solve::NormalEquation;
 
 /// Variance of one rating around its owner's mean and its item's bias, in squared units of the
@@ -21,9 +22,6 @@ const FEATURE_PENALTY: f64 = 5.0;
 const PRIOR_ROUNDS: usize = 15;
 /// Least prior variance of a bias, in squared units of the scale.
 const PRIOR_VARIANCE_MIN: f64 = 1e-3;
-/// Penalties of the owner's own factors: learned columns, public features, bias.
-const RIDGE: [f64; 3] = [6.0, 12.0, 1.0];
-
 /// What one release of rating vectors says.
 pub struct Opened {
     /// Item counts, and no factors yet: what the subspace of what was rated is trained from.
@@ -75,55 +73,6 @@ pub fn open_biases(
     Opened {
         counted,
         biases: shrunk.into_iter().map(bias).collect(),
-    }
-}
-
-/// The model: biases, the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public
-/// features.
-///
-/// The division makes items of all popularities alike in size while those without a direction stay
-/// small.
-///
-/// # Panics
-/// When biases, model and features do not have one row per item.
-pub fn assemble(
-    biases: Vec<f32>,
-    spectral: SpectralModel,
-    features: Array2<f32>,
-    scale: Scale,
-) -> RatingModel {
-    let (items, d, public) = (biases.len(), spectral.factor_count(), features.ncols());
-    assert!(
-        spectral.counts().len() == items && features.nrows() == items,
-        "one row per item"
-    );
-    let counts: Vec<f64> = spectral
-        .counts()
-        .iter()
-        .map(|&count| f64::from(count))
-        .collect();
-    let mut factors = Array2::<f64>::ones((items, d + public + 1));
-    let (mut learned, rest) = factors.view_mut().split_at(Axis(1), d);
-    let (mut known, _ones) = rest.split_at(Axis(1), public);
-    learned.assign(&levelled(&spectral));
-    known.assign(&centred(features.view(), &counts));
-    for mut row in known.rows_mut() {
-        let norm = row.dot(&row).sqrt().max(f64::MIN_POSITIVE);
-        row.mapv_inplace(|v| v / norm);
-    }
-    let [on_learned, on_features, on_bias] = RIDGE;
-    let ridge = [(on_learned, d), (on_features, public), (on_bias, 1)];
-    let ridge = ridge
-        .into_iter()
-        .flat_map(|(ridge, columns)| std::iter::repeat_n(ridge, columns))
-        .collect();
-    RatingModel {
-        scale,
-        biases,
-        spectral,
-        features,
-        factors: narrow_all(&factors),
-        ridge,
     }
 }
 
@@ -185,46 +134,6 @@ fn excess_variance(raw: &[Estimate], means: &[f64], prior_variance: f64) -> f64 
     (excess / weights).max(PRIOR_VARIANCE_MIN)
 }
 
-/// Features less their mean over what was rated.
-fn centred(features: ArrayView2<'_, f32>, counts: &[f64]) -> Array2<f64> {
-    let mut features = features.mapv(f64::from);
-    let total: f64 = counts.iter().sum();
-    for mut column in features.columns_mut() {
-        let mean = column
-            .iter()
-            .zip(counts)
-            .map(|(v, count)| v * count)
-            .sum::<f64>()
-            / total;
-        column.mapv_inplace(|v| v - mean);
-    }
-    features
-}
-
-/// `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`: (M, d), zero outside the trained block.
-fn levelled(trained: &SpectralModel) -> Array2<f64> {
-    let factors = trained.factors().mapv(f64::from);
-    let squares: Vec<f64> = factors
-        .rows()
-        .into_iter()
-        .map(|row| row.dot(&row))
-        .collect();
-    let mut ordered = squares.clone();
-    ordered.sort_unstable_by(f64::total_cmp);
-    let median = ordered
-        .get(ordered.len() / 2)
-        .copied()
-        .unwrap_or(0.0)
-        .max(f64::MIN_POSITIVE);
-    let mut levelled = Array2::zeros((trained.counts().len(), factors.ncols()));
-    for ((row, square), &item) in factors.rows().into_iter().zip(squares).zip(trained.block()) {
-        levelled
-            .row_mut(item as usize)
-            .assign(&(&row / (square + median).sqrt()));
-    }
-    levelled
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng};
@@ -233,7 +142,8 @@ mod tests {
     use tacit_types::ItemId;
 
     use super::*;
-    use crate::family::rating::device::{Ratings, biases, predictions};
+    use crate::family::rating::device::{biases, predictions};
+    use crate::family::rating::{RatingModel, Ratings};
     use crate::history::interaction::{Interaction, InteractionKind};
 
     const ITEMS: u32 = 120;
@@ -349,13 +259,13 @@ mod tests {
             });
             (squares.sum::<f64>() / users.len() as f64).sqrt()
         };
-        let plain = rmse(&assemble(
+        let plain = rmse(&RatingModel::new(
             first.biases.clone(),
             first.counted.clone(),
             none.clone(),
             Scale::STARS,
         ));
-        let personal = rmse(&assemble(first.biases, trained, none, Scale::STARS));
+        let personal = rmse(&RatingModel::new(first.biases, trained, none, Scale::STARS));
         assert!(personal < 0.75 * plain, "{personal} against {plain}");
     }
 }

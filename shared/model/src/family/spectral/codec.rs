@@ -8,48 +8,15 @@
 
 use ndarray::Array2;
 
-use super::model::{CATALOGUE_MAX, FACTORS_MAX, HEAD_MAX, Parts, SpectralModel};
+use super::model::{HEAD_MAX, Parts, SpectralModel};
+use crate::family::error::ModelError;
+use crate::family::limits::{CATALOGUE_MAX, FACTORS_MAX};
 use crate::maths::linalg::norm_squared;
 
 const MAGIC: &[u8; 8] = b"TCTSPEC1";
 const HEADER_LEN: usize = MAGIC.len() + 6 * 4;
 /// Orthonormal columns leave no row longer than 1; the rest is rounding.
 const ROW_NORM_MAX: f64 = 1.0 + 1e-3;
-
-/// Why bytes are not a model. `Display` says which part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// The bytes do not start like a model this version reads.
-    #[error("these bytes are not a model of a known version")]
-    UnknownFormat,
-    /// The header names sizes no model has.
-    #[error("the model's header names impossible sizes")]
-    Sizes,
-    /// There are fewer or more bytes than the header calls for.
-    #[error("the model has {actual} bytes where its header calls for {expected}")]
-    Length {
-        /// Bytes the header calls for.
-        expected: usize,
-        /// Bytes given.
-        actual: usize,
-    },
-    /// A count or exponent is not finite or outside its range.
-    #[error("the model's counts or exponents are outside their range")]
-    Counts,
-    /// The block is not an ascending list of catalogue items.
-    #[error("the model's block is not an ascending list of catalogue items")]
-    Block,
-    /// A factor is not finite, or a row is longer than its family allows.
-    #[error("the model's factors are not finite or not bounded")]
-    Factors,
-    /// A public constant of the loss or of the rating scale is outside its range.
-    #[error("the model's constants are outside their range")]
-    Terms,
-    /// An item bias or a public feature is not finite or not bounded.
-    #[error("the model's item biases or features are not finite or not bounded")]
-    Biases,
-}
 
 struct Header {
     catalogue_len: usize,
@@ -336,7 +303,7 @@ mod tests {
             if let Ok(model) = SpectralModel::from_bytes(&bytes) {
                 prop_assert_eq!(model.to_bytes(), bytes);
                 let used = crate::synthetic::history(&[0, 3, 29]);
-                prop_assert!(crate::rank::score::scores(&used, &model, Some(10.0)).iter().all(|s| s.is_finite()));
+                prop_assert!(crate::family::spectral::score::scores(&used, &model, Some(10.0)).iter().all(|s| s.is_finite()));
             }
         }
 

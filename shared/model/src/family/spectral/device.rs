@@ -5,11 +5,10 @@
 //! to f32 rounding, or 0 where the owner used nothing in that support. So clipping to norm 1 takes
 //! nothing away, and no clipping norm needs tuning.
 
-use std::fmt;
-
 use tacit_types::{ItemGradient, ItemId};
 
 use super::model::SpectralModel;
+use crate::family::sparse::SparseGradient;
 use crate::history::preference::History;
 use crate::maths::linalg::{add_scaled, make_unit, narrow, norm_squared};
 
@@ -46,11 +45,9 @@ pub fn sparse_counts(history: &History, catalogue_len: u32) -> SparseGradient {
         .collect();
     rows.sort_unstable();
     let share = narrow((rows.len() as f64).sqrt().recip());
-    SparseGradient {
-        values: vec![share; rows.len()],
-        width: 1,
-        rows,
-    }
+    let mut counts = SparseGradient::with_capacity(1, rows.len());
+    rows.into_iter().for_each(|row| counts.push(row, [share]));
+    counts
 }
 
 /// [`head_gram`] without its zeros.
@@ -61,11 +58,7 @@ pub fn sparse_head_gram(history: &History, model: &SpectralModel) -> SparseGradi
     let places = (0..head.len()).filter(|&place| used.binary_search(&head[place]).is_ok());
     let h = unit(places.map(|place| (place, model.weights()[head[place].0 as usize])));
     let pairs = h.len() * (h.len() + 1) / 2;
-    let mut gram = SparseGradient {
-        width: 1,
-        rows: Vec::with_capacity(pairs),
-        values: Vec::with_capacity(pairs),
-    };
+    let mut gram = SparseGradient::with_capacity(1, pairs);
     for (n, &(i, h_i)) in h.iter().enumerate() {
         let row = gram_row(i, head.len());
         gram.push(row, [h_i * h_i]);
@@ -80,84 +73,10 @@ pub fn sparse_head_gram(history: &History, model: &SpectralModel) -> SparseGradi
 pub fn sparse_gradient(history: &History, model: &SpectralModel) -> SparseGradient {
     let x = block_profile(history, model);
     let p = user_factors(&x, model);
-    let (rows, values) = (
-        Vec::with_capacity(x.len()),
-        Vec::with_capacity(x.len() * p.len()),
-    );
-    let mut gradient = SparseGradient {
-        width: p.len(),
-        rows,
-        values,
-    };
+    let mut gradient = SparseGradient::with_capacity(p.len(), x.len());
     x.iter()
         .for_each(|&(row, x_row)| gradient.push(row, p.iter().map(|p| x_row * p)));
     gradient
-}
-
-/// The rows of a device's vector that are not all zero, for a simulation that adds up many devices
-/// in one process.
-///
-/// As raw as [`ItemGradient`]: no `Serialize`, and it prints as its size only.
-#[derive(Default)]
-pub struct SparseGradient {
-    rows: Vec<usize>,
-    /// One row after the other, each of `width` numbers.
-    values: Vec<f32>,
-    width: usize,
-}
-
-impl SparseGradient {
-    /// Which rows, ascending, each of [`Self::width`] coordinates of the dense vector.
-    pub fn rows(&self) -> &[usize] {
-        &self.rows
-    }
-
-    /// Coordinates of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The coordinates of these rows only, one row after the other.
-    pub fn into_rows(self) -> ItemGradient {
-        ItemGradient::new(self.values)
-    }
-
-    /// No rows yet, each to be of `width` coordinates.
-    pub(crate) fn empty(width: usize) -> Self {
-        Self {
-            rows: Vec::new(),
-            values: Vec::new(),
-            width,
-        }
-    }
-
-    /// The whole vector of `len` coordinates.
-    pub(crate) fn dense(self, len: usize) -> ItemGradient {
-        let mut dense = vec![0.0f32; len];
-        if self.width > 0 {
-            for (row, values) in self.rows.iter().zip(self.values.chunks_exact(self.width)) {
-                dense[row * self.width..][..self.width].copy_from_slice(values);
-            }
-        }
-        ItemGradient::new(dense)
-    }
-
-    /// Adds a row, above all there are.
-    pub(crate) fn push(&mut self, row: usize, values: impl IntoIterator<Item = f32>) {
-        self.rows.push(row);
-        self.values.extend(values);
-    }
-}
-
-impl fmt::Debug for SparseGradient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "SparseGradient(rows={}, width={})",
-            self.rows.len(),
-            self.width
-        )
-    }
 }
 
 /// Where row `i` of a packed upper triangle of a (k, k) matrix begins, at its diagonal.

@@ -6,8 +6,9 @@
 
 use ndarray::{Array2, ArrayView1, Axis, Slice};
 
-use super::model::{FACTORS_MAX, SpectralModel};
+use super::model::SpectralModel;
 use super::server::without_axis;
+use crate::family::limits::FACTORS_MAX;
 use crate::maths::linalg::{narrow_all, norm_squared, polar};
 
 /// Squared norm of a learned factor, up to rounding.
@@ -67,10 +68,10 @@ mod tests {
 
     use super::*;
     use crate::family::recipe::Recipe;
+    use crate::family::spectral::score::scores;
     use crate::family::spectral::{device, server};
     use crate::history::preference::History;
     use crate::measure::metric::Ranking;
-    use crate::rank::score::scores;
     use crate::synthetic::{Planted, history, planted};
 
     const OLD: u32 = 320;

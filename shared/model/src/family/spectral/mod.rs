@@ -13,7 +13,7 @@ pub mod growth;
 pub mod model;
 pub mod plausibility;
 pub mod public;
+pub mod score;
 pub mod server;
 
-pub use codec::ModelError;
 pub use model::SpectralModel;

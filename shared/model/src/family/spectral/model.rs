@@ -9,12 +9,9 @@ use std::fmt;
 use ndarray::{Array2, ArrayView2};
 use tacit_types::ItemId;
 
+use crate::family::limits::{CATALOGUE_MAX, FACTORS_MAX};
 use crate::maths::linalg::{make_unit, narrow, norm_squared};
 
-/// Largest catalogue, in items.
-pub const CATALOGUE_MAX: u32 = 1 << 22;
-/// Largest factor matrix, in numbers; the length of a factor gradient.
-pub const FACTORS_MAX: usize = 1 << 22;
 /// Most head items; the head Gram then has 2,098,176 coordinates.
 pub const HEAD_MAX: u32 = 1 << 11;
 

@@ -1,18 +1,8 @@
-//! Figures by which a device judges a published model before it takes part: public numbers, no data
-//! involved.
+//! Norm, concentration and drift of spectral factors.
 
 use super::model::SpectralModel;
+use crate::family::plausibility::Plausibility;
 use crate::maths::linalg::norm_squared;
-
-/// What a model's factors look like; all zero for a model without factors.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Plausibility {
-    /// Largest L2 norm of one factor, a column over all items; 1 for orthonormal factors.
-    pub norm: f64,
-    /// Largest share of one factor's squared norm that lies on a single item; 1 for a one-hot
-    /// factor.
-    pub concentration: f64,
-}
 
 impl SpectralModel {
     /// Norm and concentration of the factors: two passes over (M', d).

@@ -7,9 +7,10 @@
 
 use ndarray::{Array1, Array2};
 
-use super::model::{FACTORS_MAX, SpectralModel};
+use super::model::SpectralModel;
 use super::server::{random_init, without_axis};
 use crate::family::features::Features;
+use crate::family::limits::FACTORS_MAX;
 use crate::family::recipe::Recipe;
 use crate::maths::linalg::{eigen_descending, leading, narrow, narrow_all, polar};
 
@@ -115,9 +116,9 @@ fn strengths(columns: &Array2<f64>) -> (Vec<f64>, Array2<f64>) {
 mod tests {
     use super::*;
     use crate::History;
+    use crate::family::spectral::score::{popularity_scores, scores};
     use crate::family::spectral::{device, server};
     use crate::measure::metric::Ranking;
-    use crate::rank::score::{popularity_scores, scores};
     use crate::synthetic::{Planted, planted};
 
     const TASTES: u32 = 8;

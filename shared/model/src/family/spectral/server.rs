@@ -10,7 +10,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::device::gram_row;
-use super::model::{CATALOGUE_MAX, HEAD_MAX, Parts, SpectralModel, most_popular};
+use super::model::{HEAD_MAX, Parts, SpectralModel, most_popular};
+use crate::family::limits::CATALOGUE_MAX;
 use crate::family::recipe::Recipe;
 use crate::maths::linalg::{eigen_descending, narrow, narrow_all, polar};
 
@@ -85,7 +86,7 @@ pub fn apply_head_gram(
 /// `sqrt(c_j w_j)`.
 ///
 /// # Panics
-/// When block length times `recipe.factors` exceeds [`super::model::FACTORS_MAX`].
+/// When block length times `recipe.factors` exceeds [`crate::family::limits::FACTORS_MAX`].
 pub fn random_init(model: &SpectralModel, recipe: &Recipe, seed: u64) -> SpectralModel {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut a = Array2::<f64>::zeros((model.block().len(), recipe.factors as usize));
@@ -176,9 +177,9 @@ mod tests {
 
     use super::*;
     use crate::family::spectral::device;
+    use crate::family::spectral::score::{popularity_scores, scores};
     use crate::history::preference::History;
     use crate::measure::metric::Ranking;
-    use crate::rank::score::{popularity_scores, scores};
     use crate::synthetic::{Planted, planted};
 
     fn sum(vectors: impl Iterator<Item = ItemGradient>) -> Vec<f64> {

@@ -7,11 +7,12 @@
 
 use ndarray::Array2;
 
-use super::{FACTORS_EACH_MAX, ROW_NORM_MAX, WeightedModel, WeightedTerms};
-use crate::family::spectral::ModelError;
-use crate::family::spectral::model::{CATALOGUE_MAX, FACTORS_MAX};
+use super::model::{FACTORS_EACH_MAX, ROW_NORM_MAX, WeightedModel};
+use super::terms::WeightedTerms;
+use crate::family::error::ModelError;
+use crate::family::limits::{CATALOGUE_MAX, FACTORS_MAX};
+use crate::family::words::{Words, put_f32s, put_size};
 use crate::maths::linalg::norm_squared;
-use crate::maths::words::{Words, put_f32s, put_size};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TCTWGHT1";
 

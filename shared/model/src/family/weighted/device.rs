@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tacit_types::ItemGradient;
 
-use super::WeightedModel;
-use crate::family::spectral::device::SparseGradient;
+use super::model::WeightedModel;
+use crate::family::fit::{Fit, Fitted};
+use crate::family::sparse::SparseGradient;
 use crate::history::preference::History;
+use crate::history::recency::decayed;
 use crate::maths::linalg::{dot, narrow};
 use crate::maths::solve::{NormalEquation, implicit};
-use crate::rank::fit::{Fit, Fitted};
-use crate::rank::score::decayed;
 
 /// Scores every catalogue item by `p . v_j`: length M; all 0 for a history without known items.
 /// With a `half_life`, in interactions, `p` is fitted to a timed history whose older items count

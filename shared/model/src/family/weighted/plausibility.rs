@@ -1,7 +1,7 @@
-//! Figures by which a device judges published item factors: public numbers, no data involved.
+//! Norm, concentration and drift of the factors of weighted squares.
 
-use super::WeightedModel;
-use crate::family::spectral::plausibility::Plausibility;
+use super::model::WeightedModel;
+use crate::family::plausibility::Plausibility;
 use crate::maths::linalg::polar;
 
 impl WeightedModel {

@@ -5,7 +5,8 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::{ROW_NORM_MAX, WeightedModel, WeightedTerms};
+use super::model::{ROW_NORM_MAX, WeightedModel};
+use super::terms::WeightedTerms;
 use crate::family::spectral::SpectralModel;
 use crate::maths::linalg::{eigen_descending, narrow, narrow_all};
 

@@ -8,12 +8,13 @@ use super::layout::{
     self, BANDS, CHANCES, COSINES, DRIFT, ERRORS, LENGTH, LISTED, PAIRED, PREDICTED, Question,
     RANK, RANKS, RATING_ERROR, TOP,
 };
+use crate::family::sparse::SparseGradient;
 use crate::family::spectral::SpectralModel;
-use crate::family::spectral::device::SparseGradient;
 use crate::family::{Family, Model, Owner};
 use crate::history::preference::History;
+use crate::history::recency::HALF_LIFE;
 use crate::maths::linalg::{add_scaled, dot, narrow, norm_squared};
-use crate::rank::score::{HALF_LIFE, top_k_open};
+use crate::rank::top::top_k_open;
 
 /// Fewer items than this have no older and newer half to compare.
 const DRIFT_MIN: usize = 4;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::{Factors, NO_ROW, Precision, Ranker};
 use crate::family::Model;
+use crate::family::fit::Fit;
 use crate::family::rating::RatingModel;
 use crate::family::spectral::SpectralModel;
 use crate::family::weighted::WeightedModel;
+use crate::history::trust::TASTE_PRIOR;
 use crate::maths::bytes::{row_scale, to_byte};
 use crate::maths::linalg::{narrow, norm_squared};
-use crate::rank::fit::Fit;
-use crate::rank::score::TASTE_PRIOR;
 
 /// A model's columns, one number per item: (M) each.
 struct Columns {

@@ -1,13 +1,18 @@
 //! Serving ranks as measuring does.
 
+use tacit_types::Timestamp;
+
 use super::*;
 use crate::family::spectral::SpectralModel;
+use crate::family::spectral::score;
 use crate::history::fusion::{Rules, fuse};
 use crate::history::interaction::{Interaction, InteractionKind};
 use crate::history::preference::History;
-use crate::rank::score::{self, top_k};
+use crate::history::recency::HALF_LIFE;
+use crate::rank::filter::shared;
+use crate::rank::profile::Profile;
+use crate::rank::top::top_k;
 use crate::synthetic::trained;
-use tacit_types::Timestamp;
 
 fn used(items: &[u32]) -> Vec<Interaction> {
     let kind = InteractionKind::View;
@@ -34,11 +39,7 @@ fn scores_are_those_of_the_history() {
     let ranker = Ranker::new(&model, Precision::Full);
     for items in [&[][..], &[3], &[3, 400, 3, 7, 499]] {
         let used = used(items);
-        let reference = score::scores(
-            &History::new(&used, 500, 100),
-            &model,
-            Some(score::HALF_LIFE),
-        );
+        let reference = score::scores(&History::new(&used, 500, 100), &model, Some(HALF_LIFE));
         let scores = ranker.scores(&profile(&used, &ranker));
         assert!(
             scores

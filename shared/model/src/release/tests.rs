@@ -1,13 +1,16 @@
-//! Every family through the one seam.
+//! Every kind of release, with models of every family.
 
 use ndarray::Array2;
+use tacit_types::Kind;
 
 use super::*;
 use crate::family::features::Features;
-use crate::family::rating::Scale;
+use crate::family::rating::{RatingModel, Scale};
 use crate::family::recipe::Recipe;
-use crate::family::spectral::server;
+use crate::family::spectral::{SpectralModel, server};
 use crate::family::weighted::WeightedTerms;
+use crate::family::{Family, Model, Owner};
+use crate::measure::evaluation::layout;
 use crate::synthetic::{history, trained};
 
 fn models() -> [Model; 4] {

@@ -1,40 +1,12 @@
-//! Ranking on the device: from an owner's history and the published model to the items to show.
-
-use std::cmp::Ordering;
+//! What an owner's history and the published model say about every item.
 
 use tacit_types::ItemId;
 
-use crate::family::spectral::SpectralModel;
+use super::model::SpectralModel;
 use crate::history::preference::History;
+use crate::history::recency::decayed;
+use crate::history::trust::{TASTE_PRIOR, taste_share};
 use crate::maths::linalg::{add_scaled, dot, narrow};
-
-/// Half-life to use for timed histories unless the application says otherwise, in interactions.
-///
-/// Chosen on the second-last interaction of MovieLens-1M and -100k among 5 to 200: best or next to
-/// best of all at every noise level (ML-1M, epsilon 10, 99 negatives / full HR@10: .704 / .124
-/// against .652 / .080 without one). 5 is ahead on the full ranking, where people rate films in the
-/// order a page lists them; 10 leans on that less.
-pub const HALF_LIFE: f32 = 10.0;
-
-/// How far taste is trusted: by half from so many items on, see [`taste_share`]. 10, 15 and 20 were
-/// compared for new owners, on users of MovieLens-1M with even numbers; before that four strengths
-/// of a weaker form, on all of them, and two of those on the published tests.
-pub const TASTE_PRIOR: f64 = 15.0;
-
-/// Share of its score that taste gets from an owner whose weights add up to `sizes` and whose
-/// squares to `squares`: `n^2 / (n^2 + prior^2)` for the effective number of items `n = sizes^2 /
-/// squares` (Kish 1965, section 11.7).
-///
-/// A few items say little about the rest of a taste, while what is popular holds for everybody:
-/// shrinkage toward the mean of all owners, which long histories hardly feel.
-pub(crate) fn taste_share(sizes: f64, squares: f64, prior: f64) -> f64 {
-    let n = sizes * sizes / squares.max(f64::MIN_POSITIVE);
-    if n > 0.0 {
-        n * n / (n * n + prior * prior)
-    } else {
-        0.0
-    }
-}
 
 /// Scores every catalogue item for this owner: length M, finite, larger is better.
 ///
@@ -93,85 +65,6 @@ pub fn popularity_scores(counts: &[f32]) -> Vec<f32> {
     counts.iter().map(|count| count / largest).collect()
 }
 
-/// The `k` best items that are not in `exclude`, best first, equal scores by lower index; NaN is
-/// never chosen.
-pub fn top_k(scores: &[f32], exclude: &[ItemId], k: usize) -> Vec<(ItemId, f32)> {
-    let mut closed = vec![false; scores.len()];
-    for item in exclude {
-        if let Some(flag) = closed.get_mut(item.0 as usize) {
-            *flag = true;
-        }
-    }
-    top_k_open(scores, &closed, k)
-}
-
-/// [`top_k`] of the items whose flag in `closed` is not set; items beyond its end are closed.
-pub fn top_k_open(scores: &[f32], closed: &[bool], k: usize) -> Vec<(ItemId, f32)> {
-    let mut best = Best::new(k);
-    let open = (0u32..)
-        .map(ItemId)
-        .zip(scores)
-        .zip(closed)
-        .filter(|(_, closed)| !**closed);
-    open.for_each(|((item, &score), _)| best.offer(item, score));
-    best.into_sorted()
-}
-
-/// Collects the k best of any number of scored items, offered in any order. Most lose to the k-th
-/// best so far at one comparison; the rest are sorted out k at a time.
-pub(crate) struct Best {
-    k: usize,
-    list: Vec<(ItemId, f32)>,
-    least: Option<(ItemId, f32)>,
-}
-
-impl Best {
-    pub(crate) fn new(k: usize) -> Self {
-        Self {
-            k,
-            list: Vec::new(),
-            least: None,
-        }
-    }
-
-    /// Takes an item that may be among the k best; NaN never is.
-    pub(crate) fn offer(&mut self, item: ItemId, score: f32) {
-        let loses = self
-            .least
-            .is_some_and(|least| best_first(&least, &(item, score)).is_lt());
-        if loses || score.is_nan() || self.k == 0 {
-            return;
-        }
-        self.list.push((item, score));
-        if self.list.len() >= self.k.saturating_mul(2) {
-            self.tighten();
-        }
-    }
-
-    /// Forgets all but the k best, and gives the least score among them once there are k.
-    pub(crate) fn tighten(&mut self) -> Option<f32> {
-        if self.k > 0 && self.list.len() > self.k {
-            self.list.select_nth_unstable_by(self.k - 1, best_first);
-            self.list.truncate(self.k);
-            self.least = self.list.last().copied();
-        }
-        self.least.map(|(_, score)| score)
-    }
-
-    /// Best first, equal scores by lower index.
-    pub(crate) fn into_sorted(mut self) -> Vec<(ItemId, f32)> {
-        self.list.sort_unstable_by(best_first);
-        self.list.truncate(self.k);
-        self.list
-    }
-}
-
-fn best_first(a: &(ItemId, f32), b: &(ItemId, f32)) -> Ordering {
-    b.1.partial_cmp(&a.1)
-        .unwrap_or(Ordering::Equal)
-        .then(a.0.cmp(&b.0))
-}
-
 /// `x`: the history's items with their weights, norm 1.
 fn profile(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<(ItemId, f32)> {
     let weight = |(item, decay): (ItemId, f64)| {
@@ -186,26 +79,6 @@ fn profile(history: &History, model: &SpectralModel, half_life: Option<f32>) -> 
         .into_iter()
         .map(|(item, w)| (item, narrow(w / norm)))
         .collect()
-}
-
-/// The items, latest first, each with `2^(-age / half-life)`; with 1 where the history is untimed
-/// or the half-life not above 0.
-pub(crate) fn decayed(
-    history: &History,
-    half_life: Option<f32>,
-) -> impl Iterator<Item = (ItemId, f64)> {
-    let half_life = half_life.filter(|half_life| history.is_timed() && *half_life > 0.0);
-    let share = move |age: usize| {
-        half_life.map_or(1.0, |half_life| {
-            (-(age as f64) / f64::from(half_life)).exp2()
-        })
-    };
-    history
-        .items()
-        .iter()
-        .rev()
-        .enumerate()
-        .map(move |(age, item)| (*item, share(age)))
 }
 
 /// `Q^T x`: (d).
@@ -228,6 +101,7 @@ mod tests {
     use crate::family::recipe::Recipe;
     use crate::family::spectral::server::{apply_counts, apply_gradient, random_init};
     use crate::history::interaction::{Interaction, InteractionKind};
+    use crate::rank::top::top_k;
     use crate::synthetic::history;
 
     /// Two tastes: items 0 to 2 go together, and items 3 to 5; 6 and 7 are rare and stay outside
@@ -326,19 +200,5 @@ mod tests {
                 (score - (taste + model.axis()[j] * along) * model.popularity()[j]).abs() < 1e-6
             );
         }
-    }
-
-    #[test]
-    fn the_top_is_deterministic_and_skips_what_was_seen_and_nan() {
-        let scores = [1.0, 3.0, f32::NAN, 3.0, 2.0, f32::NEG_INFINITY];
-        let items = |k| {
-            top_k(&scores, &[ItemId(4), ItemId(77)], k)
-                .iter()
-                .map(|(item, _)| item.0)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(items(2), vec![1, 3]);
-        assert_eq!(items(99), vec![1, 3, 0, 5]);
-        assert!(items(0).is_empty());
     }
 }

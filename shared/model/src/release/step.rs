@@ -1,21 +1,19 @@
-//! The server half of the seam: from one model and the opened sum of a release to the next model.
+//! The server half of a release: from one model and the opened sum to the next model.
 
 use tacit_types::Kind;
 
-use super::Model;
 use crate::family::features::Features;
-use crate::family::neural;
-use crate::family::rating;
 use crate::family::recipe::Recipe;
 use crate::family::spectral::{SpectralModel, growth, public, server};
-use crate::family::weighted::{self, WeightedTerms};
+use crate::family::weighted::WeightedTerms;
+use crate::family::{Model, neural, rating, weighted};
 use crate::measure::evaluation;
 
 /// The opened, noisy sum of one release, in clipping norms.
 pub struct OpenedSum<'a> {
     /// What its vectors mean.
     pub kind: Kind,
-    /// One number per coordinate of the model's [`Extent`] for this kind.
+    /// One number per coordinate of the model's [`crate::release::Extent`] for this kind.
     pub sum: &'a [f64],
     /// Standard deviation of the noise on each number.
     pub noise_std: f64,
@@ -140,7 +138,7 @@ impl Model {
                         ..*step
                     },
                 );
-                Self::Rating(rating::server::assemble(
+                Self::Rating(rating::RatingModel::new(
                     opened.biases,
                     start,
                     features,
@@ -151,23 +149,6 @@ impl Model {
                 Self::Rating(model.with_spectral(spectral_step(model.spectral(), opened, step)?))
             }
         })
-    }
-
-    /// Weighted squares before their first round: post-processing of a spectral model.
-    pub fn weighted_start(model: &SpectralModel, terms: WeightedTerms) -> Self {
-        Self::Weighted(weighted::server::warm_start(model, terms))
-    }
-
-    /// The same model without factors, with which devices rank by popularity; other families than
-    /// the spectral stay as they are, because without factors they are no longer models of their
-    /// family.
-    #[must_use]
-    pub fn without_factors(&self) -> Self {
-        match self {
-            Self::Spectral(model) => Self::Spectral(model.without_factors()),
-            Self::Neural(model) => Self::Spectral(model.spectral().without_factors()),
-            other => other.clone(),
-        }
     }
 }
 

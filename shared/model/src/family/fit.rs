@@ -280,7 +280,7 @@ mod tests {
                 );
             }
             let top = ranker.top(online.profile(), &vec![1.0; ITEMS as usize], 10);
-            let all = crate::rank::score::top_k(&scores, &[], 10);
+            let all = crate::rank::top::top_k(&scores, &[], 10);
             assert!(top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6));
         }
     }

@@ -1,7 +1,7 @@
 //! Little-endian words off the front of bytes anybody may have written: never beyond their end, and
 //! no allocation before the length was checked.
 
-use crate::family::spectral::ModelError;
+use crate::family::error::ModelError;
 
 /// What is left to read.
 pub(crate) struct Words<'a> {

@@ -1,0 +1,97 @@
+//! The device half of a release: the vector of one owner.
+
+use tacit_types::{ItemGradient, Kind};
+
+use crate::family::sparse::SparseGradient;
+use crate::family::spectral::device::{sparse_counts, sparse_gradient, sparse_head_gram};
+use crate::family::{Model, Owner, neural, rating, weighted};
+use crate::history::interaction::Interaction;
+use crate::history::preference::History;
+use crate::measure::evaluation::{self, layout};
+
+/// What a vector looks like: it follows from the model and the kind alone, never from anybody's
+/// data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Rows of the vector.
+    pub rows: usize,
+    /// Coordinates of a row.
+    pub row_width: usize,
+}
+
+impl Extent {
+    /// Coordinates of the vector.
+    pub fn length(&self) -> usize {
+        self.rows * self.row_width
+    }
+}
+
+impl Model {
+    /// What a device's vector of this kind looks like; `None` for a kind this model does not give.
+    pub fn extent(&self, kind: Kind) -> Option<Extent> {
+        let (rows, row_width) = match (self, kind) {
+            (Self::Weighted(model), Kind::WeightedGradient) => (
+                model.catalogue_len() + model.factor_count(),
+                model.factor_count(),
+            ),
+            (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
+            (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
+            (Self::Neural(model), Kind::LayerGradient) => (model.directions(), self.factor_count()),
+            (Self::Neural(_), Kind::HeadGram | Kind::FactorGradient) => return None,
+            (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
+            (_, Kind::FactorGradient) => (self.spectral()?.block().len(), self.factor_count()),
+            (_, Kind::Metrics) => (layout::LENGTH, 1),
+            _ => return None,
+        };
+        Some(Extent { rows, row_width })
+    }
+
+    /// This owner's vector of one kind without its zeros; `None` for a kind this model does not
+    /// give.
+    ///
+    /// # Guarantees
+    /// Of [`Self::extent`], with L2 norm at most 1 up to f32 rounding.
+    pub fn sparse_vector(&self, kind: Kind, owner: &Owner<'_>) -> Option<SparseGradient> {
+        self.extent(kind)?;
+        let history = owner.history;
+        Some(match (self, kind) {
+            (Self::Weighted(model), Kind::WeightedGradient) => {
+                weighted::device::sparse_gradient(history, model)
+            }
+            (Self::Rating(model), Kind::RatingBias) => {
+                rating::device::sparse_biases(owner.ratings, model.scale())
+            }
+            (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
+            (Self::Neural(model), Kind::LayerGradient) => {
+                neural::device::sparse_gradient(history, model)
+            }
+            (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
+            (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
+            (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
+            _ => return None,
+        })
+    }
+
+    /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's
+    /// items; `None` for a kind this model does not give.
+    pub fn vector(
+        &self,
+        kind: Kind,
+        interactions: &[Interaction],
+        history_max: usize,
+    ) -> Option<ItemGradient> {
+        let length = self.extent(kind)?.length();
+        let history = History::new(interactions, self.catalogue_len(), history_max);
+        let ratings = self.ratings(interactions, history_max);
+        Some(
+            self.sparse_vector(
+                kind,
+                &Owner {
+                    history: &history,
+                    ratings: &ratings,
+                },
+            )?
+            .dense(length),
+        )
+    }
+}
