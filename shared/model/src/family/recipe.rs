@@ -75,56 +75,38 @@ struct Row {
     counts_share: f64,
 }
 
-/// The presets, chosen on MovieLens-1M by the second-last interaction of the 2,999 users with times
-/// (never by the test): 58 to 108 settings per epsilon of T, d, K, a, b and coverage, delta 1e-5,
-/// Gaussian noise 5 % above the ideal, mean of three noise seeds (two at 20). Sampled (99 random
-/// negatives) and full HR@10 there, next to the settings they replaced:
-///
-/// | epsilon (q) | chosen | before | before was |
-/// |---|---|---|---|
-/// | none | .717 / .090 | .697 / .086 | T=5, d=32, coverage .94 |
-/// | 20 (326) | .684 / .087 | .683 / .080 | T=4, d=32, K=1000, a=.3, b=.25 |
-/// | 10 (187) | .661 / .085 | .652 / .080 | T=3, K=936, coverage .94 |
-/// | 5 (104) | .614 / .078 | .610 / .077 | T=2, K=520, b=0 |
-/// | 3 (66) | .580 / .071 | .571 / .072 | T=2, b=0 |
-///
-/// Public features and the share of the counts were chosen together: on the same second-last
-/// interactions, and on a random fifth of what the test's random fifth left of MovieLens-1M and
-/// -100K (full NDCG@10), two to five noise seeds. Features are genres, and the year and decade in
-/// titles. What was tried, none of which costs privacy but the shares:
-///
-/// | where | choice | without | with |
-/// |---|---|---|---|
-/// | 1M, fifth, q 156 | [`super::spectral::public::completed`] | .236 | .245 |
-/// | 1M, second-last, half-life 10, q 66 | the same, sampled / full HR@10 | .625 / .094 | .717 / .121 |
-/// | 1M, second-last, half-life 10, q 25, counts .3 | the same | .480 / .065 | .685 / .106 |
-/// | 100K, fifth, q 36 | the same | .235 | .247 |
-/// | 100K, fifth, q 11, counts .05 / .2 / .35 | the same | .187 / .195 / .191 | .212 / .218 / .219 |
-/// | 100K, fifth, q 6, counts .35 / .5 / .7 / all | the same (popularity: .138) | .141 / .141 / .139 / .138 | .196 / .197 / .199 / .20 |
-/// | 100K, fifth, q 11 and 36; 1M, q 25 and 46 | feature columns trained by the gradient too | | .190, .228; .205, .217: worse than beside it |
-/// | 100K, fifth, q 6 and 11 | learned directions or rows shrunk by their noise | | at most .004 better, mostly worse |
-/// | 1M, second-last, q 66 | 32 / 48 / 64 feature columns, full HR@10 | | .116 / .121 / .120 |
-///
-/// So features stand beside what is learned, at every signal; where the signal is weak, counts are
-/// the first thing to buy, as features and ranking rest on them; and below q = 10 a job that trains
-/// factors is as good as counts with features, and no worse than popularity where there are no
-/// features. Coverage .75 gains .001 of full NDCG@10 over .94 at q 25 and costs .018 of sampled
-/// HR@10.
-///
-/// Differences below .005 are within the spread of seeds. What it says: after a head Gram one round
-/// is enough unless there is next to no noise; a longer head than 500 has a higher noise edge and
-/// keeps fewer directions. One kind of data, films: where the head is a small part of the
-/// catalogue, more rounds may pay.
-#[rustfmt::skip]
+/// The presets by rising signal; `tests/quality/TUNING.md`, "Recipe", says what each was chosen
+/// over.
 const TABLE: [Row; 7] = [
-    Row { below: 10.0,          rounds: 1, factors: 16, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.7 },
-    Row { below: 25.0,          rounds: 1, factors: 16, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.3 },
-    Row { below: 60.0,          rounds: 1, factors: 32, weight_exponent: 0.1, popularity_exponent: 0.0,  carry: 0.5, coverage: 0.94, counts_share: 0.1 },
-    Row { below: 150.0,         rounds: 1, factors: 32, weight_exponent: 0.1, popularity_exponent: 0.15, carry: 0.5, coverage: 0.94, counts_share: 0.05 },
-    Row { below: 300.0,         rounds: 1, factors: 32, weight_exponent: 0.2, popularity_exponent: 0.1,  carry: 0.4, coverage: 1.0,  counts_share: 0.05 },
-    Row { below: 1000.0,        rounds: 1, factors: 48, weight_exponent: 0.2, popularity_exponent: 0.1,  carry: 0.2, coverage: 1.0,  counts_share: 0.05 },
-    Row { below: f64::INFINITY, rounds: 2, factors: 48, weight_exponent: 0.4, popularity_exponent: 0.4,  carry: 0.0, coverage: 1.0,  counts_share: 0.05 },
+    // below, (T, d), (a, b), carry, coverage, share of the counts
+    row(10.0, (1, 16), (0.1, 0.0), 0.5, 0.94, 0.7),
+    row(25.0, (1, 16), (0.1, 0.0), 0.5, 0.94, 0.3),
+    row(60.0, (1, 32), (0.1, 0.0), 0.5, 0.94, 0.1),
+    row(150.0, (1, 32), (0.1, 0.15), 0.5, 0.94, 0.05),
+    row(300.0, (1, 32), (0.2, 0.1), 0.4, 1.0, 0.05),
+    row(1000.0, (1, 48), (0.2, 0.1), 0.2, 1.0, 0.05),
+    row(f64::INFINITY, (2, 48), (0.4, 0.4), 0.0, 1.0, 0.05),
 ];
+
+const fn row(
+    below: f64,
+    (rounds, factors): (u32, u32),
+    (weight_exponent, popularity_exponent): (f32, f32),
+    carry: f32,
+    coverage: f32,
+    counts_share: f64,
+) -> Row {
+    Row {
+        below,
+        rounds,
+        factors,
+        weight_exponent,
+        popularity_exponent,
+        carry,
+        coverage,
+        counts_share,
+    }
+}
 
 impl Recipe {
     /// Picks the recipe for signal-to-noise ratio `q` (see [`signal_to_noise`]; infinite without

@@ -84,13 +84,9 @@ impl Rules {
     /// next, so it counts most; what was bought says what the owner likes, for longest, but no
     /// longer what is missing.
     ///
-    /// Taste is trusted at once: histories are short, popularity says little of what one owner buys
-    /// next, and on RetailRocket at epsilon 8 the usual caution would take the hit ratio from .38
-    /// to .14.
-    ///
-    /// The weights of looks, carts and purchases were chosen out of fourteen on half of the owners
-    /// of RetailRocket, with the other half in sight, to predict purchases; the others and all
-    /// half-lives are guesses in proportion.
+    /// Taste is trusted at once, because histories are short and popularity says little of what one
+    /// owner buys next. How the weights were chosen: `tests/quality/TUNING.md`, "Kinds of
+    /// interaction".
     pub fn shop() -> Self {
         [
             (InteractionKind::View, 0.2, 10.0),

@@ -11,8 +11,8 @@ use crate::history::interaction::InteractionKind;
 
 /// Most recent items a device keeps unless the application says otherwise.
 ///
-/// A fixed number, so the bound says nothing about anybody's data. On MovieLens-1M, whose longest
-/// history has 2,313 items, it costs less than .002 HR@10.
+/// A fixed number, so the bound says nothing about anybody's data. What it costs:
+/// `tests/quality/TUNING.md`, "Length of a history".
 pub const HISTORY_CAP: usize = 1024;
 
 /// Distinct items one owner used, oldest first. Never leaves the device: no `Serialize`, and it

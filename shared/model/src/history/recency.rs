@@ -4,12 +4,8 @@ use tacit_types::ItemId;
 
 use crate::history::preference::History;
 
-/// Half-life to use for timed histories unless the application says otherwise, in interactions.
-///
-/// Chosen on the second-last interaction of MovieLens-1M and -100k among 5 to 200: best or next to
-/// best of all at every noise level (ML-1M, epsilon 10, 99 negatives / full HR@10: .704 / .124
-/// against .652 / .080 without one). 5 is ahead on the full ranking, where people rate films in the
-/// order a page lists them; 10 leans on that less.
+/// Half-life of timed histories unless the application sets another, in items used since. How it
+/// was chosen: `tests/quality/TUNING.md`, "Half-life".
 pub const HALF_LIFE: f32 = 10.0;
 
 /// Share of a weight that is left after `age` further items.

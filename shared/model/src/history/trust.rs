@@ -1,8 +1,7 @@
 //! How far an owner's taste is trusted against what is popular, by how much of it was seen.
 
-/// How far taste is trusted: by half from so many items on, see `taste_share`. 10, 15 and 20 were
-/// compared for new owners, on users of MovieLens-1M with even numbers; before that four strengths
-/// of a weaker form, on all of them, and two of those on the published tests.
+/// Items from which on an owner's taste is trusted by half, see `taste_share`. How it was chosen:
+/// `tests/quality/TUNING.md`, "Trust in a short history".
 pub const TASTE_PRIOR: f64 = 15.0;
 
 /// Share of its score that taste gets from an owner whose weights add up to `sizes` and whose

@@ -12,19 +12,8 @@ const ROUNDS: u32 = 2;
 /// Share for the counts: the layer is short and needs little.
 const COUNTS_SHARE: f64 = 0.3;
 
-/// What a job of this family does, whatever its signal. Chosen on the second-last interactions of
-/// MovieLens-1M's 2,999 users with times, with a half-life of 10, among 8, 16 and 32 factors and
-/// one or two rounds, three noise seeds; full HR@10:
-///
-/// | epsilon | 8, one round | 16, one | 32, one | 32, two | spectral |
-/// |---|---|---|---|---|---|
-/// | .5 | .102 | .106 | .105 | .109 | .103 |
-/// | 1 | .110 | .116 | .116 | .118 | .111 |
-/// | 3 | .111 | .116 | .118 | .121 | .114 |
-/// | 10 | .115 | .115 | .119 | .121 | .140 |
-///
-/// Width of the hidden layer, length of the basis and share of the counts were tried in a prototype
-/// that was judged on the published test; figures there differ by less than .005.
+/// The recipe of a task of this family, the same at every signal. How it was chosen:
+/// `tests/quality/TUNING.md`, "Network".
 pub fn recipe(catalogue_len: u32) -> Recipe {
     let widest = directions(catalogue_len).min(factors_max(catalogue_len));
     Recipe {

@@ -43,8 +43,8 @@ pub fn start(
 ///
 /// With P the feature columns less their part in the learned span, `P = U S V^T`, column k is `U_k
 /// sqrt(S_k / S_max)`, S_max the strongest before anything was learned: orthogonal to the rest, of
-/// norm at most 1, and the smaller the less items differ in it. Measured best among powers 0, .5,
-/// .7 and 1 of that ratio.
+/// norm at most 1, and the smaller the less items differ in it. Why the root of that ratio:
+/// `tests/quality/TUNING.md`, "Public features and the counts' share".
 ///
 /// # Panics
 /// When there is not one row of features per item.

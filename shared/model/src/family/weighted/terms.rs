@@ -22,8 +22,8 @@ pub const CLIP_NORMS: RangeInclusive<f64> = 1e-3..=1e3;
 pub const CLIP_NORM: f64 = 8.0;
 
 impl Default for WeightedTerms {
-    /// alpha_0 as for central implicit ALS. lambda is a third above: of both the better at 16, 32
-    /// and 64 factors together, on the second-last interactions of MovieLens-1M, without noise.
+    /// alpha_0 as for central implicit ALS, lambda a third above. How they were chosen:
+    /// `tests/quality/TUNING.md`, "Weighted squares".
     fn default() -> Self {
         Self {
             unobserved_weight: 0.3,
