@@ -296,22 +296,30 @@ impl Deployment {
         tacit(self.folder.path(), arguments)
     }
 
-    fn succeed(&self, arguments: &[&str]) -> Result<()> {
+    /// Runs `tacit` in the deployment's folder and gives what it printed.
+    fn succeed(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         let output = self.tacit(arguments)?;
         ensure!(
             output.status.success(),
             "tacit {arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(())
+        Ok(output.stdout)
     }
 
     /// Runs `tacit audit verify` on the export.
     ///
     /// # Errors
-    /// When it finds anything wrong.
+    /// When it finds anything wrong, or prints no second opinion.
     pub fn verify(&self) -> Result<()> {
-        self.succeed(&["audit", "verify", "coordinator/ledger"])
+        let printed = self.succeed(&["audit", "verify", "coordinator/ledger"])?;
+        let printed: serde_json::Value = serde_json::from_slice(&printed)?;
+        let opinion = &printed["second_opinion"];
+        ensure!(
+            opinion["epsilon"].is_object() && opinion["difference"].is_object(),
+            "no second opinion: {printed}"
+        );
+        Ok(())
     }
 
     /// Lines of the exported release ledger; none before the first export.

@@ -21,7 +21,7 @@ struct Part {
     tests: &'static str,
 }
 
-const PARTS: [Part; 2] = [
+const PARTS: [Part; 3] = [
     Part {
         package: "tacit-privacy",
         files: &[
@@ -39,12 +39,16 @@ const PARTS: [Part; 2] = [
         package: "tacit-plan",
         files: &[
             "shared/plan/src/mechanism.rs",
-            "shared/plan/src/oracle.rs",
             "shared/plan/src/outline.rs",
             "shared/plan/src/plan.rs",
             "shared/plan/src/request.rs",
         ],
         tests: "--lib --tests",
+    },
+    Part {
+        package: "tacit-opendp",
+        files: &["coordinator/opendp/src/map.rs"],
+        tests: "--tests",
     },
 ];
 /// Outcomes as cargo-mutants names them, in the order of the columns.

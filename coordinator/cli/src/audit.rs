@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tacit_audit::canary::Measured;
+use tacit_audit::{Summary, Verified};
+use tacit_opendp::{OpinionError, SecondOpinion};
 
 use crate::Folder;
 use crate::canary;
@@ -13,6 +15,9 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     /// Check chain, tree, signatures and arithmetic; exit 0 when all hold, 1 naming the first wrong
     /// line.
+    ///
+    /// Prints the verified numbers as one JSON object. Its `second_opinion` holds opendp's epsilon
+    /// at the same deltas and the difference; a stated epsilon below opendp's is refused.
     #[command(after_help = "Example: tacit audit verify state/ledger")]
     Verify(Folder),
     /// Verify, then write `report.html`, `report.json` and `registry.json`, a draft for the public
@@ -55,7 +60,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
                 .for_each(|warning| eprintln!("warning: {warning}"));
             println!(
                 "{}",
-                serde_json::to_string(&tacit_audit::Summary::of(&verified))?
+                serde_json::to_string(&Checked::by_opendp(&verified)?)?
             );
         }
         Command::Report { dir, out, canary } => {
@@ -67,6 +72,25 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Canary(options) => canary::audit(options)?,
     }
     Ok(())
+}
+
+/// What `tacit audit verify` prints: the numbers of an export, and what opendp says of them.
+#[derive(serde::Serialize)]
+struct Checked {
+    #[serde(flatten)]
+    summary: Summary,
+    second_opinion: SecondOpinion,
+}
+
+impl Checked {
+    fn by_opendp(verified: &Verified) -> Result<Self, OpinionError> {
+        let summary = Summary::of(verified);
+        let second_opinion = SecondOpinion::on(&summary)?;
+        Ok(Self {
+            summary,
+            second_opinion,
+        })
+    }
 }
 
 fn read_canary(path: &Path) -> Result<Measured, Failure> {

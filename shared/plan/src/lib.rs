@@ -1,16 +1,12 @@
-//! What a training job will cost and give, from public numbers only, and the oracle our conversion
-//! is held against.
+//! What a training job will cost and give, from public numbers only.
 //!
 //! - [`plan()`] says before a job what it will release, at what price, and how much of the gain to
 //!   expect; the coordinator runs exactly that, so there is one planner;
 //! - [`request`] what it needs to know, with every bound; [`error`] why there is no plan; `outline`
 //!   what each family releases; `advice` what would help;
-//! - [`mechanism_for()`] turns a price into the public numbers of one release;
-//! - [`opendp_epsilon`] is opendp's conversion, for tests and for anybody who wants a second
-//!   opinion.
+//! - [`mechanism_for()`] turns a price into the public numbers of one release.
 //!
-//! It decides nothing at run time: devices recompute every price themselves (`tacit_privacy`). It
-//! is the only crate that sees opendp and never becomes part of a device.
+//! It decides nothing at run time: devices recompute every price themselves (`tacit_privacy`).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,7 +14,6 @@
 mod advice;
 pub mod error;
 pub mod mechanism;
-pub mod oracle;
 mod outline;
 pub mod plan;
 pub mod request;
@@ -26,7 +21,6 @@ pub mod request;
 pub use advice::thousands;
 pub use error::PlanError;
 pub use mechanism::{Crowd, Shape, mechanism_for};
-pub use oracle::{OracleError, opendp_epsilon};
 pub use outline::signal_min;
 pub use plan::{GUARD_SHARE, Plan, PlannedRelease, TOTAL_VARIATION_MAX, budget, plan};
 pub use request::{EVALUATION_SHARE, PlanRequest, default_delta};

@@ -13,7 +13,7 @@
 )]
 
 use serde::Deserialize;
-use tacit_plan::opendp_epsilon;
+use tacit_opendp::opendp_epsilon;
 use tacit_privacy::mechanism::MechanismError;
 use tacit_privacy::{Mechanism, Rho, Tier, convert};
 use tacit_types::Delta;

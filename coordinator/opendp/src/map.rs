@@ -1,4 +1,4 @@
-//! opendp's conversion from zCDP to (epsilon, delta), as an independent second opinion.
+//! One question to opendp: what a zCDP release costs at one delta.
 
 use opendp::combinators::{make_fix_delta, make_zCDP_to_approxDP};
 use opendp::core::{Function, Measurement, PrivacyMap};
@@ -9,9 +9,9 @@ use opendp::metrics::AbsoluteDistance;
 /// opendp refused the numbers or failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("opendp: {0}")]
-pub struct OracleError(String);
+pub struct OpendpError(String);
 
-/// Epsilon that opendp states for a rho-zCDP release at `delta`.
+/// Epsilon that opendp states for a release of `rho`-zCDP at `delta`.
 ///
 /// Its chain is `make_zCDP_to_approxDP`, then `make_fix_delta`, around a measurement whose privacy
 /// map is the identity on rho. Valid like ours, so either may be reported; ours may exceed it only
@@ -19,9 +19,9 @@ pub struct OracleError(String);
 /// this function.
 ///
 /// # Errors
-/// [`OracleError`] with opendp's message, for instance for a delta outside [0, 1].
-pub fn opendp_epsilon(rho: f64, delta: f64) -> Result<f64, OracleError> {
-    epsilon(rho, delta).map_err(|error| OracleError(error.to_string()))
+/// [`OpendpError`] with opendp's message, for instance for a delta outside [0, 1].
+pub fn opendp_epsilon(rho: f64, delta: f64) -> Result<f64, OpendpError> {
+    epsilon(rho, delta).map_err(|error| OpendpError(error.to_string()))
 }
 
 fn epsilon(rho: f64, delta: f64) -> opendp::error::Fallible<f64> {

@@ -10,7 +10,7 @@
 use opendp::traits::samplers::sample_discrete_gaussian;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use tacit_plan::opendp_epsilon;
+use tacit_opendp::opendp_epsilon;
 use tacit_privacy::noise::{NoiseTable, rejection};
 use tacit_privacy::{Rho, convert};
 use tacit_types::Delta;
