@@ -45,7 +45,6 @@ use zeroize::Zeroizing;
 /// Coordinates of a contribution: 3,706 items by 32 factors. Here the length of a catalogue, whose
 /// counts are round 1.
 const LENGTH: u32 = 118_592;
-const CHUNK: usize = 65_536;
 /// Uploads in flight, each on a connection of its own.
 const IN_FLIGHT: usize = 64;
 /// Devices of one wave, and how many waves each server takes.
@@ -194,9 +193,7 @@ fn upload(
         sealed_seed: seal(&MaskSeed::draw(&mut rng), None, &key, &binding, &mut rng)?.into(),
         digest: Bytes::copy_from_slice(&binding.digest.0),
     };
-    let chunks = (0..masked.len())
-        .step_by(CHUNK)
-        .map(|at| Part::Chunk(masked.slice(at..masked.len().min(at + CHUNK))));
+    let chunks = tacit_proto::chunks(masked.clone()).map(Part::Chunk);
     let parts = std::iter::once(Part::Header(header)).chain(chunks);
     Ok(parts
         .map(|part| v1::ContributeRequest { part: Some(part) })

@@ -216,10 +216,7 @@ impl Contribution {
 
     /// The messages it is sent in.
     pub fn parts(&self) -> Vec<v1::ContributeRequest> {
-        let chunks = self
-            .masked
-            .chunks(65_536)
-            .map(|chunk| Part::Chunk(Bytes::copy_from_slice(chunk)));
+        let chunks = tacit_proto::chunks(self.masked.clone()).map(Part::Chunk);
         let parts = std::iter::once(Part::Header(self.header.clone())).chain(chunks);
         parts
             .map(|part| v1::ContributeRequest { part: Some(part) })

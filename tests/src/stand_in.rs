@@ -508,10 +508,8 @@ impl Coordinator for Service {
             .objects
             .remove(&hash)
             .ok_or_else(|| Status::not_found("no such object"))?;
-        let chunks: Vec<_> = object.chunks(65_536).map(Bytes::copy_from_slice).collect();
-        let parts = chunks
-            .into_iter()
-            .map(|chunk| Ok(v1::FetchResponse { chunk }));
+        let chunks = tacit_proto::chunks(object);
+        let parts = chunks.map(|chunk| Ok(v1::FetchResponse { chunk }));
         Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
 

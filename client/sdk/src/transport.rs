@@ -21,8 +21,6 @@ use crate::store::Spooled;
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// One call must end within this time.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// Upload chunk in bytes; every chunk but the last has this size.
-pub const CHUNK_BYTES: usize = 65_536;
 /// Hashes of a consistency proof: at most two a level of a tree of 2^32 lines.
 const PROOF_MAX: usize = 64;
 /// Protocol version spoken.
@@ -124,7 +122,7 @@ impl Connection {
         Ok((tacit_privacy::canonical::digest(&object) == hash).then_some(object))
     }
 
-    /// Sends spooled bytes: one header, then chunks of [`CHUNK_BYTES`].
+    /// Sends spooled bytes: one header, then the chunks.
     pub(crate) async fn contribute(
         &mut self,
         spooled: &Spooled,
@@ -136,11 +134,7 @@ impl Connection {
             sealed_seed: Bytes::copy_from_slice(spooled.sealed()),
             digest: Bytes::copy_from_slice(&spooled.digest().0),
         };
-        let masked = Bytes::copy_from_slice(spooled.masked());
-        let chunks = (0..masked.len()).step_by(CHUNK_BYTES).map({
-            let masked = masked.clone();
-            move |start| Part::Chunk(masked.slice(start..(start + CHUNK_BYTES).min(masked.len())))
-        });
+        let chunks = tacit_proto::chunks(Bytes::copy_from_slice(spooled.masked())).map(Part::Chunk);
         let parts: Vec<_> = std::iter::once(Part::Header(header))
             .chain(chunks)
             .collect();

@@ -28,8 +28,6 @@ use crate::status::reply;
 
 /// Most seeds in one message.
 const SEEDS_MAX: usize = 256;
-/// Length of one part of a mask sum.
-const CHUNK: usize = 64 * 1024;
 /// Most sets held in memory at once, whatever their rounds: some 320 MiB each where cohorts are
 /// largest.
 const SETS_MAX: usize = 4;
@@ -283,10 +281,7 @@ fn parts(answer: Answer) -> Vec<Result<ReleaseResponse, Status>> {
         line: answer.line.into(),
         signature: signature(answer.signature),
     };
-    let sum = answer.mask_sum;
-    let chunks = (0..sum.len())
-        .step_by(CHUNK)
-        .map(|at| Part::Chunk(sum.slice(at..sum.len().min(at + CHUNK))));
+    let chunks = tacit_proto::chunks(answer.mask_sum).map(Part::Chunk);
     let parts = std::iter::once(Part::Header(header)).chain(chunks);
     parts
         .map(|part| Ok(ReleaseResponse { part: Some(part) }))

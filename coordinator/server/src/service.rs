@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacit_privacy::canonical::digest;
-use tacit_proto::v1;
 use tacit_proto::v1::contribute_request::Part;
 use tacit_proto::v1::coordinator_server::Coordinator;
+use tacit_proto::{CHUNK_BYTES, v1};
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
 use tacit_round::seal::{SCHEME_ID, SEALED_LEN};
@@ -29,8 +29,6 @@ use crate::status;
 
 /// Largest message: one chunk and its framing.
 pub const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES + 4096;
-/// Upload chunk in bytes.
-const CHUNK_BYTES: usize = 65_536;
 /// An upload must be complete within this time.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -328,15 +326,8 @@ impl Coordinator for CoordinatorService {
         let Some(object) = object.map(Bytes::from) else {
             return Err(Status::not_found("no such object"));
         };
-        let starts = (0..object.len()).step_by(CHUNK_BYTES);
-        let parts: Vec<_> = starts
-            .map(|start| object.slice(start..(start + CHUNK_BYTES).min(object.len())))
-            .collect();
-        let stream = tokio_stream::iter(
-            parts
-                .into_iter()
-                .map(|chunk| Ok(v1::FetchResponse { chunk })),
-        );
+        let chunks = tacit_proto::chunks(object);
+        let stream = tokio_stream::iter(chunks.map(|chunk| Ok(v1::FetchResponse { chunk })));
         Ok(Response::new(Box::pin(stream)))
     }
 
