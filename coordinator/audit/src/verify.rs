@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use tacit_privacy::record::Genesis;
 use tacit_privacy::{Rho, canonical};
 use tacit_round::keys::PublicKey;
-use tacit_types::Digest;
-
-use tacit_types::Kind;
+use tacit_types::{Digest, Kind};
 
 use crate::error::VerifyError;
 use crate::helper::HelperLedger;
@@ -153,10 +151,7 @@ fn warn(ledger: &Ledger, helper: &HelperLedger, keys: &Keys, warnings: &mut Vec<
         warnings.push("both ledgers carry the same ledger_id".into());
     }
     for entry in &ledger.entries {
-        if Kind::ALL
-            .iter()
-            .all(|kind| kind.as_str() != entry.charge.kind)
-        {
+        if Kind::parse(&entry.charge.kind).is_none() {
             warnings.push(format!(
                 "ledger.jsonl line {}: kind is {:.60}, which is unknown",
                 entry.seq, entry.charge.kind

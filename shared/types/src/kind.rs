@@ -49,10 +49,42 @@ impl Kind {
             Self::Metrics => "metrics",
         }
     }
+
+    /// Reads the word [`Self::as_str`] gives; `None` for any other.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// The name people read in reports and progress lines.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Counts => "Item counts",
+            Self::HeadGram => "Pairs of popular items",
+            Self::FactorGradient => "Item-factor gradient",
+            Self::WeightedGradient => "Weighted-squares gradient",
+            Self::LayerGradient => "Network layer gradient",
+            Self::RatingBias => "Item biases and counts",
+            Self::Metrics => "Evaluation on the devices",
+        }
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_one_kind() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+            assert_eq!(kind.to_string(), kind.as_str());
+        }
+        assert_eq!(Kind::parse("item counts"), None);
     }
 }

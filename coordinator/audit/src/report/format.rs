@@ -1,5 +1,7 @@
 //! Numbers and hours as people read them. What bounds a loss is rounded up.
 
+use tacit_types::Kind;
+
 /// Rounds a positive number up to `digits` significant digits.
 pub(crate) fn round_up(value: f64, digits: i32) -> String {
     if !value.is_finite() {
@@ -97,18 +99,12 @@ pub(crate) fn shortened(text: &str, count: usize) -> String {
     }
 }
 
-/// A release kind in words.
-pub(crate) fn kind(kind: &str) -> String {
-    match kind {
-        "counts" => "Item counts".into(),
-        "head_gram" => "Pairs of popular items".into(),
-        "factor_gradient" => "Item-factor gradient".into(),
-        "weighted_gradient" => "Weighted-squares gradient".into(),
-        "layer_gradient" => "Network layer gradient".into(),
-        "rating_bias" => "Item biases and counts".into(),
-        "metrics" => "Evaluation on the devices".into(),
-        other => format!("Unknown kind: {}", shortened(other, 40)),
-    }
+/// The title of the release kind a ledger calls `word`.
+pub(crate) fn kind(word: &str) -> String {
+    Kind::parse(word).map_or_else(
+        || format!("Unknown kind: {}", shortened(word, 40)),
+        |kind| kind.title().to_owned(),
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 use tacit_privacy::convert::{epsilon, shown};
 use tacit_privacy::record::{Event, Line};
-use tacit_types::Delta;
+use tacit_types::{Delta, Kind};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -127,15 +127,7 @@ impl Narrator {
             let Some(charge) = line.charge() else {
                 continue;
             };
-            let what = match charge.kind.as_str() {
-                "counts" => "item counts",
-                "head_gram" => "pairs of popular items",
-                "weighted_gradient" => "weighted squares",
-                "layer_gradient" => "network layer",
-                "rating_bias" => "item biases and counts",
-                "metrics" => "evaluation on the devices",
-                _ => "item-factor gradient",
-            };
+            let what = Kind::parse(&charge.kind).map_or("Unknown kind", Kind::title);
             let spent =
                 Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));
             // On a terminal the devices' progress line is being drawn here: clear it first.
@@ -145,7 +137,7 @@ impl Narrator {
                 ""
             };
             eprintln!(
-                "{clear}round {}: {what:<24} {said}, epsilon so far {}",
+                "{clear}round {}: {what:<25} {said}, epsilon so far {}",
                 charge.round,
                 shown(spent)
             );
