@@ -4,7 +4,8 @@
 //!   heads, models, sums of evaluations;
 //! - [`report()`] writes what was verified as a page for people and JSON for programs;
 //! - [`explain()`] says in plain words what one line means for one person;
-//! - [`canary`] runs the real release pipeline and measures what it gives away.
+//! - [`canary`] runs the real release pipeline and measures what it gives away;
+//! - [`chart`] draws the lines of a page, for other pages too.
 //!
 //! Everything that follows from a line's own numbers is computed again here, with the functions the
 //! devices use (`tacit_privacy`). The verifier in `python/verify.py` shares no code with them and
@@ -19,6 +20,7 @@
 
 pub mod canary;
 mod chain;
+pub mod chart;
 mod error;
 mod explain;
 mod files;
@@ -40,5 +42,5 @@ pub use summary::{DELTAS, Summary};
 pub use sums::Evaluated;
 pub use verify::{Keys, Verified, verify, verify_with_keys};
 
-/// Style sheet of the report, for other pages of the same look.
+/// Style sheet of the report and of every [`chart`], for other pages of the same look.
 pub const PAGE_STYLE: &str = include_str!("../templates/report.css");

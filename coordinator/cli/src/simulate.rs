@@ -174,7 +174,7 @@ fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
         table::csv(outcome, std::fs::File::create(path)?)?;
     }
     if let Some(path) = &options.html {
-        std::fs::write(path, page::html(outcome)?)?;
+        std::fs::write(path, page::html(outcome))?;
     }
     if options.json {
         println!("{}", serde_json::to_string(outcome)?);

@@ -50,7 +50,6 @@ pub mod neural;
 pub mod noise;
 pub mod outcome;
 pub mod page;
-mod plot;
 pub mod population;
 pub mod quality;
 pub mod rated;

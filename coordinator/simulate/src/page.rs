@@ -1,10 +1,10 @@
 //! An outcome as one self-contained page: curves first, then every figure.
 
 use askama::Template;
+use tacit_audit::chart::{self, Chart, Join, Line, Mark, XAxis};
 
 use crate::outcome::{Outcome, Point, Row};
-use crate::plot::{self, Chart, Frame, Series};
-use crate::quality::{LENGTHS, METRICS};
+use crate::quality::{Group, LENGTHS, METRICS};
 use crate::table::{headline, label, pairs};
 
 /// Models from the least to the most important, the order lines are drawn in.
@@ -158,30 +158,24 @@ fn asked(value: Option<u32>) -> u64 {
 }
 
 /// The page as HTML with inline SVG; it loads nothing.
-///
-/// # Errors
-/// When the template cannot be rendered.
-pub fn html(outcome: &Outcome) -> Result<String, askama::Error> {
-    let mut sections = Vec::new();
-    for along in &ALONG {
-        sections.extend(section(outcome, along)?);
-    }
-    sections.extend(by_history(outcome)?);
+pub fn html(outcome: &Outcome) -> String {
+    let along = ALONG.iter().filter_map(|along| section(outcome, along));
     let shown = shown_metrics(outcome);
-    Page {
+    let page = Page {
         outcome,
         style: tacit_audit::PAGE_STYLE,
         delta: format!("{:e}", outcome.delta),
         facts: facts(outcome),
-        sections,
+        sections: along.chain(by_history(outcome)).collect(),
         columns: shown.iter().map(|&place| COLUMNS[place]).collect(),
         tables: outcome
             .points
             .iter()
             .map(|point| table(point, outcome.delta, &shown))
             .collect(),
-    }
-    .render()
+    };
+    page.render()
+        .expect("texts and numbers are written to memory")
 }
 
 /// Places in [`METRICS`] of the figures this data has.
@@ -228,44 +222,30 @@ fn facts(outcome: &Outcome) -> [(String, String); 3] {
     ]
 }
 
-/// One chart a figure, along one option, through the base combination; nothing when that option was
-/// not varied.
-fn section(outcome: &Outcome, along: &Along) -> Result<Option<Section>, askama::Error> {
-    let Some(first) = base(outcome) else {
-        return Ok(None);
-    };
-    // Only the largest population is carried on by projections.
-    let users = outcome
-        .points
-        .iter()
-        .map(|point| point.users)
-        .max()
-        .unwrap_or(0);
-    let on_line = |point: &&Point| {
-        (along.fixed)(point) == (along.fixed)(first)
-            && (point.projected_users.is_none() || point.users == users)
-    };
-    let mut points: Vec<&Point> = outcome.points.iter().filter(on_line).collect();
-    points.sort_by(|a, b| (along.x)(a).total_cmp(&(along.x)(b)));
-    if points
-        .iter()
-        .all(|point| (along.x)(point) == (along.x)(first))
-    {
-        return Ok(None);
+/// One chart for each figure along one option, through the base combination; nothing when that
+/// option was not varied.
+fn section(outcome: &Outcome, along: &Along) -> Option<Section> {
+    let first = base(outcome)?;
+    let points = on_line(outcome, along, first);
+    let at = along.x;
+    if points.iter().all(|point| at(point) == at(first)) {
+        return None;
     }
-    let mut charts = Vec::new();
-    for place in shown_metrics(outcome) {
+    let chart = |place: usize| {
         let (metric, _) = METRICS[place];
-        let series = MODELS.map(|(model, label)| line(&points, along.x, model, label, metric));
-        let frame = Frame {
+        let lines = MODELS.map(|(model, label)| line(&points, at, model, label, metric));
+        Chart {
             title: format!("{} {}", COLUMNS[place], along.title.to_lowercase()),
             x_label: along.x_label,
             y_label: COLUMNS[place],
-            logarithmic: along.logarithmic,
-            names: None,
-        };
-        charts.push(Chart::new(frame, &series).render()?);
-    }
+            x_axis: XAxis::Points {
+                logarithmic: along.logarithmic,
+            },
+            lines: lines.into(),
+            limit: None,
+        }
+    };
+    let shown = shown_metrics(outcome).into_iter();
     let hollow = if points.iter().any(|point| point.projected_users.is_some()) {
         " Hollow: a projection."
     } else {
@@ -275,11 +255,25 @@ fn section(outcome: &Outcome, along: &Along) -> Result<Option<Section>, askama::
         "Other options as in the first combination of the largest population. Whiskers: one \
          standard deviation over seeds.{hollow}"
     );
-    Ok(Some(Section {
+    Some(Section {
         title: along.title,
         note,
-        charts,
-    }))
+        charts: shown.map(|place| chart(place).svg()).collect(),
+    })
+}
+
+/// The combinations on one line with `first`, from left to right. Only the largest population is
+/// carried on by projections.
+fn on_line<'o>(outcome: &'o Outcome, along: &Along, first: &Point) -> Vec<&'o Point> {
+    let users = outcome.points.iter().map(|point| point.users).max();
+    let fixed = (along.fixed)(first);
+    let is_on_line = |point: &&Point| {
+        let carried = point.projected_users.is_none() || Some(point.users) == users;
+        carried && (along.fixed)(point) == fixed
+    };
+    let mut points: Vec<&Point> = outcome.points.iter().filter(is_on_line).collect();
+    points.sort_by(|a, b| (along.x)(a).total_cmp(&(along.x)(b)));
+    points
 }
 
 fn line(
@@ -288,87 +282,74 @@ fn line(
     model: &'static str,
     label: &'static str,
     metric: &str,
-) -> Series {
+) -> Line {
     let place = |point: &&Point| {
         let spread = point.row(model)?.figures.get(metric)?;
-        let hollow = point.projected_users.is_some();
-        Some(plot::Point {
+        let projected = point.projected_users.is_some();
+        Some(chart::Point {
             x: x(point),
             y: spread.mean,
             std: spread.std,
-            hollow,
+            mark: if projected { Mark::Hollow } else { Mark::Full },
         })
     };
-    Series {
-        label,
+    Line {
+        label: Some(label),
         class: model,
+        join: Join::Straight,
         points: points.iter().filter_map(place).collect(),
     }
 }
 
 /// Quality by length of history at the base combination.
-fn by_history(outcome: &Outcome) -> Result<Option<Section>, askama::Error> {
-    let Some(first) = base(outcome) else {
-        return Ok(None);
-    };
-    let Some(groups) = first
-        .row("federated")
-        .map(|row| &row.by_history)
-        .filter(|groups| groups.len() > 1)
-    else {
-        return Ok(None);
-    };
-    let names: Vec<String> = groups.iter().map(|group| range(group.from)).collect();
-    let chart = |title: &str, y_label, part: fn(&crate::quality::Group) -> f64| {
-        let series = MODELS.map(|(model, label)| {
-            let groups = first
-                .row(model)
-                .map(|row| row.by_history.as_slice())
-                .unwrap_or_default();
-            let point = |(place, group)| plot::Point {
-                x: place as f64,
-                y: part(group),
-                std: 0.0,
-                hollow: false,
-            };
-            Series {
-                label,
-                class: model,
-                points: groups.iter().enumerate().map(point).collect(),
-            }
-        });
-        let (title, names) = (title.to_owned(), Some(names.clone()));
-        Chart::new(
-            Frame {
-                title,
-                x_label: "items in the history",
-                y_label,
-                logarithmic: false,
-                names,
-            },
-            &series,
-        )
-        .render()
-    };
+fn by_history(outcome: &Outcome) -> Option<Section> {
+    let first = base(outcome)?;
+    let groups = &first.row("federated")?.by_history;
+    if groups.len() < 2 {
+        return None;
+    }
     let tested: Vec<String> = groups
         .iter()
         .map(|group| format!("{} ({})", range(group.from), group.tested))
         .collect();
-    Ok(Some(Section {
+    let charts = [
+        history_chart(first, "HR@10", |group| group.hr_at_10),
+        history_chart(first, "NDCG@10", |group| group.ndcg_at_10),
+    ];
+    Some(Section {
         title: "By length of history",
         note: format!(
             "First combination of the largest population. Users tested: {}.",
             tested.join(", ")
         ),
-        charts: vec![
-            chart("HR@10 by length of history", "HR@10", |group| {
-                group.hr_at_10
-            })?,
-            chart("NDCG@10 by length of history", "NDCG@10", |group| {
-                group.ndcg_at_10
-            })?,
-        ],
-    }))
+        charts: charts.map(|chart| chart.svg()).into(),
+    })
+}
+
+/// One figure of every model, by length of history.
+fn history_chart(point: &Point, figure: &'static str, of: fn(&Group) -> f64) -> Chart {
+    let groups = |model| point.row(model).map_or(&[][..], |row| &row.by_history);
+    let place = |(place, group): (usize, &Group)| chart::Point {
+        x: place as f64,
+        y: of(group),
+        std: 0.0,
+        mark: Mark::Full,
+    };
+    let lines = MODELS.map(|(model, label)| Line {
+        label: Some(label),
+        class: model,
+        join: Join::Straight,
+        points: groups(model).iter().enumerate().map(place).collect(),
+    });
+    let names = groups("federated").iter().map(|group| range(group.from));
+    Chart {
+        title: format!("{figure} by length of history"),
+        x_label: "items in the history",
+        y_label: figure,
+        x_axis: XAxis::Names(names.collect()),
+        lines: lines.into(),
+        limit: None,
+    }
 }
 
 /// A group's name: from its lower edge to below the next.

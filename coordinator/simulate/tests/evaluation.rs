@@ -108,7 +108,7 @@ fn what_the_devices_found_stands_in_every_output() {
         ("7", Ok(private))
     );
     let shown = format!("{private:.4} ±");
-    for text in [page::html(&outcome).unwrap(), table::text(&outcome)] {
+    for text in [page::html(&outcome), table::text(&outcome)] {
         assert!(
             text.contains(&shown) && text.contains("HR@10 gained over popularity"),
             "{text}"

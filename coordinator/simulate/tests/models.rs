@@ -109,11 +109,7 @@ fn the_clipping_norm_is_swept_where_there_is_one_and_drawn() {
         (figure(0) - figure(1)).abs() > 1e-6,
         "it changes what is trained"
     );
-    assert!(
-        tacit_simulate::page::html(&outcome)
-            .unwrap()
-            .contains("Against the clipping norm")
-    );
+    assert!(tacit_simulate::page::html(&outcome).contains("Against the clipping norm"));
     let spectral = Sweep {
         family: Family::Spectral,
         ..norms

@@ -1,232 +1,109 @@
-//! Line charts as inline SVG: small, with labelled axes, readable without colour.
-
-use std::fmt::Write as _;
-
-use askama::Template;
-
-/// Edges of the drawing area inside the 360 x 230 view box.
-const LEFT: f64 = 48.0;
-const RIGHT: f64 = 348.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 184.0;
-
-/// One chart, in view-box coordinates.
-#[derive(Template)]
-#[template(path = "plot.html")]
-pub(crate) struct Plot {
-    title: &'static str,
-    x_label: &'static str,
-    y_label: &'static str,
-    x_ticks: Vec<Tick>,
-    y_ticks: Vec<Tick>,
-    /// SVG path of the curve.
-    path: String,
-    marks: Vec<Mark>,
-    limit: Option<Tick>,
-}
-
-struct Tick {
-    at: String,
-    label: String,
-}
-
-/// A point on the curve; hollow where a round gave nothing.
-struct Mark {
-    x: String,
-    y: String,
-    hollow: bool,
-}
-
-/// One step of a cumulative curve: the value after it, and whether it gave nothing.
-pub(crate) struct Step {
-    pub(crate) value: f64,
-    pub(crate) hollow: bool,
-}
-
-impl Plot {
-    /// A staircase over charged rounds with a horizontal budget line.
-    pub(crate) fn staircase(
-        title: &'static str,
-        y_label: &'static str,
-        steps: &[Step],
-        budget: f64,
-    ) -> Self {
-        let finite = steps
-            .iter()
-            .map(|step| step.value)
-            .chain([budget])
-            .filter(|value| value.is_finite());
-        let y = Axis::linear(finite.fold(0.0, f64::max) * 1.08, TOP, BOTTOM);
-        let x = Axis {
-            low: 0.0,
-            high: steps.len().max(1) as f64,
-            start: LEFT,
-            end: RIGHT,
-        };
-        let mut path = format!("M{} {}", coordinate(LEFT), coordinate(BOTTOM));
-        let mut marks = Vec::new();
-        for (i, step) in steps
-            .iter()
-            .enumerate()
-            .filter(|(_, step)| step.value.is_finite())
-        {
-            let (at, height) = (
-                coordinate(x.place(i as f64 + 1.0)),
-                coordinate(y.place(step.value)),
-            );
-            // Writing to a String cannot fail.
-            let _ = write!(path, "H{at}V{height}");
-            marks.push(Mark {
-                x: at,
-                y: height,
-                hollow: step.hollow,
-            });
-        }
-        let limit = budget.is_finite().then(|| Tick {
-            at: coordinate(y.place(budget)),
-            label: "budget".into(),
-        });
-        let x_label = "charged rounds, in order";
-        Self {
-            title,
-            x_label,
-            y_label,
-            x_ticks: x.counts(),
-            y_ticks: y.ticks(),
-            path,
-            marks,
-            limit,
-        }
-    }
-
-    /// epsilon against delta, delta on a logarithmic axis; `marked` points carry a dot.
-    pub(crate) fn profile(
-        title: &'static str,
-        y_label: &'static str,
-        points: &[(f64, f64)],
-        marked: &[f64],
-    ) -> Self {
-        let points: Vec<_> = points
-            .iter()
-            .filter(|(_, epsilon)| epsilon.is_finite())
-            .collect();
-        let logs = || points.iter().map(|(delta, _)| delta.log10());
-        let (low, high) = (
-            logs().fold(f64::INFINITY, f64::min),
-            logs().fold(f64::NEG_INFINITY, f64::max),
-        );
-        let x = Axis {
-            low,
-            high: high.max(low + 1.0),
-            start: LEFT,
-            end: RIGHT,
-        };
-        let y = Axis::linear(
-            points
-                .iter()
-                .map(|(_, epsilon)| *epsilon)
-                .fold(0.0, f64::max)
-                * 1.08,
-            TOP,
-            BOTTOM,
-        );
-        let (mut path, mut marks) = (String::new(), Vec::new());
-        for (delta, epsilon) in &points {
-            let (at, height) = (
-                coordinate(x.place(delta.log10())),
-                coordinate(y.place(*epsilon)),
-            );
-            let _ = write!(
-                path,
-                "{}{at} {height}",
-                if path.is_empty() { 'M' } else { 'L' }
-            );
-            if marked.contains(delta) {
-                marks.push(Mark {
-                    x: at,
-                    y: height,
-                    hollow: false,
-                });
-            }
-        }
-        let x_label = "delta (logarithmic)";
-        Self {
-            title,
-            x_label,
-            y_label,
-            x_ticks: x.powers(),
-            y_ticks: y.ticks(),
-            path,
-            marks,
-            limit: None,
-        }
-    }
-}
+//! An axis: which values it spans, where each is drawn, and which of them are marked.
 
 /// Maps a range of values onto a stretch of the view box.
-struct Axis {
+pub(super) struct Axis {
+    /// Values at both ends; their logarithms on a logarithmic axis.
     low: f64,
     high: f64,
+    /// Coordinates of both ends.
     start: f64,
     end: f64,
+    logarithmic: bool,
+}
+
+/// One mark of an axis.
+pub(super) struct Tick {
+    pub(super) at: f64,
+    pub(super) label: String,
 }
 
 impl Axis {
-    /// From 0 at `bottom` to at least `high` at `top`.
-    fn linear(high: f64, top: f64, bottom: f64) -> Self {
+    /// Exactly over `values`, from `start` to `end`.
+    pub(super) fn over(
+        values: impl Iterator<Item = f64>,
+        logarithmic: bool,
+        (start, end): (f64, f64),
+    ) -> Self {
+        let (low, high) = bounds(values.map(|value| scaled(value, logarithmic)));
         Self {
-            low: 0.0,
-            high: if high > 0.0 { high } else { 1.0 },
-            start: bottom,
-            end: top,
+            low,
+            high: if high > low { high } else { low + 1.0 },
+            start,
+            end,
+            logarithmic,
         }
     }
 
-    fn place(&self, value: f64) -> f64 {
-        self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-    }
-
-    fn tick(&self, value: f64, label: String) -> Tick {
-        Tick {
-            at: coordinate(self.place(value)),
-            label,
+    /// Over `values` and 0, with a little room past the furthest.
+    pub(super) fn with_zero(values: impl Iterator<Item = f64>, (start, end): (f64, f64)) -> Self {
+        let (low, high) = bounds(values.chain([0.0]));
+        let room = 0.06 * (high - low);
+        let low = if low < 0.0 { low - room } else { 0.0 };
+        let high = if high > 0.0 { high + room } else { 0.0 };
+        Self {
+            low,
+            high: if high > low { high } else { 1.0 },
+            start,
+            end,
+            logarithmic: false,
         }
     }
 
-    /// Round values, four to seven of them, with as many decimals as the step between them has.
-    fn ticks(&self) -> Vec<Tick> {
-        let step = round_step(self.high / 6.0);
+    /// Coordinate of the end that low values are at.
+    pub(super) fn start(&self) -> f64 {
+        self.start
+    }
+
+    /// Coordinate of a value.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let share = (scaled(value, self.logarithmic) - self.low) / (self.high - self.low);
+        self.start + share * (self.end - self.start)
+    }
+
+    /// Round values at least `step_min` apart, at most about seven of them, with the decimals that
+    /// their step has.
+    pub(super) fn ticks(&self, step_min: f64) -> Vec<Tick> {
+        let step = round_step((self.high - self.low) / 6.0).max(step_min);
         let places = (0..12)
             .find(|places| step * 10f64.powi(*places) >= 0.999)
             .unwrap_or(12);
         let places = usize::try_from(places).unwrap_or(0);
-        let values = (0..10)
-            .map(|i| f64::from(i) * step)
-            .take_while(|value| *value <= self.high);
+        let first = (self.low / step).ceil();
+        let values = (0..12)
+            .map(|i| (first + f64::from(i)) * step)
+            .take_while(|value| *value <= self.high + 1e-9 * step);
         values
-            .map(|value| self.tick(value, format!("{value:.places$}")))
+            .map(|value| Tick {
+                at: self.place(value),
+                // Adding 0 turns the negative zero, which would print its sign, into zero.
+                label: format!("{:.places$}", value + 0.0),
+            })
             .collect()
     }
 
-    /// Whole numbers, at most about six.
-    fn counts(&self) -> Vec<Tick> {
-        let step = round_step(self.high / 6.0).max(1.0);
-        let values = (0..20)
-            .map(|i| f64::from(i) * step)
-            .take_while(|value| *value <= self.high);
-        values
-            .map(|value| self.tick(value, format!("{value:.0}")))
+    /// Every second power of ten of a logarithmic axis.
+    pub(super) fn powers(&self) -> Vec<Tick> {
+        let inside = self.low - 1e-9..=self.high + 1e-9;
+        (-40..40)
+            .map(|half| 2 * half)
+            .filter(|power| inside.contains(&f64::from(*power)))
+            .map(|power| Tick {
+                at: self.place(10f64.powi(power)),
+                label: format!("1e{power}"),
+            })
             .collect()
     }
+}
 
-    /// Every second power of ten.
-    fn powers(&self) -> Vec<Tick> {
-        let values = (-40..40).map(|power| f64::from(power) * 2.0);
-        let inside = values.filter(|power| (self.low - 1e-9..=self.high + 1e-9).contains(power));
-        inside
-            .map(|power| self.tick(power, format!("1e{power}")))
-            .collect()
-    }
+fn scaled(value: f64, logarithmic: bool) -> f64 {
+    if logarithmic { value.log10() } else { value }
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    if low <= high { (low, high) } else { (0.0, 1.0) }
 }
 
 /// The smallest of 1, 2, 5 times a power of ten that is at least `value`.
@@ -239,43 +116,45 @@ fn round_step(value: f64) -> f64 {
     factor * power
 }
 
-fn coordinate(value: f64) -> String {
-    format!("{value:.1}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn labels(ticks: Vec<Tick>) -> Vec<String> {
+        ticks.into_iter().map(|tick| tick.label).collect()
+    }
+
     #[test]
     fn axes_pick_round_ticks() {
-        let labels = |axis: Axis| {
-            axis.ticks()
-                .into_iter()
-                .map(|tick| tick.label)
-                .collect::<Vec<_>>()
-        };
+        let up_to = |high: f64| Axis::over([0.0, high].into_iter(), false, (0.0, 100.0));
+        assert_eq!(labels(up_to(8.6).ticks(0.0)), ["0", "2", "4", "6", "8"]);
         assert_eq!(
-            labels(Axis::linear(8.6, TOP, BOTTOM)),
-            ["0", "2", "4", "6", "8"]
-        );
-        assert_eq!(
-            labels(Axis::linear(0.8, TOP, BOTTOM)),
+            labels(up_to(0.8).ticks(0.0)),
             ["0.0", "0.2", "0.4", "0.6", "0.8"]
+        );
+        assert_eq!(labels(up_to(3.0).ticks(1.0)), ["0", "1", "2", "3"]);
+        assert_eq!(
+            labels(up_to(12.0).ticks(1.0)),
+            ["0", "2", "4", "6", "8", "10", "12"]
         );
     }
 
     #[test]
-    fn nothing_to_draw_still_draws_axes() {
-        for plot in [
-            Plot::staircase("t", "y", &[], 0.0),
-            Plot::profile("t", "y", &[], &[]),
-        ] {
-            let svg = plot.render().unwrap();
-            assert!(
-                svg.contains("<svg") && !svg.contains("NaN") && !svg.contains("inf"),
-                "{svg}"
-            );
-        }
+    fn zero_has_no_sign() {
+        let axis = Axis::with_zero([-0.4, 0.4].into_iter(), (100.0, 0.0));
+        assert_eq!(
+            labels(axis.ticks(0.0)),
+            ["-0.4", "-0.2", "0.0", "0.2", "0.4"]
+        );
+        assert!((axis.place(0.0) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn powers_of_ten_stand_where_they_belong() {
+        let axis = Axis::over([1e-12, 1e-3].into_iter(), true, (0.0, 90.0));
+        let ticks = axis.powers();
+        let places = ticks.iter().map(|tick| tick.at.round()).collect::<Vec<_>>();
+        assert_eq!(places, [0.0, 20.0, 40.0, 60.0, 80.0]);
+        assert_eq!(labels(ticks), ["1e-12", "1e-10", "1e-8", "1e-6", "1e-4"]);
     }
 }

@@ -7,7 +7,6 @@ mod evaluation;
 pub(crate) mod format;
 mod json;
 mod page;
-mod plot;
 mod registry;
 mod texts;
 

@@ -4,7 +4,7 @@ use askama::Template;
 use tacit_privacy::Tier;
 
 use crate::canary::Measured;
-use crate::report::plot::{Plot, Step};
+use crate::chart::{Chart, Join, Line, Mark, Point, XAxis};
 use crate::report::texts::{self, Note};
 use crate::report::{CURVE_DELTA, Figure, Round, curve, figures, format};
 use crate::summary::{self, DELTAS};
@@ -27,9 +27,10 @@ pub(super) struct Page<'a> {
     local: bool,
     dishonest: String,
     dropout: String,
-    epsilon_plot: Plot,
-    rho_plot: Plot,
-    profile_plot: Plot,
+    /// Charts as HTML.
+    epsilon_chart: String,
+    rho_chart: String,
+    profile_chart: String,
     rows: Vec<Row>,
     evaluations: Vec<EvaluationTable>,
     incidents: Vec<String>,
@@ -101,9 +102,9 @@ impl<'a> Page<'a> {
                 .any(|entry| entry.charge.mechanism.tier == Tier::Local),
             dishonest: largest_share(verified, |charge| charge.dishonest_milli),
             dropout: largest_share(verified, |charge| charge.dropout_milli),
-            epsilon_plot: epsilon_plot(rounds, budget_epsilon),
-            rho_plot: rho_plot(rounds, budget.to_f64_up()),
-            profile_plot: profile_plot(verified),
+            epsilon_chart: epsilon_chart(rounds, budget_epsilon).svg(),
+            rho_chart: rho_chart(rounds, budget.to_f64_up()).svg(),
+            profile_chart: profile_chart(verified).svg(),
             rows: rounds
                 .iter()
                 .map(|round| row(round, budget.to_f64_up()))
@@ -269,32 +270,78 @@ fn largest_share(verified: &Verified, field: fn(&tacit_privacy::record::Charge) 
     format!("{}.{} %", milli / 10, milli % 10)
 }
 
-fn steps<'r>(rounds: &'r [Round<'_>], value: impl Fn(&Round<'_>) -> f64 + 'r) -> Vec<Step> {
-    let step = |round: &Round<'_>| Step {
-        value: value(round),
-        hollow: !round.entry.is_release(),
+fn epsilon_chart(rounds: &[Round<'_>], budget: f64) -> Chart {
+    let title = "Epsilon so far, at delta 1e-5";
+    total_chart(title, "epsilon", rounds, budget, |round| round.epsilon)
+}
+
+fn rho_chart(rounds: &[Round<'_>], budget: f64) -> Chart {
+    total_chart("Rho so far", "rho (zCDP)", rounds, budget, |round| {
+        round.entry.charge.rho_total.to_f64_up()
+    })
+}
+
+/// A total after each charged round, and the budget it stays below.
+fn total_chart(
+    title: &str,
+    y_label: &'static str,
+    rounds: &[Round<'_>],
+    budget: f64,
+    total: impl Fn(&Round<'_>) -> f64,
+) -> Chart {
+    let point = |(place, round): (usize, &Round<'_>)| Point {
+        x: (place + 1) as f64,
+        y: total(round),
+        std: 0.0,
+        mark: if round.entry.is_release() {
+            Mark::Full
+        } else {
+            Mark::Hollow
+        },
     };
-    rounds.iter().map(step).collect()
+    let line = Line {
+        label: None,
+        class: "total",
+        join: Join::Stairs,
+        points: rounds.iter().enumerate().map(point).collect(),
+    };
+    Chart {
+        title: title.into(),
+        x_label: "charged rounds, in order",
+        y_label,
+        x_axis: XAxis::Counts,
+        lines: vec![line],
+        limit: Some(("budget", budget)),
+    }
 }
 
-fn epsilon_plot(rounds: &[Round<'_>], budget: f64) -> Plot {
-    let steps = steps(rounds, |round| round.epsilon);
-    Plot::staircase("Epsilon so far, at delta 1e-5", "epsilon", &steps, budget)
-}
-
-fn rho_plot(rounds: &[Round<'_>], budget: f64) -> Plot {
-    let steps = steps(rounds, |round| round.entry.charge.rho_total.to_f64_up());
-    Plot::staircase("Rho so far", "rho (zCDP)", &steps, budget)
-}
-
-fn profile_plot(verified: &Verified) -> Plot {
-    let marked = DELTAS.map(|(_, delta)| delta);
-    Plot::profile(
-        "Epsilon of everything, at every delta",
-        "epsilon",
-        &curve(verified),
-        &marked,
-    )
+/// Epsilon of everything at every delta; the named deltas carry a mark.
+fn profile_chart(verified: &Verified) -> Chart {
+    let is_named = |delta: f64| DELTAS.iter().any(|(_, named)| *named == delta);
+    let point = |(delta, epsilon): (f64, f64)| Point {
+        x: delta,
+        y: epsilon,
+        std: 0.0,
+        mark: if is_named(delta) {
+            Mark::Full
+        } else {
+            Mark::None
+        },
+    };
+    let line = Line {
+        label: None,
+        class: "profile",
+        join: Join::Straight,
+        points: curve(verified).into_iter().map(point).collect(),
+    };
+    Chart {
+        title: "Epsilon of everything, at every delta".into(),
+        x_label: "delta (logarithmic)",
+        y_label: "epsilon",
+        x_axis: XAxis::Powers,
+        lines: vec![line],
+        limit: None,
+    }
 }
 
 fn row(round: &Round<'_>, budget: f64) -> Row {
