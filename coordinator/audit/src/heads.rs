@@ -8,8 +8,8 @@ use tacit_types::Digest;
 
 use crate::error::VerifyError;
 use crate::files;
+use crate::keys::Keys;
 use crate::ledger::Ledger;
-use crate::verify::Keys;
 
 const FOLDER: &str = "heads";
 

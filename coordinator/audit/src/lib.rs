@@ -26,6 +26,7 @@ mod explain;
 mod files;
 mod heads;
 mod helper;
+mod keys;
 mod ledger;
 mod models;
 mod report;
@@ -36,11 +37,12 @@ mod verify;
 
 pub use error::VerifyError;
 pub use explain::{ExplainError, explain};
+pub use keys::Keys;
 pub use ledger::{Entry, Outcome};
 pub use report::{Figure, Report, figures, report};
 pub use summary::{DELTAS, Summary};
 pub use sums::Evaluated;
-pub use verify::{Keys, Verified, verify, verify_with_keys};
+pub use verify::{Verified, verify, verify_with_keys};
 
 /// Style sheet of the report and of every [`chart`], for other pages of the same look.
 pub const PAGE_STYLE: &str = include_str!("../templates/report.css");

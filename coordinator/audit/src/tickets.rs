@@ -10,8 +10,8 @@ use tacit_round::ticket::{SignedTicket, Ticket, TicketFile};
 
 use crate::error::VerifyError;
 use crate::files;
+use crate::keys::Keys;
 use crate::ledger::{self, Ledger};
-use crate::verify::Keys;
 
 const FOLDER: &str = "tickets";
 

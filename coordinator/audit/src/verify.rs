@@ -3,29 +3,16 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use tacit_privacy::Rho;
 use tacit_privacy::record::Genesis;
-use tacit_privacy::{Rho, canonical};
-use tacit_round::keys::PublicKey;
 use tacit_types::{Digest, Kind};
 
 use crate::error::VerifyError;
 use crate::helper::HelperLedger;
+use crate::keys::Keys;
 use crate::ledger::{Entry, Ledger};
 use crate::sums::{self, Evaluated};
-use crate::{files, heads, models, tickets};
-
-const KEYS: &str = "keys.json";
-
-/// The public keys an export is checked against: `keys.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Keys {
-    /// The coordinator's ticket key.
-    pub coordinator: PublicKey,
-    /// The helper's identity key.
-    pub helper: PublicKey,
-}
+use crate::{heads, keys, models, tickets};
 
 /// An export in which nothing is wrong, and everything a report needs from it.
 #[derive(Clone, Debug)]
@@ -92,11 +79,7 @@ impl Verified {
 /// # Errors
 /// [`VerifyError`] with the first wrong thing.
 pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
-    let keys = canonical::decode(&files::read_small(dir, KEYS)?);
-    verify_signed_by(
-        dir,
-        keys.map_err(|error| VerifyError::file(KEYS, error.to_string()))?,
-    )
+    verify_signed_by(dir, Keys::read(dir)?)
 }
 
 /// Verifies an export against keys the auditor already has.
@@ -108,7 +91,10 @@ pub fn verify_with_keys(dir: &Path, keys: Keys) -> Result<Verified, VerifyError>
     if verified.keys == keys {
         Ok(verified)
     } else {
-        Err(VerifyError::file(KEYS, "names other keys than expected"))
+        Err(VerifyError::file(
+            keys::FILE,
+            "names other keys than expected",
+        ))
     }
 }
 

@@ -7,9 +7,9 @@ use tacit_model::measure::evaluation::Evaluation;
 use tacit_privacy::Rho;
 
 use crate::canary::Measured;
+use crate::keys::Keys;
 use crate::report::texts::{self, Note};
 use crate::report::{Round, curve};
-use crate::verify::Keys;
 use crate::{Evaluated, Outcome, Summary, Verified};
 
 #[derive(Serialize)]
