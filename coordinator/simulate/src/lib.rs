@@ -60,6 +60,7 @@ mod streams;
 pub mod sum;
 pub mod sweep;
 pub mod table;
+pub mod throughput;
 pub mod train;
 pub mod weighted;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::evaluated::Evaluated;
 use crate::quality::{Figures, Group, LENGTHS, METRICS};
-use crate::train::Throughput;
+use crate::throughput::Throughput;
 
 /// Everything one call of the simulator found.
 #[derive(Clone, Debug, Serialize)]

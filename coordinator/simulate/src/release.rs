@@ -10,7 +10,7 @@ use crate::clock;
 use crate::noise;
 use crate::streams::{Purpose, fast_stream, stream};
 use crate::sum::vector_sum;
-use crate::train::Throughput;
+use crate::throughput::Throughput;
 
 /// What a release needs besides its vectors.
 pub(crate) struct Opening<'a> {

@@ -17,7 +17,8 @@ use crate::outcome::{Outcome, Point, ReleaseLine, Row};
 use crate::population::Population;
 use crate::quality::Figures;
 use crate::reference;
-use crate::train::{self, Run, Throughput};
+use crate::throughput::Throughput;
+use crate::train::{self, Run};
 use crate::weighted;
 
 /// Factors of central iALS beside a job that trains none.

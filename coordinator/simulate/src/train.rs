@@ -21,6 +21,7 @@ use crate::error::SimulateError;
 use crate::evaluated::{Evaluated, direct};
 use crate::release::{Opened, Opening, everybody, noiseless, present};
 use crate::sum::{Ask, sparse};
+use crate::throughput::Throughput;
 
 /// How the noise is made, for the record.
 pub const MODE: &str =
@@ -47,31 +48,6 @@ pub struct Release {
     pub mechanism: Mechanism,
     /// Devices in the sum; a projection counts the devices it stands for.
     pub contributors: u32,
-}
-
-/// Devices simulated, and the processor time their factor gradients took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Throughput {
-    /// Factor gradients computed, rounded and added.
-    pub devices: u64,
-    /// Processor seconds of all threads.
-    pub cpu_seconds: f64,
-}
-
-impl Throughput {
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            devices: self.devices + other.devices,
-            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
-        }
-    }
-
-    /// Devices per processor second; `None` before any.
-    pub fn rate(&self) -> Option<f64> {
-        (self.devices > 0 && self.cpu_seconds > 0.0).then(|| self.devices as f64 / self.cpu_seconds)
-    }
 }
 
 impl Run {
