@@ -1,6 +1,8 @@
 //! Invented titles: eight categories, each with words of its own, so that a list of recommendations
 //! can be judged by eye.
 
+use std::sync::LazyLock;
+
 use crate::Item;
 
 /// Adjectives per category.
@@ -13,72 +15,32 @@ const NOUNS: usize = 16;
 /// Words of one category.
 struct Words {
     category: &'static str,
-    adjectives: [&'static str; ADJECTIVES],
-    nouns: [&'static str; NOUNS],
+    adjectives: Vec<&'static str>,
+    nouns: Vec<&'static str>,
 }
+
+static WORDS: LazyLock<Vec<Words>> = LazyLock::new(|| {
+    let paragraphs = include_str!("words.txt").split("\n\n");
+    paragraphs.map(words).collect()
+});
 
 /// Number of categories, one per planted factor.
 pub(crate) const CATEGORIES: usize = 8;
 
-#[rustfmt::skip]
-const WORDS: [Words; CATEGORIES] = [
+/// Reads one paragraph of the list: category, adjectives and nouns, parted by bars.
+fn words(paragraph: &'static str) -> Words {
+    let mut parts = paragraph.split('|');
+    let mut next = || {
+        parts
+            .next()
+            .expect("each paragraph of the list has three parts")
+    };
     Words {
-        category: "Mystery",
-        adjectives: ["Amber", "Silent", "Vanished", "Crooked", "Midnight", "Locked", "Scarlet", "Forgotten", "Hollow",
-            "Second", "Whispering", "Paper"],
-        nouns: ["Lighthouse", "Witness", "Alibi", "Corridor", "Telegram", "Cipher", "Portrait", "Key", "Inquest", "Manor",
-            "Inspector", "Stranger", "Passenger", "Staircase", "Confession", "Envelope"],
-    },
-    Words {
-        category: "Science Fiction",
-        adjectives: ["Orbital", "Electric", "Distant", "Frozen", "Binary", "Lunar", "Quantum", "Last", "Synthetic",
-            "Infinite", "Solar", "Drifting"],
-        nouns: ["Horizon", "Colony", "Signal", "Engine", "Android", "Nebula", "Station", "Paradox", "Archive", "Beacon",
-            "Voyage", "Comet", "Machine", "Satellite", "Frontier", "Eclipse"],
-    },
-    Words {
-        category: "Romance",
-        adjectives: ["Tender", "Lavender", "Summer", "Secret", "Moonlit", "Velvet", "Sunday", "Borrowed", "Gentle",
-            "Golden", "Winter", "Unwritten"],
-        nouns: ["Letter", "Waltz", "Promise", "Garden", "Serenade", "Orchard", "Proposal", "Kiss", "Harbour",
-            "Rendezvous", "Valentine", "Bouquet", "Balcony", "Honeymoon", "Heart", "Melody"],
-    },
-    Words {
-        category: "Comedy",
-        adjectives: ["Accidental", "Clumsy", "Reluctant", "Unlikely", "Jolly", "Cheerful", "Runaway", "Ridiculous",
-            "Suspicious", "Overdue", "Confused", "Hungry"],
-        nouns: ["Butler", "Neighbour", "Wedding", "Parrot", "Dentist", "Holiday", "Roommate", "Landlord", "Orchestra",
-            "Goldfish", "Bachelor", "Penguin", "Waiter", "Babysitter", "Uncle", "Picnic"],
-    },
-    Words {
-        category: "Adventure",
-        adjectives: ["Lost", "Emerald", "Wild", "Desert", "Uncharted", "Daring", "Northern", "Sunken", "Jade", "Restless",
-            "Stormy", "Ivory"],
-        nouns: ["Expedition", "Treasure", "Caravan", "Compass", "Island", "Jungle", "Summit", "Schooner", "Temple",
-            "River", "Explorer", "Canyon", "Map", "Reef", "Glacier", "Passage"],
-    },
-    Words {
-        category: "Horror",
-        adjectives: ["Haunted", "Crimson", "Screaming", "Cursed", "Rotting", "Pale", "Buried", "Nameless", "Starving",
-            "Shadowed", "Bleeding", "Unholy"],
-        nouns: ["Cellar", "Chapel", "Doll", "Asylum", "Marsh", "Mirror", "Crypt", "Scarecrow", "Attic", "Shadow",
-            "Puppet", "Ritual", "Grave", "Well", "Mask", "Fog"],
-    },
-    Words {
-        category: "Western",
-        adjectives: ["Dusty", "Lonesome", "Iron", "Copper", "Outlaw", "Broken", "Burning", "Rusty", "Red", "Bitter",
-            "Wandering", "Thundering"],
-        nouns: ["Saloon", "Sheriff", "Stagecoach", "Ranch", "Spur", "Prairie", "Gunslinger", "Railroad", "Mesa",
-            "Bounty", "Stallion", "Gulch", "Canteen", "Revolver", "Homestead", "Cattleman"],
-    },
-    Words {
-        category: "Fantasy",
-        adjectives: ["Enchanted", "Silver", "Whispered", "Ancient", "Sleeping", "Starlit", "Hidden", "Forsaken", "Eternal",
-            "Mythic", "Winged", "Elder"],
-        nouns: ["Dragon", "Kingdom", "Sorcerer", "Crown", "Forest", "Oracle", "Sword", "Throne", "Phoenix", "Wizard",
-            "Spell", "Castle", "Griffin", "Amulet", "Realm", "Prophecy"],
-    },
-];
+        category: next().trim(),
+        adjectives: next().split_whitespace().collect(),
+        nouns: next().split_whitespace().collect(),
+    }
+}
 
 /// The item of this index: titled after its main category, and listed under the second one as well
 /// if it has one.
@@ -145,8 +107,17 @@ mod tests {
     }
 
     #[test]
+    fn every_category_has_its_words() {
+        assert_eq!(WORDS.len(), CATEGORIES);
+        for words in &*WORDS {
+            assert_eq!(words.adjectives.len(), ADJECTIVES, "{}", words.category);
+            assert_eq!(words.nouns.len(), NOUNS, "{}", words.category);
+        }
+    }
+
+    #[test]
     fn no_noun_belongs_to_two_categories() {
-        let nouns: HashSet<_> = WORDS.iter().flat_map(|words| words.nouns).collect();
+        let nouns: HashSet<_> = WORDS.iter().flat_map(|words| &words.nouns).collect();
         assert_eq!(nouns.len(), CATEGORIES * NOUNS);
     }
 }
