@@ -146,7 +146,7 @@ fn check_signature(key: &PublicKey, line: &[u8], signature: Option<&[u8]>) -> Re
     }
 }
 
-/// Whether what the coordinator says of a round is what the helper says.
+/// Checks that coordinator and helper tell one round alike.
 fn agree(entry: &Entry, answer: Option<&Answer>) -> Result<(), String> {
     match (&entry.outcome, answer) {
         (Outcome::Released { .. }, None) => Err("helper.jsonl has no answer for this round".into()),

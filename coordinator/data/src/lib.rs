@@ -193,7 +193,7 @@ pub struct LoadOptions {
     /// File of `user,item` pairs to hold out, in place of the folder's own. The folder's negatives
     /// belong to its own test file and are left out with any other.
     pub test: Option<PathBuf>,
-    /// Keeps only the first so many users: the result is as if the files named no others.
+    /// Keeps only the first `users` users: the result is as if the files named no others.
     pub users: Option<usize>,
     /// What is held out.
     pub split: Split,
@@ -270,7 +270,7 @@ enum Format {
     ShopArchive,
 }
 
-/// Where a data set is and what it is.
+/// Place and format of a data set.
 struct Source {
     name: String,
     /// The file of interactions.

@@ -59,7 +59,7 @@ impl Lines {
         Ok(Self::from_reader(file, reader))
     }
 
-    /// Reads what is no file of its own; `file` is what messages call it.
+    /// Reads the lines of `reader`, which messages call `file`.
     pub(crate) fn from_reader(file: String, reader: Box<dyn BufRead>) -> Self {
         Self {
             file,

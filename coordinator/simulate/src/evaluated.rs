@@ -1,4 +1,4 @@
-//! What the devices' own evaluation finds under noise, beside what it would find if one could look.
+//! The devices' own evaluation: its figures under noise, and those of the same answers in clear.
 
 use rayon::prelude::*;
 use serde::Serialize;

@@ -2,8 +2,8 @@
 //!
 //! The same code as a deployment does the work: `tacit-model` computes each device's vector and
 //! ranks, `tacit-privacy` clips, rounds and prices, `tacit-server` plans the job and makes the next
-//! model. What is left out is everything between: network, storage, sealing, and one noise share
-//! per device.
+//! model. Left out is everything between: network, storage, sealing, and one noise share per
+//! device.
 //!
 //! Two modes. [`mod@train`] (fast) rounds every device's vector as a device would, adds up
 //! integers, and draws the noise of the whole sum at once from the public sampler. [`exact`] makes

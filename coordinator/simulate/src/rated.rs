@@ -14,7 +14,7 @@ use tacit_types::ItemId;
 
 use crate::streams::{Purpose, stream};
 
-/// Every rating is in one of so many folds, at random and for good.
+/// Number of folds; a rating belongs to one of them, at random and for good.
 pub const FOLDS: u64 = 10;
 
 /// Users with their ratings, one fold held out.

@@ -1,5 +1,5 @@
-//! What every result stands beside: a random ranking, the private popularity list the whole budget
-//! would buy, the same model without noise, and a central recommender that saw everything.
+//! What every result is compared with: a random ranking, the private popularity list the whole
+//! budget would buy, the same model without noise, and a central recommender that saw everything.
 
 use rand::Rng;
 use tacit_model::Features;

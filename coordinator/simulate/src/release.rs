@@ -12,7 +12,7 @@ use crate::streams::{Purpose, fast_stream, stream};
 use crate::sum::vector_sum;
 use crate::throughput::Throughput;
 
-/// What a release needs besides its vectors.
+/// Everything a release needs except its vectors.
 pub(crate) struct Opening<'a> {
     /// Users simulated.
     pub(crate) users: usize,

@@ -1,4 +1,4 @@
-//! Many simulations: every combination of the options, over all seeds, each beside its references.
+//! Many simulations: every combination of the options, over all seeds, each with its references.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::throughput::Throughput;
 use crate::train::{self, Run};
 use crate::weighted;
 
-/// Factors of central iALS beside a job that trains none.
-const FACTORS_BESIDE_FALLBACK: u32 = 8;
+/// Factors of central iALS where the job trains none.
+const FACTORS_FOR_FALLBACK: u32 = 8;
 
 /// Whom the guarantee would be for, and against whom.
 pub const STATEMENT: &str = "one device, zero-out adjacency, helper tier: coordinator at most \
@@ -57,7 +57,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Trainings under noise that [`run`] makes for so many populations.
+    /// Counts the trainings under noise that [`run`] makes for this number of `populations`.
     pub fn trainings(&self, populations: usize) -> usize {
         let trained = self.factors.len() * self.rounds.len() * self.clip_norms.len();
         let points = self.epsilons.len() * trained * self.projected.len();
@@ -235,7 +235,7 @@ impl<'a> Bench<'a> {
         }
         let popularity = u32::from(job.model == Family::Weighted);
         let factors = if job.fallback {
-            FACTORS_BESIDE_FALLBACK
+            FACTORS_FOR_FALLBACK
         } else {
             job.recipe.factors + popularity
         };

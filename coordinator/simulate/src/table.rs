@@ -81,7 +81,7 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     )
 }
 
-/// One line that says what a point is.
+/// Names a point in one line.
 pub fn headline(point: &Point, delta: f64) -> String {
     let projection = match point.projected_users {
         Some(projected) => format!(" standing for {projected} (projection)"),
@@ -130,7 +130,7 @@ fn write_row(out: &mut String, row: &Row) -> std::fmt::Result {
     )
 }
 
-/// Writes what the devices found themselves, beside what it would be without noise.
+/// Writes the figures of the devices' own evaluation, under noise and in the clear.
 ///
 /// # Errors
 /// When `out` cannot be written to.

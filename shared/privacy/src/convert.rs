@@ -1,6 +1,6 @@
 //! States a zCDP parameter as (epsilon, delta), rounded outward.
 //!
-//! The conversion, named beside every number we print, is the optimal one of Canonne, Kamath &
+//! The conversion, named with every number we print, is the optimal one of Canonne, Kamath &
 //! Steinke 2020, proposition 12: rho-zCDP implies (epsilon, delta) whenever, for some alpha > 1,
 //!
 //! epsilon >= alpha rho + [ln(1/delta) + alpha ln(1 - 1/alpha) - ln(alpha - 1)] / (alpha - 1).

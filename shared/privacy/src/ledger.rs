@@ -215,7 +215,7 @@ fn price(budget: DeviceBudget, mechanism: &Mechanism) -> Result<Rho, Refusal> {
     }
 }
 
-/// Whether `asked` fits beside everything before it.
+/// Refuses `asked` if it does not fit on top of everything before it.
 fn admits(
     budget: DeviceBudget,
     lines: &[Reservation],

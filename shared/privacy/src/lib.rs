@@ -1,10 +1,11 @@
 //! What makes a device's vector safe to send, and what sending it costs.
 //!
-//! The path of one release, one module a step; each step consumes the one before, so none can be
-//! skipped:
+//! The path of one release. Each step consumes the one before, so none can be skipped:
 //!
 //! ```text
-//! ItemGradient --clip--> ClippedGradient --quantise--> QuantisedUpdate --privatise(permit)--> PrivateUpdate
+//! ItemGradient --clip--> ClippedGradient --privatise(permit)--> PrivateUpdate
+//!                                              |
+//!                                              `- quantise, then noise, in one step
 //! ```
 //!
 //! - [`mechanism`] the public numbers of a release, its squared sensitivity and its price;

@@ -1,6 +1,6 @@
 //! Lower bound from one run (Steinke, Nasr & Jagielski 2023, "Privacy auditing with one (1)
 //! training run"): guess coins from scores, abstain where unsure, and reject every epsilon under
-//! which so many right guesses are too unlikely.
+//! which that number of right guesses is too unlikely.
 
 use serde::Serialize;
 use tacit_types::Delta;

@@ -36,7 +36,7 @@ impl fmt::Display for Audit {
     }
 }
 
-/// The certificate and the two measurements beside it.
+/// Writes the certificate and both measurements.
 fn figures(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
     let (shot, run) = (&audit.one_shot, &audit.one_run);
     writeln!(

@@ -1,7 +1,7 @@
 //! A verified export as a report: one self-contained HTML page and the same numbers in JSON.
 //!
 //! The page has no script and loads nothing. It claims what the privacy specification allows and
-//! names the conversion beside every epsilon.
+//! names the conversion with every epsilon.
 
 mod evaluation;
 pub(crate) mod format;
