@@ -9,6 +9,8 @@
 //! thread names, wall time is not. Contributions share 32 masked vectors, so that clients stay
 //! small; each has an id and a sealed seed of its own.
 
+#![allow(clippy::print_stdout, reason = "benchmarks say what they measured")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

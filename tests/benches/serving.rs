@@ -3,6 +3,8 @@
 //! calls in 100 (docs/LIMITS.md). References of the same run: the same answer from the history
 //! anew, and the bare inner products of all items.
 
+#![allow(clippy::print_stdout, reason = "benchmarks say what they measured")]
+
 use std::hint::black_box;
 use std::time::Duration;
 

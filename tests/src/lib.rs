@@ -8,6 +8,11 @@
 //! cache intact.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test support: says what it skips and why a test failed"
+)]
 
 pub mod bare;
 pub mod deployment;

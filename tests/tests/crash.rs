@@ -2,6 +2,7 @@
 //! task, and every ledger says so: the coordinator's, the helper's and each device's.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,6 +6,7 @@
 //! and a zero is a loss.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

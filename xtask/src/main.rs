@@ -2,6 +2,7 @@
 //! `fuzz`, `mutants`.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stderr, reason = "a developer command")]
 
 mod compare;
 mod fuzz;

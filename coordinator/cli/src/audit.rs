@@ -9,6 +9,7 @@ use tacit_opendp::{OpinionError, SecondOpinion};
 use crate::Folder;
 use crate::canary;
 use crate::failure::Failure;
+use crate::say;
 
 /// Subcommands.
 #[derive(clap::Subcommand)]
@@ -54,21 +55,20 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Verify(folder) => {
             let verified = tacit_audit::verify(&folder.dir)?;
-            verified
-                .warnings
-                .iter()
-                .for_each(|warning| eprintln!("warning: {warning}"));
-            println!(
-                "{}",
-                serde_json::to_string(&Checked::by_opendp(&verified)?)?
-            );
+            for warning in &verified.warnings {
+                say::note(format_args!("warning: {warning}"));
+            }
+            say::json(&Checked::by_opendp(&verified)?)?;
         }
         Command::Report { dir, out, canary } => {
             let measured = canary.as_deref().map(read_canary).transpose()?;
             let (html, _) = write_report(dir, out, measured.as_ref())?;
-            println!("{}", html.display());
+            say::result(format_args!("{}\n", html.display()))?;
         }
-        Command::Explain { dir, seq } => println!("{}", tacit_audit::explain(dir, *seq)?),
+        Command::Explain { dir, seq } => {
+            let explained = tacit_audit::explain(dir, *seq)?;
+            say::result(format_args!("{explained}\n"))?;
+        }
         Command::Canary(options) => canary::audit(options)?,
     }
     Ok(())

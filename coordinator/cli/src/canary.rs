@@ -1,6 +1,5 @@
 //! `tacit audit canary`: measures what the release pipeline of this very build gives away.
 
-use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,6 +9,7 @@ use tacit_audit::canary::{Audit, Devices, Prepared, SettingError, Settings, run}
 use tacit_types::{Delta, Epsilon};
 
 use crate::failure::Failure;
+use crate::say;
 
 /// Options.
 #[derive(clap::Args)]
@@ -48,12 +48,11 @@ pub(crate) fn audit(options: &Options) -> Result<(), Failure> {
     let audit = run(&prepared, &mut Devices::default(), &mut || bar.inc(1));
     bar.finish_and_clear();
     let audit = audit?;
-    let text = if options.json {
-        serde_json::to_string(&audit)? + "\n"
+    if options.json {
+        say::json(&audit)?;
     } else {
-        audit.to_string()
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
+        say::result(&audit)?;
+    }
     verdict(&audit)
 }
 

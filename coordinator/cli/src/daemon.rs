@@ -1,5 +1,6 @@
 //! Runs a daemon: reads its configuration, sets up logs and signals, serves until told to stop.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -118,13 +119,16 @@ fn block_on<T, F: Future<Output = T>>(serve: impl FnOnce(Shutdown) -> F) -> Resu
     })
 }
 
-/// Logs to standard error; `RUST_LOG` chooses what, `info` by default.
+/// Logs to standard error; `RUST_LOG` chooses what, `info` by default. Colours are for terminals, and
+/// a reader of the log that has gone away does not stop a daemon.
 pub(crate) fn start_logs() {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
         .with_target(false)
         .try_init();
 }

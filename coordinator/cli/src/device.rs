@@ -22,6 +22,7 @@ use tokio::time::sleep;
 
 use crate::daemon::{folder_of, start_logs};
 use crate::failure::Failure;
+use crate::say;
 
 /// Devices active at once: each holds a connection, a store and one vector.
 const ACTIVE_MAX: usize = 64;
@@ -134,7 +135,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         recorded,
     ))?;
     if options.json {
-        println!("{}", serde_json::to_string(&summary)?);
+        say::json(&summary)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod failure;
 mod family;
 mod pki;
 mod plan;
+mod say;
 mod simulate;
 
 use std::path::PathBuf;
@@ -25,8 +26,8 @@ use clap::{Parser, Subcommand};
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 done, 1 failed while running, 2 bad input or configuration \
-                  (nothing written)."
+    after_help = "Exit codes: 0 done, also when the reader of the output has gone away; 1 failed \
+                  while running; 2 bad input or configuration (nothing written)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -85,7 +86,8 @@ fn main() -> ExitCode {
         {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            eprintln!("tacit: {}", line.strip_prefix("error: ").unwrap_or(line));
+            let problem = line.strip_prefix("error: ").unwrap_or(line);
+            say::note(format_args!("tacit: {problem}"));
             return ExitCode::from(2);
         }
         Err(error) => error.exit(),
@@ -103,7 +105,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("tacit: {failure}");
+            say::note(format_args!("tacit: {failure}"));
             ExitCode::from(failure.code())
         }
     }

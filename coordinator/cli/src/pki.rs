@@ -14,6 +14,7 @@ use tacit_wire::{Peer, clock, files};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::say;
 
 /// Subcommands.
 #[derive(clap::Subcommand)]
@@ -85,12 +86,11 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             helper,
         } => {
             init(dir, coordinator, helper)?;
-            println!(
+            say::result(format_args!(
                 "made {}; move root.key offline, publisher.sign to whoever signs your app, \
-                 members.sign to the helper's \
-                 organisation",
+                 members.sign to the helper's organisation\n",
                 dir.display()
-            );
+            ))?;
         }
         Command::Policy {
             dir,
@@ -105,21 +105,24 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             let delta =
                 Delta::new(*delta).map_err(|error| Failure::input(format!("--delta: {error}")))?;
             policy(dir, epsilon, delta, *cohort, *helper_noise, *membership)?;
-            println!("signed {}", dir.join("policy.json").display());
+            say::result(format_args!(
+                "signed {}\n",
+                dir.join("policy.json").display()
+            ))?;
         }
         Command::Members { dir, count } => {
             members(dir, *count)?;
-            println!(
-                "issued {count} memberships in {}",
+            say::result(format_args!(
+                "issued {count} memberships in {}\n",
                 dir.join("members.txt").display()
-            );
+            ))?;
         }
         Command::Tokens { dir, count } => {
             tokens(dir, *count)?;
-            println!(
-                "made {count} tokens in {}",
+            say::result(format_args!(
+                "made {count} tokens in {}\n",
                 dir.join("tokens.txt").display()
-            );
+            ))?;
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use tacit_types::{Delta, Epsilon, Kind};
 
 use crate::failure::Failure;
 use crate::family::ModelOption;
+use crate::say;
 
 /// Clip, round, noise and mask of one coordinate: 14 ms for 118,592 of them, measured on a busy
 /// server core by the device benchmark. Disk, network and sealing come on top.
@@ -85,11 +86,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let plan = tacit_plan::plan(&request)
         .map_err(|error| Failure::input(format!("{}: {error}", flag(error.field()))))?;
     if options.json {
-        println!("{}", serde_json::to_string(&Outcome::new(&plan))?);
+        say::json(&Outcome::new(&plan))?;
     } else {
         let mut text = String::new();
         render(&mut text, &request, &plan)?;
-        print!("{text}");
+        say::result(text)?;
     }
     Ok(())
 }

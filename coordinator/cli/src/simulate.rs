@@ -12,6 +12,7 @@ use tacit_types::{Delta, Epsilon};
 
 use crate::failure::Failure;
 use crate::family::ModelOption;
+use crate::say;
 
 /// Options.
 #[derive(clap::Args)]
@@ -162,9 +163,9 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         .map_err(failure)?;
     bar.finish_and_clear();
     if options.json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        say::json(&outcome)?;
     } else {
-        print!("{}", rating::text(&outcome));
+        say::result(rating::text(&outcome))?;
     }
     Ok(())
 }
@@ -177,15 +178,15 @@ fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {
         std::fs::write(path, page::html(outcome))?;
     }
     if options.json {
-        println!("{}", serde_json::to_string(outcome)?);
+        say::json(outcome)?;
     } else {
-        print!("{}", table::text(outcome));
+        say::result(table::text(outcome))?;
     }
     if let Some(rate) = outcome.throughput.rate() {
-        eprintln!(
+        say::note(format_args!(
             "{} factor gradients, {rate:.0} devices per CPU-second",
             outcome.throughput.devices
-        );
+        ));
     }
     Ok(())
 }

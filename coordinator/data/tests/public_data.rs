@@ -2,6 +2,8 @@
 //! `ml-100k`, `ml-1m`, `ml-latest-small` in it). Their licences forbid shipping them here, so
 //! without that folder these tests say SKIPPED.
 
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
 use std::env;
 use std::path::PathBuf;
 

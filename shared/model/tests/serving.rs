@@ -6,6 +6,8 @@
 //! eps) - sqrt L)^2`, L = ln 1/delta, delta 1e-5: a float model for comparing, not the release
 //! pipeline.
 
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

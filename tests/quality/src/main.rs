@@ -9,6 +9,11 @@
 //! leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer command"
+)]
 
 mod cold;
 mod control;

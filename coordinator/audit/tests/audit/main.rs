@@ -6,6 +6,7 @@
     clippy::cast_possible_truncation,
     reason = "tests"
 )]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod export;
 mod reporting;

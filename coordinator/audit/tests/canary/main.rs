@@ -5,6 +5,7 @@
 //! together fail by chance with probability below 1e-5.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod planted;
 

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::world::World;
 use crate::device::Summary;
 use crate::failure::Failure;
+use crate::say;
 
 /// A process that stops early is started again this often.
 const RESTARTS_MAX: u32 = 20;
@@ -72,7 +73,9 @@ pub(super) fn run(world: &World, devices: u32) -> Result<Ran, Failure> {
                 )
                 .into());
             }
-            eprintln!("the devices stopped ({status}); starting them again on the same state");
+            say::note(format_args!(
+                "the devices stopped ({status}); starting them again on the same state"
+            ));
         };
         let peak_rss_bytes =
             device_peak + coordinator.peak() + helper.peak() + peak_rss(Some(std::process::id()));
@@ -136,11 +139,11 @@ impl Narrator {
             } else {
                 ""
             };
-            eprintln!(
+            say::note(format_args!(
                 "{clear}round {}: {what:<25} {said}, epsilon so far {}",
                 charge.round,
                 shown(spent)
-            );
+            ));
         }
     }
 }
@@ -179,10 +182,10 @@ impl Daemon {
                 anyhow!("the {} stopped: {status}; see {}", self.role, log.display()).into(),
             );
         }
-        eprintln!(
+        say::note(format_args!(
             "the {} stopped ({status}); starting it again on the same state",
             self.role
-        );
+        ));
         let restarts = self.restarts + 1;
         *self = Self {
             restarts,

@@ -18,6 +18,7 @@ use tacit_wire::clock;
 
 use crate::failure::Failure;
 use crate::family::ModelOption;
+use crate::say;
 
 /// Delta every figure of the demo is stated at.
 const DELTA: f64 = 1e-5;
@@ -77,19 +78,19 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     crate::device::check_file_limit(devices)?;
     let start = clock::now();
     let world = world::World::create(&options, &data, epsilon, delta)?;
-    eprintln!(
+    say::note(format_args!(
         "{}: {devices} devices, {} items; assuming dishonest share {} and dropouts {}",
         data.name,
         data.items.len(),
         world::DISHONEST,
         world::DROPOUT
-    );
+    ));
 
     let ran = children::run(&world, devices)?;
     let wall_seconds = clock::now().millis_since(start) as f64 / 1000.0;
     let job: Job = world.job()?;
     let model = world.final_model()?;
-    eprintln!("comparing with models trained beside it, never on the wire ...");
+    say::note("comparing with models trained beside it, never on the wire ...");
     let rows = match &rated {
         Some(population) => evaluate::rated(population, &model)?,
         None => evaluate::rows(&data, &job, &model, options.seed)?,
@@ -98,9 +99,9 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
     let showcase = output::showcase(&world, &data)?;
     if options.json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        say::json(&outcome)?;
     } else {
-        print!("{}{showcase}", outcome.render());
+        say::result(format_args!("{}{showcase}", outcome.render()))?;
     }
     world.clean_up()
 }

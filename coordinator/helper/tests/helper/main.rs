@@ -2,6 +2,7 @@
 //! over a restart.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod cheating;
 mod life;
