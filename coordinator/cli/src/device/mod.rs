@@ -1,25 +1,28 @@
 //! Runs real devices: each with its own key, certificate, connection and store; few active at once.
 
-use std::collections::BTreeMap;
+mod inputs;
+mod tally;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
-use tacit_model::history::interaction::{Interaction, InteractionKind};
+use serde::Deserialize;
+use tacit_model::history::interaction::Interaction;
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
-use tacit_round::member::Member;
 use tacit_round::policy::SignedPolicy;
 use tacit_sdk::contribute::TableCache;
 use tacit_sdk::{Agent, Deployment, SdkError, Step, Store, identity};
-use tacit_types::{ItemId, Timestamp};
 use tacit_wire::{clock, config, files};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use self::inputs::{Recorded, read_interactions, read_members, read_tokens};
+pub(crate) use self::tally::Summary;
+use self::tally::Tally;
 use crate::daemon::{folder_of, start_logs};
 use crate::failure::Failure;
 use crate::say;
@@ -66,33 +69,6 @@ struct Config {
     members: Option<PathBuf>,
     /// CSV `device,item,timestamp,value,type` recorded on first start, as an app would record it.
     interactions: Option<PathBuf>,
-}
-
-/// What a run did, for `--json`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Summary {
-    pub(crate) devices: u32,
-    pub(crate) acknowledged: u64,
-    pub(crate) forfeited: u64,
-    pub(crate) too_late: u64,
-    pub(crate) refused: u64,
-    pub(crate) bytes_up: u64,
-    pub(crate) bytes_down: u64,
-    pub(crate) active_seconds: f64,
-    pub(crate) commit_seconds: f64,
-}
-
-/// Counters shared by all devices of the process.
-#[derive(Default)]
-struct Tally {
-    acknowledged: AtomicU64,
-    forfeited: AtomicU64,
-    too_late: AtomicU64,
-    refused: AtomicU64,
-    bytes_up: AtomicU64,
-    bytes_down: AtomicU64,
-    active_micros: AtomicU64,
-    commit_micros: AtomicU64,
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
@@ -172,109 +148,6 @@ fn deployment(config: &Config, path: &Path) -> Result<Arc<Deployment>, Failure> 
     })?))
 }
 
-fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
-    let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
-    let text =
-        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let tokens: Vec<[u8; 32]> = text
-        .lines()
-        .enumerate()
-        .map(|(i, line)| {
-            let mut token = [0; 32];
-            hex::decode_to_slice(line.trim(), &mut token)
-                .map(|()| token)
-                .map_err(|_| bad(format!("line {}: expected 64 hexadecimal digits", i + 1)))
-        })
-        .collect::<Result<_, _>>()?;
-    if tokens.len() < devices as usize {
-        return Err(bad(format!(
-            "{} tokens for {devices} devices; make more with: tacit pki tokens",
-            tokens.len()
-        )));
-    }
-    Ok(tokens.into_iter().take(devices as usize).collect())
-}
-
-fn read_members(path: &Path, devices: u32) -> Result<Vec<String>, Failure> {
-    let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
-    let text =
-        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let members: Vec<String> = text
-        .lines()
-        .take(devices as usize)
-        .map(str::to_owned)
-        .collect();
-    if let Some(line) = members
-        .iter()
-        .position(|line| Member::from_hex(line).is_none())
-    {
-        return Err(bad(format!(
-            "line {}: expected 192 hexadecimal digits",
-            line + 1
-        )));
-    }
-    if members.len() < devices as usize {
-        let have = members.len();
-        return Err(bad(format!(
-            "{have} memberships for {devices} devices; issue more with: tacit pki members"
-        )));
-    }
-    Ok(members)
-}
-
-/// Interactions by device number.
-type Recorded = BTreeMap<u32, Vec<Interaction>>;
-
-fn read_interactions(path: &Path) -> Result<Recorded, Failure> {
-    let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
-    let text =
-        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let mut recorded = Recorded::new();
-    for (i, line) in text.lines().enumerate().skip(1) {
-        let (device, interaction) =
-            read_row(line).map_err(|problem| bad(format!("line {}: {problem}", i + 1)))?;
-        recorded.entry(device).or_default().push(interaction);
-    }
-    Ok(recorded)
-}
-
-fn read_row(line: &str) -> Result<(u32, Interaction), String> {
-    let fields: Vec<&str> = line.split(',').collect();
-    let [device, item, at, value, kind] = fields[..] else {
-        return Err(format!(
-            "{} columns, expected device,item,timestamp,value,type",
-            fields.len()
-        ));
-    };
-    let timestamp = if at.is_empty() {
-        None
-    } else {
-        Some(Timestamp(
-            at.parse().map_err(|_| format!("timestamp '{at}'"))?,
-        ))
-    };
-    let interaction = Interaction {
-        item: ItemId(
-            item.parse()
-                .map_err(|_| format!("item '{item}' is not an index"))?,
-        ),
-        timestamp,
-        value: value
-            .parse()
-            .ok()
-            .filter(|v: &f32| v.is_finite())
-            .ok_or_else(|| format!("value '{value}'"))?,
-        kind: InteractionKind::parse(kind).ok_or_else(|| format!("type '{kind}'"))?,
-        surface: 0,
-    };
-    Ok((
-        device
-            .parse()
-            .map_err(|_| format!("device '{device}' is not an index"))?,
-        interaction,
-    ))
-}
-
 /// Folder of one installation.
 pub(crate) fn installation(state: &Path, device: u32) -> PathBuf {
     state.join(format!("{device:06}"))
@@ -321,18 +194,7 @@ async fn run_all(
     if let Some(failure) = failed {
         return Err(failure);
     }
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    Ok(Summary {
-        devices,
-        acknowledged: count(&tally.acknowledged),
-        forfeited: count(&tally.forfeited),
-        too_late: count(&tally.too_late),
-        refused: count(&tally.refused),
-        bytes_up: count(&tally.bytes_up),
-        bytes_down: count(&tally.bytes_down),
-        active_seconds: count(&tally.active_micros) as f64 / 1e6,
-        commit_seconds: count(&tally.commit_micros) as f64 / 1e6,
-    })
+    Ok(tally.summary(devices))
 }
 
 /// One installation, from enrolment to the last model.
