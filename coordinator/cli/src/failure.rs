@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tokio::signal::unix::SignalKind;
+
 /// A failed command.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -9,6 +11,9 @@ pub(crate) enum Failure {
     BadInput(String),
     /// Something went wrong while running. Exit code 1.
     Failed(anyhow::Error),
+    /// A signal asked the command to end, and it did. Exit code 128 and the signal's number, as
+    /// shells give it for a process that a signal killed.
+    Stopped(SignalKind),
 }
 
 impl Failure {
@@ -21,6 +26,7 @@ impl Failure {
         match self {
             Self::BadInput(_) => 2,
             Self::Failed(_) => 1,
+            Self::Stopped(signal) => u8::try_from(128 + signal.as_raw_value()).unwrap_or(1),
         }
     }
 }
@@ -30,6 +36,7 @@ impl fmt::Display for Failure {
         match self {
             Self::BadInput(problem) => f.write_str(problem),
             Self::Failed(error) => write!(f, "{error:#}"),
+            Self::Stopped(signal) => write!(f, "ended by signal {}", signal.as_raw_value()),
         }
     }
 }

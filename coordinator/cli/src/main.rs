@@ -13,6 +13,7 @@ mod family;
 mod pki;
 mod plan;
 mod say;
+mod signals;
 mod simulate;
 
 use std::path::PathBuf;
@@ -27,7 +28,8 @@ use clap::{Parser, Subcommand};
     version,
     about,
     after_help = "Exit codes: 0 done, also when the reader of the output has gone away; 1 failed \
-                  while running; 2 bad input or configuration (nothing written)."
+                  while running; 2 bad input or configuration (nothing written); 128 and the \
+                  signal's number when a signal ended it."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -1,22 +1,19 @@
 //! Supervises the demo's processes: restarts one that stops early, ends them all at the end.
 
 use std::fs::File;
-use std::io::IsTerminal;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
-use tacit_privacy::convert::{epsilon, shown};
-use tacit_privacy::record::{Event, Line};
-use tacit_types::{Delta, Kind};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
+use super::progress::Progress;
 use super::world::World;
 use crate::device::Summary;
 use crate::failure::Failure;
-use crate::say;
 
 /// A process that stops early is started again this often.
 const RESTARTS_MAX: u32 = 20;
@@ -28,122 +25,133 @@ pub(super) struct Ran {
     pub(super) peak_rss_bytes: u64,
 }
 
-/// Runs the federation to its end.
-pub(super) fn run(world: &World, devices: u32) -> Result<Ran, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut helper = Daemon::start(world, "helper")?;
-        let mut coordinator = Daemon::start(world, "coordinator")?;
-        let (mut restarts, mut narrator) = (0, Narrator::default());
-        let (summary, device_peak) = loop {
-            let mut fleet = fleet(world, devices)?;
-            let pid = fleet.id();
-            let mut peak = 0;
-            let mut output = fleet.stdout.take().context("the devices' output")?;
-            let mut text = String::new();
-            let reading = tokio::io::AsyncReadExt::read_to_string(&mut output, &mut text);
-            tokio::pin!(reading);
-            loop {
-                tokio::select! {
-                    read = &mut reading => { read?; break; }
-                    () = sleep(Duration::from_millis(500)) => {
-                        peak = peak.max(peak_rss(pid));
-                        helper.keep_running(world)?;
-                        coordinator.keep_running(world)?;
-                        narrator.tell(world);
-                    }
-                    _ = tokio::signal::ctrl_c() => return Err(anyhow!("interrupted").into()),
-                }
-            }
-            let status = fleet.wait().await?;
-            narrator.tell(world);
-            if status.success() {
-                break (
-                    serde_json::from_str::<Summary>(&text).context("the devices' summary")?,
-                    peak,
-                );
-            }
-            restarts += 1;
-            if status.code() == Some(2) || restarts > RESTARTS_MAX {
-                return Err(anyhow!(
-                    "the devices stopped: {status}; see {}",
-                    world.path("").display()
-                )
-                .into());
-            }
-            say::note(format_args!(
-                "the devices stopped ({status}); starting them again on the same state"
-            ));
-        };
-        let peak_rss_bytes =
-            device_peak + coordinator.peak() + helper.peak() + peak_rss(Some(std::process::id()));
-        coordinator.stop().await?;
-        helper.stop().await?;
-        Ok(Ran {
-            summary,
-            peak_rss_bytes,
-        })
+/// Runs the federation to its end, through `rounds` rounds. Dropped earlier, it ends every process
+/// first.
+pub(super) async fn run(world: &World, rounds: usize, devices: u32) -> Result<Ran, Failure> {
+    let mut daemons = [
+        Daemon::start(world, "helper")?,
+        Daemon::start(world, "coordinator")?,
+    ];
+    let mut progress = Progress::new(rounds, devices);
+    let mut restarts = 0;
+    let (summary, device_peak) = loop {
+        let mut fleet = Fleet::start(world, devices)?;
+        fleet.watch(world, &mut daemons, &mut progress).await?;
+        let status = fleet.process.0.wait().await?;
+        if status.success() {
+            break (fleet.summary, fleet.peak_rss);
+        }
+        restarts += 1;
+        if status.code() == Some(2) || restarts > RESTARTS_MAX {
+            let words = world.last_words("device");
+            return Err(anyhow!("the devices stopped: {status}; {words}").into());
+        }
+        // Time for the signal that may have ended them to reach this process too.
+        sleep(Duration::from_millis(200)).await;
+        progress.devices_restart();
+        progress.note(format_args!(
+            "the devices stopped ({status}); starting them again on the same state"
+        ));
+    };
+    let mut peak_rss_bytes = device_peak + peak_rss(Some(std::process::id()));
+    for daemon in daemons.into_iter().rev() {
+        peak_rss_bytes += daemon.process.peak_rss();
+        daemon.stop().await?;
+    }
+    Ok(Ran {
+        summary,
+        peak_rss_bytes,
     })
 }
 
-fn fleet(world: &World, devices: u32) -> Result<Child, Failure> {
-    let mut command = command(world, "device")?;
-    command
-        .args(["--json", "--devices", &devices.to_string()])
-        .stdout(Stdio::piped());
-    Ok(command.spawn()?)
+/// The process that runs the devices.
+struct Fleet {
+    process: Process,
+    /// The newest it has given: a line a second, and one at its end.
+    summary: Summary,
+    peak_rss: u64,
 }
 
-fn command(world: &World, role: &str) -> Result<Command, Failure> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg(role)
-        .arg("--config")
-        .arg(world.path(&format!("{role}.toml")))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    Ok(command)
+impl Fleet {
+    fn start(world: &World, devices: u32) -> Result<Self, Failure> {
+        let devices = devices.to_string();
+        let options = ["--json", "--progress", "--devices", &devices];
+        Ok(Self {
+            process: Process::start(world, "device", &options, Stdio::piped())?,
+            summary: Summary::default(),
+            peak_rss: 0,
+        })
+    }
+
+    /// Watches all processes until this one says no more.
+    async fn watch(
+        &mut self,
+        world: &World,
+        daemons: &mut [Daemon],
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let output = self.process.0.stdout.take();
+        let mut lines = BufReader::new(output.context("the devices' output")?).lines();
+        let mut tick = interval(Duration::from_millis(500));
+        loop {
+            tokio::select! {
+                line = lines.next_line() => {
+                    let Some(line) = line? else { break };
+                    self.summary = serde_json::from_str(&line).context("the devices' summary")?;
+                    progress.acknowledged(self.summary.acknowledged);
+                }
+                _ = tick.tick() => {
+                    self.peak_rss = self.peak_rss.max(self.process.peak_rss());
+                    for daemon in &mut *daemons {
+                        daemon.keep_running(world, progress)?;
+                    }
+                    progress.tell(world);
+                }
+            }
+        }
+        progress.tell(world);
+        Ok(())
+    }
 }
 
-/// Says one line for every line the coordinator adds to the ledger.
-#[derive(Default)]
-struct Narrator {
-    told: usize,
+/// A process of the deployment that does not outlive its owner.
+struct Process(Child);
+
+impl Process {
+    /// Starts `role` on its configuration in `world`; standard error goes to its log.
+    fn start(world: &World, role: &str, options: &[&str], output: Stdio) -> Result<Self, Failure> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(world.path(&format!("{role}.log")))?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg(role)
+            .arg("--config")
+            .arg(world.path(&format!("{role}.toml")))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(log);
+        Ok(Self(command.spawn()?))
+    }
+
+    fn peak_rss(&self) -> u64 {
+        peak_rss(self.0.id())
+    }
 }
 
-impl Narrator {
-    fn tell(&mut self, world: &World) {
-        let ledger =
-            std::fs::read_to_string(world.ledger().join("ledger.jsonl")).unwrap_or_default();
-        for line in ledger.lines().skip(self.told) {
-            self.told += 1;
-            let Ok(line) = Line::from_bytes(line.as_bytes()) else {
-                continue;
-            };
-            let said = match &line.event {
-                Event::Release(release) => format!("{} devices summed", release.contributors),
-                Event::Abandoned(abandoned) => format!("abandoned: {}", abandoned.reason),
-                _ => continue,
-            };
-            let Some(charge) = line.charge() else {
-                continue;
-            };
-            let what = Kind::parse(&charge.kind).map_or("Unknown kind", Kind::title);
-            let spent =
-                Delta::new(super::DELTA).map_or(0.0, |delta| epsilon(charge.rho_total, 0, delta));
-            // On a terminal the devices' progress line is being drawn here: clear it first.
-            let clear = if std::io::stderr().is_terminal() {
-                "\r\x1b[2K"
-            } else {
-                ""
-            };
-            say::note(format_args!(
-                "{clear}round {}: {what:<25} {said}, epsilon so far {}",
-                charge.round,
-                shown(spent)
-            ));
+impl Drop for Process {
+    /// Kills it, and waits until it is gone: nobody may write into a folder that is being removed.
+    fn drop(&mut self) {
+        if self.0.start_kill().is_err() {
+            return;
+        }
+        for _ in 0..1000 {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -151,38 +159,28 @@ impl Narrator {
 /// A daemon that is started again when it stops.
 struct Daemon {
     role: &'static str,
-    child: Child,
+    process: Process,
     restarts: u32,
 }
 
 impl Daemon {
     fn start(world: &World, role: &'static str) -> Result<Self, Failure> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(world.path(&format!("{role}.log")))?;
-        let child = command(world, role)?
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
         Ok(Self {
             role,
-            child,
+            process: Process::start(world, role, &[], Stdio::null())?,
             restarts: 0,
         })
     }
 
-    fn keep_running(&mut self, world: &World) -> Result<(), Failure> {
-        let Some(status) = self.child.try_wait()? else {
+    fn keep_running(&mut self, world: &World, progress: &Progress) -> Result<(), Failure> {
+        let Some(status) = self.process.0.try_wait()? else {
             return Ok(());
         };
         if status.code() == Some(2) || self.restarts >= RESTARTS_MAX {
-            let log = world.path(&format!("{}.log", self.role));
-            return Err(
-                anyhow!("the {} stopped: {status}; see {}", self.role, log.display()).into(),
-            );
+            let words = world.last_words(self.role);
+            return Err(anyhow!("the {} stopped: {status}; {words}", self.role).into());
         }
-        say::note(format_args!(
+        progress.note(format_args!(
             "the {} stopped ({status}); starting it again on the same state",
             self.role
         ));
@@ -194,19 +192,12 @@ impl Daemon {
         Ok(())
     }
 
-    fn peak(&self) -> u64 {
-        peak_rss(self.child.id())
-    }
-
     async fn stop(mut self) -> Result<(), Failure> {
-        if let Some(pid) = self
-            .child
-            .id()
-            .and_then(|pid| Pid::from_raw(pid.cast_signed()))
-        {
+        let child = &mut self.process.0;
+        if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
             kill_process(pid, Signal::TERM)?;
         }
-        let stopped = timeout(Duration::from_secs(30), self.child.wait()).await;
+        let stopped = timeout(Duration::from_secs(30), child.wait()).await;
         stopped.with_context(|| format!("the {} did not stop within 30 seconds", self.role))??;
         Ok(())
     }
@@ -222,4 +213,29 @@ fn peak_rss(pid: Option<u32>) -> u64 {
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     };
     read().unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_leaves_no_process_behind() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _entered = runtime.enter();
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _owned = Process(child);
+            panic!("as a bug in the demo would");
+        }));
+        assert!(panicked.is_err());
+        assert!(
+            rustix::process::test_kill_process(pid).is_err(),
+            "the process still runs"
+        );
+    }
 }

@@ -4,11 +4,14 @@
 mod children;
 mod evaluate;
 mod output;
+mod progress;
 mod world;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tacit_data::{Dataset, LoadOptions, Split, SyntheticSpec};
+use tacit_model::Model;
 use tacit_model::family::rating::Scale;
 use tacit_plan::EVALUATION_SHARE;
 use tacit_server::job::Job;
@@ -19,6 +22,7 @@ use tacit_wire::clock;
 use crate::failure::Failure;
 use crate::family::ModelOption;
 use crate::say;
+use crate::signals::Signals;
 
 /// Delta every figure of the demo is stated at.
 const DELTA: f64 = 1e-5;
@@ -76,8 +80,29 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         )));
     }
     crate::device::check_file_limit(devices)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(federate(&options, data, rated, epsilon, delta));
+    // A comparison that a signal cut short computes until this process ends.
+    runtime.shutdown_background();
+    done
+}
+
+/// Makes a deployment, runs it and tells what came of it. Every way out removes what was made, but
+/// for a kept folder, and the results that were told.
+async fn federate(
+    options: &Options,
+    data: Dataset,
+    rated: Option<RatedPopulation>,
+    epsilon: Epsilon,
+    delta: Delta,
+) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
     let start = clock::now();
-    let world = world::World::create(&options, &data, epsilon, delta)?;
+    let devices = u32::try_from(data.users.len())?;
+    let data = Arc::new(data);
+    let world = world::World::create(options, &data, epsilon, delta)?;
     say::note(format_args!(
         "{}: {devices} devices, {} items; assuming dishonest share {} and dropouts {}",
         data.name,
@@ -86,24 +111,42 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         world::DROPOUT
     ));
 
-    let ran = children::run(&world, devices)?;
-    let wall_seconds = clock::now().millis_since(start) as f64 / 1000.0;
     let job: Job = world.job()?;
+    let running = children::run(&world, job.releases.len(), devices);
+    let ran = signals.or_stop(running).await?;
+    let wall_seconds = clock::now().millis_since(start) as f64 / 1000.0;
     let model = world.final_model()?;
     say::note("comparing with models trained beside it, never on the wire ...");
-    let rows = match &rated {
-        Some(population) => evaluate::rated(population, &model)?,
-        None => evaluate::rows(&data, &job, &model, options.seed)?,
-    };
+    let comparing = compare(data.clone(), rated, job.clone(), model, options.seed);
+    let rows = signals.or_stop(comparing).await?;
     let (report, _) = crate::audit::write_report(&world.ledger(), &world.report(), None)?;
     let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
     let showcase = output::showcase(&world, &data)?;
-    if options.json {
-        say::json(&outcome)?;
+    let told = if options.json {
+        serde_json::to_string(&outcome)? + "\n"
     } else {
-        say::result(format_args!("{}{showcase}", outcome.render()))?;
+        outcome.render() + &showcase
+    };
+    // Results that nobody was told of would never be found.
+    if say::delivered(told)? {
+        world.leave_results()?;
     }
-    world.clean_up()
+    Ok(())
+}
+
+/// Computes for a while, beside the runtime that listens to signals.
+async fn compare(
+    data: Arc<Dataset>,
+    rated: Option<RatedPopulation>,
+    job: Job,
+    model: Model,
+    seed: u64,
+) -> Result<Vec<evaluate::Row>, Failure> {
+    let computing = tokio::task::spawn_blocking(move || match &rated {
+        Some(population) => evaluate::rated(population, &model),
+        None => evaluate::rows(&data, &job, &model, seed),
+    });
+    computing.await?
 }
 
 /// What the devices know, and where ratings are predicted also what is held out of it.

@@ -12,6 +12,7 @@ use tacit_model::Model;
 use tacit_round::policy::published;
 use tacit_server::job::Job;
 use tacit_types::{Delta, Digest, Epsilon};
+use tempfile::TempDir;
 
 use super::Options;
 use crate::failure::Failure;
@@ -22,10 +23,17 @@ pub(super) const DISHONEST: f64 = 0.05;
 /// Share of devices assumed to drop out.
 pub(super) const DROPOUT: f64 = 0.05;
 
+/// Where the deployment lives.
+enum Folder {
+    /// `--keep`: the caller's from the start.
+    Kept(PathBuf),
+    /// Removed when dropped, so that no way out of the demo leaves keys or stores behind.
+    Temporary(TempDir),
+}
+
 /// The deployment's folder.
 pub(super) struct World {
-    folder: PathBuf,
-    keep: bool,
+    folder: Folder,
     task: tacit_server::config::Task,
 }
 
@@ -43,17 +51,10 @@ impl World {
         // The planner's refusals are bad input: hear them before any file is made.
         Job::plan(&task, u32::try_from(data.items.len())?).map_err(Failure::input)?;
         let folder = match &options.keep {
-            Some(folder) => new_folder(folder)?,
-            None => tempfile::Builder::new()
-                .prefix("tacit-demo-")
-                .tempdir()?
-                .keep(),
+            Some(folder) => Folder::Kept(new_folder(folder)?),
+            None => Folder::Temporary(TempDir::with_prefix("tacit-demo-")?),
         };
-        let world = Self {
-            folder,
-            keep: options.keep.is_some(),
-            task,
-        };
+        let world = Self { folder, task };
         pki::init(&world.pki(), "localhost", "localhost")?;
         pki::policy(&world.pki(), epsilon, delta, cohort, false, false)?;
         pki::tokens(&world.pki(), cohort)?;
@@ -64,7 +65,10 @@ impl World {
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        match &self.folder {
+            Folder::Kept(folder) => folder.join(name),
+            Folder::Temporary(folder) => folder.path().join(name),
+        }
     }
 
     fn pki(&self) -> PathBuf {
@@ -172,16 +176,43 @@ impl World {
     }
 
     /// Without `--keep`, leaves only the ledger and the report.
-    pub(super) fn clean_up(&self) -> Result<(), Failure> {
-        if self.keep {
+    pub(super) fn leave_results(self) -> Result<(), Failure> {
+        let Folder::Temporary(folder) = self.folder else {
             return Ok(());
-        }
-        for name in ["devices", "helper", "pki"] {
-            fs::remove_dir_all(self.path(name))?;
-        }
-        fs::remove_file(self.path("interactions.csv"))?;
+        };
+        remove_all_but(folder.path(), &["coordinator", "report"])?;
+        remove_all_but(&folder.path().join("coordinator"), &["ledger"])?;
+        let _left = folder.keep();
         Ok(())
     }
+
+    /// What the log of a process that stopped has to say.
+    pub(super) fn last_words(&self, role: &str) -> String {
+        let log = self.path(&format!("{role}.log"));
+        if matches!(self.folder, Folder::Kept(_)) {
+            return format!("see {}", log.display());
+        }
+        let text = fs::read(log).unwrap_or_default();
+        match String::from_utf8_lossy(&text).lines().next_back() {
+            Some(line) => format!("its last words: {line}; to keep its log, give --keep"),
+            None => "it left no log".into(),
+        }
+    }
+}
+
+fn remove_all_but(folder: &Path, kept: &[&str]) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if kept.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn task(

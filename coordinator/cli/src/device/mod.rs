@@ -18,7 +18,7 @@ use tacit_sdk::contribute::TableCache;
 use tacit_sdk::{Agent, Deployment, SdkError, Step, Store, identity};
 use tacit_wire::{clock, config, files};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
 use self::inputs::{Recorded, read_interactions, read_members, read_tokens};
 pub(crate) use self::tally::Summary;
@@ -32,6 +32,8 @@ const ACTIVE_MAX: usize = 64;
 /// File descriptors an active device may hold: socket, database, log, shared memory, temporary
 /// file.
 const FILES_PER_DEVICE: u64 = 6;
+/// Time between two lines of `--progress`.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Options.
 #[derive(clap::Args)]
@@ -45,6 +47,9 @@ pub(crate) struct Options {
     /// Print a summary as one JSON object when done.
     #[arg(long)]
     json: bool,
+    /// Print the summary so far once a second, too, one JSON object a line.
+    #[arg(long, requires = "json")]
+    progress: bool,
 }
 
 /// The device process's configuration file.
@@ -109,6 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         tokens,
         members.unwrap_or_default(),
         recorded,
+        options.progress,
     ))?;
     if options.json {
         say::json(&summary)?;
@@ -159,6 +165,7 @@ async fn run_all(
     tokens: Vec<[u8; 32]>,
     members: Vec<String>,
     mut recorded: Recorded,
+    progress: bool,
 ) -> Result<Summary, Failure> {
     let active = Arc::new(Semaphore::new(ACTIVE_MAX));
     let (tally, tables) = (Arc::new(Tally::default()), TableCache::default());
@@ -181,13 +188,20 @@ async fn run_all(
         };
         running.spawn(life.live(token, recorded.remove(&device).unwrap_or_default()));
     }
+    let mut tick = interval(PROGRESS_EVERY);
     // One installation that needs a person does not stop the others; the first such reason ends the
     // command.
     let mut failed = None;
-    while let Some(ended) = running.join_next().await {
-        if let Err(failure) = ended? {
-            tracing::error!(event = "device_stopped", reason = %failure);
-            failed.get_or_insert(failure);
+    loop {
+        tokio::select! {
+            ended = running.join_next() => {
+                let Some(ended) = ended else { break };
+                if let Err(failure) = ended? {
+                    tracing::error!(event = "device_stopped", reason = %failure);
+                    failed.get_or_insert(failure);
+                }
+            }
+            _ = tick.tick(), if progress => say::json(&tally.summary(devices))?,
         }
     }
     bar.finish_and_clear();
