@@ -367,6 +367,33 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     }
 }
 
+/// A fault of a key is told as one, and of a file as one. HOSTILE 84.
+#[test]
+fn a_policy_that_the_pinned_key_did_not_sign_is_refused_by_file_and_key() {
+    let deployment = Deployment::new(Settings::default()).unwrap();
+    let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
+    let key = |name: &str| fs::read_to_string(deployment.path(name)).unwrap();
+    let (publisher, helper) = (key("pki/publisher.pub"), key("pki/helper.pub"));
+    let wrong = device.replace(publisher.trim(), helper.trim());
+    fs::write(deployment.path("bad.toml"), wrong).unwrap();
+    assert_refused(
+        &deployment.path(""),
+        &["device", "--config", "bad.toml"],
+        &[
+            "bad.toml: publisher_key: ",
+            "policy.json is not signed by this key",
+            "publisher.pub",
+        ],
+    );
+    fs::write(deployment.path("pki/policy.json"), "a policy").unwrap();
+    assert_refused(
+        &deployment.path(""),
+        &["device", "--config", "device.toml"],
+        &["policy.json: not a signed policy", "tacit pki policy"],
+    );
+    assert!(!deployment.path("devices").exists());
+}
+
 /// What outlives a task stands in a folder of its own: one that is none, and files that are no
 /// databases. HOSTILE 87, 93.
 #[test]

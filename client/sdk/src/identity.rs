@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use tacit_round::keys::PublicKey;
 use tacit_round::member::Member;
-use tacit_round::policy::{Policy, SignedPolicy};
+use tacit_round::policy::Policy;
+use tacit_round::signed_policy::SignedPolicy;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use crate::error::SdkError;

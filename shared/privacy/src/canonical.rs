@@ -11,15 +11,26 @@ use tacit_types::Digest;
 
 /// A value that the canonical form cannot hold, or text that is not in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not canonical JSON: {0}")]
-pub struct NotCanonical(String);
+#[non_exhaustive]
+pub enum NotCanonical {
+    /// Says how it departs from the form.
+    #[error("not canonical JSON: {0}")]
+    Form(String),
+    /// More than is ever read.
+    #[error("longer than {max} bytes")]
+    TooLong {
+        /// What its kind may have.
+        max: usize,
+    },
+}
 
 /// Encodes `value` canonically.
 ///
 /// # Errors
 /// [`NotCanonical`] if it contains a fraction or a null.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, NotCanonical> {
-    let value = serde_json::to_value(value).map_err(|error| NotCanonical(error.to_string()))?;
+    let value =
+        serde_json::to_value(value).map_err(|error| NotCanonical::Form(error.to_string()))?;
     let mut out = Vec::new();
     write(&value, &mut out)?;
     Ok(out)
@@ -32,9 +43,9 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, NotCanonical> {
 /// and serde's recursion limit.
 pub fn decode<T: Serialize + serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, NotCanonical> {
     let value: T =
-        serde_json::from_slice(bytes).map_err(|error| NotCanonical(error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| NotCanonical::Form(error.to_string()))?;
     if encode(&value)? != bytes {
-        return Err(NotCanonical(
+        return Err(NotCanonical::Form(
             "keys are unsorted, repeated or unknown, or there is extra white space".into(),
         ));
     }
@@ -52,8 +63,8 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), NotCanonical> {
         Value::Number(number) if number.is_u64() || number.is_i64() => {
             out.extend_from_slice(number.to_string().as_bytes())
         }
-        Value::Number(_) => return Err(NotCanonical("a number is not an integer".into())),
-        Value::Null => return Err(NotCanonical("null is not allowed".into())),
+        Value::Number(_) => return Err(NotCanonical::Form("a number is not an integer".into())),
+        Value::Null => return Err(NotCanonical::Form("null is not allowed".into())),
         Value::String(text) => write_string(text, out),
         Value::Array(items) => {
             out.push(b'[');

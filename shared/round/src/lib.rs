@@ -1,7 +1,7 @@
 //! Both halves of the round protocol and the secure sum between them.
 //!
 //! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees
-//!   to;
+//!   to, [`signed_policy`] as its app ships it;
 //! - [`device`], [`coordinator`] (one phase a file under [`phase`]) and [`helper`]: pure machines,
 //!   `handle(self, input, now) -> (state, effects)`;
 //! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was
@@ -24,4 +24,5 @@ pub mod member;
 pub mod phase;
 pub mod policy;
 pub mod seal;
+pub mod signed_policy;
 pub mod ticket;

@@ -2,13 +2,13 @@
 //! check of a ticket against it.
 
 use serde::{Deserialize, Serialize};
-use tacit_privacy::canonical::{self, NotCanonical};
+use tacit_privacy::canonical::NotCanonical;
 use tacit_privacy::record::{self, Event, Keeper, Line};
 use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
 use tacit_types::{Digest, TaskId, Timestamp};
 
 use crate::head::LoggedLine;
-use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
+use crate::keys::PublicKey;
 use crate::seal::{SCHEME_ID, is_sealing_key};
 use crate::ticket::{SCHEMA, SignedTicket, Ticket};
 
@@ -99,16 +99,6 @@ pub enum FactorFault {
     Shape,
 }
 
-/// A policy's exact bytes with the publisher's signature, as shipped with an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignedPolicy {
-    /// Canonical JSON of a [`Policy`].
-    pub policy: String,
-    /// By the publisher's key, with [`Context::Policy`].
-    pub signature: SignatureBytes,
-}
-
 /// Newest point of a task's release ledger this device has seen; tickets of the task may not go
 /// back behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,33 +174,6 @@ pub enum TicketRefusal {
     /// The model it names is implausible.
     #[error("the ticket's model is refused: {0}")]
     Factors(#[from] FactorFault),
-}
-
-impl SignedPolicy {
-    /// Signs a policy.
-    ///
-    /// # Errors
-    /// [`NotCanonical`] never for a policy built from these types.
-    pub fn new(policy: &Policy, publisher: &SigningKey) -> Result<Self, NotCanonical> {
-        let policy = canonical::encode(policy)?;
-        let signature = publisher.sign(Context::Policy, &policy);
-        Ok(Self {
-            policy: String::from_utf8_lossy(&policy).into_owned(),
-            signature,
-        })
-    }
-
-    /// The policy, if the publisher signed it.
-    ///
-    /// # Errors
-    /// [`NotCanonical`] when the signature does not hold or the text is not a policy.
-    pub fn open(&self, publisher: &PublicKey) -> Result<Policy, NotCanonical> {
-        if publisher.verifies(Context::Policy, self.policy.as_bytes(), &self.signature) {
-            canonical::decode(self.policy.as_bytes())
-        } else {
-            canonical::decode(b"the policy is not signed by the publisher")
-        }
-    }
 }
 
 impl Policy {

@@ -120,11 +120,12 @@ impl Ticket {
     /// [`NotCanonical`] for anything else, including more than [`TICKET_BYTES_MAX`] bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotCanonical> {
         // Cutting at the limit would read a ticket of just that length with anything behind it.
-        canonical::decode(if bytes.len() > TICKET_BYTES_MAX {
-            &[]
-        } else {
-            bytes
-        })
+        if bytes.len() > TICKET_BYTES_MAX {
+            return Err(NotCanonical::TooLong {
+                max: TICKET_BYTES_MAX,
+            });
+        }
+        canonical::decode(bytes)
     }
 
     /// Whether this ticket is `draft` with a sealing key filled in and nothing else changed.

@@ -12,8 +12,9 @@ use tacit_privacy::record::{
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SigningKey};
-use tacit_round::policy::{Policy, SignedPolicy};
+use tacit_round::policy::Policy;
 use tacit_round::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID, seal};
+use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{Kind, SignedTicket, Ticket};
 use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
 use zeroize::Zeroizing;

@@ -11,8 +11,9 @@ use tacit_privacy::record::{Line, TreeHead};
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::helper::{Terms, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
-use tacit_round::policy::{LogMark, Policy, SignedPolicy, TicketRefusal};
+use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{Binding, SEALED_LEN, SEALING_KEY_LEN};
+use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{SignedTicket, Ticket};
 use tacit_types::{ContributionId, Delta, Digest, RoundId, TaskId};
 

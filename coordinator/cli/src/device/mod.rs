@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tacit_model::history::interaction::Interaction;
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
-use tacit_round::policy::SignedPolicy;
+use tacit_round::signed_policy::{PolicyRefusal, SignedPolicy};
 use tacit_sdk::contribute::TableCache;
 use tacit_sdk::{Agent, Deployment, SdkError, Step, Store, identity};
 use tacit_wire::{clock, config, files};
@@ -140,8 +140,15 @@ fn deployment(config: &Config, path: &Path) -> Result<Arc<Deployment>, Failure> 
     let root = files::read_text(&config.root).map_err(Failure::input)?;
     files::read_certificates(&config.root, clock::now()).map_err(Failure::input)?;
     let policy = files::read_text(&config.policy).map_err(Failure::input)?;
-    let policy: SignedPolicy = serde_json::from_str(&policy)
-        .map_err(|error| Failure::input(format!("{}: {error}", config.policy.display())))?;
+    let policy: SignedPolicy = serde_json::from_str(&policy).map_err(|error| {
+        let file = config.policy.display();
+        Failure::input(format!(
+            "{file}: not a signed policy ({error}); make one with: tacit pki policy"
+        ))
+    })?;
+    policy
+        .open(&config.publisher_key)
+        .map_err(|refusal| bad_policy(config, path, &refusal))?;
     let deployment = Deployment::new(
         &config.coordinator,
         &config.server_name,
@@ -157,6 +164,18 @@ fn deployment(config: &Config, path: &Path) -> Result<Arc<Deployment>, Failure> 
 /// Folder of one installation.
 pub(crate) fn installation(state: &Path, device: u32) -> PathBuf {
     state.join(format!("{device:06}"))
+}
+
+/// Names the file to change: which of the two is wrong depends on what the publisher signed.
+fn bad_policy(config: &Config, path: &Path, refusal: &PolicyRefusal) -> Failure {
+    let (path, policy) = (path.display(), config.policy.display());
+    Failure::input(match refusal {
+        PolicyRefusal::Signature => format!(
+            "{path}: publisher_key: {policy} is not signed by this key; give the one in the \
+             publisher.pub that belongs to it"
+        ),
+        other => format!("{policy}: {other}; make one with: tacit pki policy"),
+    })
 }
 
 async fn run_all(

@@ -2,12 +2,14 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use tacit_privacy::canonical::NotCanonical;
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_privacy::{Mechanism, MechanismError, Rho, Tier, merkle};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{OpeningKey, SEALING_KEY_LEN};
+use tacit_round::signed_policy::{PolicyRefusal, SignedPolicy};
 use tacit_round::ticket::{SignedTicket, TICKET_BYTES_MAX, Ticket};
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
@@ -85,7 +87,31 @@ fn bytes_behind_the_size_limit_are_never_ignored() {
         (TICKET_BYTES_MAX, Ok(ticket))
     );
     bytes.push(b' ');
-    assert!(Ticket::from_bytes(&bytes).is_err());
+    let max = TICKET_BYTES_MAX;
+    assert_eq!(
+        Ticket::from_bytes(&bytes),
+        Err(NotCanonical::TooLong { max })
+    );
+}
+
+#[test]
+fn a_policy_is_taken_from_its_publisher_only() {
+    let signed = SignedPolicy::new(&policy(), &key(3)).unwrap();
+    assert_eq!(signed.open(&key(3).public()), Ok(policy()));
+    assert_eq!(signed.open(&key(4).public()), Err(PolicyRefusal::Signature));
+    let text = "no policy".to_owned();
+    let signature = key(3).sign(Context::Policy, text.as_bytes());
+    let signed = SignedPolicy {
+        policy: text,
+        signature,
+    };
+    let refusal = signed.open(&key(3).public()).unwrap_err();
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("the publisher signed what is no policy"),
+        "{refusal}"
+    );
 }
 
 #[test]
