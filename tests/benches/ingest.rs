@@ -258,7 +258,7 @@ impl Servers {
                 key: path("helper.sign"),
             },
             coordinator_key: signing_key(1).public(),
-            n_min_min: 2,
+            honest_min: 2,
             membership: None,
         };
         let helper_at = run(

@@ -132,7 +132,7 @@ impl Round {
         };
         let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
         let policy = Policy {
-            n_min_min: 2,
+            honest_min: 2,
             ..Policy::new(coordinator, helper, job.rho_budget, task.cohort)
         };
         Ok(Self {

@@ -156,7 +156,7 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     let coordinator = fs::read_to_string(deployment.path("coordinator.toml")).unwrap();
     let helper = fs::read_to_string(deployment.path("helper.toml")).unwrap();
     let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
-    let cases: [(&str, &str, &str, &str, &[&str]); 26] = [
+    let cases: [(&str, &str, &str, &str, &[&str]); 27] = [
         (
             "coordinator",
             &coordinator,
@@ -302,8 +302,15 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
             "helper",
             &helper,
             "state = \"helper\"",
-            "state = \"helper\"\nn_min_min = 1",
-            &["n_min_min"],
+            "state = \"helper\"\nhonest_min = 1",
+            &["honest_min"],
+        ),
+        (
+            "helper",
+            &helper,
+            "state = \"helper\"",
+            "state = \"helper\"\nn_min_min = 100",
+            &["line ", "unknown key 'n_min_min'", "'honest_min'"],
         ),
         (
             "helper",

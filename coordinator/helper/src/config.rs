@@ -21,9 +21,10 @@ pub struct Config {
     pub signing: Signing,
     /// The coordinator's ticket key, 64 hexadecimal digits: tree heads must carry its signature.
     pub coordinator_key: PublicKey,
-    /// Smallest `n_min` this helper countersigns.
-    #[serde(default = "n_min_min_default")]
-    pub n_min_min: u32,
+    /// Fewest honest devices this helper hides one device among: the smallest `n_min` it
+    /// countersigns.
+    #[serde(default = "honest_min_default")]
+    pub honest_min: u32,
     /// Who is a member; without it no ticket may ask for members.
     pub membership: Option<Membership>,
 }
@@ -60,7 +61,7 @@ pub struct Signing {
     pub key: PathBuf,
 }
 
-fn n_min_min_default() -> u32 {
+fn honest_min_default() -> u32 {
     2
 }
 
@@ -68,7 +69,7 @@ impl Config {
     /// What this helper countersigns.
     pub(crate) fn terms(&self) -> Terms {
         Terms {
-            n_min_min: self.n_min_min,
+            honest_min: self.honest_min,
             issuer: self
                 .membership
                 .as_ref()
@@ -107,10 +108,10 @@ impl Config {
                 return Err(format!("{name}: a path is needed"));
             }
         }
-        if self.n_min_min < 2 {
+        if self.honest_min < 2 {
             return Err(format!(
-                "n_min_min: {} would let a single device be summed; at least 2",
-                self.n_min_min
+                "honest_min: {} would let a single device be summed; at least 2",
+                self.honest_min
             ));
         }
         Ok(())

@@ -75,8 +75,8 @@ pub struct SealedSeed {
 /// What a helper countersigns.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Smallest `n_min`.
-    pub n_min_min: u32,
+    /// Smallest `n_min`: honest devices that hide one another.
+    pub honest_min: u32,
     /// Who issues memberships; without an issuer no ticket may ask for them.
     pub issuer: Option<PublicKey>,
     /// Whether every ticket must ask for them.
@@ -107,7 +107,7 @@ pub fn complete_draft(
     if ticket.dishonest_milli >= 1000 || ticket.set_min() > ticket.mechanism.cohort_max {
         return refuse("no set can be large enough");
     }
-    if ticket.mechanism.n_min < terms.n_min_min {
+    if ticket.mechanism.n_min < terms.honest_min {
         return refuse("n_min is below this helper's minimum");
     }
     if ticket.membership && terms.issuer.is_none() {

@@ -37,9 +37,11 @@ pub struct Policy {
     pub delta_pico_max: u64,
     /// Fewest honest surviving noise shares a ticket may assume: below it too few devices hide each
     /// other.
-    pub n_min_min: u32,
+    #[serde(rename = "n_min_min")]
+    pub honest_min: u32,
     /// Most it may assume: the more are assumed, the less noise this device adds itself.
-    pub n_min_max: u32,
+    #[serde(rename = "n_min_max")]
+    pub honest_max: u32,
     /// Smallest share of dishonest devices a ticket may assume, thousandths: the fewer are assumed,
     /// the smaller a set may be.
     pub dishonest_milli_min: u32,
@@ -190,8 +192,8 @@ impl Policy {
             releases_max: 1000,
             separation_min: 1,
             delta_pico_max: 10_000_000,
-            n_min_min: (cohort / 2).max(2),
-            n_min_max: cohort,
+            honest_min: (cohort / 2).max(2),
+            honest_max: cohort,
             dishonest_milli_min: 10,
             helper_noise: false,
             membership: false,
@@ -278,7 +280,7 @@ impl Policy {
             ("tier", mechanism.tier == Tier::Helper),
             (
                 "n_min",
-                (self.n_min_min..=self.n_min_max).contains(&mechanism.n_min),
+                (self.honest_min..=self.honest_max).contains(&mechanism.n_min),
             ),
             ("helper_noise", mechanism.helper_noise || !self.helper_noise),
             ("membership", ticket.membership || !self.membership),

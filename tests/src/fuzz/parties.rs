@@ -61,8 +61,8 @@ pub(super) fn binding() -> Binding<'static> {
 pub(super) fn policy() -> Policy {
     Policy {
         rho_release_max: Rho::saturating_from_units(1 << 66),
-        n_min_min: 2,
-        n_min_max: 50,
+        honest_min: 2,
+        honest_max: 50,
         history_max: 64,
         rounds_max: 8,
         ..Policy::new(COORDINATOR.public(), HELPER.public(), Rho::MAX, 50)

@@ -279,7 +279,7 @@ fn configs() -> Named {
          100\nrounds = 3\nfactors = 8\n"
     );
     let helper = format!(
-        "listen = \"127.0.0.1:7501\"\nstate = \"s\"\ncoordinator_key = \"{key}\"\nn_min_min = \
+        "listen = \"127.0.0.1:7501\"\nstate = \"s\"\ncoordinator_key = \"{key}\"\nhonest_min = \
          2\n{tls}"
     );
     vec![

@@ -80,7 +80,7 @@ pub fn ticket(bytes: &[u8]) {
         bytes,
         &OPENING,
         &Terms {
-            n_min_min: 2,
+            honest_min: 2,
             issuer: None,
             membership_required: false,
         },
@@ -118,7 +118,7 @@ pub fn policy(bytes: &[u8]) {
     if let Ok((ticket, _)) = policy.check(&GENUINE, LogMark::default(), &[], NOW) {
         let mechanism = &ticket.mechanism;
         assert!(mechanism.rho() <= policy.rho_release_max && ticket.round.0 <= policy.rounds_max);
-        assert!((policy.n_min_min..=policy.n_min_max).contains(&mechanism.n_min));
+        assert!((policy.honest_min..=policy.honest_max).contains(&mechanism.n_min));
         assert!(mechanism.history_max <= policy.history_max);
     }
 }

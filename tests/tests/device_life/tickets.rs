@@ -83,7 +83,7 @@ impl Fixture {
     async fn with(change: impl FnOnce(&mut Policy)) -> Self {
         let first = Model::from_bytes(&model(&[even, odd])).unwrap();
         let mut round = Round::of(Kind::FactorGradient, first).unwrap();
-        round.policy.n_min_max = round.ticket.mechanism.n_min;
+        round.policy.honest_max = round.ticket.mechanism.n_min;
         round.policy.history_max = round.ticket.mechanism.history_max;
         round.policy.rounds_max = 8;
         change(&mut round.policy);

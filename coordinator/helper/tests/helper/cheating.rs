@@ -287,7 +287,7 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
     .to_bytes()
     .unwrap();
     let policy = Policy {
-        n_min_min: 2,
+        honest_min: 2,
         ..Policy::new(
             coordinator_key().public(),
             helper_key().public(),

@@ -26,14 +26,14 @@ fn a_configuration_is_read_and_each_bad_key_is_named() {
         coordinator_key().public()
     );
     let config: Config = toml::from_str(&text).unwrap();
-    assert_eq!((config.check(), config.n_min_min), (Ok(()), 2));
+    assert_eq!((config.check(), config.honest_min), (Ok(()), 2));
     // HOSTILE 84, 85, 88.
     for (from, to, key) in [
         ("127.0.0.1:7501", "localhost", "listen"),
         ("127.0.0.1:7501", ":7501", "listen"),
         ("127.0.0.1:7501", "127.0.0.1:70000", "listen"),
         ("state = 's'", "state = ''", "state"),
-        ("state = 's'", "state = 's'\nn_min_min = 1", "n_min_min"),
+        ("state = 's'", "state = 's'\nhonest_min = 1", "honest_min"),
         ("root = 'r'", "root = ''", "tls.root"),
     ] {
         let config: Config = toml::from_str(&text.replacen(from, to, 1)).unwrap();

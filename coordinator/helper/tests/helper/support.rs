@@ -89,7 +89,7 @@ impl Deployment {
                 key: file("signing.key"),
             },
             coordinator_key: coordinator_key().public(),
-            n_min_min: 2,
+            honest_min: 2,
             membership: None,
         }
     }

@@ -45,8 +45,8 @@ pub(crate) fn policy() -> Policy {
     let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
     Policy {
         rho_release_max: Rho::saturating_from_units(1 << 66),
-        n_min_min: 2,
-        n_min_max: 50,
+        honest_min: 2,
+        honest_max: 50,
         dishonest_milli_min: 0,
         history_max: 64,
         rounds_max: 8,
@@ -136,7 +136,7 @@ pub(crate) fn mechanism(cohort_max: u32, n_min: u32) -> Mechanism {
 /// What the helper countersigns.
 pub(crate) fn terms() -> Terms {
     Terms {
-        n_min_min: 2,
+        honest_min: 2,
         issuer: None,
         membership_required: false,
     }
