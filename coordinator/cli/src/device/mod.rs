@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Configuration file, TOML.
     #[arg(long)]
     config: PathBuf,
+    /// Check the configuration and the files it names and exit: 0 when they are sound, 2 when not.
+    #[arg(long)]
+    check_config: bool,
     /// Devices to run in this process.
     #[arg(long, default_value_t = 1)]
     devices: u32,
@@ -104,6 +107,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         .map(read_interactions)
         .transpose()?
         .unwrap_or_default();
+    if options.check_config {
+        return Ok(());
+    }
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
