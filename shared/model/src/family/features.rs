@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2};
+
+use crate::maths::linalg::widened;
 
 /// Most features of an item: a map of features to factors is solved from a matrix of
 /// their square.
@@ -47,22 +49,27 @@ impl Features {
     /// # Errors
     /// [`FeaturesError`] when there are too many.
     pub fn from_categories<S: AsRef<str>>(items: &[Vec<S>]) -> Result<Self, FeaturesError> {
-        let names = items.iter().flatten().map(AsRef::as_ref);
-        let mut columns: BTreeMap<&str, usize> = names.map(|name| (name, 0)).collect();
-        columns
-            .values_mut()
-            .enumerate()
-            .for_each(|(place, column)| *column = place);
-        if columns.len() > FEATURES_MAX {
-            return Err(FeaturesError::Categories(columns.len()));
+        let mut columns: BTreeMap<&str, usize> = items
+            .iter()
+            .flatten()
+            .map(|name| (name.as_ref(), 0))
+            .collect();
+        for (place, column) in columns.values_mut().enumerate() {
+            *column = place;
         }
-        if items.len().saturating_mul(columns.len()) > FEATURE_CELLS_MAX {
-            return Err(FeaturesError::Cells(items.len(), columns.len()));
+        let (rows, count) = (items.len(), columns.len());
+        if count > FEATURES_MAX {
+            return Err(FeaturesError::Categories(count));
         }
-        let mut values = Array2::zeros((items.len(), columns.len()));
+        if rows.saturating_mul(count) > FEATURE_CELLS_MAX {
+            return Err(FeaturesError::Cells(rows, count));
+        }
+        let mut values = Array2::zeros((rows, count));
         for (mut row, own) in values.rows_mut().into_iter().zip(items) {
-            own.iter()
-                .for_each(|name| row[columns[name.as_ref()]] = 1.0);
+            for name in own {
+                let column = columns[name.as_ref()];
+                row[column] = 1.0;
+            }
         }
         Ok(Self { values })
     }
@@ -97,20 +104,21 @@ impl Features {
     /// When there is not one count per item.
     pub(crate) fn centred(&self, counts: &[f32]) -> Array2<f64> {
         assert_eq!(counts.len(), self.items(), "one count per item");
+        let counts = Array1::from_iter(widened(counts));
+        let total = counts.sum().max(f64::MIN_POSITIVE);
         let mut rows = self.values.mapv(f64::from);
-        let known: Vec<bool> = rows
-            .rows()
-            .into_iter()
-            .map(|row| row.iter().any(|v| *v != 0.0))
-            .collect();
-        let counts = ndarray::Array1::from_iter(counts.iter().map(|&count| f64::from(count)));
-        let mean = counts.dot(&rows) / counts.sum().max(f64::MIN_POSITIVE);
-        for (mut row, known) in rows.axis_iter_mut(Axis(0)).zip(known) {
-            if known {
+        let mean = counts.dot(&rows) / total;
+        for mut row in rows.rows_mut() {
+            // An item without categories stays where it is: nothing is known of it.
+            if row.iter().any(|v| *v != 0.0) {
                 row -= &mean;
             }
             let norm = row.dot(&row).sqrt();
-            row.mapv_inplace(|v| if norm > 0.0 { v / norm } else { 0.0 });
+            if norm > 0.0 {
+                row.mapv_inplace(|v| v / norm);
+            } else {
+                row.fill(0.0);
+            }
         }
         rows
     }

@@ -117,9 +117,10 @@ impl Fitted {
 
     /// [`Self::solve`] as factors and the number along the axis.
     pub(crate) fn user_factors(&self, rhs: Vec<f64>, count: f64) -> (Vec<f32>, f32) {
-        let mut solution: Vec<f32> = self.solve(rhs, count).into_iter().map(narrow).collect();
-        let along = solution.pop().unwrap_or(0.0);
-        (solution, along)
+        let solution = self.solve(rhs, count);
+        let mut factors: Vec<f32> = solution.into_iter().map(narrow).collect();
+        let along = factors.pop().unwrap_or(0.0);
+        (factors, along)
     }
 }
 

@@ -152,16 +152,14 @@ impl Model {
     /// to compare.
     pub fn drift(&self, previous: &Self) -> Option<f64> {
         match (self, previous) {
-            (Self::Spectral(model), Self::Spectral(previous)) => model.drift(previous),
             (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
-            (Self::Rating(model), Self::Rating(previous)) => {
-                model.spectral().drift(previous.spectral())
+            // A network's task ends as a spectral model.
+            (Self::Spectral(_), Self::Spectral(_) | Self::Neural(_))
+            | (Self::Neural(_), Self::Neural(_))
+            | (Self::Rating(_), Self::Rating(_)) => {
+                let previous = previous.spectral()?;
+                self.spectral()?.drift(previous)
             }
-            (Self::Neural(model), Self::Neural(previous)) => {
-                model.spectral().drift(previous.spectral())
-            }
-            // Its job ends as a spectral model.
-            (Self::Spectral(model), Self::Neural(previous)) => model.drift(previous.spectral()),
             _ => None,
         }
     }
@@ -169,12 +167,17 @@ impl Model {
     /// Scores every item for an owner, larger is better: length M. `half_life` as in
     /// [`score::scores`]; ratings are predicted on their scale, whatever it is.
     pub fn scores(&self, owner: &Owner<'_>, half_life: Option<f32>) -> Vec<f32> {
+        let history = owner.history;
         match self {
-            Self::Spectral(model) => score::scores(owner.history, model, half_life),
-            Self::Weighted(model) if owner.history.is_empty() => popularity_scores(model.counts()),
-            Self::Weighted(model) => weighted::device::scores(owner.history, model, half_life),
+            Self::Spectral(model) => score::scores(history, model, half_life),
+            Self::Neural(model) => score::scores(history, model.spectral(), half_life),
+            Self::Weighted(model) => {
+                if history.is_empty() {
+                    return popularity_scores(model.counts());
+                }
+                weighted::device::scores(history, model, half_life)
+            }
             Self::Rating(model) => rating::device::predictions(owner.ratings, model),
-            Self::Neural(model) => score::scores(owner.history, model.spectral(), half_life),
         }
     }
 

@@ -56,11 +56,14 @@ impl SceneRules {
         let strength = |value: f32| f64::from(value.max(0.0));
         let mut distance = 0.0;
         if let (Some(then), Some(now)) = (then.at, now.at) {
-            distance += strength(self.hour) * opposition(self.minute(then), self.minute(now));
-            distance += strength(self.weekend)
-                * f64::from(u8::from(self.is_weekend(then) != self.is_weekend(now)));
+            let hours = opposition(self.minute(then), self.minute(now));
+            distance += strength(self.hour) * hours;
+            if self.is_weekend(then) != self.is_weekend(now) {
+                distance += strength(self.weekend);
+            }
         }
-        if then.surface > 0 && now.surface > 0 && then.surface != now.surface {
+        let surfaces_known = then.surface > 0 && now.surface > 0;
+        if surfaces_known && then.surface != now.surface {
             distance += strength(self.surface);
         }
         (-distance).exp()

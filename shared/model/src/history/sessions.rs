@@ -124,11 +124,14 @@ pub fn kept(interactions: &[Interaction], set_aside: &[Option<Anomaly>]) -> Vec<
 /// Places that lie in a window with too many.
 fn bursts(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
     let count = limits.burst_count.max(1);
-    let crowded = |first: &usize| times[first + count - 1] - times[*first] <= limits.burst_ms;
-    (0..(times.len() + 1).saturating_sub(count))
-        .filter(crowded)
-        .map(|first| first..first + count)
-        .collect()
+    let mut bursts = Vec::new();
+    for (first, window) in times.windows(count).enumerate() {
+        let lasted = window[count - 1] - window[0];
+        if lasted <= limits.burst_ms {
+            bursts.push(first..first + count);
+        }
+    }
+    bursts
 }
 
 /// Places joined by long runs of one and the same gap.

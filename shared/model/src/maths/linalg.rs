@@ -23,6 +23,11 @@ pub(crate) fn narrow_all(matrix: &Array2<f64>) -> Array2<f32> {
     matrix.mapv(narrow)
 }
 
+/// The same numbers in f64, one after the other.
+pub(crate) fn widened(values: &[f32]) -> impl Iterator<Item = f64> + '_ {
+    values.iter().map(|&value| f64::from(value))
+}
+
 /// Inner product over the shorter length, in eight independent lanes so that it vectorises.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
@@ -62,7 +67,7 @@ pub(crate) fn make_unit<'a>(values: impl Iterator<Item = &'a mut f32> + 'a, norm
 
 /// Sum of squares in f64.
 pub(crate) fn norm_squared(values: &[f32]) -> f64 {
-    values.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
+    widened(values).map(|v| v * v).sum()
 }
 
 /// Polar factor of `y`: (m, d), the nearest matrix whose columns are orthonormal.
@@ -82,15 +87,16 @@ pub(crate) fn polar(y: ArrayView2<'_, f64>) -> Array2<f64> {
         y.iter().all(|v| v.is_finite()),
         "the polar factor needs finite input"
     );
-    let svd = faer::Mat::from_fn(rows, columns, |i, j| y[(i, j)])
+    let matrix = faer::Mat::from_fn(rows, columns, |i, j| y[(i, j)]);
+    let svd = matrix
         .thin_svd()
         .expect("the SVD of a finite matrix converges");
     let singular: Vec<f64> = svd.S().column_vector().iter().copied().collect();
-    let rank = singular
-        .iter()
-        .take_while(|&&s| s > RANK_TOLERANCE * singular[0])
-        .count();
-    let q = svd.U().subcols(0, rank) * svd.V().subcols(0, rank).transpose();
+    let least = RANK_TOLERANCE * singular[0];
+    let rank = singular.iter().take_while(|&&value| value > least).count();
+    let left = svd.U().subcols(0, rank);
+    let right = svd.V().subcols(0, rank);
+    let q = left * right.transpose();
     Array2::from_shape_fn((rows, columns), |(i, j)| q[(i, j)])
 }
 
@@ -118,17 +124,24 @@ pub(crate) fn leading(a: &Array2<f64>, most: usize) -> Array2<f64> {
 /// # Panics
 /// When the matrix is not square or holds a value that is not finite.
 pub(crate) fn eigen_descending(symmetric: ArrayView2<'_, f64>) -> (Vec<f64>, Array2<f64>) {
-    let k = symmetric.nrows();
     assert!(
         symmetric.iter().all(|v| v.is_finite()),
         "the eigenvalues need finite input"
     );
-    let eigen = faer::Mat::from_fn(k, k, |i, j| symmetric[(i, j)])
+    let k = symmetric.nrows();
+    let matrix = faer::Mat::from_fn(k, k, |i, j| symmetric[(i, j)]);
+    let eigen = matrix
         .self_adjoint_eigen(Side::Lower)
         .expect("the eigenvalues of a finite symmetric matrix converge");
-    let ascending: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
-    let vectors = Array2::from_shape_fn((k, k), |(i, j)| eigen.U()[(i, k - 1 - j)]);
-    (ascending.into_iter().rev().collect(), vectors)
+    let mut values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
+    values.reverse();
+    // The vectors come in the order of ascending eigenvalues too.
+    let columns = eigen.U();
+    let vectors = Array2::from_shape_fn((k, k), |(i, j)| {
+        let from = k - 1 - j;
+        columns[(i, from)]
+    });
+    (values, vectors)
 }
 
 #[cfg(test)]

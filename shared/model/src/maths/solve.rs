@@ -2,6 +2,9 @@
 
 use crate::maths::linalg::narrow;
 
+/// Least square of a pivot: rounding can leave a definite matrix a pivot of 0.
+const PIVOT_MIN: f64 = 1e-12;
+
 /// `A x = b` being put together: A positive definite (d, d), kept as its lower triangle.
 pub(crate) struct NormalEquation {
     matrix: Vec<f64>,
@@ -97,26 +100,33 @@ pub(crate) fn add_outer(matrix: &mut [f64], row: &[f32], weight: f64) {
 /// Solves `A x = b` in place for a positive definite A given by its lower triangle: (d, d).
 pub(crate) fn solve_cholesky(a: &mut [f64], b: &mut [f64]) {
     let d = b.len();
+    // Forwards: row i of L with `A = L L^T`, and `y_i` of `L y = b`.
     for i in 0..d {
         let (above, row) = a.split_at_mut(i * d);
         for j in 0..i {
             let left = &above[j * d..][..=j];
-            let partial: f64 = row[..j].iter().zip(left).map(|(x, y)| x * y).sum();
+            let partial = product(&row[..j], left);
             row[j] = (row[j] - partial) / left[j];
         }
         let squares: f64 = row[..i].iter().map(|v| v * v).sum();
-        row[i] = (row[i] - squares).max(1e-12).sqrt();
-        let partial: f64 = row[..i].iter().zip(b.iter()).map(|(l, y)| l * y).sum();
+        row[i] = (row[i] - squares).max(PIVOT_MIN).sqrt();
+        let partial = product(&row[..i], b);
         b[i] = (b[i] - partial) / row[i];
     }
+    // Backwards: x of `L^T x = y`.
     for i in (0..d).rev() {
-        b[i] /= a[i * d + i];
+        let row = &a[i * d..][..=i];
+        b[i] /= row[i];
         let solved = b[i];
-        b[..i]
-            .iter_mut()
-            .zip(&a[i * d..][..i])
-            .for_each(|(b, l)| *b -= l * solved);
+        for (b, l) in b[..i].iter_mut().zip(row) {
+            *b -= l * solved;
+        }
     }
+}
+
+/// The inner product over the shorter length.
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

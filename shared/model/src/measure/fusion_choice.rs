@@ -49,13 +49,19 @@ pub fn choose(
 }
 
 fn reciprocal_rank(interactions: &[Interaction], at: usize, ranker: &Ranker, rules: &Rules) -> f64 {
-    let before = &interactions[..at];
-    let scene = Scene::from(&interactions[at]);
-    let weights = fuse_in(scene, before, ranker.catalogue_len(), HISTORY_CAP, rules).weights;
-    let scores = ranker.scores(&Profile::of(&weights, ranker));
+    let (before, met) = (&interactions[..at], &interactions[at]);
+    let fused = fuse_in(
+        Scene::from(met),
+        before,
+        ranker.catalogue_len(),
+        HISTORY_CAP,
+        rules,
+    );
+    let profile = Profile::of(&fused.weights, ranker);
+    let scores = ranker.scores(&profile);
     let seen: Vec<ItemId> = before.iter().map(|one| one.item).collect();
-    let rank = full_ranks(&scores, &seen, &[interactions[at].item])[0];
-    (rank as f64 + 1.0).recip()
+    let ranks = full_ranks(&scores, &seen, &[met.item]);
+    (ranks[0] as f64 + 1.0).recip()
 }
 
 #[cfg(test)]

@@ -29,13 +29,14 @@ impl Ranking {
             return Self::default();
         }
         let gain = |rank: usize| (rank as f64 + 2.0).log2().recip();
-        let top10 = || ranks.iter().filter(|rank| **rank < 10);
         let ideal: f64 = (0..ranks.len().min(10)).map(gain).sum();
+        let top10: Vec<usize> = ranks.iter().copied().filter(|rank| *rank < 10).collect();
+        let found: f64 = top10.iter().copied().map(gain).sum();
+        let in_20 = ranks.iter().filter(|rank| **rank < 20).count();
         Self {
-            hr_at_10: if top10().count() > 0 { 1.0 } else { 0.0 },
-            ndcg_at_10: top10().map(|&rank| gain(rank)).sum::<f64>() / ideal,
-            recall_at_20: ranks.iter().filter(|rank| **rank < 20).count() as f64
-                / ranks.len() as f64,
+            hr_at_10: if top10.is_empty() { 0.0 } else { 1.0 },
+            ndcg_at_10: found / ideal,
+            recall_at_20: in_20 as f64 / ranks.len() as f64,
         }
     }
 

@@ -25,19 +25,16 @@ pub fn prior(liked: &[ItemId], ranker: &Ranker) -> Vec<(ItemId, f64)> {
         .collect();
     known.sort_unstable();
     known.dedup();
-    let chosen: Vec<ItemId> = most_popular(ranker.counts(), &known, PRIOR_ITEMS)
-        .into_iter()
-        .map(ItemId)
-        .collect();
-    let weight = |item: &ItemId| ranker.weight(*item).map_or(0.0, f64::from);
-    let norm = chosen
-        .iter()
-        .map(|item| weight(item).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let chosen = most_popular(ranker.counts(), &known, PRIOR_ITEMS);
+    let mut squares = 0.0;
+    for &item in &chosen {
+        let weight = ranker.weight(ItemId(item));
+        squares += weight.map_or(0.0, f64::from).powi(2);
+    }
+    let share = squares.sqrt().recip();
     chosen
         .into_iter()
-        .map(|item| (item, norm.recip()))
+        .map(|item| (ItemId(item), share))
         .collect()
 }
 
@@ -60,33 +57,33 @@ impl FeatureMap {
     /// if no item has factors, or if `lambda` is not above 0.
     pub fn fit(items: &[(ItemId, Vec<f32>)], ranker: &Ranker, lambda: f64) -> Option<Self> {
         let features = items.first()?.1.len();
-        let good = |row: &Vec<f32>| row.len() == features && row.iter().all(|v| v.is_finite());
-        if features > FEATURES_MAX
-            || !items.iter().all(|(_, row)| good(row))
-            || lambda.is_nan()
-            || lambda <= 0.0
-        {
+        let good = |row: &Vec<f32>| {
+            let finite = row.iter().all(|v| v.is_finite());
+            finite && row.len() == features
+        };
+        if features > FEATURES_MAX || !items.iter().all(|(_, row)| good(row)) {
             return None;
         }
-        let known: Vec<(&Vec<f32>, Vec<f32>)> = items
-            .iter()
-            .filter_map(|(item, row)| Some((row, ranker.factors(*item)?)))
-            .collect();
+        // A lambda of NaN is refused too.
+        if lambda.is_nan() || lambda <= 0.0 {
+            return None;
+        }
+        let mut known = Vec::new();
+        let mut factors = Vec::new();
+        for (item, row) in items {
+            if let Some(own) = ranker.factors(*item) {
+                known.push(row);
+                factors.push(own);
+            }
+        }
+        if known.is_empty() {
+            return None;
+        }
         let (rows, d) = (known.len(), ranker.factor_count());
-        if rows == 0 {
-            return None;
-        }
-        let f = Mat::from_fn(rows, features + 1, |i, j| with_one(known[i].0, j));
-        let q = Mat::from_fn(rows, d, |i, j| f64::from(known[i].1[j]));
-        let mut normal = f.transpose() * &f;
-        (0..=features).for_each(|j| normal[(j, j)] += lambda);
-        let solved = normal.llt(Side::Lower).ok()?.solve(f.transpose() * q);
-        let coefficients = (0..=features)
-            .flat_map(|i| (0..d).map(move |j| (i, j)))
-            .map(|at| solved[at])
-            .collect();
+        let f = Mat::from_fn(rows, features + 1, |i, j| with_one(known[i], j));
+        let q = Mat::from_fn(rows, d, |i, j| f64::from(factors[i][j]));
         Some(Self {
-            coefficients,
+            coefficients: ridge(&f, &q, lambda)?,
             features,
             d,
         })
@@ -108,6 +105,24 @@ impl FeatureMap {
         }
         Some(factors.into_iter().map(narrow).collect())
     }
+}
+
+/// `(F^T F + lambda I)^-1 F^T Q`, row-major; `None` where rounding left no positive definite matrix.
+fn ridge(f: &Mat<f64>, q: &Mat<f64>, lambda: f64) -> Option<Vec<f64>> {
+    let mut normal = f.transpose() * f;
+    for j in 0..f.ncols() {
+        normal[(j, j)] += lambda;
+    }
+    let aims = f.transpose() * q;
+    let cholesky = normal.llt(Side::Lower).ok()?;
+    let solved = cholesky.solve(aims);
+    let mut coefficients = Vec::with_capacity(f.ncols() * q.ncols());
+    for i in 0..f.ncols() {
+        for j in 0..q.ncols() {
+            coefficients.push(solved[(i, j)]);
+        }
+    }
+    Some(coefficients)
 }
 
 /// Feature `j`, where the one after the last is the column of ones.

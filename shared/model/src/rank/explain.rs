@@ -20,28 +20,38 @@ pub fn contributions(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -
     if ranker.fit().is_some() {
         return fitted(item, weights, ranker).unwrap_or_default();
     }
-    let x = |&(used, weight): &(ItemId, f64)| weight * ranker.weight(used).map_or(0.0, f64::from);
-    let norm = weights.iter().map(|one| x(one).powi(2)).sum::<f64>().sqrt();
+    let x: Vec<f64> = weights
+        .iter()
+        .map(|&(used, weight)| weight * ranker.weight(used).map_or(0.0, f64::from))
+        .collect();
+    let norm = x.iter().map(|x| x.powi(2)).sum::<f64>().sqrt();
     if norm == 0.0 || ranker.factor_count() == 0 || ranker.weight(item).is_none() {
         return Vec::new();
     }
     let trusted = Profile::of(weights, ranker).taste_share();
-    let (own, axis) = (ranker.factors(item), f64::from(ranker.axis(item)));
+    let own = ranker.factors(item);
+    let axis = f64::from(ranker.axis(item));
     let alike = |used: ItemId| {
-        let both = own.as_ref().zip(ranker.factors(used));
-        let taste = both.map_or(0.0, |(a, b)| {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| f64::from(*a) * f64::from(b))
-                .sum::<f64>()
-        });
+        let taste = match (&own, ranker.factors(used)) {
+            (Some(own), Some(used)) => product(own, &used),
+            _ => 0.0,
+        };
         trusted * taste + axis * f64::from(ranker.axis(used))
     };
     let scale = f64::from(ranker.popularity(item)) / norm;
     weights
         .iter()
-        .map(|one| narrow(x(one) * alike(one.0) * scale))
+        .zip(x)
+        .map(|(&(used, _), x)| narrow(x * alike(used) * scale))
         .collect()
+}
+
+/// The inner product in f64: the parts of a score cancel where it is small.
+fn product(a: &[f32], b: &[f32]) -> f64 {
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| f64::from(a) * f64::from(b))
+        .sum()
 }
 
 /// Parts of a score whose user factors are fitted; `None` for an item outside the catalogue or
@@ -51,26 +61,24 @@ fn fitted(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -> Option<Ve
     if profile.is_empty() {
         return None;
     }
-    let h = |item: ItemId| -> Option<Vec<f64>> {
-        ranker.weight(item)?;
-        let row = ranker
-            .factors(item)
-            .unwrap_or_else(|| vec![0.0; ranker.factor_count()]);
-        Some(
-            row.into_iter()
-                .chain([ranker.axis(item)])
-                .map(f64::from)
-                .collect(),
-        )
-    };
-    let pull = profile.pull(h(item)?)?;
+    let pull = profile.pull(with_axis(item, ranker)?)?;
     let part = |&(used, weight): &(ItemId, f64)| {
-        let along = h(used).map_or(0.0, |h| {
-            h.iter().zip(&pull).map(|(a, b)| a * b).sum::<f64>()
+        let along = with_axis(used, ranker).map_or(0.0, |h| {
+            h.iter().zip(&pull).map(|(h, pull)| h * pull).sum::<f64>()
         });
         narrow(weight * along)
     };
     Some(weights.iter().map(part).collect())
+}
+
+/// `h_i`, the factors of an item and its place on the axis: (d + 1). `None` outside the catalogue.
+fn with_axis(item: ItemId, ranker: &Ranker) -> Option<Vec<f64>> {
+    ranker.weight(item)?;
+    let mut row = ranker
+        .factors(item)
+        .unwrap_or_else(|| vec![0.0; ranker.factor_count()]);
+    row.push(ranker.axis(item));
+    Some(row.into_iter().map(f64::from).collect())
 }
 
 #[cfg(test)]

@@ -89,19 +89,19 @@ impl Profile {
             return;
         };
         let x = weight * f64::from(item_weight);
-        self.along += sign * x * f64::from(ranker.axis(item));
+        let axis = ranker.axis(item);
+        self.along += sign * x * f64::from(axis);
         self.sizes += sign * x.abs();
         let row = ranker.factors(item);
         if let Some(row) = &row {
-            self.taste
-                .iter_mut()
-                .zip(row)
-                .for_each(|(sum, v)| *sum += sign * x * f64::from(*v));
+            for (sum, &v) in self.taste.iter_mut().zip(row) {
+                *sum += sign * x * f64::from(v);
+            }
         }
         self.squares += match &mut self.fitted {
             Some(fitted) => {
                 let mut h = row.unwrap_or_else(|| vec![0.0; self.taste.len()]);
-                h.push(ranker.axis(item));
+                h.push(axis);
                 fitted.shift(&h, x, sign)
             }
             None => sign * x * x,
@@ -203,13 +203,13 @@ impl OnlineProfile {
         self.profile = Profile::of(&fused.weights, ranker);
         self.timed = fused.timed;
         let half_life = self.half_life().unwrap_or(0.0);
-        let ages = (0..fused.weights.len()).rev();
-        self.items = fused
-            .weights
-            .iter()
-            .zip(ages)
-            .map(|(&(item, w), age)| (item, w / decay(half_life, age)))
-            .collect();
+        self.items.clear();
+        let len = fused.weights.len();
+        for (place, (item, weight)) in fused.weights.into_iter().enumerate() {
+            let age = len - 1 - place;
+            let when_new = weight / decay(half_life, age);
+            self.items.push((item, when_new));
+        }
     }
 
     /// Takes in the last of `interactions`, the others being known already.

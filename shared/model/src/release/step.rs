@@ -3,6 +3,8 @@
 use tacit_types::Kind;
 
 use crate::family::features::Features;
+use crate::family::neural::NeuralModel;
+use crate::family::rating::RatingModel;
 use crate::family::recipe::Recipe;
 use crate::family::spectral::{SpectralModel, growth, public, server};
 use crate::family::weighted::WeightedTerms;
@@ -47,108 +49,49 @@ impl Model {
     /// model's devices did not send. Post-processing of released numbers: sequential and
     /// order-fixed, so a replay gives the same bits.
     pub fn step(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<Self> {
-        let OpenedSum {
-            kind,
-            sum,
-            noise_std,
-            contributors,
-        } = *opened;
+        let expected = self.extent(opened.kind)?.length();
         let described = step
             .features
             .is_none_or(|features| features.items() == self.counts().len());
-        if self.extent(kind)?.length() != sum.len() || !described {
+        if opened.sum.len() != expected || !described {
             return None;
         }
         if opened.kind == Kind::Metrics {
-            let keeps = evaluation::keeps_factors(opened.sum, opened.noise_std, step.in_doubt);
-            return Some(if keeps {
-                self.clone()
-            } else {
-                self.without_factors()
-            });
+            return Some(self.judged(opened, step));
         }
-        Some(match self {
+        match self {
             Self::Spectral(model) => {
                 let next = spectral_step(model, opened, step)?;
-                match (step.next, step.features) {
-                    (Some(Kind::WeightedGradient), _) => {
-                        let clip_norm = step.recipe.clip_norm;
-                        Self::weighted_start(
-                            &next,
-                            WeightedTerms {
-                                clip_norm,
-                                ..WeightedTerms::default()
-                            },
-                        )
-                    }
-                    (Some(Kind::LayerGradient), features) => {
-                        let nothing = Features::none(next.catalogue_len());
-                        let features = features.unwrap_or(&nothing);
-                        Self::Neural(neural::server::start(
-                            &next,
-                            features,
-                            step.recipe,
-                            step.seed,
-                        ))
-                    }
-                    (Some(Kind::HeadGram | Kind::FactorGradient), _) | (_, None) => {
-                        Self::Spectral(next)
-                    }
-                    // Nothing more is learned: features fill what is left.
-                    (_, Some(features)) => {
-                        Self::Spectral(public::completed(&next, features, step.recipe))
-                    }
-                }
+                Some(after_spectral(next, step))
             }
-            Self::Weighted(model) => Self::Weighted(weighted::server::apply_gradient(
-                model,
-                sum,
-                contributors,
-                noise_std,
-            )),
-            Self::Neural(model) => {
-                let next = neural::server::apply_gradient(model, sum, step.recipe, step.first);
-                match step.features {
-                    _ if step.next == Some(Kind::LayerGradient) => Self::Neural(next),
-                    Some(features) => {
-                        Self::Spectral(public::completed(next.spectral(), features, step.recipe))
-                    }
-                    None => Self::Spectral(next.spectral().clone()),
-                }
-            }
-            Self::Rating(model) if kind == Kind::RatingBias => {
-                let features = step
-                    .features
-                    .map_or(model.features(), Features::values)
-                    .to_owned();
-                let (view, recipe) = (features.view(), step.recipe);
-                let opened = rating::server::open_biases(
-                    sum,
-                    noise_std,
-                    contributors,
-                    view,
-                    recipe,
-                    model.scale(),
+            Self::Weighted(model) => {
+                let next = weighted::server::apply_gradient(
+                    model,
+                    opened.sum,
+                    opened.contributors,
+                    opened.noise_std,
                 );
-                // Features are columns of their own, so they are no start of the learned ones.
-                let start = started(
-                    opened.counted,
-                    &Step {
-                        features: None,
-                        ..*step
-                    },
-                );
-                Self::Rating(rating::RatingModel::new(
-                    opened.biases,
-                    start,
-                    features,
-                    model.scale(),
-                ))
+                Some(Self::Weighted(next))
             }
             Self::Rating(model) => {
-                Self::Rating(model.with_spectral(spectral_step(model.spectral(), opened, step)?))
+                let next = rating_step(model, opened, step)?;
+                Some(Self::Rating(next))
             }
-        })
+            Self::Neural(model) => {
+                let next =
+                    neural::server::apply_gradient(model, opened.sum, step.recipe, step.first);
+                Some(after_neural(next, step))
+            }
+        }
+    }
+
+    /// The model after an evaluation: this one, or without its factors where they lose to popularity.
+    fn judged(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Self {
+        if evaluation::keeps_factors(opened.sum, opened.noise_std, step.in_doubt) {
+            self.clone()
+        } else {
+            self.without_factors()
+        }
     }
 }
 
@@ -159,28 +102,113 @@ fn spectral_step(
     step: &Step<'_>,
 ) -> Option<SpectralModel> {
     let (sum, noise_std, recipe) = (opened.sum, opened.noise_std, step.recipe);
-    Some(match opened.kind {
-        // A task that goes on from an earlier one's factors has them before it has counts.
-        Kind::Counts if model.factor_count() > 0 => {
-            growth::carried_over(model, &server::apply_counts(sum, noise_std, recipe))
+    match opened.kind {
+        Kind::Counts => {
+            let counted = server::apply_counts(sum, noise_std, recipe);
+            // A task that goes on from an earlier one's factors has them before it has counts.
+            let next = if model.factor_count() > 0 {
+                growth::carried_over(model, &counted)
+            } else {
+                started(counted, step)
+            };
+            Some(next)
         }
-        Kind::Counts => started(server::apply_counts(sum, noise_std, recipe), step),
-        Kind::HeadGram if model.head_items().is_empty() => return None,
-        Kind::HeadGram => server::apply_head_gram(model, sum, noise_std, recipe),
-        Kind::FactorGradient => server::apply_gradient(model, sum, recipe, step.first),
-        Kind::WeightedGradient | Kind::LayerGradient | Kind::RatingBias | Kind::Metrics => {
-            return None;
+        Kind::HeadGram if model.head_items().is_empty() => None,
+        Kind::HeadGram => {
+            let next = server::apply_head_gram(model, sum, noise_std, recipe);
+            Some(next)
         }
-    })
+        Kind::FactorGradient => {
+            let next = server::apply_gradient(model, sum, recipe, step.first);
+            Some(next)
+        }
+        Kind::WeightedGradient | Kind::LayerGradient | Kind::RatingBias | Kind::Metrics => None,
+    }
+}
+
+/// What a task goes on with after a spectral release: by what it releases next.
+fn after_spectral(next: SpectralModel, step: &Step<'_>) -> Model {
+    match step.next {
+        Some(Kind::HeadGram | Kind::FactorGradient) => Model::Spectral(next),
+        Some(Kind::WeightedGradient) => {
+            let terms = WeightedTerms {
+                clip_norm: step.recipe.clip_norm,
+                ..WeightedTerms::default()
+            };
+            Model::weighted_start(&next, terms)
+        }
+        Some(Kind::LayerGradient) => {
+            let nothing = Features::none(next.catalogue_len());
+            let features = step.features.unwrap_or(&nothing);
+            let network = neural::server::start(&next, features, step.recipe, step.seed);
+            Model::Neural(network)
+        }
+        // Nothing more is learned: features fill what is left.
+        _ => completed(next, step),
+    }
+}
+
+/// A network in training until its last round, and then the spectral model it gives.
+fn after_neural(next: NeuralModel, step: &Step<'_>) -> Model {
+    if step.next == Some(Kind::LayerGradient) {
+        Model::Neural(next)
+    } else {
+        completed(next.spectral().clone(), step)
+    }
+}
+
+/// The last model of a task, with what its factors leave out of the features.
+fn completed(model: SpectralModel, step: &Step<'_>) -> Model {
+    match step.features {
+        Some(features) => {
+            let completed = public::completed(&model, features, step.recipe);
+            Model::Spectral(completed)
+        }
+        None => Model::Spectral(model),
+    }
+}
+
+/// The model of ratings after a release; `None` for a kind it does not give.
+fn rating_step(
+    model: &RatingModel,
+    opened: &OpenedSum<'_>,
+    step: &Step<'_>,
+) -> Option<RatingModel> {
+    if opened.kind != Kind::RatingBias {
+        let next = spectral_step(model.spectral(), opened, step)?;
+        return Some(model.with_spectral(next));
+    }
+    let features = step
+        .features
+        .map_or(model.features(), Features::values)
+        .to_owned();
+    let found = rating::server::open_biases(
+        opened.sum,
+        opened.noise_std,
+        opened.contributors,
+        features.view(),
+        step.recipe,
+        model.scale(),
+    );
+    // Features are columns of their own, so they are no start of the learned ones.
+    let plain = Step {
+        features: None,
+        ..*step
+    };
+    let start = started(found.counted, &plain);
+    let next = RatingModel::new(found.biases, start, features, model.scale());
+    Some(next)
 }
 
 /// First factors where neither a head Gram is released to start them nor a network makes them.
 fn started(counted: SpectralModel, step: &Step<'_>) -> SpectralModel {
-    if step.recipe.head > 0 || step.recipe.rounds == 0 || step.next == Some(Kind::LayerGradient) {
+    let recipe = step.recipe;
+    let by_network = step.next == Some(Kind::LayerGradient);
+    if recipe.head > 0 || recipe.rounds == 0 || by_network {
         return counted;
     }
     match step.features {
-        Some(features) => public::start(&counted, features, step.recipe, step.seed),
-        None => server::random_init(&counted, step.recipe, step.seed),
+        Some(features) => public::start(&counted, features, recipe, step.seed),
+        None => server::random_init(&counted, recipe, step.seed),
     }
 }

@@ -29,18 +29,17 @@ impl Extent {
 impl Model {
     /// What a device's vector of this kind looks like; `None` for a kind this model does not give.
     pub fn extent(&self, kind: Kind) -> Option<Extent> {
+        let d = self.factor_count();
         let (rows, row_width) = match (self, kind) {
-            (Self::Weighted(model), Kind::WeightedGradient) => (
-                model.catalogue_len() + model.factor_count(),
-                model.factor_count(),
-            ),
-            (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
-            (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
-            (Self::Neural(model), Kind::LayerGradient) => (model.directions(), self.factor_count()),
-            (Self::Neural(_), Kind::HeadGram | Kind::FactorGradient) => return None,
-            (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
-            (_, Kind::FactorGradient) => (self.spectral()?.block().len(), self.factor_count()),
             (_, Kind::Metrics) => (layout::LENGTH, 1),
+            (Self::Spectral(model), Kind::Counts) => (model.counts().len(), 1),
+            (Self::Weighted(model), Kind::WeightedGradient) => (model.catalogue_len() + d, d),
+            (Self::Rating(model), Kind::RatingBias) => (model.catalogue_len(), 2),
+            (Self::Neural(model), Kind::LayerGradient) => (model.directions(), d),
+            // A network carries a spectral model and is not trained by its vectors.
+            (Self::Neural(_), _) => return None,
+            (_, Kind::HeadGram) => (self.spectral()?.head_gram_len(), 1),
+            (_, Kind::FactorGradient) => (self.spectral()?.block().len(), d),
             _ => return None,
         };
         Some(Extent { rows, row_width })
@@ -55,19 +54,22 @@ impl Model {
         self.extent(kind)?;
         let history = owner.history;
         Some(match (self, kind) {
+            (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
+            (Self::Spectral(model), Kind::Counts) => {
+                let catalogue_len = model.catalogue_len();
+                sparse_counts(history, catalogue_len)
+            }
             (Self::Weighted(model), Kind::WeightedGradient) => {
                 weighted::device::sparse_gradient(history, model)
             }
             (Self::Rating(model), Kind::RatingBias) => {
                 rating::device::sparse_biases(owner.ratings, model.scale())
             }
-            (Self::Spectral(model), Kind::Counts) => sparse_counts(history, model.catalogue_len()),
             (Self::Neural(model), Kind::LayerGradient) => {
                 neural::device::sparse_gradient(history, model)
             }
             (_, Kind::HeadGram) => sparse_head_gram(history, self.spectral()?),
             (_, Kind::FactorGradient) => sparse_gradient(history, self.spectral()?),
-            (_, Kind::Metrics) => evaluation::answers(owner, self).sparse(),
             _ => return None,
         })
     }
@@ -83,15 +85,11 @@ impl Model {
         let length = self.extent(kind)?.length();
         let history = History::new(interactions, self.catalogue_len(), history_max);
         let ratings = self.ratings(interactions, history_max);
-        Some(
-            self.sparse_vector(
-                kind,
-                &Owner {
-                    history: &history,
-                    ratings: &ratings,
-                },
-            )?
-            .dense(length),
-        )
+        let owner = Owner {
+            history: &history,
+            ratings: &ratings,
+        };
+        let vector = self.sparse_vector(kind, &owner)?;
+        Some(vector.dense(length))
     }
 }

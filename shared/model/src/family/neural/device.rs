@@ -19,9 +19,11 @@ pub fn sparse_gradient(history: &History, model: &NeuralModel) -> SparseGradient
     let norm_squared = seen.iter().map(|value| value * value).sum();
     let mut seen: Vec<f32> = seen.into_iter().map(narrow).collect();
     make_unit(seen.iter_mut(), norm_squared);
-    let mut gradient = SparseGradient::empty(p.len());
-    seen.iter()
-        .enumerate()
-        .for_each(|(row, &share)| gradient.push(row, p.iter().map(|p| share * p)));
+
+    let mut gradient = SparseGradient::with_capacity(p.len(), seen.len());
+    for (row, share) in seen.into_iter().enumerate() {
+        let values = p.iter().map(|p| share * p);
+        gradient.push(row, values);
+    }
     gradient
 }

@@ -111,11 +111,7 @@ impl Network {
         };
         let mut along_axis = Array1::zeros(HIDDEN);
         for (item, &share) in counted.axis().iter().enumerate() {
-            network.add_hidden(
-                &mut along_axis,
-                item,
-                f64::from(share) * size(counted, item),
-            );
+            network.add_hidden(&mut along_axis, item, f64::from(share) * counted.size(item));
         }
         network.along_axis = along_axis;
         network
@@ -131,7 +127,7 @@ impl Network {
         let mut hidden = Array1::zeros(HIDDEN);
         let mut along = 0.0;
         for &(item, weight) in x {
-            self.add_hidden(&mut hidden, item, f64::from(weight) * size(counted, item));
+            self.add_hidden(&mut hidden, item, f64::from(weight) * counted.size(item));
             along += f64::from(weight) * f64::from(counted.axis()[item]);
         }
         hidden.scaled_add(-along, &self.along_axis);
@@ -150,13 +146,14 @@ impl Network {
 
     /// `U B` for these trained weights (r, d): (M, d).
     pub(super) fn factors(&self, counted: &SpectralModel, output: &Array2<f64>) -> Array2<f32> {
-        let mixed = self.mixing.mapv(f64::from).dot(output);
-        let mut factors = Array2::zeros((self.features.rows.len(), output.ncols()));
+        let mixing = self.mixing.mapv(f64::from);
+        let mixed = mixing.dot(output);
+        let items = self.features.rows.len();
+        let mut factors = Array2::zeros((items, output.ncols()));
         self.for_stretches(counted, |start, hidden| {
             let rows = hidden.dot(&mixed).mapv(narrow);
-            factors
-                .slice_axis_mut(Axis(0), Slice::from(start..start + rows.nrows()))
-                .assign(&rows);
+            let stretch = Slice::from(start..start + rows.nrows());
+            factors.slice_axis_mut(Axis(0), stretch).assign(&rows);
         });
         factors
     }
@@ -166,20 +163,23 @@ impl Network {
         let factors = model.factors();
         let mut products = Array2::zeros((HIDDEN, factors.ncols()));
         self.for_stretches(model, |start, hidden| {
-            let rows = factors
-                .slice_axis(Axis(0), Slice::from(start..start + hidden.nrows()))
-                .mapv(f64::from);
-            products += &hidden.t().dot(&rows);
+            let stretch = Slice::from(start..start + hidden.nrows());
+            let rows = factors.slice_axis(Axis(0), stretch);
+            products += &hidden.t().dot(&rows.mapv(f64::from));
         });
-        self.mixing.mapv(f64::from).t().dot(&products)
+        let mixing = self.mixing.mapv(f64::from);
+        mixing.t().dot(&products)
     }
 
     /// Products of the hidden units, scaled and without the popularity axis, over all items: (H,
     /// H), and the sum of their squares with it.
     fn second_moment(&self, counted: &SpectralModel) -> (Array2<f64>, f64) {
         let mut moment = Array2::zeros((HIDDEN, HIDDEN));
-        self.for_stretches(counted, |_, hidden| moment += &hidden.t().dot(hidden));
-        let whole = moment.diag().sum() + self.along_axis.dot(&self.along_axis);
+        self.for_stretches(counted, |_, hidden| {
+            moment += &hidden.t().dot(hidden);
+        });
+        let along = self.along_axis.dot(&self.along_axis);
+        let whole = moment.diag().sum() + along;
         (moment, whole)
     }
 
@@ -188,11 +188,13 @@ impl Network {
     fn for_stretches(&self, counted: &SpectralModel, mut with: impl FnMut(usize, &Array2<f64>)) {
         let items = self.features.rows.len();
         for start in (0..items).step_by(STRETCH) {
-            let mut hidden = Array2::zeros((STRETCH.min(items - start), HIDDEN));
+            let len = STRETCH.min(items - start);
+            let mut hidden = Array2::zeros((len, HIDDEN));
             for (mut row, item) in hidden.rows_mut().into_iter().zip(start..) {
+                let share = f64::from(counted.axis()[item]);
                 let mut units = Array1::zeros(HIDDEN);
-                self.add_hidden(&mut units, item, size(counted, item));
-                units.scaled_add(-f64::from(counted.axis()[item]), &self.along_axis);
+                self.add_hidden(&mut units, item, counted.size(item));
+                units.scaled_add(-share, &self.along_axis);
                 row.assign(&units);
             }
             with(start, &hidden);
@@ -207,13 +209,11 @@ impl Network {
         }
         let mut units = Array1::<f64>::zeros(HIDDEN);
         for &(column, value) in known {
-            units.scaled_add(value.into(), &self.first.row(column));
+            let weights = self.first.row(column);
+            units.scaled_add(value.into(), &weights);
         }
-        sum.zip_mut_with(&units, |sum, &unit| *sum += scale * unit.max(0.0));
+        sum.zip_mut_with(&units, |sum, &unit| {
+            *sum += scale * unit.max(0.0);
+        });
     }
-}
-
-/// `sqrt(c_j w_j)`, how much an item counts.
-fn size(counted: &SpectralModel, item: usize) -> f64 {
-    (f64::from(counted.counts()[item]) * f64::from(counted.weights()[item])).sqrt()
 }

@@ -95,25 +95,31 @@ impl Side {
     }
 
     fn row(&self, row: usize) -> (&[f32], f32) {
+        let d = self.width - 1;
         let row = &self.values[row * self.width..][..self.width];
-        (&row[..self.width - 1], row[self.width - 1])
+        (&row[..d], row[d])
     }
 
     /// Solves every row exactly given the other side; a row without ratings becomes 0.
     fn refit(&mut self, given: &[Vec<(usize, f64)>], other: &Self) {
+        let d = self.width - 1;
         let mut equation = NormalEquation::new(self.width);
         let mut with_one = vec![1.0f32; self.width];
-        for (row, given) in self.values.chunks_exact_mut(self.width).zip(given) {
+        let rows = self.values.chunks_exact_mut(self.width);
+        for (row, given) in rows.zip(given) {
+            let [per_rating, besides] = RIDGE;
+            let ridge = per_rating * given.len() as f64 + besides;
             equation.restart();
-            equation.penalise(std::iter::repeat(RIDGE[0] * given.len() as f64 + RIDGE[1]));
+            equation.penalise(std::iter::repeat(ridge));
             for &(place, rating) in given {
                 let (factors, bias) = other.row(place);
-                with_one[..factors.len()].copy_from_slice(factors);
+                with_one[..d].copy_from_slice(factors);
                 equation.observe(&with_one, rating - f64::from(bias), 1.0);
             }
-            row.iter_mut()
-                .zip(equation.solve())
-                .for_each(|(v, &solution)| *v = narrow(solution));
+            let solution = equation.solve();
+            for (v, &solved) in row.iter_mut().zip(solution) {
+                *v = narrow(solved);
+            }
         }
     }
 }

@@ -45,26 +45,28 @@ impl RatingModel {
     /// and never allocates more than a small multiple of `bytes.len()`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut words = Words::after(MAGIC, bytes)?;
-        let (items, features) = (
-            words.size(1, CATALOGUE_MAX as usize)?,
-            words.size(0, FEATURES_MAX)?,
-        );
-        let (low, high) = (words.f64()?, words.f64()?);
+        let items = words.size(1, CATALOGUE_MAX as usize)?;
+        let columns = words.size(0, FEATURES_MAX)?;
+        let low = words.f64()?;
+        let high = words.f64()?;
         let scale = Scale::new(low, high).ok_or(ModelError::Terms)?;
-        let (biases, values) = (words.f32s(items)?, words.f32s(items * features)?);
+        let biases = words.f32s(items)?;
+        let features = words.f32s(items * columns)?;
         let spectral = SpectralModel::from_bytes(words.rest())?;
+
         // Rare items are rated too: all are in the block, which also bounds the width of what is
         // assembled.
         if spectral.counts().len() != items || spectral.block().len() != items {
             return Err(ModelError::Sizes);
         }
-        let reach = (scale.high - scale.low) * (1.0 + 1e-6);
-        let within = |bias: &f32| f64::from(bias.abs()) <= reach;
-        if !(biases.iter().all(within) && values.iter().all(|value| value.abs() <= FEATURE_MAX)) {
+        let bias_max = (scale.high - scale.low) * (1.0 + 1e-6);
+        let bias_fits = |bias: &f32| f64::from(bias.abs()) <= bias_max;
+        let feature_fits = |value: &f32| value.abs() <= FEATURE_MAX;
+        if !(biases.iter().all(bias_fits) && features.iter().all(feature_fits)) {
             return Err(ModelError::Biases);
         }
-        let features =
-            Array2::from_shape_vec((items, features), values).map_err(|_| ModelError::Sizes)?;
+        let features = Array2::from_shape_vec((items, columns), features);
+        let features = features.map_err(|_| ModelError::Sizes)?;
         Ok(Self::new(biases, spectral, features, scale))
     }
 }

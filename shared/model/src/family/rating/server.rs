@@ -10,7 +10,7 @@ use super::model::centred;
 use super::scale::Scale;
 use crate::family::recipe::Recipe;
 use crate::family::spectral::{SpectralModel, server as spectral};
-use crate::maths::linalg::narrow;
+use crate::maths::linalg::{narrow, widened};
 use crate::maths::solve::NormalEquation;
 
 /// Variance of one rating around its owner's mean and its item's bias, in squared units of the
@@ -50,30 +50,28 @@ pub fn open_biases(
     assert_eq!(sum.len(), 2 * features.nrows(), "two sums per item");
     let counts: Vec<f64> = sum.chunks_exact(2).map(|row| row[0] / COUNT_PART).collect();
     let counted = spectral::apply_counts(&counts, noise_std / COUNT_PART, recipe);
-    let floored: Vec<f64> = counted
-        .counts()
-        .iter()
-        .map(|&count| f64::from(count))
-        .collect();
+    let floored: Vec<f64> = widened(counted.counts()).collect();
     // The mean of 1/sqrt|I_u| over the ratings of an item, each with that weight, is n / sum W over
     // the catalogue.
     let mean_weight = f64::from(contributors) / floored.iter().sum::<f64>();
     let noise = TYPICAL_DEVIATION * noise_std / BIAS_PART;
-    let raw: Vec<Estimate> = sum
-        .chunks_exact(2)
-        .zip(&floored)
-        .map(|(row, &count)| Estimate {
-            value: TYPICAL_DEVIATION * row[1] / BIAS_PART / count,
-            variance: (noise / count).powi(2) + RATING_VARIANCE * mean_weight / count,
-        })
-        .collect();
+    let estimate = |(row, &count): (&[f64], &f64)| {
+        let deviations = TYPICAL_DEVIATION * row[1] / BIAS_PART;
+        let of_noise = (noise / count).powi(2);
+        let of_ratings = RATING_VARIANCE * mean_weight / count;
+        Estimate {
+            value: deviations / count,
+            variance: of_noise + of_ratings,
+        }
+    };
+    let raw: Vec<Estimate> = sum.chunks_exact(2).zip(&floored).map(estimate).collect();
     let shrunk = shrink(&raw, &centred(features, &floored));
     let reach = scale.high - scale.low;
-    let bias = |bias: f64| narrow((bias * scale.unit()).clamp(-reach, reach));
-    Opened {
-        counted,
-        biases: shrunk.into_iter().map(bias).collect(),
-    }
+    let biases = shrunk
+        .into_iter()
+        .map(|bias| narrow((bias * scale.unit()).clamp(-reach, reach)))
+        .collect();
+    Opened { counted, biases }
 }
 
 /// An item's bias as it was measured, in units of the scale.
@@ -91,27 +89,28 @@ fn shrink(raw: &[Estimate], features: &Array2<f64>) -> Vec<f64> {
         means = prior_means(raw, features, prior_variance);
         prior_variance = excess_variance(raw, &means, prior_variance);
     }
-    let towards = |(one, mean): (&Estimate, f64)| {
-        mean + prior_variance / (prior_variance + one.variance) * (one.value - mean)
+    let drawn = |(one, mean): (&Estimate, f64)| {
+        let whole = prior_variance + one.variance;
+        let own_share = prior_variance / whole;
+        mean + own_share * (one.value - mean)
     };
-    raw.iter().zip(means).map(towards).collect()
+    raw.iter().zip(means).map(drawn).collect()
 }
 
 /// Weighted ridge regression of the estimates on the features and a constant.
 fn prior_means(raw: &[Estimate], features: &Array2<f64>, prior_variance: f64) -> Vec<f64> {
     let row = |item: usize| -> Vec<f32> {
+        let known = features.row(item);
         std::iter::once(1.0)
-            .chain(features.row(item).iter().copied().map(narrow))
+            .chain(known.iter().copied().map(narrow))
             .collect()
     };
     let mut equation = NormalEquation::new(features.ncols() + 1);
-    equation.penalise(std::iter::once(1e-6).chain(std::iter::repeat(FEATURE_PENALTY)));
+    let penalties = std::iter::once(1e-6).chain(std::iter::repeat(FEATURE_PENALTY));
+    equation.penalise(penalties);
     for (item, one) in raw.iter().enumerate() {
-        equation.observe(
-            &row(item),
-            one.value,
-            (prior_variance + one.variance).recip(),
-        );
+        let precision = (prior_variance + one.variance).recip();
+        equation.observe(&row(item), one.value, precision);
     }
     let solution = equation.solve();
     let mean = |item| {
@@ -126,11 +125,14 @@ fn prior_means(raw: &[Estimate], features: &Array2<f64>, prior_variance: f64) ->
 
 /// The variance around the prior mean that measuring does not explain, by weighted moments.
 fn excess_variance(raw: &[Estimate], means: &[f64], prior_variance: f64) -> f64 {
-    let weighted = raw.iter().zip(means).map(|(one, mean)| {
+    let mut weights = 0.0;
+    let mut excess = 0.0;
+    for (one, mean) in raw.iter().zip(means) {
         let weight = (prior_variance + one.variance).powi(-2);
-        (weight, weight * ((one.value - mean).powi(2) - one.variance))
-    });
-    let (weights, excess) = weighted.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let square = (one.value - mean).powi(2);
+        weights += weight;
+        excess += weight * (square - one.variance);
+    }
     (excess / weights).max(PRIOR_VARIANCE_MIN)
 }
 

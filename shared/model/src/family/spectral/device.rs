@@ -39,14 +39,15 @@ pub fn sparse_counts(history: &History, catalogue_len: u32) -> SparseGradient {
     let mut rows: Vec<usize> = history
         .items()
         .iter()
-        .map(|i| i.0)
-        .filter(|i| *i < catalogue_len)
-        .map(|i| i as usize)
+        .filter(|item| item.0 < catalogue_len)
+        .map(|item| item.0 as usize)
         .collect();
     rows.sort_unstable();
     let share = narrow((rows.len() as f64).sqrt().recip());
     let mut counts = SparseGradient::with_capacity(1, rows.len());
-    rows.into_iter().for_each(|row| counts.push(row, [share]));
+    for row in rows {
+        counts.push(row, [share]);
+    }
     counts
 }
 
@@ -55,15 +56,19 @@ pub fn sparse_head_gram(history: &History, model: &SpectralModel) -> SparseGradi
     let head = model.head_items();
     let mut used: Vec<ItemId> = history.items().to_vec();
     used.sort_unstable();
-    let places = (0..head.len()).filter(|&place| used.binary_search(&head[place]).is_ok());
-    let h = unit(places.map(|place| (place, model.weights()[head[place].0 as usize])));
+    let weighted = head.iter().enumerate().filter_map(|(place, item)| {
+        used.binary_search(item).ok()?;
+        Some((place, model.weights()[item.0 as usize]))
+    });
+    let h = unit(weighted);
     let pairs = h.len() * (h.len() + 1) / 2;
     let mut gram = SparseGradient::with_capacity(1, pairs);
     for (n, &(i, h_i)) in h.iter().enumerate() {
-        let row = gram_row(i, head.len());
-        gram.push(row, [h_i * h_i]);
+        let diagonal = gram_row(i, head.len());
+        gram.push(diagonal, [h_i * h_i]);
         for &(j, h_j) in &h[n + 1..] {
-            gram.push(row + j - i, [std::f32::consts::SQRT_2 * h_i * h_j]);
+            let value = std::f32::consts::SQRT_2 * h_i * h_j;
+            gram.push(diagonal + j - i, [value]);
         }
     }
     gram
@@ -74,8 +79,9 @@ pub fn sparse_gradient(history: &History, model: &SpectralModel) -> SparseGradie
     let x = block_profile(history, model);
     let p = user_factors(&x, model);
     let mut gradient = SparseGradient::with_capacity(p.len(), x.len());
-    x.iter()
-        .for_each(|&(row, x_row)| gradient.push(row, p.iter().map(|p| x_row * p)));
+    for (row, weight) in x {
+        gradient.push(row, p.iter().map(|p| weight * p));
+    }
     gradient
 }
 
@@ -101,10 +107,11 @@ pub(crate) fn block_profile(history: &History, model: &SpectralModel) -> Vec<(us
     // Numbers alone sort in half the time of pairs, and the block is in the order of its items.
     let mut used: Vec<u32> = history.items().iter().map(|item| item.0).collect();
     used.sort_unstable();
-    let rows = used
-        .into_iter()
-        .filter_map(|item| Some((model.block_row(ItemId(item))?, item)));
-    unit(rows.map(|(row, item)| (row, model.weights()[item as usize])))
+    let weighted = used.into_iter().filter_map(|item| {
+        let row = model.block_row(ItemId(item))?;
+        Some((row, model.weights()[item as usize]))
+    });
+    unit(weighted)
 }
 
 fn unit(entries: impl Iterator<Item = (usize, f32)>) -> Vec<(usize, f32)> {

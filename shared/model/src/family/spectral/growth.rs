@@ -5,11 +5,12 @@
 //! popularity is known from the counts.
 
 use ndarray::{Array2, ArrayView1, Axis, Slice};
+use tacit_types::ItemId;
 
 use super::model::SpectralModel;
-use super::server::without_axis;
+use super::server::with_basis;
 use crate::family::limits::FACTORS_MAX;
-use crate::maths::linalg::{narrow_all, norm_squared, polar};
+use crate::maths::linalg::norm_squared;
 
 /// Squared norm of a learned factor, up to rounding.
 const LEARNED_MIN: f64 = 0.999;
@@ -49,15 +50,15 @@ pub fn grown(previous: &SpectralModel, items: u32, factors: u32) -> Option<Spect
 /// block are zero, up to what making the columns orthonormal and orthogonal to the new popularity
 /// axis takes. Every later round is then one with carry.
 pub fn carried_over(previous: &SpectralModel, counted: &SpectralModel) -> SpectralModel {
-    let mut kept = Array2::zeros((counted.block().len(), previous.factor_count()));
+    let shape = (counted.block().len(), previous.factor_count());
+    let mut kept = Array2::zeros(shape);
     for (mut row, &item) in kept.rows_mut().into_iter().zip(counted.block()) {
-        if let Some(old) = previous.block_row(tacit_types::ItemId(item)) {
-            row.assign(&previous.factors().row(old).mapv(f64::from));
+        if let Some(old) = previous.block_row(ItemId(item)) {
+            let factors = previous.factors();
+            row.assign(&factors.row(old).mapv(f64::from));
         }
     }
-    counted.with_factors(narrow_all(&polar(
-        without_axis(counted, kept.view()).view(),
-    )))
+    with_basis(counted, kept.view())
 }
 
 #[cfg(test)]

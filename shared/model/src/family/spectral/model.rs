@@ -222,6 +222,13 @@ impl SpectralModel {
         self.factors.len()
     }
 
+    /// `sqrt(c_j w_j)`, how large an item is in a square root of the second moment.
+    pub(crate) fn size(&self, item: usize) -> f64 {
+        let count = f64::from(self.counts[item]);
+        let weight = f64::from(self.weights[item]);
+        (count * weight).sqrt()
+    }
+
     /// All factors, row-major.
     pub(crate) fn factor_slice(&self) -> &[f32] {
         self.factors

@@ -1,27 +1,15 @@
 //! Norm, concentration and drift of spectral factors.
 
+use ndarray::Array2;
+
 use super::model::SpectralModel;
 use crate::family::plausibility::Plausibility;
-use crate::maths::linalg::norm_squared;
+use crate::maths::linalg::{make_unit, norm_squared};
 
 impl SpectralModel {
-    /// Norm and concentration of the factors: two passes over (M', d).
+    /// Norm and concentration of the factors: one pass over (M', d).
     pub fn plausibility(&self) -> Plausibility {
-        let factors = self.factors();
-        let figures = factors.columns().into_iter().map(|column| {
-            let squares = || column.iter().map(|&v| f64::from(v).powi(2));
-            let (total, largest) = (squares().sum::<f64>(), squares().fold(0.0, f64::max));
-            (
-                total.sqrt(),
-                if total > 0.0 { largest / total } else { 0.0 },
-            )
-        });
-        figures.fold(Plausibility::default(), |worst, (norm, concentration)| {
-            Plausibility {
-                norm: worst.norm.max(norm),
-                concentration: worst.concentration.max(concentration),
-            }
-        })
+        Plausibility::of(self.factors(), 1.0)
     }
 
     /// Part of `previous`' factors that is gone from these, 0 to 1: `1 - |P^T Q|_F^2 / min(d, d')`,
@@ -35,24 +23,29 @@ impl SpectralModel {
         if smaller == 0 || self.catalogue_len() != previous.catalogue_len() {
             return None;
         }
-        let (own, their) = (self.whole(), previous.whole());
+        let own = self.whole();
+        let their = previous.whole();
         let products = own.t().dot(&their);
-        let overlap = products.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-        #[allow(clippy::cast_precision_loss, reason = "at most a few hundred factors")]
+        let overlap: f64 = products
+            .iter()
+            .map(|&product| f64::from(product).powi(2))
+            .sum();
         let drift = 1.0 - overlap / smaller as f64;
         Some(drift.clamp(0.0, 1.0))
     }
 
     /// Factors over the whole catalogue, (M, d), with unit columns; rows outside the block are
     /// zero.
-    fn whole(&self) -> ndarray::Array2<f32> {
-        let mut whole = ndarray::Array2::zeros((self.counts().len(), self.factor_count()));
+    fn whole(&self) -> Array2<f32> {
+        let shape = (self.counts().len(), self.factor_count());
+        let mut whole = Array2::zeros(shape);
         for (row, &item) in self.factors().rows().into_iter().zip(self.block()) {
-            whole.row_mut(item as usize).assign(&row);
+            let mut own = whole.row_mut(item as usize);
+            own.assign(&row);
         }
         for mut column in whole.columns_mut() {
             let norm = norm_squared(&column.to_vec());
-            crate::maths::linalg::make_unit(column.iter_mut(), norm);
+            make_unit(column.iter_mut(), norm);
         }
         whole
     }

@@ -97,12 +97,12 @@ fn unlearned<'a>(
 
 /// `f_j sqrt(c_j w_j)` on the block, less the popularity axis: (M', F).
 fn columns(model: &SpectralModel, features: &Features) -> Array2<f64> {
-    let rows = features.centred(model.counts());
+    let known = features.centred(model.counts());
     let mut columns = Array2::zeros((model.block().len(), features.count()));
     for (mut row, &item) in columns.rows_mut().into_iter().zip(model.block()) {
         let item = item as usize;
-        let size = (f64::from(model.counts()[item]) * f64::from(model.weights()[item])).sqrt();
-        row.assign(&(&rows.row(item) * size));
+        let sized = &known.row(item) * model.size(item);
+        row.assign(&sized);
     }
     without_axis(model, columns.view())
 }

@@ -22,7 +22,8 @@ use crate::maths::linalg::{add_scaled, dot, narrow};
 /// | history items the model does not know | ignored |
 pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<f32> {
     let profile = profile(history, model, half_life);
-    if profile.is_empty() || model.factor_count() == 0 {
+    let d = model.factor_count();
+    if profile.is_empty() || d == 0 {
         return popularity_scores(model.counts());
     }
     let along: f32 = profile
@@ -30,26 +31,22 @@ pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) 
         .map(|&(item, x)| x * model.axis()[item.0 as usize])
         .sum();
     let mut scores: Vec<f32> = model.axis().iter().map(|q| q * along).collect();
-    let (d, factors, mut p) = (
-        model.factor_count(),
-        model.factor_slice(),
-        user_factors(&profile, model),
-    );
+
+    let sizes: f64 = profile.iter().map(|(_, x)| f64::from(x.abs())).sum();
     // The squares of a unit vector add up to 1.
-    let share = narrow(taste_share(
-        profile.iter().map(|(_, x)| f64::from(x.abs())).sum(),
-        1.0,
-        TASTE_PRIOR,
-    ));
-    p.iter_mut().for_each(|p| *p *= share);
-    for (row, &item) in factors.chunks_exact(d).zip(model.block()) {
+    let share = narrow(taste_share(sizes, 1.0, TASTE_PRIOR));
+    let mut p = user_factors(&profile, model);
+    for value in &mut p {
+        *value *= share;
+    }
+    let rows = model.factor_slice().chunks_exact(d);
+    for (row, &item) in rows.zip(model.block()) {
         scores[item as usize] += dot(row, &p);
     }
     if model.popularity_exponent() > 0.0 {
-        scores
-            .iter_mut()
-            .zip(model.popularity())
-            .for_each(|(score, popularity)| *score *= popularity);
+        for (score, popularity) in scores.iter_mut().zip(model.popularity()) {
+            *score *= popularity;
+        }
     }
     scores
 }
@@ -67,14 +64,14 @@ pub fn popularity_scores(counts: &[f32]) -> Vec<f32> {
 
 /// `x`: the history's items with their weights, norm 1.
 fn profile(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<(ItemId, f32)> {
-    let weight = |(item, decay): (ItemId, f64)| {
-        Some((
-            item,
-            f64::from(*model.weights().get(item.0 as usize)?) * decay,
-        ))
-    };
-    let weighted: Vec<(ItemId, f64)> = decayed(history, half_life).filter_map(weight).collect();
-    let norm = weighted.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
+    let mut weighted: Vec<(ItemId, f64)> = Vec::with_capacity(history.len());
+    for (item, decay) in decayed(history, half_life) {
+        if let Some(&weight) = model.weights().get(item.0 as usize) {
+            weighted.push((item, f64::from(weight) * decay));
+        }
+    }
+    let squares: f64 = weighted.iter().map(|(_, w)| w * w).sum();
+    let norm = squares.sqrt();
     weighted
         .into_iter()
         .map(|(item, w)| (item, narrow(w / norm)))

@@ -13,7 +13,7 @@ use super::device::gram_row;
 use super::model::{HEAD_MAX, Parts, SpectralModel, most_popular};
 use crate::family::limits::CATALOGUE_MAX;
 use crate::family::recipe::Recipe;
-use crate::maths::linalg::{eigen_descending, narrow, narrow_all, polar};
+use crate::maths::linalg::{eigen_descending, narrow, narrow_all, polar, widened};
 
 /// Least count of an item, so that no weight is unbounded when there is no noise to floor with: one
 /// owner of 2,500 items.
@@ -79,7 +79,7 @@ pub fn apply_head_gram(
             a[(row, column)] = vectors[(place, column)] * size.max(0.0).sqrt();
         }
     }
-    model.with_factors(narrow_all(&polar(without_axis(model, a.view()).view())))
+    with_basis(model, a.view())
 }
 
 /// Random first factors, for a recipe without a head Gram: Gaussian, item j with standard deviation
@@ -89,17 +89,16 @@ pub fn apply_head_gram(
 /// When block length times `recipe.factors` exceeds [`crate::family::limits::FACTORS_MAX`].
 pub fn random_init(model: &SpectralModel, recipe: &Recipe, seed: u64) -> SpectralModel {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let mut a = Array2::<f64>::zeros((model.block().len(), recipe.factors as usize));
-    for (mut row, &item) in a.axis_iter_mut(Axis(0)).zip(model.block()) {
-        let std = (f64::from(model.counts()[item as usize])
-            * f64::from(model.weights()[item as usize]))
-        .sqrt();
-        row.mapv_inplace(|_: f64| -> f64 {
+    let shape = (model.block().len(), recipe.factors as usize);
+    let mut a = Array2::<f64>::zeros(shape);
+    for (mut row, &item) in a.rows_mut().into_iter().zip(model.block()) {
+        let std = model.size(item as usize);
+        for value in &mut row {
             let normal: f64 = StandardNormal.sample(&mut rng);
-            std * normal
-        });
+            *value = std * normal;
+        }
     }
-    model.with_factors(narrow_all(&polar(without_axis(model, a.view()).view())))
+    with_basis(model, a.view())
 }
 
 /// Turns the noisy sum of `device::gradient`, length M' d row-major, into the next factors.
@@ -116,14 +115,24 @@ pub fn apply_gradient(
     recipe: &Recipe,
     first: bool,
 ) -> SpectralModel {
-    let y = ArrayView2::from_shape(model.factors().dim(), sum)
+    let previous = model.factors();
+    let y = ArrayView2::from_shape(previous.dim(), sum)
         .expect("a gradient sum has the shape of the factors");
-    let mut next = polar(without_axis(model, y).view());
-    if !first {
-        let carry = f64::from(recipe.carry);
-        next = polar((next * (1.0 - carry) + model.factors().mapv(f64::from) * carry).view());
+    if first {
+        return with_basis(model, y);
     }
+    let carry = f64::from(recipe.carry);
+    let kept = previous.mapv(f64::from) * carry;
+    let learned = polar(without_axis(model, y).view()) * (1.0 - carry);
+    let next = polar((learned + kept).view());
     model.with_factors(narrow_all(&next))
+}
+
+/// The model with the nearest basis to `a` that is orthogonal to popularity.
+pub(super) fn with_basis(model: &SpectralModel, a: ArrayView2<'_, f64>) -> SpectralModel {
+    let taste = without_axis(model, a);
+    let basis = polar(taste.view());
+    model.with_factors(narrow_all(&basis))
 }
 
 /// The fewest most popular items that cover `coverage` of all counts, ascending.
@@ -132,15 +141,16 @@ fn covering_block(counts: &[f32], coverage: f64) -> Vec<u32> {
     if coverage >= 1.0 {
         return all;
     }
-    let order = most_popular(counts, &all, counts.len());
-    let wanted = coverage * counts.iter().map(|&c| f64::from(c)).sum::<f64>();
+    let wanted = coverage * widened(counts).sum::<f64>();
     let mut covered = 0.0;
-    let is_short = |item: &u32| {
-        let short = covered < wanted;
-        covered += f64::from(counts[*item as usize]);
-        short
-    };
-    let mut block: Vec<u32> = order.into_iter().take_while(is_short).collect();
+    let mut block = Vec::new();
+    for item in most_popular(counts, &all, counts.len()) {
+        if covered >= wanted {
+            break;
+        }
+        covered += f64::from(counts[item as usize]);
+        block.push(item);
+    }
     block.sort_unstable();
     block
 }
@@ -166,9 +176,10 @@ pub(super) fn without_axis(model: &SpectralModel, y: ArrayView2<'_, f64>) -> Arr
         .iter()
         .map(|&item| f64::from(model.axis()[item as usize]))
         .collect();
-    let norm_squared = axis.dot(&axis);
-    let along = axis.dot(&y) / norm_squared.max(f64::MIN_POSITIVE);
-    &y - &(axis.insert_axis(Axis(1)) * along.insert_axis(Axis(0)))
+    let norm_squared = axis.dot(&axis).max(f64::MIN_POSITIVE);
+    let along = axis.dot(&y) / norm_squared;
+    let outer = axis.insert_axis(Axis(1)) * along.insert_axis(Axis(0));
+    &y - &outer
 }
 
 #[cfg(test)]

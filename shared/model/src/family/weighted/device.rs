@@ -18,16 +18,19 @@ use crate::maths::solve::{NormalEquation, implicit};
 /// less, as serving does.
 pub fn scores(history: &History, model: &WeightedModel, half_life: Option<f32>) -> Vec<f32> {
     let mut fitted = Fitted::new(&Arc::new(Fit::weighted(model)));
-    let (mut aims, mut count) = (vec![0.0; model.factor_count() + 1], 0.0);
-    for (item, weight) in
-        decayed(history, half_life).filter(|(item, _)| (item.0 as usize) < model.catalogue_len())
-    {
-        // The axis is not used.
-        let row = [model.row(item.0 as usize), &[0.0]].concat();
+    let mut aims = vec![0.0; model.factor_count() + 1];
+    let mut count = 0.0;
+    for (item, weight) in decayed(history, half_life) {
+        let item = item.0 as usize;
+        if item >= model.catalogue_len() {
+            continue;
+        }
+        // The equation has one more unknown, along an axis that weighted squares do not use.
+        let row = [model.row(item), &[0.0]].concat();
         count += fitted.shift(&row, weight, 1.0);
-        aims.iter_mut()
-            .zip(&row)
-            .for_each(|(aim, &v)| *aim += weight * f64::from(v));
+        for (aim, &v) in aims.iter_mut().zip(&row) {
+            *aim += weight * f64::from(v);
+        }
     }
     let (p, _) = fitted.user_factors(aims, count);
     (0..model.catalogue_len())
@@ -53,32 +56,45 @@ pub fn gradient(history: &History, model: &WeightedModel) -> ItemGradient {
 pub fn sparse_gradient(history: &History, model: &WeightedModel) -> SparseGradient {
     let used = rows(history, model);
     let p = user_factors(&used, model);
-    let (terms, d) = (&model.terms, p.len());
-    let mut rows_of_used = Vec::with_capacity(used.len() * d);
-    for &row in &used {
-        let residual = 1.0 - f64::from(dot(model.row(row), &p));
-        let pulled =
-            |(&p, &v): (&f32, &f32)| residual * f64::from(p) - terms.regularisation * f64::from(v);
-        rows_of_used.extend(p.iter().zip(model.row(row)).map(pulled));
-    }
-    let gram = p
-        .iter()
-        .flat_map(|&a| p.iter().map(move |&b| f64::from(a) * f64::from(b)));
-    let all: Vec<f64> = rows_of_used
-        .into_iter()
-        .chain(gram.map(|product| terms.gram_weight * product))
-        .collect();
-    let norm = all.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let mut values = pulls(&used, &p, model);
+    values.extend(weighted_gram(&p, model.terms.gram_weight));
+    let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
+
+    let d = p.len();
     let mut gradient = SparseGradient::empty(d);
+    // A norm that is not finite comes from published numbers, and says nothing about the owner.
     if !(norm > 0.0 && norm.is_finite()) {
         return gradient;
     }
-    let scale = norm.max(terms.clip_norm).recip();
-    let places = used.iter().copied().chain(model.catalogue_len()..);
-    places.zip(all.chunks_exact(d)).for_each(|(row, values)| {
+    let scale = norm.max(model.terms.clip_norm).recip();
+    // The rows of `p p^T` stand after those of the catalogue.
+    let places = used.into_iter().chain(model.catalogue_len()..);
+    for (row, values) in places.zip(values.chunks_exact(d)) {
         gradient.push(row, values.iter().map(|&v| narrow(v * scale)));
-    });
+    }
     gradient
+}
+
+/// `r_j p - lambda v_j` of each item used, one row of d numbers after the other.
+fn pulls(used: &[usize], p: &[f32], model: &WeightedModel) -> Vec<f64> {
+    let penalty = model.terms.regularisation;
+    let mut pulls = Vec::with_capacity((used.len() + p.len()) * p.len());
+    for &item in used {
+        let factors = model.row(item);
+        let residual = 1.0 - f64::from(dot(factors, p));
+        for (&p, &v) in p.iter().zip(factors) {
+            pulls.push(residual * f64::from(p) - penalty * f64::from(v));
+        }
+    }
+    pulls
+}
+
+/// `gamma p p^T`, row by row.
+fn weighted_gram(p: &[f32], gamma: f64) -> impl Iterator<Item = f64> + '_ {
+    p.iter().flat_map(move |&a| {
+        let a = f64::from(a);
+        p.iter().map(move |&b| gamma * (a * f64::from(b)))
+    })
 }
 
 /// `p`: (d), the exact minimum of the loss for this owner given the item factors.
@@ -87,17 +103,15 @@ pub fn sparse_gradient(history: &History, model: &WeightedModel) -> SparseGradie
 /// alpha_0 M) |p|^2 <= |I_u|`, and `|p| < 1/sqrt(lambda)`.
 fn user_factors(used: &[usize], model: &WeightedModel) -> Vec<f32> {
     let terms = &model.terms;
-    let ridge = terms.regularisation
-        * (used.len() as f64 + terms.unobserved_weight * model.catalogue_len() as f64);
+    let cells = used.len() as f64 + terms.unobserved_weight * model.catalogue_len() as f64;
     let mut p = vec![0.0; model.factor_count()];
-    let mut equation = NormalEquation::new(p.len());
     let met = used.iter().map(|&row| model.row(row));
     implicit(
-        &mut equation,
+        &mut NormalEquation::new(p.len()),
         met,
         &model.gram,
         terms.unobserved_weight,
-        ridge,
+        terms.regularisation * cells,
         &mut p,
     );
     p

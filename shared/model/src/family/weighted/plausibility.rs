@@ -9,21 +9,8 @@ impl WeightedModel {
     /// largest root mean square of one factor over the items, which stays below 1 where inner
     /// products are trained towards 0 and 1.
     pub fn plausibility(&self) -> Plausibility {
-        let (items, factors) = (self.catalogue_len() as f64, self.factors());
-        let figures = factors.columns().into_iter().map(|column| {
-            let squares = || column.iter().map(|&v| f64::from(v).powi(2));
-            let (total, largest) = (squares().sum::<f64>(), squares().fold(0.0, f64::max));
-            (
-                (total / items).sqrt(),
-                if total > 0.0 { largest / total } else { 0.0 },
-            )
-        });
-        figures.fold(Plausibility::default(), |worst, (norm, concentration)| {
-            Plausibility {
-                norm: worst.norm.max(norm),
-                concentration: worst.concentration.max(concentration),
-            }
-        })
+        let items = self.catalogue_len() as f64;
+        Plausibility::of(self.factors(), items)
     }
 
     /// Part of the span of `previous`' factors that is gone from the span of these, 0 to 1, as for
@@ -33,10 +20,13 @@ impl WeightedModel {
             return None;
         }
         let smaller = self.factor_count().min(previous.factor_count());
-        let [own, their] =
-            [self, previous].map(|model| polar(model.factors().mapv(f64::from).view()));
-        let overlap = own.t().dot(&their).iter().map(|v| v * v).sum::<f64>();
-        Some((1.0 - overlap / smaller as f64).clamp(0.0, 1.0))
+        let span = |model: &Self| polar(model.factors().mapv(f64::from).view());
+        let own = span(self);
+        let their = span(previous);
+        let products = own.t().dot(&their);
+        let overlap: f64 = products.iter().map(|v| v * v).sum();
+        let drift = 1.0 - overlap / smaller as f64;
+        Some(drift.clamp(0.0, 1.0))
     }
 }
 

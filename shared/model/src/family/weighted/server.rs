@@ -3,12 +3,12 @@
 //!
 //! f64, sequential and order-fixed, as in [`crate::family::spectral::server`].
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Slice};
 
 use super::model::{ROW_NORM_MAX, WeightedModel};
 use super::terms::WeightedTerms;
 use crate::family::spectral::SpectralModel;
-use crate::maths::linalg::{eigen_descending, narrow, narrow_all};
+use crate::maths::linalg::{eigen_descending, narrow, narrow_all, widened};
 
 /// Root mean square of the first item factors.
 const START: f64 = 0.3;
@@ -21,17 +21,21 @@ const TRUST: f64 = 0.3;
 /// First item factors: the spectral basis with its popularity axis as one more column, over the
 /// whole catalogue.
 pub fn warm_start(model: &SpectralModel, terms: WeightedTerms) -> WeightedModel {
-    let (items, d) = (model.counts().len(), model.factor_count() + 1);
-    let scale = START * (items as f64 / d as f64).sqrt();
+    let items = model.counts().len();
+    let tastes = model.factor_count();
+    let d = tastes + 1;
     let mut factors = Array2::zeros((items, d));
-    let (mut tastes, mut popularity) = factors.view_mut().split_at(Axis(1), d - 1);
     for (row, &item) in model.factors().rows().into_iter().zip(model.block()) {
-        tastes.row_mut(item as usize).assign(&row);
+        let item = item as usize;
+        let mut own = factors.row_mut(item);
+        own.slice_axis_mut(Axis(0), Slice::from(..tastes))
+            .assign(&row);
     }
-    popularity
-        .iter_mut()
-        .zip(model.axis())
-        .for_each(|(v, &axis)| *v = axis);
+    for (item, &axis) in model.axis().iter().enumerate() {
+        factors[(item, tastes)] = axis;
+    }
+    // Columns of norm 1 have a root mean square of 1/sqrt(M) over the items.
+    let scale = START * (items as f64 / d as f64).sqrt();
     factors.mapv_inplace(|v: f32| narrow(scale * f64::from(v)));
     WeightedModel::new(factors, model.counts().to_vec(), terms)
 }
@@ -53,67 +57,112 @@ pub fn apply_gradient(
     contributors: u32,
     noise_std: f64,
 ) -> WeightedModel {
-    let (items, d, terms) = (model.catalogue_len(), model.factor_count(), &model.terms);
+    let terms = &model.terms;
+    let (items, d) = (model.catalogue_len(), model.factor_count());
     let sum = ArrayView2::from_shape((items + d, d), sum)
         .expect("a gradient sum has the shape of the model");
     let (rows, gram) = sum.split_at(Axis(0), items);
-    let (values, basis) = curvature(&(&gram * (terms.clip_norm / terms.gram_weight)));
+    let everybody = &gram * (terms.clip_norm / terms.gram_weight);
+    let (values, basis) = curvature(&everybody);
+
+    // In the basis of the curvature each number has a step of its own.
     let factors = model.factors.mapv(f64::from).dot(&basis);
     let mut next = (&rows * terms.clip_norm).dot(&basis);
-    let trust = factors.map_axis(Axis(0), |column| {
-        TRUST * (column.dot(&column) / items as f64).sqrt()
-    });
     let devices = f64::from(contributors.max(1));
-    for ((mut step, old), share) in next
-        .rows_mut()
-        .into_iter()
-        .zip(factors.rows())
-        .zip(owner_shares(model, devices))
-    {
-        // Owners have sent their own part of the regulariser.
-        let ridge = terms.regularisation * devices * terms.unobserved_weight;
-        for k in 0..d {
-            let gradient = step[k] - (terms.unobserved_weight * values[k] + ridge) * old[k];
-            let curvature = (terms.unobserved_weight + share) * values[k]
-                + ridge
-                + terms.regularisation * devices * share;
-            let noise = noise_std * terms.clip_norm / (curvature * trust[k]);
-            let damping = if noise_std > 0.0 {
-                (1.0 + noise * noise).recip()
-            } else {
-                1.0
-            };
-            step[k] = old[k] + damping * gradient / curvature;
-        }
+    let newton = Newton {
+        terms,
+        values,
+        trust: trusted_sizes(&factors),
+        devices,
+        noise_std: noise_std * terms.clip_norm,
+    };
+    let shares = owner_shares(model, devices);
+    for ((step, old), share) in next.rows_mut().into_iter().zip(factors.rows()).zip(shares) {
+        newton.advance(step, old, share);
     }
     let mut next = next.dot(&basis.t());
-    for mut row in next.rows_mut() {
+    shorten(&mut next);
+    WeightedModel::new(narrow_all(&next), model.counts.clone(), terms.clone())
+}
+
+/// What the steps of all items have in common, in the basis of the curvature.
+struct Newton<'a> {
+    terms: &'a WeightedTerms,
+    /// Eigenvalues of `sum_u p_u p_u^T`: (d).
+    values: Vec<f64>,
+    /// How far a step is trusted: (d).
+    trust: Array1<f64>,
+    devices: f64,
+    /// Standard deviation of the noise on a gradient before it was scaled.
+    noise_std: f64,
+}
+
+impl Newton<'_> {
+    /// Turns the summed gradient of one item, of which `share` of the devices are owners, into its
+    /// next factors.
+    fn advance(&self, mut gradient: ArrayViewMut1<'_, f64>, old: ArrayView1<'_, f64>, share: f64) {
+        let unobserved = self.terms.unobserved_weight;
+        let penalty = self.terms.regularisation * self.devices;
+        // Owners have sent their own part of the regulariser.
+        let ridge = self.terms.regularisation * self.devices * unobserved;
+        for (k, &value) in self.values.iter().enumerate() {
+            let slope = gradient[k] - (unobserved * value + ridge) * old[k];
+            let curvature = (unobserved + share) * value + ridge + penalty * share;
+            let damping = self.damping(curvature * self.trust[k]);
+            gradient[k] = old[k] + damping * slope / curvature;
+        }
+    }
+
+    /// Share of a step that is taken, where `trusted` is the gradient of the largest trusted step.
+    fn damping(&self, trusted: f64) -> f64 {
+        if self.noise_std > 0.0 {
+            let noise = self.noise_std / trusted;
+            (1.0 + noise * noise).recip()
+        } else {
+            1.0
+        }
+    }
+}
+
+/// [`TRUST`] times the root mean square of each column: (d).
+fn trusted_sizes(factors: &Array2<f64>) -> Array1<f64> {
+    let items = factors.nrows() as f64;
+    factors.map_axis(Axis(0), |column| {
+        let squares = column.dot(&column);
+        TRUST * (squares / items).sqrt()
+    })
+}
+
+/// Shortens rows that are longer than the loss is about.
+fn shorten(factors: &mut Array2<f64>) {
+    for mut row in factors.rows_mut() {
         let too_long = row.dot(&row).sqrt() / ROW_NORM_MAX;
         if too_long > 1.0 {
             row.mapv_inplace(|v| v / too_long);
         }
     }
-    WeightedModel::new(narrow_all(&next), model.counts.clone(), terms.clone())
 }
 
 /// Eigenvalues and eigenvectors of the symmetric part of `sum_u p_u p_u^T`, floored.
 fn curvature(gram: &Array2<f64>) -> (Vec<f64>, Array2<f64>) {
-    let (values, basis) = eigen_descending(((gram + &gram.t()) / 2.0).view());
+    let symmetric = (gram + &gram.t()) / 2.0;
+    let (mut values, basis) = eigen_descending(symmetric.view());
     let floor = (EIGENVALUE_FLOOR * values[0]).max(f64::MIN_POSITIVE);
-    (
-        values.into_iter().map(|value| value.max(floor)).collect(),
-        basis,
-    )
+    for value in &mut values {
+        *value = value.max(floor);
+    }
+    (values, basis)
 }
 
 /// Share of the devices that own each item, from counts `c_j = sum 1/sqrt|I_u|`: a count stands for
 /// about `sum c / n` as many owners, the mean of `sqrt|I_u|`.
 fn owner_shares(model: &WeightedModel, devices: f64) -> impl Iterator<Item = f64> + use<'_> {
-    let root_length = model.counts.iter().map(|&c| f64::from(c)).sum::<f64>() / devices;
-    model
-        .counts
-        .iter()
-        .map(move |&c| (f64::from(c) * root_length / devices).min(1.0))
+    let total = widened(&model.counts).sum::<f64>();
+    let root_length = total / devices;
+    widened(&model.counts).map(move |count| {
+        let owners = count * root_length;
+        (owners / devices).min(1.0)
+    })
 }
 
 #[cfg(test)]

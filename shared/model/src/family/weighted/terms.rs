@@ -37,10 +37,11 @@ impl Default for WeightedTerms {
 impl WeightedTerms {
     /// Whether every constant is one that some loss could have.
     pub(super) fn in_range(&self) -> bool {
-        (1e-6..=1.0).contains(&self.unobserved_weight)
-            && (1e-6..=1e3).contains(&self.regularisation)
-            && (1e-3..=1e3).contains(&self.gram_weight)
-            && (1e-3..=1e8).contains(&self.clip_norm)
+        let unobserved = (1e-6..=1.0).contains(&self.unobserved_weight);
+        let regularisation = (1e-6..=1e3).contains(&self.regularisation);
+        let gram = (1e-3..=1e3).contains(&self.gram_weight);
+        let clip = (1e-3..=1e8).contains(&self.clip_norm);
+        unobserved && regularisation && gram && clip
     }
 
     /// The same loss with a clipping norm that no device reaches while no item factor is longer

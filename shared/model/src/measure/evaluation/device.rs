@@ -140,10 +140,14 @@ impl fmt::Debug for Answers {
 /// Place of an item in the list of all open items, from 1; equal scores by lower index.
 fn rank(scores: &[f32], closed: &[bool], item: usize) -> usize {
     let own = scores[item];
-    let first = |other: usize| scores[other] > own || (scores[other] == own && other < item);
-    1 + (0..scores.len())
-        .filter(|&other| !closed[other] && first(other))
-        .count()
+    let mut before = 0;
+    for (other, &score) in scores.iter().enumerate() {
+        let first = score > own || (score == own && other < item);
+        if first && !closed[other] {
+            before += 1;
+        }
+    }
+    before + 1
 }
 
 /// Scores stand for how much of the owner's interest an item has, up to a factor: the share that
@@ -170,7 +174,8 @@ fn listed(scores: &[f32], closed: &[bool], counts: &[f32]) -> [usize; BANDS.len(
     for (item, _) in top_k_open(scores, closed, TOP) {
         let own = counts[item.0 as usize];
         let place = counts.iter().filter(|count| **count > own).count();
-        listed[layout::band(place, counts.len())] += 1;
+        let band = layout::band(place, counts.len());
+        listed[band] += 1;
     }
     listed
 }
@@ -181,9 +186,15 @@ fn drift(rest: &History, model: &SpectralModel) -> Option<f64> {
         return None;
     }
     let (older, newer) = rest.items().split_at(rest.len() / 2);
-    let (older, newer) = (taste(older, model), taste(newer, model));
+    let older = taste(older, model);
+    let newer = taste(newer, model);
     let norms = (norm_squared(&older) * norm_squared(&newer)).sqrt();
-    (norms > 0.0).then(|| f64::from(dot(&older, &newer)) / norms)
+    if norms > 0.0 {
+        let product = f64::from(dot(&older, &newer));
+        Some(product / norms)
+    } else {
+        None
+    }
 }
 
 /// The direction of the user factors of these items: (d).

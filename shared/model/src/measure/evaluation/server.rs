@@ -185,8 +185,11 @@ impl Counts {
 fn gain(paired: &Counts, rank: &Counts, hr: Estimate) -> Option<Estimate> {
     let total = rank.denominator()?;
     let value = paired.total() / total;
-    let noise = (paired.std.powi(2) + (value * rank.total_std()).powi(2)) / total.powi(2);
-    let spread = (2.0 * hr.value - value).clamp(0.0, 1.0) / total;
+    let of_owners = value * rank.total_std();
+    let variance = paired.std.powi(2) + of_owners.powi(2);
+    let noise = variance / total.powi(2);
+    let decided = (2.0 * hr.value - value).clamp(0.0, 1.0);
+    let spread = decided / total;
     Some(Estimate {
         value,
         error: (noise + spread).sqrt(),
@@ -259,7 +262,11 @@ fn squares() -> [f64; ERRORS.len()] {
 
 /// Middle of each range, the last one ending at `end`.
 fn middles<const N: usize>(least: &[f64; N], end: f64) -> [f64; N] {
-    std::array::from_fn(|at| f64::midpoint(least[at], least.get(at + 1).copied().unwrap_or(end)))
+    std::array::from_fn(|at| {
+        let next = least.get(at + 1);
+        let to = next.copied().unwrap_or(end);
+        f64::midpoint(least[at], to)
+    })
 }
 
 #[cfg(test)]

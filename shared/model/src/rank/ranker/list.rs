@@ -28,17 +28,14 @@ impl Ranker {
         }
         let (p, along) = profile.user_factors();
         let mut scores: Vec<f32> = self.axis.iter().map(|axis| axis * along).collect();
-        self.products(&p, 0..self.block.len(), |item, product| {
-            scores[item as usize] += product
-        });
-        scores
-            .iter_mut()
-            .zip(&self.popularity)
-            .for_each(|(score, popularity)| *score *= popularity);
-        scores
-            .iter_mut()
-            .zip(&self.base)
-            .for_each(|(score, base)| *score += base);
+        let all = 0..self.block.len();
+        self.products(&p, all, |item, product| scores[item as usize] += product);
+        for (score, popularity) in scores.iter_mut().zip(&self.popularity) {
+            *score *= popularity;
+        }
+        for (score, base) in scores.iter_mut().zip(&self.base) {
+            *score += base;
+        }
         scores
     }
 
@@ -49,39 +46,32 @@ impl Ranker {
     /// q_j^2) (c_j / max c)^b`; once no further row can reach the k-th best (Cauchy and Schwarz),
     /// the rest is not looked at. Predicted ratings are all computed.
     pub fn top(&self, profile: &Profile, shares: &[f32], k: usize) -> Vec<(ItemId, f32)> {
-        let mut best = Best::new(k);
         if profile.is_empty() || self.d == 0 || !self.base.is_empty() {
-            let scores = self.scores(profile);
-            let scored = (0u32..).zip(&scores).zip(shares);
-            scored.for_each(|((item, &score), &share)| {
-                best.offer(ItemId(item), shared(score, share))
-            });
-            return best.into_sorted();
+            return best_of(&self.scores(profile), shares, k);
         }
+        let mut best = Best::new(k);
         let (p, along) = profile.user_factors();
         let offer = |best: &mut Best, item: u32, product: f32| {
             let at = item as usize;
             let score = (self.axis[at] * along + product) * self.popularity[at];
-            best.offer(
-                ItemId(item),
-                shared(score, shares.get(at).copied().unwrap_or(f32::NAN)),
-            );
+            let share = shares.get(at).copied().unwrap_or(f32::NAN);
+            best.offer(ItemId(item), shared(score, share));
         };
-        let without_row = (0u32..)
-            .zip(&self.row_of)
-            .filter(|(_, row)| **row == NO_ROW);
-        without_row.for_each(|(item, _)| offer(&mut best, item, 0.0));
+        for (item, &row) in (0u32..).zip(&self.row_of) {
+            if row == NO_ROW {
+                offer(&mut best, item, 0.0);
+            }
+        }
+        // Placed items have no reach, so all of them are looked at.
         let trained = self.reach.len();
-        self.products(&p, trained..self.block.len(), |item, product| {
-            offer(&mut best, item, product)
-        });
-        let norm =
-            narrow((norm_squared(&p) + f64::from(along) * f64::from(along)).sqrt()) * ROUNDING;
+        let placed = trained..self.block.len();
+        self.products(&p, placed, |item, product| offer(&mut best, item, product));
+
+        let along = f64::from(along);
+        let norm = narrow((norm_squared(&p) + along * along).sqrt()) * ROUNDING;
         for start in (0..trained).step_by(ROWS) {
-            if best
-                .tighten()
-                .is_some_and(|least| self.reach[start] * norm < least)
-            {
+            let most = self.reach[start] * norm;
+            if best.tighten().is_some_and(|least| most < least) {
                 break;
             }
             let rows = start..(start + ROWS).min(trained);
@@ -89,4 +79,14 @@ impl Ranker {
         }
         best.into_sorted()
     }
+}
+
+/// The `k` best of all scores, with `shares` of them left.
+fn best_of(scores: &[f32], shares: &[f32], k: usize) -> Vec<(ItemId, f32)> {
+    let mut best = Best::new(k);
+    let scored = (0u32..).zip(scores).zip(shares);
+    for ((item, &score), &share) in scored {
+        best.offer(ItemId(item), shared(score, share));
+    }
+    best.into_sorted()
 }

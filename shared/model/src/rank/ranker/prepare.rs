@@ -64,12 +64,16 @@ impl Ranker {
     /// Ratings: the owner's own bias lies along an axis on which all items are alike.
     fn rated(model: &RatingModel, precision: Precision) -> Self {
         let columns = Columns::plain(model.spectral().counts(), 1.0);
-        let (items, width) = (columns.counts.len(), model.factors().ncols() - 1);
-        let rows: Vec<f32> = (0..items)
-            .flat_map(|item| model.row(item)[..width].iter().copied())
-            .collect();
-        let all: Vec<u32> = (0u32..).take(if width > 0 { items } else { 0 }).collect();
-        let ranker = Self::prepare(&rows, width, &all, columns, precision);
+        let items = columns.counts.len();
+        // The last column is the ones of the owner's bias, which are the axis here.
+        let width = model.factors().ncols() - 1;
+        let mut rows = Vec::with_capacity(items * width);
+        for item in 0..items {
+            rows.extend_from_slice(&model.row(item)[..width]);
+        }
+        let with_rows = if width > 0 { items } else { 0 };
+        let block: Vec<u32> = (0u32..).take(with_rows).collect();
+        let ranker = Self::prepare(&rows, width, &block, columns, precision);
         let base = (0..items).map(|item| narrow(model.start(item))).collect();
         Self {
             base,
@@ -148,7 +152,8 @@ fn by_reach(rows: &[f32], d: usize, block: &[u32], columns: &Columns) -> (Vec<us
     let reach = |(row, &item): (&[f32], &u32)| {
         let item = item as usize;
         let axis = f64::from(columns.axis[item]);
-        narrow((norm_squared(row) + axis * axis).sqrt()) * columns.popularity[item]
+        let norm = (norm_squared(row) + axis * axis).sqrt();
+        narrow(norm) * columns.popularity[item]
     };
     let reaches: Vec<f32> = rows.chunks_exact(d.max(1)).zip(block).map(reach).collect();
     let mut order: Vec<usize> = (0..reaches.len()).collect();
