@@ -116,9 +116,15 @@ macro_rules! corpus_tests {
         fn every_target_has_a_test_and_a_front_end() {
             let tested = BTreeSet::from([$(stringify!($name)),*]);
             assert_eq!(tested, TARGETS.iter().map(|(name, _)| *name).collect());
-            let front_ends = fs::read_dir(corpora().parent().unwrap().join("fuzz_targets")).unwrap();
-            let front_ends: BTreeSet<_> = front_ends.map(|entry| entry.unwrap().path()).collect();
-            let stems: BTreeSet<_> = front_ends.iter().filter_map(|path| path.file_stem()?.to_str()).collect();
+            let folder = corpora().parent().unwrap().join("fuzz_targets");
+            let front_ends: BTreeSet<_> = fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            let stems: BTreeSet<_> = front_ends
+                .iter()
+                .filter_map(|path| path.file_stem()?.to_str())
+                .collect();
             assert_eq!(stems, tested);
         }
     };

@@ -92,10 +92,21 @@ pub struct Explanation {
 /// recommender.catalogue_mut().set(ItemId(4), Facts { categories: vec![18], ..Facts::default() });
 ///
 /// let at = Timestamp(1_767_225_600_000);
-/// recommender.record(Interaction { item: ItemId(0), timestamp: Some(at), value: 1.0, kind: InteractionKind::View, surface: 0 })?;
+/// recommender.record(Interaction {
+///     item: ItemId(0),
+///     timestamp: Some(at),
+///     value: 1.0,
+///     kind: InteractionKind::View,
+///     surface: 0,
+/// })?;
 /// recommender.feedback(ItemId(2), Feedback::Hide, at)?;
 ///
-/// let filter = Filter { now: Some(at), exclude_categories: vec![18], diversity: 0.2, ..Filter::default() };
+/// let filter = Filter {
+///     now: Some(at),
+///     exclude_categories: vec![18],
+///     diversity: 0.2,
+///     ..Filter::default()
+/// };
 /// let items: Vec<u32> = recommender.recommend(10, &filter).iter().map(|one| one.item.0).collect();
 /// assert_eq!(items, [1, 3]);
 /// # Ok(())

@@ -51,7 +51,10 @@ pub(crate) fn export(
 
 fn interaction(one: &Interaction) -> Value {
     json!({
-        "item": one.item.0, "at": one.timestamp.map(|at| at.0), "value": one.value, "kind": one.kind.as_str(),
+        "item": one.item.0,
+        "at": one.timestamp.map(|at| at.0),
+        "value": one.value,
+        "kind": one.kind.as_str(),
         "surface": one.surface,
     })
 }

@@ -502,7 +502,11 @@ fn an_owner_gets_all_that_is_held_of_them() {
         "trusted_periods": [{ "since": 3, "until": 5 }],
         "chosen_categories": [2, 4],
         "releases": [{
-            "task": "films", "round": 4, "ticket": "07".repeat(32), "rho": (1u64 << 60).to_string(), "hour": 9,
+            "task": "films",
+            "round": 4,
+            "ticket": "07".repeat(32),
+            "rho": (1u64 << 60).to_string(),
+            "hour": 9,
             "status": "reserved",
         }],
         "rho_counted_elsewhere": "0",

@@ -57,7 +57,10 @@ fn mechanism() -> Mechanism {
 }
 
 fn is_stop(result: Result<Store, SdkError>, words: &str) -> bool {
-    matches!(result, Err(SdkError::Stop(reason)) if reason.contains(words) && reason.contains("store."))
+    let Err(SdkError::Stop(reason)) = result else {
+        return false;
+    };
+    reason.contains(words) && reason.contains("store.")
 }
 
 #[test]

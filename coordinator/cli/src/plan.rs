@@ -47,7 +47,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "T")]
     rounds: Option<u32>,
     /// Share of the budget for evaluating the model on the devices; 0 for none.
-    #[arg(long, default_value_t = EVALUATION_SHARE, allow_negative_numbers = true, value_name = "s")]
+    #[arg(
+        long,
+        default_value_t = EVALUATION_SHARE,
+        allow_negative_numbers = true,
+        value_name = "s"
+    )]
     evaluation: f64,
     /// Participation limit: most releases one device takes part in. Rounds beyond it are cut, down
     /// to one; a limit that does not cover one round is refused.

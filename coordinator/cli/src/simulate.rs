@@ -57,7 +57,13 @@ pub(crate) struct Options {
     seed: u64,
     /// Let the devices evaluate the model, with this share of the budget; their private figures are
     /// shown beside the true ones.
-    #[arg(long, num_args = 0..=1, default_missing_value = "0.03", default_value_t = 0.0, value_name = "SHARE")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        default_missing_value = "0.03",
+        default_value_t = 0.0,
+        value_name = "SHARE"
+    )]
     evaluation: f64,
     /// Share of devices that drop out of each round, assumed and acted out.
     #[arg(long, default_value_t = 0.05)]

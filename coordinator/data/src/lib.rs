@@ -36,10 +36,12 @@
 //!
 //! | column | content | when empty |
 //! |---|---|---|
-//! | `user`, `item` | text of 1 to 128 bytes, no control characters, not a negative number | refused |
-//! | `timestamp` | whole seconds since 1970, up to the year 2100 | no recency for this user: none of their times is kept |
-//! | `value` | number from -1000000 to 1000000: stars of a rating, otherwise a count | 1, and a rating becomes a view |
-//! | `type` | `view`, `click`, `cart`, `purchase` or `rating` | `rating` with a value, `view` without |
+//! | `user`, `item` | 1 to 128 bytes of text, no control characters, no negative number | refused |
+//! | `timestamp` | whole seconds since 1970, up to the year 2100 | no time of this user is kept |
+//! | `value` | stars of a rating, otherwise a count; at most 1000000 either way | 1 |
+//! | `type` | `view`, `click`, `cart`, `purchase` or `rating` | `rating` with value, else `view` |
+//!
+//! A user of whom one time is missing has no recency.
 //!
 //! A rating without a value says that the item was used but not how it was liked, so it is loaded
 //! as a view with value 1: nobody is given one star. Repeated lines are kept. Blank lines are
@@ -118,7 +120,11 @@ impl Item {
     /// its title ends with in parentheses, as `1995` and `1990s`.
     ///
     /// ```
-    /// # let item = |title: &str| tacit_data::Item { key: "1".into(), title: title.into(), categories: vec!["Crime".into()] };
+    /// # let item = |title: &str| tacit_data::Item {
+    /// #     key: "1".into(),
+    /// #     title: title.into(),
+    /// #     categories: vec!["Crime".into()],
+    /// # };
     /// assert_eq!(item("Heat (1995)").tags(), ["Crime", "1990s", "1995"]);
     /// assert_eq!(item("Heat").tags(), ["Crime"]);
     /// ```

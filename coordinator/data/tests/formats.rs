@@ -192,7 +192,9 @@ fn published_test_and_negatives_extend_the_catalogue_and_obey_the_user_limit() {
 #[test]
 fn movielens_folders_are_recognised() {
     let u_data = b"196\t242\t3\t881250949\n186\t302\t3\t891717742\n196\t1\t5\t881250950\n";
-    let u_item = b"242|Kolya (1996)|24-Jan-1997||http://x|0|0|1\n302|L\xe9on|||http://x|1|0|0\n1|unknown||||1|1|0\n";
+    let u_item = b"242|Kolya (1996)|24-Jan-1997||http://x|0|0|1\n\
+                   302|L\xe9on|||http://x|1|0|0\n\
+                   1|unknown||||1|1|0\n";
     let hundred_k = folder(&[
         ("u.data", u_data),
         ("u.item", u_item),

@@ -722,7 +722,10 @@ fn paths_that_are_no_data_set_are_refused_by_name() {
 fn what_only_looks_hostile_is_loaded() {
     // HOSTILE 118: text identifiers may look like anything, times may come in any order, lines
     // may repeat.
-    let rows = "9223372036854775808,-x,5,,\n9223372036854775808,=1+1,3,,view\n9223372036854775808,-x,5,,\n0,../../etc,4,,\n";
+    let rows = "9223372036854775808,-x,5,,\n\
+                9223372036854775808,=1+1,3,,view\n\
+                9223372036854775808,-x,5,,\n\
+                0,../../etc,4,,\n";
     let folder = TempDir::new().unwrap();
     fs::write(
         folder.path().join("interactions.csv"),

@@ -67,7 +67,12 @@ impl Helper {
                 .record(&answered, &opened, &mask_sum, (self.now)(), &self.signing)?;
         // Kill point k9: recorded, not said; a restart erases the key and repeats the answer.
         self.erase(ask.ticket)?;
-        tracing::info!(event = "answered", task = %answered.task, round = answered.round.0, set = answered.contributors);
+        tracing::info!(
+            event = "answered",
+            task = %answered.task,
+            round = answered.round.0,
+            set = answered.contributors
+        );
         Ok(Answer {
             line,
             signature,

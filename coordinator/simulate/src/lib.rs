@@ -28,13 +28,19 @@
 //! be sent:
 //! ```
 //! # use tacit_simulate::noise;
+//! # use tacit_privacy::Mechanism;
 //! fn kept(_: Vec<i32>) {}
-//! fn fast(sum: Vec<i32>, mechanism: &tacit_privacy::Mechanism) { kept(noise::add(sum, mechanism, 1, 1, 1)) }
+//! fn fast(sum: Vec<i32>, mechanism: &Mechanism) {
+//!     kept(noise::add(sum, mechanism, 1, 1, 1))
+//! }
 //! ```
 //! ```compile_fail
 //! # use tacit_simulate::noise;
+//! # use tacit_privacy::Mechanism;
 //! fn sent(_: tacit_privacy::PrivateUpdate) {}
-//! fn fast(sum: Vec<i32>, mechanism: &tacit_privacy::Mechanism) { sent(noise::add(sum, mechanism, 1, 1, 1)) }
+//! fn fast(sum: Vec<i32>, mechanism: &Mechanism) {
+//!     sent(noise::add(sum, mechanism, 1, 1, 1))
+//! }
 //! ```
 
 #![forbid(unsafe_code)]

@@ -2,11 +2,12 @@
 //!
 //! | family | releases |
 //! |---|---|
-//! | spectral | counts, the head Gram if it pays, rounds of factor gradients; an update has no head Gram |
-//! | weighted | half of the budget for a spectral job, half for rounds of weighted squares that start from it |
+//! | spectral | counts, the head Gram if it pays, rounds of factor gradients |
+//! | weighted | half for a spectral job, half for rounds of weighted squares that start from it |
 //! | neural | counts, then rounds of layer gradients |
-//! | rating | half for biases and counts in one, then the head Gram and one round of what was rated |
+//! | rating | half for biases and counts in one, then the head Gram and a round of what was rated |
 //!
+//! A spectral job that goes on from earlier factors has no head Gram.
 //! Below its floor a family releases its first statistic alone, at the price of the whole job.
 
 use tacit_model::family::Family;

@@ -76,14 +76,16 @@ proptest! {
             Ok(plan) => {
                 prop_assert!(plan.epsilon <= request.epsilon.get());
                 prop_assert!(plan.rho_total <= plan.rho_budget);
-                let shares = plan.releases.iter().fold(Rho::ZERO, |sum, release| sum.compose(release.rho));
+                let prices = plan.releases.iter().map(|release| release.rho);
+                let shares = prices.fold(Rho::ZERO, Rho::compose);
                 prop_assert!(shares <= plan.rho_budget);
                 for release in &plan.releases {
                     prop_assert_eq!(release.mechanism.check(), Ok(()));
                     prop_assert!(release.mechanism.rho() <= release.rho);
                     prop_assert_eq!(release.mechanism.helper_noise, request.helper_noise);
                 }
-                prop_assert!(request.participation.is_none_or(|limit| plan.releases.len() <= limit as usize));
+                let releases = plan.releases.len();
+                prop_assert!(request.participation.is_none_or(|limit| releases <= limit as usize));
                 prop_assert!(plan.q.is_finite() && (0.0..=1.0).contains(&plan.gain_share));
             }
             Err(error) => prop_assert!(!error.to_string().is_empty() && !error.field().is_empty()),
@@ -92,7 +94,10 @@ proptest! {
 
     #[test]
     fn the_signal_rises_with_devices_and_epsilon_and_falls_with_items(
-        cohort in 1_000u32..20_000, items in 100u32..5_000, epsilon in 0.5..10.0f64, helper_noise in any::<bool>(),
+        cohort in 1_000u32..20_000,
+        items in 100u32..5_000,
+        epsilon in 0.5..10.0f64,
+        helper_noise in any::<bool>(),
     ) {
         let request = PlanRequest {
             model: Spectral,
@@ -114,7 +119,8 @@ proptest! {
         let middle = q(&request);
         // A hundred devices more, so that rounding n_min down cannot hide the rise.
         let more_devices = q(&PlanRequest { cohort: cohort + 100, ..request.clone() });
-        let more_epsilon = q(&PlanRequest { epsilon: Epsilon::new(epsilon * 1.01).unwrap(), ..request.clone() });
+        let larger = Epsilon::new(epsilon * 1.01).unwrap();
+        let more_epsilon = q(&PlanRequest { epsilon: larger, ..request.clone() });
         let more_items = q(&PlanRequest { items: items + 1, ..request.clone() });
         prop_assert!(more_devices > middle, "{more_devices} {middle}");
         prop_assert!(more_epsilon > middle, "{more_epsilon} {middle}");

@@ -69,9 +69,9 @@ impl Drop for ClippedGradient {
 /// |---|---|
 /// | NaN of any sign, quiet or signalling | that coordinate becomes 0 |
 /// | infinity of any sign | that coordinate becomes 0 |
-/// | length other than `mechanism.length` | the zero vector of the right length: a device always sends |
+/// | length other than `mechanism.length` | the zero vector of the right length, for one is sent |
 /// | norm 0, including -0 | the zero vector |
-/// | subnormal coordinate | that coordinate becomes 0: it is below 1e-37, and processors are slower with it |
+/// | subnormal coordinate, below 1e-37 | that coordinate becomes 0: processors are slow with it |
 /// | norm at most 1, exactly 1 included | unchanged |
 /// | norm one float above 1, 10, 100 | scaled to norm 1 by a factor rounded down |
 /// | every coordinate the largest float | the same |

@@ -71,8 +71,9 @@ fn forged_update() {}
 /// ```
 /// ```compile_fail,E0382
 /// use tacit_privacy::*;
-/// fn twice(permit: SpendPermit, two: [ClippedGradient; 2], table: &noise::NoiseTable, seeds: [NoiseSeed; 2]) {
-///     for (one, seed) in two.into_iter().zip(seeds) {
+/// type Two = [(ClippedGradient, NoiseSeed); 2];
+/// fn twice(permit: SpendPermit, two: Two, table: &noise::NoiseTable) {
+///     for (one, seed) in two {
 ///         privatise(one, permit, table, seed);
 ///     }
 /// }

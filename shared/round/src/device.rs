@@ -1,7 +1,8 @@
 //! The device half of a round: a pure machine from ticket to acknowledgement.
 //!
 //! ```text
-//! Idle --Offered--> Reserving --Reserved--> Contributing --Spooled--> Sending --Acknowledged/TooLate--> Done
+//! Idle --Offered--> Reserving --Reserved--> Contributing --Spooled--> Sending
+//!                                            Sending --Acknowledged/TooLate--> Done
 //! ```
 //!
 //! The caller runs each effect and reports back; nothing here reads a clock, draws noise or touches

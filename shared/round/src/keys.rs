@@ -102,7 +102,10 @@ macro_rules! hex_bytes {
                 let lower = !text.bytes().any(|c| c.is_ascii_uppercase());
                 match hex::decode_to_slice(&text, &mut bytes) {
                     Ok(()) if lower => Ok(Self(bytes)),
-                    _ => Err(UnitError::new(stringify!($name), concat!($len, " bytes in lower-case hexadecimal"))),
+                    _ => Err(UnitError::new(
+                        stringify!($name),
+                        concat!($len, " bytes in lower-case hexadecimal"),
+                    )),
                 }
             }
         }

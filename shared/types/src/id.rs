@@ -111,7 +111,8 @@ macro_rules! fixed_bytes {
         impl FromStr for $name {
             type Err = UnitError;
             fn from_str(text: &str) -> Result<Self, UnitError> {
-                let bad = || UnitError::new(stringify!($name), concat!($len, " bytes in lower-case hexadecimal"));
+                let expected = concat!($len, " bytes in lower-case hexadecimal");
+                let bad = || UnitError::new(stringify!($name), expected);
                 let digit = |c: u8| match c {
                     b'0'..=b'9' => Some(c - b'0'),
                     b'a'..=b'f' => Some(c - b'a' + 10),

@@ -216,21 +216,53 @@ fn models() -> Named {
 fn data_sets() -> Named {
     let negatives: String = (1..=99).map(|n| format!(",n{n}")).collect();
     let items: String = (1..=99).map(|n| format!(",x{n}")).collect();
-    let own = "== interactions.csv\nuser,item,timestamp,value,type\nanna,a,978824268,5,rating\nanna,\"b, too\",,,view\n\
+    let own = "== interactions.csv\n\
+               user,item,timestamp,value,type\n\
+               anna,a,978824268,5,rating\n\
+               anna,\"b, too\",,,view\n\
                ben,a,978824301,2,purchase\n";
+    let test = format!(
+        "{own}\
+         == ncf_test.csv\n\
+         user,item\n\
+         anna,c\n\
+         == ncf_negatives.csv\n\
+         user{negatives}\n\
+         anna{items}\n"
+    );
+    let marked = "== interactions.csv\n\
+                  \u{feff}user,item,timestamp,value,type\r\n\r\n\
+                  1,2,0,-1e6,\r\n";
+    let movielens_100k = "== u.data\n\
+                          196\t242\t3\t881250949\n\
+                          196\t302\t3\t891717742\n\
+                          == u.item\n\
+                          242|Kolya (1996)|24-Jan-1997||x|0|1\n\
+                          == u.genre\n\
+                          unknown|0\n\
+                          Comedy|1\n";
+    let movielens_1m = "== ratings.dat\n\
+                        1::1193::5::978300760\n\
+                        1::661::3::978302109\n\
+                        == movies.dat\n\
+                        661::James (1996)::Animation|Musical\n";
+    let movielens_latest = "== ratings.csv\n\
+                            userId,movieId,rating,timestamp\n\
+                            1,1,4.0,964982703\n\
+                            == movies.csv\n\
+                            movieId,title,genres\n\
+                            1,\"Toy Story, The (1995)\",Adventure|Comedy\n";
+    let out_of_range = "== interactions.csv\n\
+                        user,item,timestamp,value,type\n\
+                        -1,9223372036854775808,4102444800,1e400,like\n";
     let texts = [
         ("own", own.to_owned()),
-        ("own_with_test", format!("{own}== ncf_test.csv\nuser,item\nanna,c\n== \
-                                   ncf_negatives.csv\nuser{negatives}\nanna{items}\n")),
-        ("mark_and_windows_ends", "== interactions.csv\n\u{feff}user,item,timestamp,value,type\r\n\r\n1,2,0,-1e6,\r\n".into()),
-        ("movielens_100k", "== u.data\n196\t242\t3\t881250949\n196\t302\t3\t891717742\n== \
-                            u.item\n242|Kolya (1996)|24-Jan-1997||x|0|1\n\
-                            == u.genre\nunknown|0\nComedy|1\n".into()),
-        ("movielens_1m", "== ratings.dat\n1::1193::5::978300760\n1::661::3::978302109\n== \
-                          movies.dat\n661::James (1996)::Animation|Musical\n".into()),
-        ("movielens_latest", "== ratings.csv\nuserId,movieId,rating,timestamp\n1,1,4.0,964982703\n== movies.csv\nmovieId,title,genres\n\
-                              1,\"Toy Story, The (1995)\",Adventure|Comedy\n".into()),
-        ("out_of_range", "== interactions.csv\nuser,item,timestamp,value,type\n-1,9223372036854775808,4102444800,1e400,like\n".into()),
+        ("own_with_test", test),
+        ("mark_and_windows_ends", marked.into()),
+        ("movielens_100k", movielens_100k.into()),
+        ("movielens_1m", movielens_1m.into()),
+        ("movielens_latest", movielens_latest.into()),
+        ("out_of_range", out_of_range.into()),
     ];
     let mut files: Named = texts
         .into_iter()

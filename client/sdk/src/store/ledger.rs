@@ -22,14 +22,17 @@ pub const TASKS_MAX: u32 = 1024;
 /// Made from a [`MaskedUpdate`] or read from the store, so nothing that is not masked can be sent:
 ///
 /// ```
+/// # use tacit_round::{mask::MaskedUpdate, seal::Binding};
 /// # use tacit_sdk::store::Spooled;
-/// fn sent(bytes: &tacit_round::mask::MaskedUpdate, binding: &tacit_round::seal::Binding<'_>) -> Spooled {
+/// fn sent(bytes: &MaskedUpdate, binding: &Binding<'_>) -> Spooled {
 ///     Spooled::new(bytes, vec![], binding, tacit_types::Timestamp(0))
 /// }
 /// ```
 /// ```compile_fail,E0308
+/// # use tacit_privacy::QuantisedUpdate;
+/// # use tacit_round::seal::Binding;
 /// # use tacit_sdk::store::Spooled;
-/// fn sent(bytes: &tacit_privacy::QuantisedUpdate, binding: &tacit_round::seal::Binding<'_>) -> Spooled {
+/// fn sent(bytes: &QuantisedUpdate, binding: &Binding<'_>) -> Spooled {
 ///     Spooled::new(bytes, vec![], binding, tacit_types::Timestamp(0))
 /// }
 /// ```
@@ -358,8 +361,8 @@ impl Store {
 
     /// Takes over what the coordinator counted this identity for, if that is more than this ledger
     /// knows of: then the ledger was restored from an old copy, or runs on two devices. What no
-    /// line accounts for stays spent, on top of everything spent from now on. Durable when this returns; never
-    /// goes down.
+    /// line accounts for stays spent, on top of everything spent from now on. Durable when this
+    /// returns; never goes down.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.

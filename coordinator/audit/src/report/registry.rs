@@ -63,7 +63,10 @@ fn privacy_loss(summary: &Summary) -> Value {
         "privacy_unit_description": "One installation with everything recorded on it. A wiped and \
                                      newly enrolled installation \
                                      counts as another.",
-        "privacy_parameters": { "rho": format::round_up(summary.rho.to_f64_up(), 6), "epsilon": summary.epsilon },
+        "privacy_parameters": {
+            "rho": format::round_up(summary.rho.to_f64_up(), 6),
+            "epsilon": summary.epsilon,
+        },
         "privacy_parameters_description": format!(
             "rho of all releases together, exactly {} units of 2^-64; epsilon at the deltas named, \
              by the {}, sampler error \
@@ -129,6 +132,10 @@ fn implementation(verified: &Verified) -> Value {
         "side_channels_considered": note(&texts::SIDE_CHANNELS),
         "assumed": note(&texts::ASSUMED),
         "not_protected": note(&texts::KNOWN_GAPS),
-        "ledger": { "id": verified.ledger_id, "lines": verified.lines, "last_line_hash": verified.last_line_hash },
+        "ledger": {
+            "id": verified.ledger_id,
+            "lines": verified.lines,
+            "last_line_hash": verified.last_line_hash,
+        },
     })
 }

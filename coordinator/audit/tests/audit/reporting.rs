@@ -87,8 +87,11 @@ fn the_json_holds_the_same_numbers() {
 
 #[test]
 fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
-    let printed = r#"{"one_run":{"epsilon_lower_bound":0.12399,"confidence":0.95,"canaries":1024},"certified_epsilon":2.99991,
-        "delta":1e-5,"passed":true,"build_hash":null,"meaning":"..."}"#;
+    let printed = r#"{
+        "one_run": {"epsilon_lower_bound": 0.12399, "confidence": 0.95, "canaries": 1024},
+        "certified_epsilon": 2.99991, "delta": 1e-5, "passed": true, "build_hash": null,
+        "meaning": "..."
+    }"#;
     let measured = Measured::from_json(printed).unwrap();
     let verified = verify(export(&job()).path()).unwrap();
     let found = report(&verified, Some(&measured));

@@ -126,8 +126,13 @@ impl Store {
                 Some((of, seq, hash)) if *of == task => (seq + 1, *hash),
                 _ => (0, Digest([0; 32])),
             };
-            let named = matches!(&line.event, Event::Answered(answered)
-                if answered.task.as_str() == task && line.ledger_id == self.ledger_of(&answered.task));
+            let named = match &line.event {
+                Event::Answered(answered) => {
+                    let ledger = self.ledger_of(&answered.task);
+                    answered.task.as_str() == task && line.ledger_id == ledger
+                }
+                _ => false,
+            };
             let follows = named && line.seq == seq && line.prev_hash == prev_hash;
             if !follows || !self.helper_key.verifies(Context::Line, &bytes, &signature) {
                 let problem = format!(

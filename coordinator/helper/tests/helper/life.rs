@@ -18,6 +18,15 @@ async fn start_fails(config: Config) -> HelperError {
         .unwrap_err()
 }
 
+/// The helper must take this for the operator's mistake and say these words.
+async fn assert_refused(config: Config, words: &str) {
+    let error = start_fails(config).await;
+    assert!(
+        matches!(&error, HelperError::OperatorConfig(text) if text.contains(words)),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_configuration_is_read_and_each_bad_key_is_named() {
     let text = format!(
@@ -51,11 +60,7 @@ async fn a_state_folder_serves_one_process_and_one_key() {
     let deployment = Deployment::new();
     let helper = deployment.start().await;
     // HOSTILE 100.
-    let error = start_fails(deployment.config()).await;
-    assert!(
-        matches!(&error, HelperError::OperatorConfig(text) if text.contains("another process uses")),
-        "{error}"
-    );
+    assert_refused(deployment.config(), "another process uses").await;
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(
         (
@@ -67,11 +72,7 @@ async fn a_state_folder_serves_one_process_and_one_key() {
     helper.stop().await;
     let config = deployment.config();
     fs::write(&config.signing.key, hex::encode([9; 32])).unwrap();
-    let error = start_fails(config).await;
-    assert!(
-        matches!(&error, HelperError::OperatorConfig(text) if text.contains("signing.key")),
-        "{error}"
-    );
+    assert_refused(config, "signing.key").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,15 +87,11 @@ async fn bad_files_and_addresses_stop_the_start_with_their_name() {
     assert!(matches!(start_fails(config).await, HelperError::Network(_)));
     let mut config = deployment.config();
     config.tls.key = config.signing.key.clone();
-    assert!(
-        matches!(start_fails(config).await, HelperError::OperatorConfig(text) if text.contains("signing.key"))
-    );
+    assert_refused(config, "signing.key").await;
     let config = deployment.config();
     fs::set_permissions(&config.tls.key, fs::Permissions::from_mode(0o640)).unwrap();
     // HOSTILE 74.
-    assert!(
-        matches!(start_fails(config).await, HelperError::OperatorConfig(text) if text.contains("chmod 600"))
-    );
+    assert_refused(config, "chmod 600").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,8 +117,10 @@ async fn a_damaged_database_is_not_believed() {
         fs::write(&path, bad).unwrap();
     };
     flip(&answer.line[..64]);
+    let error = start_fails(deployment.config()).await;
     assert!(
-        matches!(start_fails(deployment.config()).await, HelperError::Storage(text) if text.contains("line"))
+        matches!(&error, HelperError::Storage(text) if text.contains("line")),
+        "{error}"
     );
     flip(&answer.mask_sum[..64]);
     let helper = deployment.start().await;

@@ -157,7 +157,8 @@ impl Driver {
                     }
                     None => {
                         self.announce(true)?;
-                        tracing::info!(event = "task_finished", task = %self.task, rho = %self.ledger.spent());
+                        let rho = self.ledger.spent();
+                        tracing::info!(event = "task_finished", task = %self.task, rho = %rho);
                         runtime.block_on(self.shutdown.drain.cancelled());
                         Ended::Stopped
                     }

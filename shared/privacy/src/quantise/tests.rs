@@ -289,7 +289,12 @@ proptest! {
     #[test]
     fn every_vector_ends_within_the_bound_and_next_to_where_it_was(
         input in proptest::collection::vec(
-            prop_oneof![4 => -1.0f32..1.0, 1 => proptest::num::f32::ANY, 1 => Just(0.0f32), 1 => Just(f32::MAX)],
+            prop_oneof![
+                4 => -1.0f32..1.0,
+                1 => proptest::num::f32::ANY,
+                1 => Just(0.0f32),
+                1 => Just(f32::MAX),
+            ],
             1..200,
         ),
         steps in 1u32..1 << 20,
@@ -306,7 +311,8 @@ proptest! {
         let clipped = multiplied(&clip(ItemGradient::new(input.clone()), &mechanism));
         for ((&value, &x), &raw) in values.iter().zip(&clipped).zip(&input) {
             let scaled = x * f64::from(mechanism.steps);
-            prop_assert!([scaled.floor(), scaled.ceil()].contains(&f64::from(value)), "{} {}", value, scaled);
+            let neighbours = [scaled.floor(), scaled.ceil()];
+            prop_assert!(neighbours.contains(&f64::from(value)), "{} {}", value, scaled);
             prop_assert!(value == 0 || (raw.is_finite() && raw != 0.0));
         }
     }

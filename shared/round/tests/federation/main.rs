@@ -74,7 +74,10 @@ proptest! {
     /// Every step is checked inside [`World`] as it happens; [`World::check`] compares the ends.
     /// HOSTILE 46, 52.
     #[test]
-    fn whatever_is_lost_repeated_reordered_or_killed_a_round_ends_right(shape in shape(), ops in vec(op(), 0..160)) {
+    fn whatever_is_lost_repeated_reordered_or_killed_a_round_ends_right(
+        shape in shape(),
+        ops in vec(op(), 0..160),
+    ) {
         let mut world = World::new(shape);
         for op in ops {
             world.apply(op);
@@ -89,7 +92,8 @@ proptest! {
         devices in 2u32..=12,
         ops in vec(op().prop_filter("network and servers only", Op::spares_devices), 0..120),
     ) {
-        let mut world = World::new(Shape { devices, cohort: devices, n_min: 2, dishonest_milli: 0 });
+        let shape = Shape { devices, cohort: devices, n_min: 2, dishonest_milli: 0 };
+        let mut world = World::new(shape);
         for op in ops {
             world.apply(op);
         }

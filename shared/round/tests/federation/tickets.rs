@@ -517,9 +517,8 @@ fn an_implausible_model_is_refused_before_anything_is_reserved() {
         };
         let (device, _) = Device::Idle.handle(Input::Offered(Box::new(offer)), &policy(), NOW);
         let (device, effects) = device.handle(Input::Implausible(fault), &policy(), NOW);
-        assert!(
-            matches!(device, Device::Done(Outcome::TicketRefused(TicketRefusal::Factors(said))) if said == fault)
-        );
+        let refused = Outcome::TicketRefused(TicketRefusal::Factors(fault));
+        assert!(matches!(device, Device::Done(outcome) if outcome == refused));
         assert!(effects.is_empty());
     }
 }
