@@ -14,7 +14,9 @@ use bytes::Bytes;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_model::Model;
+use tacit_model::family::rating::Scale;
 use tacit_model::family::spectral::SpectralModel;
+use tacit_plan::{PlanRequest, plan};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::{Event, Genesis, Keeper, Line, SCHEMA, TreeHead};
 use tacit_privacy::{Rho, merkle};
@@ -27,8 +29,6 @@ use tacit_round::seal::{OpeningKey, SCHEME_ID};
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{self, Kind, SignedTicket, Ticket};
 use tacit_sdk::Deployment;
-use tacit_server::config::Task;
-use tacit_server::job::Job;
 use tacit_types::{Delta, DeviceId, Digest, Epsilon, RoundId, TaskId};
 use tacit_wire::listener::{self, ClientCertificate, Listener};
 use tacit_wire::pki::{Authority, create_authorities};
@@ -90,41 +90,38 @@ impl Round {
     /// # Errors
     /// When the numbers make no sound mechanism.
     pub fn of(kind: Kind, model: Model) -> Result<Self> {
-        let task = Task {
+        let plan = plan(&PlanRequest {
             model: model.family(),
-            scale: [1.0, 5.0],
-            name: TaskId::new("test")?,
-            catalogue: "catalogue.txt".into(),
+            scale: Scale::STARS,
+            cohort: 300,
+            items: model.catalogue_len(),
             epsilon: Epsilon::new(50.0)?,
             delta: Delta::new(1e-5)?,
-            cohort: 300,
             dropout: 0.05,
             dishonest: 0.05,
-            deadline_seconds: 3600,
             history_max: 1024,
             helper_noise: false,
-            membership: false,
             rounds: None,
             factors: None,
             clip_norm: None,
-            start: None,
+            carried: None,
             evaluation: 0.0,
-        };
-        let job = Job::plan(&task, model.catalogue_len())?;
-        let rho = job.releases[0].1;
+            participation: None,
+        })?;
+        let rho = plan.releases[0].1;
         let model_in_hash = digest(&model.to_bytes());
         let ticket = Ticket {
             schema: ticket::SCHEMA,
             scheme_id: SCHEME_ID,
-            task: task.name.clone(),
+            task: TaskId::new("test")?,
             round: RoundId(1),
             kind,
             model_in_hash,
             logged: logged(&[model_in_hash])?,
-            mechanism: job.mechanism(kind, rho, &model)?,
-            dishonest_milli: job.dishonest_milli,
-            dropout_milli: job.dropout_milli,
-            delta_pico: job.delta_pico,
+            mechanism: plan.mechanism(kind, rho, &model)?,
+            dishonest_milli: plan.dishonest_milli,
+            dropout_milli: plan.dropout_milli,
+            delta_pico: plan.delta_pico,
             membership: false,
             hold_out: false,
             deadline: clock::now().plus_millis(3_600_000),
@@ -133,7 +130,7 @@ impl Round {
         let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
         let policy = Policy {
             honest_min: 2,
-            ..Policy::new(coordinator, helper, job.rho_budget, task.cohort)
+            ..Policy::new(coordinator, helper, plan.rho_budget, plan.cohort)
         };
         Ok(Self {
             signed: sign(&ticket)?,

@@ -13,10 +13,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use tacit_data::{Dataset, SyntheticSpec, synthetic};
+use tacit_plan::Plan;
 use tacit_privacy::Mechanism;
 use tacit_privacy::canonical::digest;
 use tacit_server::catalogue;
-use tacit_server::job::Job;
 use tacit_simulate::exact;
 use tacit_tests::deployment::{Deployment, Role, Settings};
 
@@ -48,7 +48,7 @@ ssize_t getrandom(void *out, size_t length, unsigned flags) {
 
 const LIBRARY: &str = "stuck.so";
 /// What the child is given.
-const JOB: &str = "job.json";
+const PLAN: &str = "plan.json";
 const SEED: &str = "seed";
 /// What it leaves.
 const MODEL: &str = "exact.bin";
@@ -112,14 +112,14 @@ fn behaviour() -> Dataset {
 /// The child's part: the same task in exact mode, under the same system.
 fn simulate(folder: &Path) {
     let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    let job: Job = serde_json::from_str(&text(JOB)).unwrap();
+    let plan: Plan = serde_json::from_str(&text(PLAN)).unwrap();
     let features = catalogue::parse(text("catalogue.txt").as_bytes())
         .unwrap()
         .features;
     let run = exact::train_featured(
         &behaviour().users,
         &features,
-        &job,
+        &plan,
         text(SEED).parse().unwrap(),
     )
     .unwrap();
@@ -147,7 +147,7 @@ fn hand_over(deployment: &Deployment) {
         .unwrap();
     let ledger = deployment.lines().unwrap()[0].ledger_id;
     let seed = u64::from_le_bytes(ledger.0[..8].try_into().unwrap());
-    fs::write(deployment.path(JOB), plan).unwrap();
+    fs::write(deployment.path(PLAN), plan).unwrap();
     fs::write(deployment.path(SEED), seed.to_string()).unwrap();
 }
 

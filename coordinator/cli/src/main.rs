@@ -51,7 +51,7 @@ enum Command {
     /// Run one device, or several in one process, each with its own identity and store.
     #[command(after_help = "Example: tacit device --config device.toml --devices 100")]
     Device(device::Options),
-    /// Simulate a federation in this process: what a job would give, over any range of budgets and
+    /// Simulate a federation in this process: what a task would give, over any range of budgets and
     /// sizes.
     #[command(
         after_help = "Example: tacit simulate --data ml-1m/ --epsilon 1,3,10 --seeds 5 --html \

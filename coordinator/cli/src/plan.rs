@@ -5,9 +5,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use tacit_model::family::Family;
+use tacit_model::family::rating::Scale;
 use tacit_model::family::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE, gain_share};
 use tacit_plan::{
-    EVALUATION_SHARE, Plan, PlanRequest, PlannedRelease, default_delta, signal_min, thousands,
+    EVALUATION_SHARE, Forecast, PlanRequest, PlannedRelease, advice, default_delta, signal_min,
+    thousands,
 };
 use tacit_privacy::convert;
 use tacit_types::{Delta, Epsilon, Kind};
@@ -34,7 +36,7 @@ pub(crate) struct Options {
     /// Items in the catalogue.
     #[arg(long, value_name = "M")]
     items: u32,
-    /// Privacy budget of one device over the whole job.
+    /// Privacy budget of one device over the whole task.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon: f64,
     /// Delta it is stated at [default: the largest number of one digit that is at most 1/(10 N)].
@@ -88,13 +90,13 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let request = request(options)?;
-    let plan = tacit_plan::plan(&request)
+    let forecast = tacit_plan::forecast(&request)
         .map_err(|error| Failure::input(format!("{}: {error}", flag(error.field()))))?;
     if options.json {
-        say::json(&Outcome::new(&plan))?;
+        say::json(&Outcome::new(&request, &forecast))?;
     } else {
         let mut text = String::new();
-        render(&mut text, &request, &plan)?;
+        render(&mut text, &request, &forecast)?;
         say::result(text)?;
     }
     Ok(())
@@ -106,8 +108,8 @@ fn request(options: &Options) -> Result<PlanRequest, Failure> {
     let delta = options.delta.map(Delta::new).transpose();
     let delta = delta.map_err(|error| Failure::input(format!("--delta: {error}")))?;
     Ok(PlanRequest {
-        carried: None,
         model: options.model.into(),
+        scale: Scale::STARS,
         cohort: options.users,
         items: options.items,
         epsilon,
@@ -118,6 +120,8 @@ fn request(options: &Options) -> Result<PlanRequest, Failure> {
         helper_noise: options.helper_noise,
         factors: options.factors,
         rounds: options.rounds,
+        clip_norm: None,
+        carried: None,
         evaluation: options.evaluation,
         participation: options.participation,
     })
@@ -175,32 +179,32 @@ impl Release {
 }
 
 impl Outcome {
-    fn new(plan: &Plan) -> Self {
-        let releases: Vec<Release> = plan.releases.iter().map(Release::new).collect();
+    fn new(request: &PlanRequest, forecast: &Forecast) -> Self {
+        let releases: Vec<Release> = forecast.releases.iter().map(Release::new).collect();
         let trains = releases
             .iter()
             .rev()
             .find(|release| release.kind != Kind::Metrics.as_str());
         Self {
-            rho: plan.rho_total.to_f64_up(),
-            rho_units: plan.rho_total.to_string(),
-            epsilon: plan.epsilon,
+            rho: forecast.rho_total.to_f64_up(),
+            rho_units: forecast.rho_total.to_string(),
+            epsilon: forecast.epsilon,
             conversion: convert::CONVERSION,
-            q: plan.q,
-            gain_share: plan.gain_share,
+            q: forecast.plan.signal,
+            gain_share: forecast.gain_share,
             sigma: trains.map_or(0.0, |release| release.sigma),
             gamma: trains.map_or(0.0, |release| release.gamma),
             bytes_up_per_device: releases.iter().map(|release| release.bytes).sum(),
             releases,
-            advice: plan.advice.clone(),
+            advice: advice(request, forecast),
         }
     }
 }
 
 /// What people read.
-fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Result {
-    let outcome = Outcome::new(plan);
-    writeln!(out, "{}\n", verdict(request.model, plan))?;
+fn render(out: &mut String, request: &PlanRequest, forecast: &Forecast) -> std::fmt::Result {
+    let outcome = Outcome::new(request, forecast);
+    writeln!(out, "{}\n", verdict(request.model, forecast))?;
     let count = |value: u32| thousands(value.into());
     let mut line = |label: &str, text: String| writeln!(out, "  {label:<12}{text}");
     line(
@@ -208,20 +212,24 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
         format!(
             "{} a round; {} honest shares of noise assumed (dropout {}, dishonest {})",
             count(request.cohort),
-            count(plan.crowd.n_min),
+            count(forecast.plan.n_min),
             request.dropout,
             request.dishonest
         ),
     )?;
     line(
         "items",
-        format!("{}; {}", count(request.items), trained(request.model, plan)),
+        format!(
+            "{}; {}",
+            count(request.items),
+            trained(request.model, forecast)
+        ),
     )?;
     line(
         "privacy",
         format!(
             "epsilon {} of {} at delta {:e}, rho {}; {}",
-            convert::shown(plan.epsilon),
+            convert::shown(forecast.epsilon),
             request.epsilon,
             request.delta.get(),
             figure(outcome.rho),
@@ -241,7 +249,7 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
         "signal q",
         format!(
             "{:.1}; {} is the least{good}",
-            plan.q,
+            forecast.plan.signal,
             figure(signal_min(request.model))
         ),
     )?;
@@ -259,16 +267,17 @@ fn render(out: &mut String, request: &PlanRequest, plan: &Plan) -> std::fmt::Res
             thousands((coordinates * NANOSECONDS_PER_COORDINATE / 1e6).ceil())
         ),
     )?;
-    table(out, plan, &outcome.releases)?;
-    if !plan.advice.is_empty() {
+    table(out, forecast, &outcome.releases)?;
+    if !outcome.advice.is_empty() {
         writeln!(out)?;
     }
-    plan.advice
+    outcome
+        .advice
         .iter()
         .try_for_each(|text| out.write_str(&wrapped(text)))
 }
 
-fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Result {
+fn table(out: &mut String, forecast: &Forecast, releases: &[Release]) -> std::fmt::Result {
     let head = ["rho", "sigma", "gamma", "coordinates", "bytes", "headroom"];
     let row =
         |out: &mut String, name: &str, [rho, sigma, gamma, length, bytes, room]: [String; 6]| {
@@ -279,7 +288,7 @@ fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Resul
         };
     writeln!(out)?;
     row(out, "release", head.map(str::to_owned))?;
-    for (planned, release) in plan.releases.iter().zip(releases) {
+    for (planned, release) in forecast.releases.iter().zip(releases) {
         let bits = 31.0 - (planned.mechanism.largest_coordinate() as f64).log2();
         let cells = [
             figure(release.rho),
@@ -303,9 +312,9 @@ fn table(out: &mut String, plan: &Plan, releases: &[Release]) -> std::fmt::Resul
 }
 
 /// The one line to read.
-fn verdict(model: Family, plan: &Plan) -> String {
+fn verdict(model: Family, forecast: &Forecast) -> String {
     if model == Family::Rating {
-        return match plan.fallback {
+        return match forecast.plan.fallback {
             true => "Item biases only: ratings are predicted from them, public features and each \
                  owner's own mean."
                 .into(),
@@ -316,7 +325,7 @@ fn verdict(model: Family, plan: &Plan) -> String {
             }
         };
     }
-    if model == Family::Neural && !plan.fallback {
+    if model == Family::Neural && !forecast.plan.fallback {
         return "Within reach: what categories tell of the items; how much that is depends on the \
                 catalogue."
             .into();
@@ -326,11 +335,11 @@ fn verdict(model: Family, plan: &Plan) -> String {
     let band = format!(
         "expect about {:.0} % of a central model's gain over popularity, {:.0} % if the data are \
          sparse",
-        percent(plan.q),
-        percent(plan.q / 2.0)
+        percent(forecast.plan.signal),
+        percent(forecast.plan.signal / 2.0)
     );
-    match plan.q {
-        _ if plan.fallback => {
+    match forecast.plan.signal {
+        _ if forecast.plan.fallback => {
             "Out of reach: factors cannot be trained; devices would rank by private popularity and \
              public item features."
                 .into()
@@ -341,9 +350,9 @@ fn verdict(model: Family, plan: &Plan) -> String {
     }
 }
 
-fn trained(model: Family, plan: &Plan) -> String {
-    let recipe = &plan.recipe;
-    let weighted = plan
+fn trained(model: Family, forecast: &Forecast) -> String {
+    let recipe = &forecast.plan.recipe;
+    let weighted = forecast
         .releases
         .iter()
         .filter(|release| release.kind == Kind::WeightedGradient)
@@ -353,7 +362,7 @@ fn trained(model: Family, plan: &Plan) -> String {
     } else {
         format!("{} rounds", recipe.rounds)
     };
-    let spectral = match (plan.fallback, recipe.head) {
+    let spectral = match (forecast.plan.fallback, recipe.head) {
         (true, _) if model == Family::Rating => "item biases and counts only".into(),
         (true, _) => "item counts only".into(),
         (false, _) if model == Family::Neural => {

@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// What is held out of each user's history; without it as `tacit demo` does.
     #[arg(long, requires = "data", value_enum)]
     split: Option<Split>,
-    /// Privacy budgets of one device over the whole job, comma-separated.
+    /// Privacy budgets of one device over the whole task, comma-separated.
     #[arg(long, value_delimiter = ',', default_value = "8")]
     epsilon: Vec<f64>,
     /// Failure probability of the privacy statement.
@@ -346,7 +346,7 @@ fn split_name(split: Option<Split>) -> String {
 /// What the caller asked for is the caller's to fix.
 fn failure(error: SimulateError) -> Failure {
     match error {
-        SimulateError::Input(_) | SimulateError::Job(_) => Failure::input(error),
+        SimulateError::Input(_) | SimulateError::Plan(_) => Failure::input(error),
         other => Failure::from(other),
     }
 }
@@ -395,7 +395,7 @@ fn new_file(option: &str, path: Option<&Path>) -> Result<(), Failure> {
 fn progress_bar(trainings: usize) -> ProgressBar {
     let bar = ProgressBar::new(trainings as u64);
     if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {pos} of {len} simulated jobs, {eta} left")
+        ProgressStyle::with_template("{bar:40} {pos} of {len} simulated tasks, {eta} left")
     {
         bar.set_style(style);
     }

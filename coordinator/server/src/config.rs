@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
-use tacit_model::family::weighted::CLIP_NORMS;
 use tacit_plan::{EVALUATION_SHARE, PlanRequest};
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
@@ -136,16 +135,19 @@ pub struct Task {
 }
 
 impl Task {
-    /// The scale of ratings, in thousandths; `None` when it is none.
-    pub fn scale(&self) -> Option<Scale> {
-        let [low, high] = self.scale.map(|end| (end * 1000.0).round() / 1000.0);
-        Scale::new(low, high)
-    }
-
     /// What the planner is asked, for a catalogue of `items`.
-    pub fn request(&self, items: u32) -> PlanRequest {
-        PlanRequest {
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] for ends that are no scale.
+    pub fn request(&self, items: u32) -> Result<PlanRequest, ServerError> {
+        let [low, high] = self.scale.map(|end| (end * 1000.0).round() / 1000.0);
+        let not_a_scale =
+            "task.scale must be the least and the largest rating, at least 0.01 apart";
+        let scale = Scale::new(low, high)
+            .ok_or_else(|| ServerError::OperatorConfig(not_a_scale.to_owned()))?;
+        Ok(PlanRequest {
             model: self.model,
+            scale,
             cohort: self.cohort,
             items,
             epsilon: self.epsilon,
@@ -156,10 +158,11 @@ impl Task {
             helper_noise: self.helper_noise,
             factors: self.factors,
             rounds: self.rounds,
+            clip_norm: self.clip_norm,
             evaluation: self.evaluation,
             carried: None,
             participation: None,
-        }
+        })
     }
 }
 
@@ -192,21 +195,11 @@ impl Config {
     pub fn check(&self) -> Result<(), ServerError> {
         let task = &self.task;
         // The catalogue is not read yet: the planner checks again with its length.
-        task.request(1)
-            .check()
-            .map_err(|error| ServerError::of_plan(&error))?;
+        task.request(1)?.check()?;
         let rules = [
             (
                 "task.deadline_seconds must be from 1 to 604800",
                 (1..=604_800).contains(&task.deadline_seconds),
-            ),
-            (
-                "task.scale must be the least and the largest rating, at least 0.01 apart",
-                task.scale().is_some(),
-            ),
-            (
-                "task.clip_norm must be from 0.001 to 1000",
-                task.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm)),
             ),
             (
                 "task.clip_norm is for model = \"weighted\"",
@@ -225,5 +218,43 @@ impl Config {
             Some((rule, _)) => Err(ServerError::OperatorConfig((*rule).to_owned())),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why a task with `key` set to `value` has no plan for a catalogue of `items`.
+    fn refused(key: &str, value: serde_json::Value, items: u32) -> String {
+        let mut keys = serde_json::json!({
+            "name": "demo",
+            "catalogue": "catalogue.txt",
+            "epsilon": 8.0,
+            "delta": 1e-5,
+            "cohort": 1500,
+        });
+        keys[key] = value;
+        let task: Task = serde_json::from_value(keys).unwrap();
+        let planned = task
+            .request(items)
+            .and_then(|request| Ok(tacit_plan::plan(&request)?));
+        planned.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_planned_names_its_key() {
+        let few = refused("dropout", 0.9995.into(), 400);
+        assert!(
+            few.starts_with("task.cohort: fewer than 2 honest devices remain"),
+            "{few}"
+        );
+        let wide = refused("factors", 512.into(), 200_000);
+        assert!(
+            wide.starts_with("task.factors: must be from 1 to 512 and, times the items,"),
+            "{wide}"
+        );
+        let flat = refused("scale", vec![3.0, 3.0004].into(), 400);
+        assert!(flat.starts_with("task.scale must be"), "{flat}");
     }
 }

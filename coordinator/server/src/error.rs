@@ -25,10 +25,13 @@ pub enum ServerError {
     Internal(String),
 }
 
-impl ServerError {
-    /// Why there is no plan, naming the key of the configuration.
-    pub fn of_plan(error: &PlanError) -> Self {
-        Self::OperatorConfig(format!("task.{}: {error}", error.field()))
+impl From<PlanError> for ServerError {
+    /// Names the key of the configuration; the fields of a request are named like them.
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::NotGiven(_) | PlanError::DoesNotFit(_) => Self::Internal(error.to_string()),
+            asked => Self::OperatorConfig(format!("task.{}: {asked}", asked.field())),
+        }
     }
 }
 

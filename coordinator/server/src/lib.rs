@@ -5,8 +5,8 @@
 //!   codes; [`slots`] who may upload now; [`admission`] asks the helper which seeds open;
 //! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs
 //!   every effect;
-//! - [`catalogue`] what the operator says about the items; [`job`] what the task releases, in which
-//!   order and at what price; [`apply`] makes the next model from an opened sum;
+//! - [`catalogue`] what the operator says about the items; `tacit-plan` says what the task releases
+//!   and makes the next model from an opened sum;
 //! - [`store`], [`objects`], [`enrolment`], [`accounts`] durable state, the last two of all tasks
 //!   (`shared` opens them); [`ledger`] appends and signs release lines;
 //! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other
@@ -17,7 +17,6 @@
 
 pub mod accounts;
 pub mod admission;
-pub mod apply;
 pub mod board;
 pub mod catalogue;
 pub mod config;
@@ -27,7 +26,6 @@ pub mod error;
 pub mod export;
 pub mod helper;
 pub mod ingest;
-pub mod job;
 pub mod ledger;
 pub mod objects;
 pub mod service;

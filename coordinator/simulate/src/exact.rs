@@ -22,6 +22,7 @@ use tacit_model::history::interaction::Interaction;
 use tacit_model::history::preference::History;
 use tacit_model::release::Step;
 use tacit_model::{Features, Model};
+use tacit_plan::{Plan, apply, opened_sum};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::{Reservation, spend};
 use tacit_privacy::record::TreeHead;
@@ -32,8 +33,6 @@ use tacit_round::mask::PartialSum;
 use tacit_round::seal::{Binding, OpeningKey, SCHEME_ID};
 use tacit_round::ticket::{Kind, SCHEMA, Ticket};
 use tacit_sdk::contribute::{TableCache, contribute, gradient};
-use tacit_server::apply::{OpenedSum, apply};
-use tacit_server::job::Job;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::error::SimulateError;
@@ -47,18 +46,18 @@ pub const MODE: &str = "exact: every device's real bytes; each opened sum was ch
 /// Devices that share an accumulator.
 const SHARE: usize = 64;
 
-/// Runs a planned job with one real device per list of interactions. `seed` decides who drops out,
+/// Runs a plan with one real device per list of interactions. `seed` decides who drops out,
 /// and nothing else.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when a release has no sound mechanism; [`SimulateError::Broken`] when a
+/// [`SimulateError::Plan`] when a release has no sound mechanism; [`SimulateError::Broken`] when a
 /// check fails.
 pub fn train(
     interactions: &[Vec<Interaction>],
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
-    train_from(job.genesis(), interactions, job, seed)
+    train_from(plan.genesis(), interactions, plan, seed)
 }
 
 /// [`train`] for a catalogue that says something about its items.
@@ -68,10 +67,10 @@ pub fn train(
 pub fn train_featured(
     interactions: &[Vec<Interaction>],
     features: &Features,
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
-    releases(job.genesis(), interactions, Some(features), job, seed)
+    releases(plan.genesis(), interactions, Some(features), plan, seed)
 }
 
 /// [`train`] from a given model.
@@ -81,58 +80,46 @@ pub fn train_featured(
 pub fn train_from(
     genesis: Model,
     interactions: &[Vec<Interaction>],
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
-    releases(genesis, interactions, None, job, seed)
+    releases(genesis, interactions, None, plan, seed)
 }
 
-/// All releases of a job.
+/// All releases of a plan.
 fn releases(
     genesis: Model,
     interactions: &[Vec<Interaction>],
     features: Option<&Features>,
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
     let mut run = Run::start(genesis);
     let mut ledgers: Vec<Ledger> = interactions.iter().map(|_| Ledger::default()).collect();
-    for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
-        let mechanism = job.mechanism(kind, rho, &run.model)?;
-        let present = present(interactions.len(), job, seed, release);
-        let round = Round::open(kind, &mechanism, &run.model, job, release)?;
+    for (release, &(kind, rho)) in (0u32..).zip(&plan.releases) {
+        let mechanism = plan.mechanism(kind, rho, &run.model)?;
+        let present = present(interactions.len(), plan, seed, release);
+        let round = Round::open(kind, &mechanism, &run.model, plan, release)?;
         let values = round.sum(interactions, &present, &mut ledgers)?;
         let contributors = u32::try_from(present.len()).unwrap_or(u32::MAX);
         let step = Step {
             features,
-            ..job.step(release as usize, seed)
+            ..plan.step(release as usize, seed)
         };
-        let next = |values: &[i32]| {
-            apply(
-                &run.model,
-                &OpenedSum {
-                    kind,
-                    mechanism: &mechanism,
-                    contributors,
-                    values,
-                },
-                &step,
-            )
-        };
-        let model = next(&values.opened)?;
-        if model.to_bytes() != next(&values.plain)?.to_bytes() {
+        let summed = |values: &[i32]| opened_sum(kind, &mechanism, contributors, values);
+        let opened = summed(&values.opened);
+        let model = apply(&run.model, &opened, &step)?;
+        let replayed = apply(&run.model, &summed(&values.plain), &step)?;
+        if model.to_bytes() != replayed.to_bytes() {
             return Err(broken("the server's step does not replay"));
         }
-        let opened = OpenedSum {
-            kind,
-            mechanism: &mechanism,
-            contributors,
-            values: &values.opened,
-        };
         if let Some(private) = opened.evaluation() {
-            let cap = job.history_max as usize;
+            let cap = plan.history_max as usize;
             let known = |user: &Vec<Interaction>| {
-                (History::new(user, job.items, cap), model.ratings(user, cap))
+                (
+                    History::new(user, plan.items, cap),
+                    model.ratings(user, cap),
+                )
             };
             let known: Vec<(History, Ratings)> = interactions.iter().map(known).collect();
             let owners: Vec<Owner<'_>> = known
@@ -183,7 +170,7 @@ impl<'a> Round<'a> {
         kind: Kind,
         mechanism: &Mechanism,
         model: &'a Model,
-        job: &Job,
+        plan: &Plan,
         release: u32,
     ) -> Result<Self, SimulateError> {
         let key = OpeningKey::draw(&mut UnwrapErr(SysRng));
@@ -213,11 +200,11 @@ impl<'a> Round<'a> {
                 head,
             },
             mechanism: mechanism.clone(),
-            dishonest_milli: job.dishonest_milli,
-            dropout_milli: job.dropout_milli,
-            delta_pico: job.delta_pico,
+            dishonest_milli: plan.dishonest_milli,
+            dropout_milli: plan.dropout_milli,
+            delta_pico: plan.delta_pico,
             membership: false,
-            hold_out: job.is_evaluated(),
+            hold_out: plan.is_evaluated(),
             deadline: Timestamp(0),
             sealing_key: key
                 .sealing_key()
@@ -226,7 +213,7 @@ impl<'a> Round<'a> {
                 .collect(),
         };
         let ticket_hash = digest(&ticket.to_bytes().map_err(broken)?);
-        let budget = DeviceBudget::lifetime(job.rho_budget);
+        let budget = DeviceBudget::lifetime(plan.rho_budget);
         Ok(Self {
             ticket,
             ticket_hash,

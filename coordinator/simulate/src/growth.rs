@@ -1,17 +1,18 @@
-//! An incremental spectral job: the catalogue grew, and one round with carry starts from last job's
-//! basis.
+//! An incremental spectral task: the catalogue grew, and one round with carry starts from the basis
+//! of the task before.
 
 use rand::seq::SliceRandom;
 use tacit_data::Dataset;
-use tacit_model::family::Owner;
 use tacit_model::family::spectral::growth::grown;
+use tacit_model::family::{Family, Owner};
 use tacit_model::history::interaction::Interaction;
 use tacit_model::history::preference::History;
 use tacit_model::{Features, Model};
+use tacit_plan::{PlanRequest, plan};
 use tacit_types::ItemId;
 
 use crate::error::SimulateError;
-use crate::job::{Setting, plan_update};
+use crate::setting::Setting;
 use crate::streams::{Purpose, stream};
 use crate::train::{Run, releases, spectral};
 
@@ -47,11 +48,11 @@ pub fn earlier(interactions: &[Vec<Interaction>], items: u32, history_max: u32) 
         .collect()
 }
 
-/// Updates `previous` on a catalogue that grew to `items`: the job a coordinator plans for `[task]
+/// Updates `previous` on a catalogue that grew to `items`: the task a coordinator plans for `[task]
 /// start`.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when the numbers make no job; [`SimulateError::Input`] when there is
+/// [`SimulateError::Plan`] when the numbers make no plan; [`SimulateError::Input`] when there is
 /// nothing to update.
 pub fn update(
     previous: &Model,
@@ -71,7 +72,10 @@ pub fn update(
     })?;
     let devices = u32::try_from(histories.len()).unwrap_or(u32::MAX);
     let carried = u32::try_from(start.factor_count()).unwrap_or(u32::MAX);
-    let job = plan_update(devices, items, setting, carried)?;
+    let plan = plan(&PlanRequest {
+        carried: Some(carried),
+        ..setting.request(Family::Spectral, devices, items)
+    })?;
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
-    releases(&owners, start.into(), features, &job, seed)
+    releases(&owners, start.into(), features, &plan, seed)
 }

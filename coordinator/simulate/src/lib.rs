@@ -1,7 +1,7 @@
-//! A whole federation in one process: what a job would give, before any device is asked.
+//! A whole federation in one process: what a task would give, before any device is asked.
 //!
 //! The same code as a deployment does the work: `tacit-model` computes each device's vector and
-//! ranks, `tacit-privacy` clips, rounds and prices, `tacit-server` plans the job and makes the next
+//! ranks, `tacit-privacy` clips, rounds and prices, `tacit-plan` plans the task and makes the next
 //! model. Left out is everything between: network, storage, sealing, and one noise share per
 //! device.
 //!
@@ -10,7 +10,7 @@
 //! every device's real bytes, seals and masks included, and checks that the opened sum is the plain
 //! sum of the updates.
 //!
-//! Reading order: [`population`] (who is simulated), [`job`] (what is planned), [`sum`] and
+//! Reading order: [`population`] (who is simulated), [`setting`] (what is planned), [`sum`] and
 //! [`noise`] (one release), [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference)
 //! (what it was worth), [`sweep`] (many of them), [`table`] and [`page`] (how it is shown).
 //! [`weighted`] and [`neural`] have their own runs without noise, [`rated`] and [`rating`] their
@@ -51,7 +51,6 @@ pub mod error;
 pub mod evaluated;
 pub mod exact;
 pub mod growth;
-pub mod job;
 pub mod neural;
 pub mod noise;
 pub mod outcome;
@@ -62,6 +61,7 @@ pub mod rated;
 pub mod rating;
 pub mod reference;
 mod release;
+pub mod setting;
 mod streams;
 pub mod sum;
 pub mod sweep;
@@ -71,8 +71,8 @@ pub mod train;
 pub mod weighted;
 
 pub use error::SimulateError;
-pub use job::Setting;
 pub use outcome::Outcome;
 pub use population::Population;
+pub use setting::Setting;
 pub use sweep::{Sweep, run};
 pub use tacit_model::family::Family;

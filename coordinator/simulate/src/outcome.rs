@@ -78,7 +78,7 @@ pub struct Point {
     pub head: u32,
     /// Releases of the first seed.
     pub releases: Vec<ReleaseLine>,
-    /// What the devices' own evaluation found in the first seed, if the jobs have one.
+    /// What the devices' own evaluation found in the first seed, if the plans have one.
     pub evaluation: Option<Evaluated>,
     /// One row per model.
     pub rows: Vec<Row>,

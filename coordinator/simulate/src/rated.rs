@@ -79,7 +79,7 @@ impl RatedPopulation {
             .collect()
     }
 
-    /// The model a job starts from.
+    /// The model a task starts from.
     pub fn genesis(&self) -> Model {
         Model::Rating(
             RatingModel::genesis(self.items, self.scale).with_features(self.features.clone()),

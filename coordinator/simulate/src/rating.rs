@@ -1,4 +1,4 @@
-//! Jobs that predict ratings, measured: one release for biases and counts, then the spectral
+//! Tasks that predict ratings, measured: one release for biases and counts, then the spectral
 //! subspace of what was rated.
 
 use serde::Serialize;
@@ -7,14 +7,14 @@ use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
 use tacit_model::family::rating::central::rating_als;
 use tacit_model::family::recipe::Recipe;
+use tacit_plan::Plan;
 use tacit_privacy::convert;
 use tacit_round::ticket::Kind;
-use tacit_server::job::Job;
 
 use crate::error::SimulateError;
-use crate::job::{self, Setting};
 use crate::outcome::Spread;
 use crate::rated::RatedPopulation;
+use crate::setting::Setting;
 use crate::train::{Free, Run, train_owners};
 
 /// Factors unless asked otherwise; users with few ratings cannot be fitted to more.
@@ -24,35 +24,35 @@ const HEAD_MAX: u32 = 500;
 /// Factors of the central reference.
 const CENTRAL_FACTORS: usize = 16;
 
-/// Plans the job of a setting, or the one of biases alone at the same price.
-fn plan(
+/// Plans a setting, or biases alone at the same price.
+fn planned(
     users: u32,
     items: u32,
     setting: &Setting,
     biases_alone: bool,
-) -> Result<Job, SimulateError> {
-    let job = job::plan_for(Family::Rating, users, items, setting)?;
+) -> Result<Plan, SimulateError> {
+    let plan = setting.plan(Family::Rating, users, items)?;
     Ok(if biases_alone {
-        Job {
-            releases: vec![(Kind::RatingBias, job.rho_budget)],
+        Plan {
+            releases: vec![(Kind::RatingBias, plan.rho_budget)],
             recipe: Recipe::counts_only(),
-            ..job
+            ..plan
         }
     } else {
-        job
+        plan
     })
 }
 
-/// Runs a planned job.
+/// Runs a plan.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when a release has no sound mechanism.
+/// [`SimulateError::Plan`] when a release has no sound mechanism.
 pub fn train_rating(
     population: &RatedPopulation,
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
-    train_owners(&population.owners(), population.genesis(), job, seed)
+    train_owners(&population.owners(), population.genesis(), plan, seed)
 }
 
 /// The same without noise, on the finest grid.
@@ -174,7 +174,7 @@ pub fn text(outcome: &RatingOutcome) -> String {
 /// Measures every budget on the folds `seeds`, each with the seed of its number.
 ///
 /// # Errors
-/// [`SimulateError`] when a budget makes no job.
+/// [`SimulateError`] when a budget makes no plan.
 pub fn run(
     data: &tacit_data::Dataset,
     base: &Setting,
@@ -195,7 +195,7 @@ pub fn run(
             ..base.clone()
         };
         let [alone, whole] =
-            [true, false].map(|biases_alone| plan(users, items, &setting, biases_alone));
+            [true, false].map(|biases_alone| planned(users, items, &setting, biases_alone));
         points.push(point(&folds, seeds, (&alone?, &whole?), &setting, done)?);
     }
     let factors = base.factors.unwrap_or(FACTORS);
@@ -235,7 +235,7 @@ pub fn run(
 fn point(
     folds: &[RatedPopulation],
     seeds: &[u64],
-    (biases_alone, whole): (&Job, &Job),
+    (biases_alone, whole): (&Plan, &Plan),
     setting: &Setting,
     done: &dyn Fn(),
 ) -> Result<RatingPoint, SimulateError> {

@@ -8,8 +8,8 @@ use tacit_model::family::spectral::score::popularity_scores;
 use tacit_model::family::{Family, Model, Owner};
 use tacit_model::history::preference::History;
 use tacit_model::measure::baseline::{IalsConfig, ials};
+use tacit_plan::Plan;
 use tacit_round::ticket::Kind;
-use tacit_server::job::Job;
 
 use crate::error::SimulateError;
 use crate::population::Population;
@@ -34,31 +34,31 @@ pub fn random(population: &Population, seed: u64) -> Figures {
     })
 }
 
-/// One list for everybody: item counts with the noise of one release at the job's full price, no
+/// One list for everybody: item counts with the noise of one release at the task's full price, no
 /// factors.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when that release has no sound mechanism.
+/// [`SimulateError::Plan`] when that release has no sound mechanism.
 pub fn private_popularity(
     population: &Population,
     histories: &[History],
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Figures, SimulateError> {
-    // A signal below the planner's floor is what makes a job of counts alone.
-    let counts_only = Job {
+    // A signal below the planner's floor is what makes a plan of counts alone.
+    let counts_only = Plan {
         model: Family::Spectral,
-        releases: vec![(Kind::Counts, job.rho_budget)],
+        releases: vec![(Kind::Counts, plan.rho_budget)],
         signal: 0.0,
         fallback: true,
-        ..job.clone()
+        ..plan.clone()
     };
     let list = popularity_scores(train(histories, &counts_only, seed)?.model.counts());
     Ok(judge(population, |_| list.clone()))
 }
 
 /// The same family without noise: the recipe the planner picks for an unlimited budget, with the
-/// job's own choices put in.
+/// operator's own choices put in.
 ///
 /// # Errors
 /// As [`train_without_noise`].

@@ -2,9 +2,8 @@
 
 use rand::RngExt;
 use tacit_model::family::sparse::SparseGradient;
-use tacit_plan::Shape;
+use tacit_plan::{Plan, Shape};
 use tacit_privacy::{Mechanism, Tier};
-use tacit_server::job::Job;
 
 use crate::clock;
 use crate::noise;
@@ -20,7 +19,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) cohort: u32,
     pub(crate) mechanism: &'a Mechanism,
     pub(crate) seed: u64,
-    /// Number of the release within the job.
+    /// Number of the release within the plan.
     pub(crate) release: u32,
 }
 
@@ -79,8 +78,8 @@ impl Opening<'_> {
 }
 
 /// Who does not drop out of a release, ascending.
-pub(crate) fn present(users: usize, job: &Job, seed: u64, release: u32) -> Vec<u32> {
-    let dropout = f64::from(job.dropout_milli) / 1000.0;
+pub(crate) fn present(users: usize, plan: &Plan, seed: u64, release: u32) -> Vec<u32> {
+    let dropout = f64::from(plan.dropout_milli) / 1000.0;
     let mut rng = stream(seed, Purpose::Dropout, release, 0);
     (0u32..)
         .take(users)

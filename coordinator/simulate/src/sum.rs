@@ -25,7 +25,7 @@ pub struct Ask<'a> {
     pub mechanism: &'a Mechanism,
     /// Seed of the simulation.
     pub seed: u64,
-    /// Number of the release within the job.
+    /// Number of the release within the task.
     pub release: u32,
 }
 

@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 use tacit_model::family::Family;
 use tacit_model::family::weighted::WeightedTerms;
 use tacit_model::history::preference::History;
+use tacit_plan::Plan;
 use tacit_privacy::convert;
-use tacit_server::job::Job;
 use tacit_types::Epsilon;
 
 use crate::error::SimulateError;
 use crate::exact;
-use crate::job::{self, Setting};
 use crate::neural;
 use crate::outcome::{Outcome, Point, ReleaseLine, Row};
 use crate::population::Population;
 use crate::quality::Figures;
 use crate::reference;
+use crate::setting::Setting;
 use crate::throughput::Throughput;
 use crate::train::{self, Run};
 use crate::weighted;
 
-/// Factors of central iALS where the job trains none.
+/// Factors of central iALS where the task trains none.
 const FACTORS_FOR_FALLBACK: u32 = 8;
 
 /// Whom the guarantee would be for, and against whom.
@@ -93,13 +93,13 @@ impl Sweep {
 /// Runs every combination on every population. `done` hears of each training under noise.
 ///
 /// # Errors
-/// [`SimulateError`] before anything is trained when some combination makes no job.
+/// [`SimulateError`] before anything is trained when some combination makes no plan.
 pub fn run(
     populations: &[Population],
     sweep: &Sweep,
     done: &dyn Fn(),
 ) -> Result<Outcome, SimulateError> {
-    let plans: Vec<Vec<(Plan, Job)>> = populations
+    let plans: Vec<Vec<(Combination, Plan)>> = populations
         .iter()
         .map(|population| plans(population, sweep))
         .collect::<Result<_, _>>()?;
@@ -107,8 +107,8 @@ pub fn run(
     let mut points = Vec::new();
     for (population, plans) in populations.iter().zip(plans) {
         let mut bench = Bench::new(population, sweep);
-        for (plan, job) in plans {
-            let (point, spent) = bench.point(&plan, &job, done)?;
+        for (asked, plan) in plans {
+            let (point, spent) = bench.point(&asked, &plan, done)?;
             points.push(point);
             throughput = throughput.and(spent);
         }
@@ -140,14 +140,17 @@ pub fn run(
 }
 
 /// One combination.
-struct Plan {
+struct Combination {
     projected: Option<u32>,
     setting: Setting,
 }
 
-fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, SimulateError> {
+fn plans(
+    population: &Population,
+    sweep: &Sweep,
+) -> Result<Vec<(Combination, Plan)>, SimulateError> {
     let users = population.users();
-    let plan = |(projected, setting): (Option<u32>, Setting)| {
+    let planned = |(projected, setting): (Option<u32>, Setting)| {
         if let Some(few) = projected.filter(|&projected| projected < users) {
             let problem = format!(
                 "{few} is fewer than the {users} users there are: give fewer users instead"
@@ -175,15 +178,11 @@ fn plans(population: &Population, sweep: &Sweep) -> Result<Vec<(Plan, Job)>, Sim
                 "--projected-users: {problem}"
             )));
         }
-        let job = job::plan_for(
-            sweep.family,
-            projected.unwrap_or(users),
-            population.items,
-            &setting,
-        )?;
-        Ok((Plan { projected, setting }, job))
+        let devices = projected.unwrap_or(users);
+        let plan = setting.plan(sweep.family, devices, population.items)?;
+        Ok((Combination { projected, setting }, plan))
     };
-    sweep.settings().into_iter().map(plan).collect()
+    sweep.settings().into_iter().map(planned).collect()
 }
 
 /// One population with what is computed once for many combinations.
@@ -213,49 +212,49 @@ impl<'a> Bench<'a> {
 
     fn point(
         &mut self,
+        asked: &Combination,
         plan: &Plan,
-        job: &Job,
         done: &dyn Fn(),
     ) -> Result<(Point, Throughput), SimulateError> {
         let (mut federated, mut popular, mut throughput) =
             (Vec::new(), Vec::new(), Throughput::default());
         let mut first: Option<Run<Figures>> = None;
         for &seed in &self.sweep.seeds {
-            let run = self.train(job, seed)?;
+            let run = self.train(plan, seed)?;
             federated.push(run.model.clone());
             popular.push(reference::private_popularity(
                 self.population,
                 &self.histories,
-                job,
+                plan,
                 seed,
             )?);
             throughput = throughput.and(run.throughput);
             first.get_or_insert(run);
             done();
         }
-        let popularity = u32::from(job.model == Family::Weighted);
-        let factors = if job.fallback {
+        let popularity = u32::from(plan.model == Family::Weighted);
+        let factors = if plan.fallback {
             FACTORS_FOR_FALLBACK
         } else {
-            job.recipe.factors + popularity
+            plan.recipe.factors + popularity
         };
         let rows = vec![
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
             Row::of("federated", &federated),
-            Row::of("noise_free", &[self.noise_free(&plan.setting, factors)?]),
+            Row::of("noise_free", &[self.noise_free(&asked.setting, factors)?]),
             Row::of("central_ials", std::slice::from_ref(self.central(factors))),
         ];
-        Ok((self.describe(plan, job, first.as_ref(), rows), throughput))
+        Ok((self.describe(asked, plan, first.as_ref(), rows), throughput))
     }
 
     /// One training under noise, and what its model is worth.
-    fn train(&self, job: &Job, seed: u64) -> Result<Run<Figures>, SimulateError> {
+    fn train(&self, plan: &Plan, seed: u64) -> Result<Run<Figures>, SimulateError> {
         let (population, half_life) = (self.population, self.sweep.half_life);
         let run = if self.sweep.exact {
-            exact::train_featured(&population.interactions, &population.features, job, seed)?
+            exact::train_featured(&population.interactions, &population.features, plan, seed)?
         } else {
-            train::train_featured(&self.histories, &population.features, job, seed)?
+            train::train_featured(&self.histories, &population.features, plan, seed)?
         };
         Ok(run.map(|model| reference::ranked_with(population, &model, half_life)))
     }
@@ -321,12 +320,12 @@ impl<'a> Bench<'a> {
 
     fn describe(
         &self,
+        asked: &Combination,
         plan: &Plan,
-        job: &Job,
         run: Option<&Run<Figures>>,
         rows: Vec<Row>,
     ) -> Point {
-        let recipe = &job.recipe;
+        let recipe = &plan.recipe;
         let line = |release: &crate::train::Release| ReleaseLine {
             kind: release.kind,
             length: release.mechanism.length,
@@ -336,21 +335,21 @@ impl<'a> Bench<'a> {
             rho: release.mechanism.rho().to_f64_up(),
         };
         let spent = |run: &Run<Figures>| {
-            convert::epsilon(run.rho(), run.total_variation(), plan.setting.delta)
+            convert::epsilon(run.rho(), run.total_variation(), asked.setting.delta)
         };
         Point {
             users: self.population.users(),
             items: self.population.items,
-            projected_users: plan.projected,
-            epsilon_asked: plan.setting.epsilon.get(),
-            factors_asked: plan.setting.factors,
-            rounds_asked: plan.setting.rounds,
+            projected_users: asked.projected,
+            epsilon_asked: asked.setting.epsilon.get(),
+            factors_asked: asked.setting.factors,
+            rounds_asked: asked.setting.rounds,
             clip_norm: (self.sweep.family == Family::Weighted).then_some(recipe.clip_norm),
             epsilon: run.map_or(0.0, spent),
             rho: run.map_or(0.0, |run| run.rho().to_f64_up()),
-            signal: job.signal,
-            fallback: job.fallback,
-            n_min: job.n_min,
+            signal: plan.signal,
+            fallback: plan.fallback,
+            n_min: plan.n_min,
             factors: recipe.factors,
             rounds: recipe.rounds,
             head: recipe.head,

@@ -1,4 +1,4 @@
-//! Fast mode: a whole job with the noise of each release drawn once on its sum.
+//! Fast mode: a whole task with the noise of each release drawn once on its sum.
 //!
 //! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model,
 //! for measuring.
@@ -8,14 +8,12 @@ use tacit_model::family::spectral::SpectralModel;
 use tacit_model::family::{Owner, Spared};
 use tacit_model::history::preference::History;
 use tacit_model::measure::evaluation::Evaluation;
-use tacit_model::release::Step;
+use tacit_model::release::{OpenedSum, Step};
 use tacit_model::{Features, Model};
-use tacit_plan::Shape;
+use tacit_plan::{Plan, Shape, apply, opened_sum};
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::{Mechanism, Rho};
 use tacit_round::ticket::Kind;
-use tacit_server::apply::{OpenedSum, apply};
-use tacit_server::job::Job;
 
 use crate::error::SimulateError;
 use crate::evaluated::{Evaluated, direct};
@@ -27,13 +25,13 @@ use crate::throughput::Throughput;
 pub const MODE: &str =
     "fast: every device rounded, noise drawn once on each sum from a seeded public sampler";
 
-/// One simulated job.
+/// One simulated task.
 pub struct Run<M = Model> {
     /// What devices would rank with.
     pub model: M,
     /// What was released, in order.
     pub releases: Vec<Release>,
-    /// What the devices' own evaluation found, if the job has one.
+    /// What the devices' own evaluation found, if the plan has one.
     pub evaluation: Option<Evaluated>,
     /// Work done on factor gradients.
     pub throughput: Throughput,
@@ -67,17 +65,17 @@ impl Run {
     pub(crate) fn release(
         &mut self,
         owners: &[Owner<'_>],
-        job: &Job,
+        plan: &Plan,
         (kind, rho): (Kind, Rho),
         step: &Step<'_>,
     ) -> Result<(), SimulateError> {
         let (release, seed) = (self.next_release(), step.seed);
-        let mechanism = job.mechanism(kind, rho, &self.model)?;
-        let present = present(owners.len(), job, seed, release);
+        let mechanism = plan.mechanism(kind, rho, &self.model)?;
+        let present = present(owners.len(), plan, seed, release);
         let asked = Asked {
             kind,
             mechanism: &mechanism,
-            cohort: job.cohort,
+            cohort: plan.cohort,
             seed,
             release,
         };
@@ -170,18 +168,18 @@ impl<M> Run<M> {
     }
 }
 
-/// Runs a planned job on `histories`, one per device.
+/// Runs a plan on `histories`, one per device.
 ///
-/// When `job.cohort` is larger than the population, the run is a projection: each user stands for
-/// `job.cohort / users` devices like them, so the sum is that much larger and the noise that much
+/// When `plan.cohort` is larger than the population, the run is a projection: each user stands for
+/// `plan.cohort / users` devices like them, so the sum is that much larger and the noise that much
 /// smaller beside it. Rounding is made correspondingly finer, so that it too is what so many
 /// devices would leave.
 ///
 /// # Errors
-/// [`SimulateError::Job`] when a release has no sound mechanism.
-pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, SimulateError> {
+/// [`SimulateError::Plan`] when a release has no sound mechanism.
+pub fn train(histories: &[History], plan: &Plan, seed: u64) -> Result<Run, SimulateError> {
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
-    train_owners(&owners, job.genesis(), job, seed)
+    train_owners(&owners, plan.genesis(), plan, seed)
 }
 
 /// [`train`] for a catalogue that says something about its items.
@@ -191,11 +189,11 @@ pub fn train(histories: &[History], job: &Job, seed: u64) -> Result<Run, Simulat
 pub fn train_featured(
     histories: &[History],
     features: &Features,
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
     let owners: Vec<Owner<'_>> = histories.iter().map(Owner::from).collect();
-    releases(&owners, job.genesis(), Some(features), job, seed)
+    releases(&owners, plan.genesis(), Some(features), plan, seed)
 }
 
 /// [`train`] from a given model, with devices that may also know ratings.
@@ -205,36 +203,36 @@ pub fn train_featured(
 pub fn train_owners(
     owners: &[Owner<'_>],
     genesis: Model,
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
-    releases(owners, genesis, None, job, seed)
+    releases(owners, genesis, None, plan, seed)
 }
 
-/// All releases of a job.
+/// All releases of a plan.
 pub(crate) fn releases(
     owners: &[Owner<'_>],
     genesis: Model,
     features: Option<&Features>,
-    job: &Job,
+    plan: &Plan,
     seed: u64,
 ) -> Result<Run, SimulateError> {
     let mut run = Run::start(genesis);
     // What an evaluation asks for is not trained on.
-    let evaluated = job.is_evaluated();
+    let evaluated = plan.is_evaluated();
     let spared: Vec<Spared> = owners
         .iter()
         .filter(|_| evaluated)
         .map(Owner::hold_out)
         .collect();
     let trained: Vec<Owner<'_>> = spared.iter().map(Spared::owner).collect();
-    for (place, &release) in job.releases.iter().enumerate() {
+    for (place, &release) in plan.releases.iter().enumerate() {
         let trains = evaluated && release.0 != Kind::Metrics;
         let step = Step {
             features,
-            ..job.step(place, seed)
+            ..plan.step(place, seed)
         };
-        run.release(if trains { &trained } else { owners }, job, release, &step)?;
+        run.release(if trains { &trained } else { owners }, plan, release, &step)?;
     }
     Ok(run)
 }
@@ -242,7 +240,7 @@ pub(crate) fn releases(
 /// Trains `recipe` on everybody without noise, on the finest grid that keeps the sum in 32 bits.
 ///
 /// # Errors
-/// [`SimulateError::Job`] never, as long as devices give what their model asks for.
+/// [`SimulateError::Plan`] never, as long as devices give what their model asks for.
 pub fn train_without_noise(
     histories: &[History],
     items: u32,
@@ -352,16 +350,11 @@ fn open(owners: &[Owner<'_>], model: &Model, asked: &Asked<'_>, present: &[u32])
 }
 
 /// What the server sees of it.
-fn summed<'a>(kind: Kind, mechanism: &'a Mechanism, opened: &'a Opened) -> OpenedSum<'a> {
-    OpenedSum {
-        kind,
-        mechanism,
-        contributors: opened.contributors,
-        values: &opened.values,
-    }
+fn summed(kind: Kind, mechanism: &Mechanism, opened: &Opened) -> OpenedSum {
+    opened_sum(kind, mechanism, opened.contributors, &opened.values)
 }
 
-/// The spectral model of a job that trains one.
+/// The spectral model of a run that trains one.
 pub(crate) fn spectral(model: &Model) -> Result<&SpectralModel, SimulateError> {
     model
         .spectral()

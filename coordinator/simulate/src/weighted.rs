@@ -1,4 +1,4 @@
-//! Weighted squares without noise: what a job of that family, which [`crate::train`] simulates like
+//! Weighted squares without noise: what a task of that family, which [`crate::train`] simulates like
 //! any other, falls short of.
 
 use tacit_model::Model;

@@ -1,4 +1,4 @@
-//! Evaluation by the devices, on planned jobs.
+//! Evaluation by the devices, of planned tasks.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -9,9 +9,9 @@ use tacit_model::family::recipe::{Recipe, SIGNAL_MIN, SIGNAL_UNSURE};
 use tacit_model::family::spectral::server::random_init;
 use tacit_model::measure::evaluation::{Estimate, answers, keeps_factors, layout};
 use tacit_model::{History, Model};
-use tacit_server::job::Job;
+use tacit_plan::Plan;
 use tacit_simulate::train::{train, train_without_noise};
-use tacit_simulate::{Family, Population, Setting, Sweep, exact, job, noise, page, table};
+use tacit_simulate::{Family, Population, Setting, Sweep, exact, noise, page, table};
 use tacit_types::{Delta, Epsilon, Kind};
 
 const USERS: u32 = 1_500;
@@ -38,15 +38,17 @@ fn setting(epsilon: f64, evaluation: f64) -> Setting {
     }
 }
 
-fn planned(epsilon: f64, evaluation: f64) -> Job {
-    job::plan(USERS, 400, &setting(epsilon, evaluation)).unwrap()
+fn planned(epsilon: f64, evaluation: f64) -> Plan {
+    setting(epsilon, evaluation)
+        .plan(Family::Spectral, USERS, 400)
+        .unwrap()
 }
 
 #[test]
 fn the_private_figures_are_near_the_true_ones_and_the_training_never_saw_what_they_ask_for() {
-    let (population, job) = (population(), planned(8.0, 0.03));
-    let histories = population.capped(job.history_max);
-    let run = train(&histories, &job, 1).unwrap();
+    let (population, plan) = (population(), planned(8.0, 0.03));
+    let histories = population.capped(plan.history_max);
+    let run = train(&histories, &plan, 1).unwrap();
     let found = run.evaluation.unwrap();
     let pairs: [(Option<Estimate>, Option<Estimate>); 3] = [
         (found.private.hr_at_10, found.direct.hr_at_10),
@@ -63,14 +65,14 @@ fn the_private_figures_are_near_the_true_ones_and_the_training_never_saw_what_th
     }
     assert!(!found.factors_dropped && run.model.factor_count() > 0);
     assert_eq!(run.releases.last().unwrap().kind, "metrics");
-    // The same owners without their latest item, in a job of the same shares that asks for nothing.
+    // The same owners without their latest item, in a plan of the same shares that asks for nothing.
     let spared: Vec<History> = histories
         .iter()
         .map(|history| history.clone().hold_out().0)
         .collect();
-    let blind = Job {
-        releases: job.releases[..job.releases.len() - 1].to_vec(),
-        ..job
+    let blind = Plan {
+        releases: plan.releases[..plan.releases.len() - 1].to_vec(),
+        ..plan
     };
     assert!(train(&spared, &blind, 1).unwrap().model == run.model);
 }
@@ -118,9 +120,9 @@ fn what_the_devices_found_stands_in_every_output() {
 
 #[test]
 fn devices_that_make_real_bytes_evaluate_too() {
-    let (population, job) = (population(), planned(8.0, 0.1));
+    let (population, plan) = (population(), planned(8.0, 0.1));
     let few = &population.interactions[..];
-    let found = exact::train(few, &job, 1).unwrap().evaluation.unwrap();
+    let found = exact::train(few, &plan, 1).unwrap().evaluation.unwrap();
     let (private, direct) = (
         found.private.hr_at_10.unwrap(),
         found.direct.hr_at_10.unwrap(),
@@ -131,12 +133,12 @@ fn devices_that_make_real_bytes_evaluate_too() {
     );
 }
 
-/// The noise of the job's own evaluation on the true answers to a model, 40 times: how often its
+/// The noise of the plan's own evaluation on the true answers to a model, 40 times: how often its
 /// factors stay.
-fn kept(histories: &[History], model: &Model, job: &Job) -> usize {
-    let &(kind, rho) = job.releases.last().unwrap();
+fn kept(histories: &[History], model: &Model, plan: &Plan) -> usize {
+    let &(kind, rho) = plan.releases.last().unwrap();
     assert_eq!(kind, Kind::Metrics);
-    let mechanism = job.mechanism(kind, rho, model).unwrap();
+    let mechanism = plan.mechanism(kind, rho, model).unwrap();
     let mut sum = [0.0f32; layout::LENGTH];
     for history in histories {
         let vector = answers(&history.into(), model).vector().into_coordinates();
@@ -160,13 +162,13 @@ fn kept(histories: &[History], model: &Model, job: &Job) -> usize {
 
 #[test]
 fn in_doubt_good_factors_stay_and_planted_noise_goes() {
-    let (population, job) = (population(), planned(0.6, 0.03));
+    let (population, plan) = (population(), planned(0.6, 0.03));
     assert!(
-        (SIGNAL_MIN..SIGNAL_UNSURE).contains(&job.signal),
+        (SIGNAL_MIN..SIGNAL_UNSURE).contains(&plan.signal),
         "{}",
-        job.signal
+        plan.signal
     );
-    let histories = population.capped(job.history_max);
+    let histories = population.capped(plan.history_max);
     let spared: Vec<History> = histories
         .iter()
         .map(|history| history.clone().hold_out().0)
@@ -182,8 +184,8 @@ fn in_doubt_good_factors_stay_and_planted_noise_goes() {
         7,
     ));
     let (good, useless) = (
-        kept(&histories, &good, &job),
-        kept(&histories, &useless, &job),
+        kept(&histories, &good, &plan),
+        kept(&histories, &useless, &plan),
     );
     assert!(
         good >= 30 && useless <= 10,

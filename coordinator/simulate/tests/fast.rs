@@ -8,10 +8,9 @@ use tacit_model::family::spectral::SpectralModel;
 use tacit_model::{History, Model};
 use tacit_privacy::{clip, quantise};
 use tacit_sdk::contribute::gradient;
-use tacit_server::job::Job;
 use tacit_simulate::sum::{Ask, device_sum, rounding};
 use tacit_simulate::train::train;
-use tacit_simulate::{Family, Population, Setting, Sweep, job, table};
+use tacit_simulate::{Family, Population, Setting, Sweep, table};
 use tacit_types::{Delta, Epsilon};
 
 fn population(users: usize) -> Population {
@@ -132,10 +131,12 @@ impl<R: Rng> TryRng for Woven<R> {
 #[test]
 fn the_fast_sum_is_the_dense_pipelines_without_noise_to_the_last_integer() {
     let population = population(300);
-    let job = job::plan(300, population.items, &setting(20.0)).unwrap();
-    let model = train(&population.capped(40), &job, 1).unwrap().model;
-    for (release, &(kind, rho)) in (0u32..).zip(&job.releases) {
-        let mechanism = job.mechanism(kind, rho, &model).unwrap();
+    let plan = setting(20.0)
+        .plan(Family::Spectral, 300, population.items)
+        .unwrap();
+    let model = train(&population.capped(40), &plan, 1).unwrap().model;
+    for (release, &(kind, rho)) in (0u32..).zip(&plan.releases) {
+        let mechanism = plan.mechanism(kind, rho, &model).unwrap();
         assert!(mechanism.length > 0);
         let ask = Ask {
             kind,
@@ -179,7 +180,7 @@ fn the_number_of_threads_does_not_show() {
 
 #[test]
 fn the_noise_on_the_sum_is_that_of_the_contributors_shares() {
-    // The same job with and without a cohort's noise differs by that noise alone: its variance over
+    // The same plan with and without a cohort's noise differs by that noise alone: its variance over
     // all coordinates of the first release. 6 standard errors of a sample variance, sqrt(2/N) of it
     // each: false alarm about 2e-9.
     let population = Population::new(synthetic(&SyntheticSpec {
@@ -187,10 +188,12 @@ fn the_noise_on_the_sum_is_that_of_the_contributors_shares() {
         items: 5_000,
         seed: 4,
     }));
-    let job = job::plan(400, population.items, &setting(8.0)).unwrap();
-    let (kind, rho) = job.releases[0];
+    let plan = setting(8.0)
+        .plan(Family::Spectral, 400, population.items)
+        .unwrap();
+    let (kind, rho) = plan.releases[0];
     let genesis = Model::from(SpectralModel::genesis(population.items));
-    let mechanism = job.mechanism(kind, rho, &genesis).unwrap();
+    let mechanism = plan.mechanism(kind, rho, &genesis).unwrap();
     let ask = Ask {
         kind,
         model: &genesis,
@@ -215,8 +218,10 @@ fn a_projection_keeps_the_signal_and_divides_the_noise() {
     let population = population(200);
     let histories: Vec<History> = population.capped(40);
     let at = |devices| {
-        let job: Job = job::plan(devices, population.items, &setting(2.0)).unwrap();
-        let run = train(&histories, &job, 1).unwrap();
+        let plan = setting(2.0)
+            .plan(Family::Spectral, devices, population.items)
+            .unwrap();
+        let run = train(&histories, &plan, 1).unwrap();
         (
             run.releases[0].mechanism.clone(),
             run.releases[0].contributors,
@@ -296,10 +301,12 @@ fn a_sweep_is_read_back_from_its_csv() {
 #[test]
 fn the_exact_pipeline_opens_the_plain_sum_and_costs_what_the_fast_one_does() {
     let population = population(40);
-    let job = job::plan(40, population.items, &setting(30.0)).unwrap();
-    assert!(!job.fallback);
-    let exact = tacit_simulate::exact::train(&population.interactions, &job, 3).unwrap();
-    let fast = train(&population.capped(40), &job, 3).unwrap();
+    let plan = setting(30.0)
+        .plan(Family::Spectral, 40, population.items)
+        .unwrap();
+    assert!(!plan.fallback);
+    let exact = tacit_simulate::exact::train(&population.interactions, &plan, 3).unwrap();
+    let fast = train(&population.capped(40), &plan, 3).unwrap();
     let public = |run: &tacit_simulate::train::Run| {
         run.releases
             .iter()

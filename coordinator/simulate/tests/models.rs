@@ -9,7 +9,7 @@ use tacit_model::history::interaction::InteractionKind;
 use tacit_privacy::convert;
 use tacit_simulate::rated::RatedPopulation;
 use tacit_simulate::train::{Run, train, train_featured, train_owners};
-use tacit_simulate::{Family, Population, Setting, Sweep, exact, growth, job, rating, reference};
+use tacit_simulate::{Family, Population, Setting, Sweep, exact, growth, rating, reference};
 use tacit_types::{Delta, Epsilon};
 
 fn data(users: usize) -> Dataset {
@@ -134,11 +134,11 @@ fn every_family_runs_in_exact_mode_and_costs_what_fast_mode_does() {
         (Family::Weighted, "weighted_gradient"),
         (Family::Rating, "factor_gradient"),
     ] {
-        let job = job::plan_for(family, 80, population.items, &setting(200.0)).unwrap();
-        assert!(!job.fallback, "{}", job.signal);
+        let plan = setting(200.0).plan(family, 80, population.items).unwrap();
+        assert!(!plan.fallback, "{}", plan.signal);
         // Opens every sum and checks it against the plain sum of what devices made.
-        let exact = exact::train(&population.interactions, &job, 3).unwrap();
-        let fast = train_owners(&population.owners(), job.genesis(), &job, 3).unwrap();
+        let exact = exact::train(&population.interactions, &plan, 3).unwrap();
+        let fast = train_owners(&population.owners(), plan.genesis(), &plan, 3).unwrap();
         let public = |run: &Run| {
             run.releases
                 .iter()
@@ -160,10 +160,12 @@ fn every_family_runs_in_exact_mode_and_costs_what_fast_mode_does() {
 #[test]
 fn a_network_learns_from_categories_costs_what_was_asked_and_ends_as_a_spectral_model() {
     let population = Population::new(data(400));
-    let job = job::plan_for(Family::Neural, 400, population.items, &setting(200.0)).unwrap();
+    let plan = setting(200.0)
+        .plan(Family::Neural, 400, population.items)
+        .unwrap();
     let exact =
-        exact::train_featured(&population.interactions, &population.features, &job, 3).unwrap();
-    let fast = train_featured(&population.capped(40), &population.features, &job, 3).unwrap();
+        exact::train_featured(&population.interactions, &population.features, &plan, 3).unwrap();
+    let fast = train_featured(&population.capped(40), &population.features, &plan, 3).unwrap();
     let public = |run: &Run| {
         run.releases
             .iter()
@@ -264,8 +266,10 @@ fn ratings_cost_what_was_asked_and_are_predicted() {
 #[test]
 fn an_update_costs_what_was_asked_and_is_worth_a_job_from_nothing() {
     let population = Population::new(growth::renumbered(data(600), 1));
-    let whole = job::plan(600, population.items, &setting(20.0)).unwrap();
-    let before = job::plan(600, 108, &setting(20.0)).unwrap();
+    let whole = setting(20.0)
+        .plan(Family::Spectral, 600, population.items)
+        .unwrap();
+    let before = setting(20.0).plan(Family::Spectral, 600, 108).unwrap();
     let known = growth::earlier(&population.interactions, 108, 40);
     assert!(
         known

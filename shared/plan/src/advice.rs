@@ -1,11 +1,11 @@
-//! What the operator should know about a plan, in sentences with numbers.
+//! What the operator should know about a forecast, in sentences with numbers.
 
 use tacit_model::family::Family;
 use tacit_model::family::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE};
 use tacit_privacy::{Rho, convert};
 
 use crate::outline::signal_min;
-use crate::plan::{Plan, TOTAL_VARIATION_MAX};
+use crate::planner::{Forecast, TOTAL_VARIATION_MAX};
 use crate::request::{PlanRequest, default_delta};
 
 /// Above it epsilon says too little to recommend it.
@@ -13,77 +13,110 @@ const EPSILON_ADVISED_MAX: f64 = 20.0;
 /// A smaller catalogue needs no recommender.
 const ITEMS_ADVISED_MIN: f64 = 50.0;
 
-/// Everything worth saying, most important first.
-pub(crate) fn advice(request: &PlanRequest, plan: &Plan) -> Vec<String> {
-    let mut advice = Vec::new();
-    let (q, least) = (plan.q, signal_min(request.model));
+/// Everything worth saying about the forecast of `request`, most important first.
+pub fn advice(request: &PlanRequest, forecast: &Forecast) -> Vec<String> {
+    let said = [
+        weak_signal(request, forecast),
+        more_gain(request, forecast),
+        network(request, forecast),
+        large_delta(request),
+        unspendable(request, forecast),
+        without_effect(request, forecast),
+        cut_rounds(request, forecast),
+    ];
+    said.into_iter().flatten().collect()
+}
+
+/// Factors are out of reach, or it is open whether they pay.
+fn weak_signal(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
+    let (q, least) = (forecast.plan.signal, signal_min(request.model));
     if q < least {
-        advice.push(format!(
-            "The signal q = {q:.1} is below {least:.0}: {}. {}.",
-            alone(request.model),
-            ways_to(least, "To train factors", request, plan)
-        ));
+        let alone = alone(request.model);
+        let ways = ways_to(least, "To train factors", request, forecast);
+        Some(format!(
+            "The signal q = {q:.1} is below {least:.0}: {alone}. {ways}."
+        ))
     } else if q < SIGNAL_UNSURE {
         let decides = if request.evaluation_milli() > 0 {
             "validation on the devices decides which of them is published"
         } else {
             "evaluation is off, so factors are published even where they lose"
         };
-        advice.push(format!(
-            "The signal q = {q:.1} is near the break-even with popularity: {decides}. {}.",
-            ways_to(SIGNAL_UNSURE, "To be clear of it", request, plan)
-        ));
+        let ways = ways_to(SIGNAL_UNSURE, "To be clear of it", request, forecast);
+        Some(format!(
+            "The signal q = {q:.1} is near the break-even with popularity: {decides}. {ways}."
+        ))
+    } else {
+        None
     }
-    if (least..SIGNAL_GOOD).contains(&q) && request.model != Family::Neural {
-        advice.push(format!(
-            "{}.",
-            ways_to(SIGNAL_GOOD, "For nine tenths of the gain", request, plan)
-        ));
+}
+
+/// Factors pay, and could pay more.
+fn more_gain(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
+    let improvable = signal_min(request.model)..SIGNAL_GOOD;
+    if request.model == Family::Neural || !improvable.contains(&forecast.plan.signal) {
+        return None;
     }
-    if request.model == Family::Neural && !plan.fallback {
-        advice.push(
-            "A network learns what the catalogue's categories tell of the items and no more. A \
-             share of the gain, where \
-             one is given, is that of a spectral model with so strong a signal."
-                .into(),
-        );
+    let ways = ways_to(
+        SIGNAL_GOOD,
+        "For nine tenths of the gain",
+        request,
+        forecast,
+    );
+    Some(format!("{ways}."))
+}
+
+fn network(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
+    let trained = request.model == Family::Neural && !forecast.plan.fallback;
+    let limits = "A network learns what the catalogue's categories tell of the items and no more. \
+                  A share of the gain, where one is given, is that of a spectral model with so \
+                  strong a signal.";
+    trained.then(|| limits.to_owned())
+}
+
+fn large_delta(request: &PlanRequest) -> Option<String> {
+    let devices = f64::from(request.cohort);
+    // The usual delta is itself a rounded number.
+    if request.delta.get() * 10.0 * devices <= 1.0 + 1e-9 {
+        return None;
     }
     let usual = default_delta(request.cohort);
-    if request.delta.get() * 10.0 * f64::from(request.cohort) > 1.0 + 1e-9 {
-        advice.push(format!(
-            "delta is above 1/(10 n): use at most {:e} for {} devices.",
-            usual.get(),
-            thousands(request.cohort.into())
-        ));
+    Some(format!(
+        "delta is above 1/(10 n): use at most {:e} for {} devices.",
+        usual.get(),
+        thousands(devices)
+    ))
+}
+
+fn unspendable(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
+    if forecast.epsilon >= 0.99 * request.epsilon.get() {
+        return None;
     }
-    if plan.epsilon < 0.99 * request.epsilon.get() {
-        advice.push(format!(
-            "Only epsilon {} of {} can be spent at this delta: beyond it the noise samplers' \
-             distance from the ideal \
-             would use delta up.",
-            convert::shown(plan.epsilon),
-            request.epsilon
-        ));
-    }
-    if plan.fallback && (request.factors.is_some() || request.rounds.is_some()) {
-        advice.push("factors and rounds have no effect, because no factors are trained.".into());
-    }
-    let cut = request
-        .participation
-        .is_some_and(|limit| usize::try_from(limit) == Ok(plan.releases.len()));
-    if cut
-        && request
-            .rounds
-            .is_some_and(|rounds| rounds > plan.recipe.rounds)
-        && !plan.fallback
-    {
-        let rounds = plan.recipe.rounds;
-        advice.push(format!(
-            "The participation limit leaves {rounds} of the rounds: set rounds = \
-                           {rounds} in the task."
-        ));
-    }
-    advice
+    Some(format!(
+        "Only epsilon {} of {} can be spent at this delta: beyond it the noise samplers' distance \
+         from the ideal would use delta up.",
+        convert::shown(forecast.epsilon),
+        request.epsilon
+    ))
+}
+
+fn without_effect(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
+    let asked = request.factors.is_some() || request.rounds.is_some();
+    let reason = "factors and rounds have no effect, because no factors are trained.";
+    (forecast.plan.fallback && asked).then(|| reason.to_owned())
+}
+
+fn cut_rounds(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
+    let left = forecast.plan.recipe.rounds;
+    let at_limit = |limit| usize::try_from(limit) == Ok(forecast.releases.len());
+    let cut = request.participation.is_some_and(at_limit)
+        && request.rounds.is_some_and(|asked| asked > left)
+        && !forecast.plan.fallback;
+    cut.then(|| {
+        format!(
+            "The participation limit leaves {left} of the rounds: set rounds = {left} in the task."
+        )
+    })
 }
 
 /// Why the first statistic is all there is.
@@ -100,21 +133,21 @@ fn alone(model: Family) -> &'static str {
 }
 
 /// The separate ways to raise the signal to `target`, of those that make sense.
-fn ways_to(target: f64, goal: &str, request: &PlanRequest, plan: &Plan) -> String {
-    let more = target / plan.q;
+fn ways_to(target: f64, goal: &str, request: &PlanRequest, forecast: &Forecast) -> String {
+    let more = target / forecast.plan.signal;
     let mut ways = Vec::new();
     let devices = two_digits_up(f64::from(request.cohort) * more);
     if devices <= 1e6 {
         ways.push(format!("{} devices", thousands(devices)));
     }
-    if let Some(epsilon) = epsilon_for(more, request, plan) {
+    if let Some(epsilon) = epsilon_for(more, request, forecast) {
         ways.push(format!("epsilon {epsilon:.1}"));
     }
     let items = two_digits_down(f64::from(request.items) / (more * more));
     if items >= ITEMS_ADVISED_MIN && request.model != Family::Neural {
         ways.push(format!("a catalogue of {} items", thousands(items)));
     }
-    if request.helper_noise && more * more <= growth_by_helper(request, plan) {
+    if request.helper_noise && more * more <= growth_by_helper(request, forecast) {
         ways.push("no helper noise".into());
     }
     match ways.as_slice() {
@@ -136,16 +169,16 @@ fn ways_to(target: f64, goal: &str, request: &PlanRequest, plan: &Plan) -> Strin
     clippy::cast_sign_loss,
     reason = "positive, and saturates"
 )]
-fn epsilon_for(more: f64, request: &PlanRequest, plan: &Plan) -> Option<f64> {
-    let rho = Rho::saturating_from_units((plan.rho_budget.units() as f64 * more * more) as u128);
+fn epsilon_for(more: f64, request: &PlanRequest, forecast: &Forecast) -> Option<f64> {
+    let units = forecast.plan.rho_budget.units() as f64 * more * more;
+    let rho = Rho::saturating_from_units(units as u128);
     let epsilon = (convert::epsilon(rho, TOTAL_VARIATION_MAX, request.delta) * 10.0).ceil() / 10.0;
     (epsilon <= EPSILON_ADVISED_MAX).then_some(epsilon)
 }
 
 /// Variance of the noise on the sum with the helper's over that without.
-fn growth_by_helper(request: &PlanRequest, plan: &Plan) -> f64 {
-    let answers = f64::from(request.cohort) * f64::from(1000 - request.dropout_milli()) / 1000.0;
-    1.0 + f64::from(plan.crowd.n_min) / answers
+fn growth_by_helper(request: &PlanRequest, forecast: &Forecast) -> f64 {
+    1.0 + f64::from(forecast.plan.n_min) / request.answers()
 }
 
 /// A whole number of two significant digits, rounded up.
@@ -183,11 +216,11 @@ mod tests {
     use tacit_types::{Delta, Epsilon};
 
     use super::*;
-    use crate::plan::plan;
+    use crate::planner::forecast;
     use crate::request::tests::request;
 
     fn said(request: &PlanRequest) -> Vec<String> {
-        plan(request).unwrap().advice
+        advice(request, &forecast(request).unwrap())
     }
 
     #[test]
@@ -219,33 +252,34 @@ mod tests {
     #[test]
     fn each_way_that_is_named_reaches_the_goal() {
         let from = request(2_400, 4_000, 0.8);
-        let before = plan(&from).unwrap();
+        let before = forecast(&from).unwrap();
+        let said = said(&from);
         assert!(
-            (SIGNAL_MIN..SIGNAL_UNSURE).contains(&before.q)
-                && before.advice[0].contains("break-even")
+            (SIGNAL_MIN..SIGNAL_UNSURE).contains(&before.plan.signal)
+                && said[0].contains("break-even")
         );
-        let more = SIGNAL_GOOD / before.q;
+        let more = SIGNAL_GOOD / before.plan.signal;
         let devices = two_digits_up(2_400.0 * more);
         assert!(
-            before.advice[1].contains(&format!("about {} devices", thousands(devices))),
+            said[1].contains(&format!("about {} devices", thousands(devices))),
             "{:?}",
-            before.advice
+            said
         );
         let many = PlanRequest {
             cohort: devices.to_string().parse().unwrap(),
             ..from.clone()
         };
-        assert!((1.0..1.11).contains(&(plan(&many).unwrap().q / SIGNAL_GOOD)));
+        assert!((1.0..1.11).contains(&(forecast(&many).unwrap().plan.signal / SIGNAL_GOOD)));
         let epsilon = epsilon_for(more, &from, &before).unwrap();
         let loose = PlanRequest {
             epsilon: Epsilon::new(epsilon).unwrap(),
             ..from.clone()
         };
-        assert!((plan(&loose).unwrap().q / SIGNAL_GOOD - 1.0).abs() < 0.05);
+        assert!((forecast(&loose).unwrap().plan.signal / SIGNAL_GOOD - 1.0).abs() < 0.05);
         assert!(
-            before.advice[1].contains(&format!("epsilon {epsilon:.1}")),
+            said[1].contains(&format!("epsilon {epsilon:.1}")),
             "{:?}",
-            before.advice
+            said
         );
     }
 

@@ -1,6 +1,7 @@
 //! Why there is no plan.
 
 use tacit_privacy::mechanism::MechanismError;
+use tacit_types::Kind;
 
 /// Why there is no plan. Each says what to change; [`PlanError::field`] says where.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -64,6 +65,12 @@ pub enum PlanError {
         /// Releases of the shortest job.
         needed: u32,
     },
+    /// The model gives no release of this kind.
+    #[error("no {0} of this model")]
+    NotGiven(Kind),
+    /// Devices with this model do not send such a sum.
+    #[error("a sum of {0} does not fit the model")]
+    DoesNotFit(Kind),
     /// The numbers are not a sound mechanism.
     #[error(transparent)]
     Mechanism(#[from] MechanismError),
@@ -81,6 +88,7 @@ impl PlanError {
             Self::TooManyDraws => "rounds",
             Self::TooFewParticipations { .. } => "participation",
             Self::HelperNoiseTooLarge => "helper_noise",
+            Self::NotGiven(_) | Self::DoesNotFit(_) => "model",
             Self::Mechanism(_) => "factors",
         }
     }

@@ -1,6 +1,8 @@
 //! What the operator knows and decides before a job, and its bounds: the only place that has them.
 
 use tacit_model::family::Family;
+use tacit_model::family::rating::Scale;
+use tacit_model::family::weighted::CLIP_NORMS;
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_types::{Delta, Epsilon};
 
@@ -10,8 +12,10 @@ use crate::error::PlanError;
 /// configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanRequest {
-    /// What is trained.
+    /// Family of the model to train.
     pub model: Family,
+    /// Least and largest rating, counted in thousandths; used where ratings are trained.
+    pub scale: Scale,
     /// Devices a round takes.
     pub cohort: u32,
     /// Items in the catalogue.
@@ -32,12 +36,14 @@ pub struct PlanRequest {
     pub factors: Option<u32>,
     /// Rounds of factor gradients, instead of the recipe's.
     pub rounds: Option<u32>,
+    /// Norm at which weighted squares clip a device's gradient, instead of the library's.
+    pub clip_norm: Option<f64>,
     /// Factors carried over from an earlier task of a spectral model: counts and rounds with carry
     /// update them.
     pub carried: Option<u32>,
     /// Share of rho for evaluating the model on the devices, counted in thousandths; 0 for none.
     /// Where the signal leaves it open whether factors pay, an evaluation that is on gets at least
-    /// [`crate::plan::GUARD_SHARE`].
+    /// [`crate::GUARD_SHARE`].
     pub evaluation: f64,
     /// Participation limit: most releases one device takes part in. Rounds beyond it are cut.
     pub participation: Option<u32>,
@@ -79,6 +85,11 @@ impl PlanRequest {
                 "from 0 to 0.5",
                 (0.0..=0.5).contains(&self.evaluation),
             ),
+            (
+                "clip_norm",
+                "from 0.001 to 1000",
+                self.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm)),
+            ),
             ("participation", "at least 1", self.participation != Some(0)),
             // Last, because it divides by the items.
             (
@@ -91,6 +102,30 @@ impl PlanRequest {
             Some((field, expected, _)) => Err(PlanError::OutOfRange { field, expected }),
             None => Ok(()),
         }
+    }
+
+    /// Devices of the cohort that are expected to answer: cohort (1 - p).
+    pub(crate) fn answers(&self) -> f64 {
+        f64::from(self.cohort) * f64::from(1000 - self.dropout_milli()) / 1000.0
+    }
+
+    /// Ends of the scale of ratings in thousandths.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a scale is at most a million from 0"
+    )]
+    pub fn scale_milli(&self) -> [i64; 2] {
+        [self.scale.low, self.scale.high].map(|end| (end * 1000.0).round() as i64)
+    }
+
+    /// Delta in units of 1e-12.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a delta is from 0 to 0.1"
+    )]
+    pub fn delta_pico(&self) -> u64 {
+        (self.delta.get() * 1e12).round() as u64
     }
 
     /// The assumed dropout share in thousandths.
@@ -143,6 +178,7 @@ pub(crate) mod tests {
     pub(crate) fn request(cohort: u32, items: u32, epsilon: f64) -> PlanRequest {
         PlanRequest {
             model: Family::Spectral,
+            scale: Scale::STARS,
             cohort,
             items,
             epsilon: Epsilon::new(epsilon).unwrap(),
@@ -153,6 +189,7 @@ pub(crate) mod tests {
             helper_noise: false,
             factors: None,
             rounds: None,
+            clip_norm: None,
             evaluation: 0.0,
             carried: None,
             participation: None,
@@ -162,7 +199,7 @@ pub(crate) mod tests {
     #[test]
     fn each_bound_names_its_field() {
         type Change = fn(&mut PlanRequest);
-        let cases: [(Change, &str); 14] = [
+        let cases: [(Change, &str); 16] = [
             (|r| r.cohort = 1, "cohort"),
             (|r| r.cohort = 1_000_001, "cohort"),
             (|r| r.items = 0, "items"),
@@ -177,6 +214,8 @@ pub(crate) mod tests {
             (|r| r.participation = Some(0), "participation"),
             (|r| r.evaluation = 0.51, "evaluation"),
             (|r| r.evaluation = f64::NAN, "evaluation"),
+            (|r| r.clip_norm = Some(0.0), "clip_norm"),
+            (|r| r.clip_norm = Some(f64::NAN), "clip_norm"),
         ];
         assert_eq!(request(100, 100, 1.0).check(), Ok(()));
         for (change, field) in cases {

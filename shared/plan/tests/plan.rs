@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use tacit_model::family::Family::{Neural, Rating, Spectral, Weighted};
-use tacit_plan::{PlanRequest, plan};
+use tacit_model::family::rating::Scale;
+use tacit_plan::{PlanRequest, forecast};
 use tacit_privacy::Rho;
 use tacit_types::{Delta, Epsilon};
 
@@ -36,6 +37,8 @@ fn requests() -> impl Strategy<Value = PlanRequest> {
                 own,
             )| PlanRequest {
                 model: own.3,
+                scale: Scale::STARS,
+                clip_norm: None,
                 carried: own.0.filter(|_| own.3 == Spectral),
                 cohort,
                 items,
@@ -72,21 +75,22 @@ proptest! {
 
     #[test]
     fn no_plan_costs_more_than_was_asked_or_holds_an_unsound_mechanism(request in requests()) {
-        match plan(&request) {
-            Ok(plan) => {
-                prop_assert!(plan.epsilon <= request.epsilon.get());
-                prop_assert!(plan.rho_total <= plan.rho_budget);
-                let prices = plan.releases.iter().map(|release| release.rho);
+        match forecast(&request) {
+            Ok(ahead) => {
+                prop_assert!(ahead.epsilon <= request.epsilon.get());
+                prop_assert!(ahead.rho_total <= ahead.plan.rho_budget);
+                let prices = ahead.releases.iter().map(|release| release.rho);
                 let shares = prices.fold(Rho::ZERO, Rho::compose);
-                prop_assert!(shares <= plan.rho_budget);
-                for release in &plan.releases {
+                prop_assert!(shares <= ahead.plan.rho_budget);
+                for release in &ahead.releases {
                     prop_assert_eq!(release.mechanism.check(), Ok(()));
                     prop_assert!(release.mechanism.rho() <= release.rho);
                     prop_assert_eq!(release.mechanism.helper_noise, request.helper_noise);
                 }
-                let releases = plan.releases.len();
+                let releases = ahead.releases.len();
                 prop_assert!(request.participation.is_none_or(|limit| releases <= limit as usize));
-                prop_assert!(plan.q.is_finite() && (0.0..=1.0).contains(&plan.gain_share));
+                prop_assert!(ahead.plan.signal.is_finite());
+                prop_assert!((0.0..=1.0).contains(&ahead.gain_share));
             }
             Err(error) => prop_assert!(!error.to_string().is_empty() && !error.field().is_empty()),
         }
@@ -101,6 +105,8 @@ proptest! {
     ) {
         let request = PlanRequest {
             model: Spectral,
+            scale: Scale::STARS,
+            clip_norm: None,
             cohort,
             items,
             epsilon: Epsilon::new(epsilon).unwrap(),
@@ -115,7 +121,7 @@ proptest! {
             carried: None,
             participation: None,
         };
-        let q = |request: &PlanRequest| plan(request).unwrap().q;
+        let q = |request: &PlanRequest| forecast(request).unwrap().plan.signal;
         let middle = q(&request);
         // A hundred devices more, so that rounding n_min down cannot hide the rise.
         let more_devices = q(&PlanRequest { cohort: cohort + 100, ..request.clone() });

@@ -13,7 +13,7 @@ use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::measure::metric::Ranking;
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::{train, train_featured};
-use tacit_simulate::{Population, job};
+use tacit_simulate::{Family, Population};
 use tacit_types::{Epsilon, ItemId};
 
 use crate::target::verdict;
@@ -37,12 +37,12 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let data = tacit_data::load(&data.join(ML_1M), &options)?;
     let (trained, new) = halves(data);
     let setting = setting(Epsilon::new(EPSILON)?)?;
-    let job = job::plan(trained.users(), trained.items, &setting)?;
+    let plan = setting.plan(Family::Spectral, trained.users(), trained.items)?;
     let histories = trained.capped(setting.history_max);
     let mut figures = Vec::new();
     for seed in SEEDS {
-        let plain = train(&histories, &job, seed)?.model;
-        let featured = train_featured(&histories, &trained.features, &job, seed)?.model;
+        let plain = train(&histories, &plan, seed)?.model;
+        let featured = train_featured(&histories, &trained.features, &plan, seed)?.model;
         figures.push(KNOWN.map(|known| judged(&new, known, [&plain, &featured])));
         eprint!(".");
     }

@@ -16,7 +16,7 @@ use tacit_model::rank::ranker::{Precision, Ranker};
 use tacit_model::{History, Interaction, InteractionKind, Model};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::train::train;
-use tacit_simulate::{job, reference};
+use tacit_simulate::{Family, reference};
 use tacit_types::{Epsilon, ItemId};
 
 use crate::target::verdict;
@@ -221,12 +221,9 @@ fn trained(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> any
             &histories, items, None, None, None,
         )?);
     };
-    let job = job::plan(
-        u32::try_from(owners.len())?,
-        items,
-        &setting(Epsilon::new(epsilon)?)?,
-    )?;
-    Ok(train(&histories, &job, seed)?.model)
+    let devices = u32::try_from(owners.len())?;
+    let plan = setting(Epsilon::new(epsilon)?)?.plan(Family::Spectral, devices, items)?;
+    Ok(train(&histories, &plan, seed)?.model)
 }
 
 /// Means over owners with odd numbers who have something held out.

@@ -164,7 +164,7 @@ fn measure_family(
         half_life,
         exact: false,
     };
-    eprintln!("{} {split}: {} jobs", population.name, sweep.trainings(1));
+    eprintln!("{} {split}: {} tasks", population.name, sweep.trainings(1));
     Ok(run(std::slice::from_ref(population), &sweep, &|| {
         eprint!(".")
     })?)

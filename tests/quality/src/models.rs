@@ -13,7 +13,7 @@ use tacit_simulate::quality::{Figures, judge};
 use tacit_simulate::rating::{self, RatingOutcome};
 use tacit_simulate::train::{train, train_featured};
 use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
-use tacit_simulate::{Family, Population, Sweep, growth as grow, job, reference, run};
+use tacit_simulate::{Family, Population, Sweep, growth as grow, reference, run};
 use tacit_types::Epsilon;
 
 use crate::{
@@ -282,8 +282,8 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     let old = population.items - population.items.div_ceil(NEW_ITEMS);
     let setting = setting(Epsilon::new(epsilon)?)?;
     let (before, whole) = (
-        job::plan(population.users(), old, &setting)?,
-        job::plan(population.users(), population.items, &setting)?,
+        setting.plan(Family::Spectral, population.users(), old)?,
+        setting.plan(Family::Spectral, population.users(), population.items)?,
     );
     let histories = population.capped(setting.history_max);
     let known = grow::earlier(&population.interactions, old, setting.history_max);
@@ -326,10 +326,10 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     writeln!(
         out,
         "\nSpectral model, MovieLens-1M, published leave-one-out; a random tenth of the items is \
-         new. The earlier job knew {old} of {} items, at epsilon {epsilon}. The \
-         update (`[task] start`: counts and one round with carry, no head Gram) and the job from \
+         new. The earlier task knew {old} of {} items, at epsilon {epsilon}. The \
+         update (`[task] start`: counts and one round with carry, no head Gram) and the task from \
          nothing cost epsilon {epsilon} each; the earlier \
-         job's own cost is not in either.\n\n\
+         task's own cost is not in either.\n\n\
          | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|\n\
          | updated, no features | {} | HR@10 (99) {}; HR@10 {} |\n| from nothing, no features | {} \
          | |\n\

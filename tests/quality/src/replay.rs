@@ -14,7 +14,7 @@ use tacit_model::rank::ranker::{Precision, Ranker};
 use tacit_simulate::outcome::Spread;
 use tacit_simulate::reference;
 use tacit_simulate::train::train;
-use tacit_simulate::{Population, job};
+use tacit_simulate::{Family, Population};
 use tacit_types::{Epsilon, ItemId};
 
 use crate::target::verdict;
@@ -122,12 +122,9 @@ fn without_noise(owners: &Population) -> anyhow::Result<Model> {
 }
 
 fn noisy_model(owners: &Population, seed: u64) -> anyhow::Result<Model> {
-    let job = job::plan(
-        owners.users(),
-        owners.items,
-        &setting(Epsilon::new(EPSILON)?)?,
-    )?;
-    Ok(train(&before(owners), &job, seed)?.model)
+    let setting = setting(Epsilon::new(EPSILON)?)?;
+    let plan = setting.plan(Family::Spectral, owners.users(), owners.items)?;
+    Ok(train(&before(owners), &plan, seed)?.model)
 }
 
 fn replayed(owners: &Population, model: &Model) -> Hits {

@@ -9,7 +9,7 @@ use tacit_model::Recipe;
 use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::outcome::Row;
 use tacit_simulate::train::train_featured;
-use tacit_simulate::{Population, job, reference};
+use tacit_simulate::{Family, Population, reference};
 use tacit_types::Epsilon;
 
 use crate::models::cells;
@@ -101,12 +101,12 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
 fn judged(population: &Population, variant: &Variant) -> anyhow::Result<Row> {
     let mut setting = setting(Epsilon::new(EPSILON)?)?;
     setting.rounds = variant.rounds;
-    let mut job = job::plan(population.users(), population.items, &setting)?;
-    job.recipe = (variant.change)(job.recipe);
+    let mut plan = setting.plan(Family::Spectral, population.users(), population.items)?;
+    plan.recipe = (variant.change)(plan.recipe);
     let histories = population.capped(setting.history_max);
     let mut figures = Vec::new();
     for seed in SEEDS {
-        let model = train_featured(&histories, &population.features, &job, seed)?.model;
+        let model = train_featured(&histories, &population.features, &plan, seed)?.model;
         figures.push(reference::ranked_with(
             population,
             &model,

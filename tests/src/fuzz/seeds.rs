@@ -189,7 +189,7 @@ fn models() -> Named {
     };
     let opened = OpenedSum {
         kind: Kind::RatingBias,
-        sum: &[sum.clone(), sum.clone()].concat(),
+        sum: [sum.clone(), sum.clone()].concat(),
         noise_std: 1.0,
         contributors: 40,
     };

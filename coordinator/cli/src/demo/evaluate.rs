@@ -8,7 +8,7 @@ use tacit_model::family::weighted::WeightedTerms;
 use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::{History, Model};
-use tacit_server::job::Job;
+use tacit_plan::Plan;
 use tacit_simulate::quality::Figures;
 use tacit_simulate::rated::RatedPopulation;
 use tacit_simulate::{Population, neural, rating, reference, weighted};
@@ -66,32 +66,32 @@ pub(super) fn rated(population: &RatedPopulation, federated: &Model) -> Result<V
 fn noise_free(
     population: &Population,
     histories: &[History],
-    job: &Job,
+    plan: &Plan,
     federated: &Model,
 ) -> Result<Model, Failure> {
     let features = Some(&population.features);
-    if job.model == Family::Neural {
+    if plan.model == Family::Neural {
         return Ok(neural::without_noise(
             histories,
             &population.features,
-            job.factors,
-            job.rounds,
+            plan.factors,
+            plan.rounds,
         )?);
     }
-    if job.model != Family::Weighted {
+    if plan.model != Family::Weighted {
         return Ok(reference::without_noise(
             histories,
-            job.items,
+            plan.items,
             features,
-            job.factors,
-            job.rounds,
+            plan.factors,
+            plan.rounds,
         )?);
     }
     let factors = u32::try_from(federated.factor_count())?.max(2);
-    let terms = WeightedTerms::default().unclipped(job.history_max);
+    let terms = WeightedTerms::default().unclipped(plan.history_max);
     Ok(weighted::without_noise(
         histories,
-        job.items,
+        plan.items,
         factors,
         weighted::ROUNDS_WITHOUT_NOISE,
         terms,
@@ -101,23 +101,23 @@ fn noise_free(
 /// One row per model that ranks.
 pub(super) fn rows(
     data: &Dataset,
-    job: &Job,
+    plan: &Plan,
     federated: &Model,
     seed: u64,
 ) -> Result<Vec<Row>, Failure> {
     let population = Population::new(data.clone());
     let histories = population.capped(u32::try_from(HISTORY_CAP)?);
     // Every device of the demo answered, so the list beside it is bought by all of them too.
-    let all_answered = Job {
+    let all_answered = Plan {
         dropout_milli: 0,
-        ..job.clone()
+        ..plan.clone()
     };
     let popularity = reference::private_popularity(&population, &histories, &all_answered, seed)?;
-    let noise_free = noise_free(&population, &histories, job, federated)?;
-    // Columns of public features are not learned: central iALS gets as many factors as the job
+    let noise_free = noise_free(&population, &histories, plan, federated)?;
+    // Columns of public features are not learned: central iALS gets as many factors as the task
     // trains.
-    let factors = match job.model {
-        Family::Spectral | Family::Neural => job.recipe.factors,
+    let factors = match plan.model {
+        Family::Spectral | Family::Neural => plan.recipe.factors,
         _ => u32::try_from(federated.factor_count())?,
     };
     Ok(vec![

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use tacit_data::{Dataset, LoadOptions, Split, SyntheticSpec};
 use tacit_model::Model;
 use tacit_model::family::rating::Scale;
-use tacit_plan::EVALUATION_SHARE;
-use tacit_server::job::Job;
+use tacit_plan::{EVALUATION_SHARE, Plan};
 use tacit_simulate::rated::{FOLDS, RatedPopulation};
 use tacit_types::{Delta, Epsilon};
 use tacit_wire::clock;
@@ -111,16 +110,16 @@ async fn federate(
         world::DROPOUT
     ));
 
-    let job: Job = world.job()?;
-    let running = children::run(&world, job.releases.len(), devices);
+    let plan = world.plan();
+    let running = children::run(&world, plan.releases.len(), devices);
     let ran = signals.or_stop(running).await?;
     let wall_seconds = clock::now().millis_since(start) as f64 / 1000.0;
     let model = world.final_model()?;
     say::note("comparing with models trained beside it, never on the wire ...");
-    let comparing = compare(data.clone(), rated, job.clone(), model, options.seed);
+    let comparing = compare(data.clone(), rated, plan.clone(), model, options.seed);
     let rows = signals.or_stop(comparing).await?;
     let (report, _) = crate::audit::write_report(&world.ledger(), &world.report(), None)?;
-    let outcome = output::Outcome::collect(&world, &data, &job, &ran, rows, wall_seconds, report)?;
+    let outcome = output::Outcome::collect(&world, &data, plan, &ran, rows, wall_seconds, report)?;
     let showcase = output::showcase(&world, &data)?;
     let told = if options.json {
         serde_json::to_string(&outcome)? + "\n"
@@ -138,13 +137,13 @@ async fn federate(
 async fn compare(
     data: Arc<Dataset>,
     rated: Option<RatedPopulation>,
-    job: Job,
+    plan: Plan,
     model: Model,
     seed: u64,
 ) -> Result<Vec<evaluate::Row>, Failure> {
     let computing = tokio::task::spawn_blocking(move || match &rated {
         Some(population) => evaluate::rated(population, &model),
-        None => evaluate::rows(&data, &job, &model, seed),
+        None => evaluate::rows(&data, &plan, &model, seed),
     });
     computing.await?
 }

@@ -12,9 +12,9 @@ use tacit_model::family::rating::Ratings;
 use tacit_model::family::{Family, Owner};
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_model::rank::filter::Filter;
+use tacit_plan::Plan;
 use tacit_privacy::convert::{CONVERSION, epsilon, shown};
 use tacit_sdk::{Recommendation, Recommender};
-use tacit_server::job::Job;
 use tacit_simulate::evaluated::{Evaluated, direct};
 use tacit_simulate::table::write_evaluation;
 use tacit_types::{Delta, Timestamp};
@@ -60,7 +60,7 @@ impl Outcome {
     pub(super) fn collect(
         world: &World,
         data: &Dataset,
-        job: &Job,
+        plan: &Plan,
         ran: &Ran,
         rows: Vec<Row>,
         wall_seconds: f64,
@@ -86,7 +86,7 @@ impl Outcome {
         }
         let summary = &ran.summary;
         Ok(Self {
-            model: job.model,
+            model: plan.model,
             rows,
             evaluation: evaluation.flatten(),
             epsilon: stated,
@@ -95,13 +95,13 @@ impl Outcome {
             releases: verified.releases().count(),
             devices,
             items: data.items.len(),
-            signal: job.signal,
+            signal: plan.signal,
             bytes_up_per_device: summary.bytes_up / devices as u64,
             bytes_down_per_device: summary.bytes_down / devices as u64,
             wall_seconds,
             durable_commit_share: summary.commit_seconds / summary.active_seconds.max(1e-9),
             peak_rss_bytes: ran.peak_rss_bytes,
-            fallback: job.fallback,
+            fallback: plan.fallback,
             report,
             ledger: world.ledger(),
         })

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use rand::TryRng;
 use tacit_data::{Dataset, Item};
 use tacit_model::Model;
+use tacit_model::family::rating::Scale;
+use tacit_plan::{Plan, PlanError, PlanRequest, plan};
 use tacit_round::policy::published;
-use tacit_server::job::Job;
 use tacit_types::{Delta, Digest, Epsilon};
 use tempfile::TempDir;
 
@@ -34,7 +35,8 @@ enum Folder {
 /// The deployment's folder.
 pub(super) struct World {
     folder: Folder,
-    task: tacit_server::config::Task,
+    request: PlanRequest,
+    plan: Plan,
 }
 
 impl World {
@@ -46,16 +48,20 @@ impl World {
         epsilon: Epsilon,
         delta: Delta,
     ) -> Result<Self, Failure> {
-        let cohort = u32::try_from(data.users.len())?;
-        let task = task(options, cohort, epsilon, delta)?;
+        let request = request(options, data, epsilon, delta)?;
         // The planner's refusals are bad input: hear them before any file is made.
-        Job::plan(&task, u32::try_from(data.items.len())?).map_err(Failure::input)?;
+        let plan = plan(&request).map_err(|error| refused(&error))?;
         let folder = match &options.keep {
             Some(folder) => Folder::Kept(new_folder(folder)?),
             None => Folder::Temporary(TempDir::with_prefix("tacit-demo-")?),
         };
-        let world = Self { folder, task };
+        let world = Self {
+            folder,
+            request,
+            plan,
+        };
         pki::init(&world.pki(), "localhost", "localhost")?;
+        let cohort = world.request.cohort;
         pki::policy(&world.pki(), epsilon, delta, cohort, false, false)?;
         pki::tokens(&world.pki(), cohort)?;
         world.write_configs(options)?;
@@ -90,12 +96,8 @@ impl World {
     }
 
     /// The plan both the coordinator and this process derive from the same public numbers.
-    pub(super) fn job(&self) -> Result<Job, Failure> {
-        let items = fs::read(self.path("catalogue.txt"))?
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
-        Ok(Job::plan(&self.task, u32::try_from(items)?)?)
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// The last published model, from the coordinator's export.
@@ -125,6 +127,9 @@ impl World {
                  \"pki/root.crt\"\n"
             )
         };
+        let request = &self.request;
+        // Long enough for the slowest machine: a round ends as soon as its cohort has reported.
+        let deadline_seconds = 120 + u64::from(request.cohort) / 10;
         let mut own = String::new();
         for (key, value) in [("rounds", options.rounds), ("factors", options.factors)] {
             if let Some(value) = value {
@@ -139,18 +144,16 @@ impl World {
                  identity_key = \"{helper_key}\"\n\n[signing]\nkey = \"pki/coordinator.sign\"\n\n\
                  [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\
                  tokens = \"pki/tokens.sha256\"\n\n\
-                 [task]\nname = \"{}\"\nmodel = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = \
+                 [task]\nname = \"demo\"\nmodel = \"{}\"\ncatalogue = \"catalogue.txt\"\nepsilon = \
                  {}\ndelta = {}\ncohort = {}\n\
-                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\ndeadline_seconds = {}\nevaluation = \
-                 {}\n{own}",
+                 dropout = {DROPOUT}\ndishonest = {DISHONEST}\n\
+                 deadline_seconds = {deadline_seconds}\nevaluation = {}\n{own}",
                 tls("coordinator"),
-                self.task.name,
-                self.task.model.as_str(),
-                self.task.epsilon,
-                self.task.delta,
-                self.task.cohort,
-                self.task.deadline_seconds,
-                self.task.evaluation,
+                request.model.as_str(),
+                request.epsilon,
+                request.delta,
+                request.cohort,
+                request.evaluation,
             ),
         )?;
         fs::write(
@@ -215,37 +218,35 @@ fn remove_all_but(folder: &Path, kept: &[&str]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn task(
+/// What the coordinator will ask its planner, from the configuration that is written for it.
+fn request(
     options: &Options,
-    cohort: u32,
+    data: &Dataset,
     epsilon: Epsilon,
     delta: Delta,
-) -> Result<tacit_server::config::Task, Failure> {
+) -> Result<PlanRequest, Failure> {
     let in_range = |option: &str, value: Option<u32>, max: u32| match value {
         Some(value) if !(1..=max).contains(&value) => Err(Failure::input(format!(
             "{option} must be from 1 to {max}, not {value}"
         ))),
         _ => Ok(value),
     };
-    Ok(tacit_server::config::Task {
-        name: tacit_types::TaskId::new("demo")?,
+    Ok(PlanRequest {
         model: options.model.into(),
-        scale: [1.0, 5.0],
-        catalogue: "catalogue.txt".into(),
+        scale: Scale::STARS,
+        cohort: u32::try_from(data.users.len())?,
+        items: u32::try_from(data.items.len())?,
         epsilon,
         delta,
-        cohort,
         dropout: DROPOUT,
         dishonest: DISHONEST,
-        // Long enough for the slowest machine: a round ends as soon as its cohort has reported.
-        deadline_seconds: 120 + u64::from(cohort) / 10,
         history_max: super::HISTORY_MAX,
         helper_noise: false,
-        membership: false,
         rounds: in_range("--rounds", options.rounds, 64)?,
         factors: in_range("--factors", options.factors, 512)?,
         clip_norm: None,
-        start: None,
+        carried: None,
+        participation: None,
         evaluation: match options.evaluation {
             share if (0.0..=0.5).contains(&share) => share,
             share => {
@@ -255,6 +256,11 @@ fn task(
             }
         },
     })
+}
+
+/// Names the key the demo would have written.
+fn refused(error: &PlanError) -> Failure {
+    Failure::input(format!("task.{}: {error}", error.field()))
 }
 
 fn new_folder(folder: &Path) -> Result<PathBuf, Failure> {

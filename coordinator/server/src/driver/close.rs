@@ -1,7 +1,8 @@
 //! Ends a round: the helper's answer, the next model, the ledger line; or the line that says it was
 //! abandoned.
 
-use tacit_model::release::Step;
+use tacit_model::release::{OpenedSum, Step};
+use tacit_plan::{apply, opened_sum};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
@@ -13,7 +14,6 @@ use tokio::runtime::Handle;
 
 use super::ask::Asked;
 use super::{Driver, Performed, RoundInHand, no_round};
-use crate::apply::{OpenedSum, apply};
 use crate::error::ServerError;
 
 impl Driver {
@@ -60,15 +60,10 @@ impl Driver {
         let model = self.model(ticket.model_in_hash)?;
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
-        let opened = OpenedSum {
-            kind: ticket.kind,
-            mechanism: &ticket.mechanism,
-            contributors,
-            values: &sum,
-        };
+        let opened = opened_sum(ticket.kind, &ticket.mechanism, contributors, &sum);
         let step = Step {
             features: Some(&self.features),
-            ..self.job.step(self.ledger.releases(), seed)
+            ..self.plan.step(self.ledger.releases(), seed)
         };
         let next = apply(&model, &opened, &step)?;
         let bytes: Vec<u8> = sum.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -171,7 +166,7 @@ impl Driver {
 }
 
 /// For operators who watch; auditors get the same from the exported sum.
-fn log_evaluation(opened: &OpenedSum<'_>, factors_dropped: bool) {
+fn log_evaluation(opened: &OpenedSum, factors_dropped: bool) {
     let Some(found) = opened.evaluation() else {
         return;
     };

@@ -31,7 +31,7 @@ impl Driver {
             return Err(ServerError::OperatorConfig(problem));
         }
         let remaining = self
-            .job
+            .plan
             .releases
             .get(self.ledger.releases()..)
             .unwrap_or_default();
@@ -39,7 +39,7 @@ impl Driver {
             return Ok(None);
         };
         let left = self
-            .job
+            .plan
             .rho_budget
             .minus(self.ledger.spent())
             .unwrap_or_default();
@@ -58,7 +58,9 @@ impl Driver {
             return Ok(None);
         }
         let (model_in_hash, seq) = self.current()?;
-        let mechanism = self.job.mechanism(kind, rho, &self.model(model_in_hash)?)?;
+        let mechanism = self
+            .plan
+            .mechanism(kind, rho, &self.model(model_in_hash)?)?;
         if self.ledger.total_variation() + release_total_variation(&mechanism) > TOTAL_VARIATION_MAX
         {
             return Err(ServerError::OperatorConfig(
@@ -76,11 +78,11 @@ impl Driver {
             model_in_hash,
             logged,
             mechanism,
-            dishonest_milli: self.job.dishonest_milli,
-            dropout_milli: self.job.dropout_milli,
-            delta_pico: self.job.delta_pico,
+            dishonest_milli: self.plan.dishonest_milli,
+            dropout_milli: self.plan.dropout_milli,
+            delta_pico: self.plan.delta_pico,
             membership: self.membership,
-            hold_out: self.job.is_evaluated(),
+            hold_out: self.plan.is_evaluated(),
             deadline: (self.now)().plus_millis(self.deadline_ms),
             sealing_key: String::new(),
         }))

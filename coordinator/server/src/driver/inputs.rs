@@ -8,6 +8,7 @@ use tacit_model::family::Family;
 use tacit_model::family::features::Features;
 use tacit_model::family::limits::FACTORS_MAX;
 use tacit_model::family::spectral::{SpectralModel, growth};
+use tacit_plan::{Plan, PlanRequest, plan};
 use tacit_proto::OBJECT_BYTES_MAX;
 use tacit_round::keys::SigningKey;
 use tacit_types::Digest;
@@ -16,15 +17,17 @@ use tacit_wire::files;
 use crate::catalogue;
 use crate::config::{Config, Task};
 use crate::error::ServerError;
-use crate::job::Job;
 use crate::store::Store;
+
+/// Where the plan is kept; the name it was first stored under, and so it stays.
+const PLAN: &str = "job";
 
 /// What the driver needs from the operator's files, read before anything is written.
 pub struct Inputs {
     pub(super) signing: SigningKey,
     pub(super) catalogue: Vec<u8>,
     pub(super) features: Features,
-    pub(super) planned: Job,
+    pub(super) planned: Plan,
     pub(super) build: Digest,
     /// What an update starts from.
     pub(super) start: Option<Model>,
@@ -58,7 +61,10 @@ impl Inputs {
         let carried = start
             .as_ref()
             .map(|model| u32::try_from(model.factor_count()).unwrap_or(u32::MAX));
-        let planned = Job::plan_update(&config.task, read.items, carried)?;
+        let planned = plan(&PlanRequest {
+            carried,
+            ..config.task.request(read.items)?
+        })?;
         let bytes = model_bytes(&planned, &read.features);
         if bytes > OBJECT_BYTES_MAX {
             let (has, most) = (bytes.div_ceil(1 << 20), OBJECT_BYTES_MAX >> 20);
@@ -81,10 +87,10 @@ impl Inputs {
 
 /// Most bytes of a model of this task: factors and a few numbers for each item, and features where
 /// they go along.
-fn model_bytes(job: &Job, features: &Features) -> usize {
-    let columns = job.recipe.factors + job.recipe.feature_columns;
+fn model_bytes(plan: &Plan, features: &Features) -> usize {
+    let columns = plan.recipe.factors + plan.recipe.feature_columns;
     let factors = (features.items() * columns as usize).min(FACTORS_MAX);
-    let described = match job.model {
+    let described = match plan.model {
         Family::Spectral | Family::Weighted => 0,
         Family::Rating => 4 * features.values().len(),
         Family::Neural => {
@@ -134,8 +140,8 @@ fn build_hash() -> Result<Digest, ServerError> {
 }
 
 /// Keeps the plan of the first start; a configuration that asks for another task is refused.
-pub(super) fn keep_job(store: &Store, planned: Job) -> Result<Job, ServerError> {
-    match store.meta::<Job>("job")? {
+pub(super) fn keep_plan(store: &Store, planned: Plan) -> Result<Plan, ServerError> {
+    match store.meta::<Plan>(PLAN)? {
         Some(kept) if kept.same_terms(&planned) => Ok(kept),
         Some(_) => Err(ServerError::OperatorConfig(
             "task: privacy parameters, cohort or catalogue differ from those this state was \
@@ -144,7 +150,7 @@ pub(super) fn keep_job(store: &Store, planned: Job) -> Result<Job, ServerError> 
                 .into(),
         )),
         None => {
-            store.set_meta("job", &planned)?;
+            store.set_meta(PLAN, &planned)?;
             Ok(planned)
         }
     }

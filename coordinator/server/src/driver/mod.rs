@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tacit_model::{Features, Model};
+use tacit_plan::Plan;
 use tacit_privacy::canonical;
 use tacit_round::coordinator::{Coordinator, Effect, Input};
 use tacit_round::keys::SigningKey;
@@ -36,7 +37,6 @@ use crate::config::Config;
 use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
 use crate::ingest::Arrival;
-use crate::job::Job;
 use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::store::Store;
@@ -48,7 +48,7 @@ pub struct Driver {
     task: TaskId,
     deadline_ms: u64,
     membership: bool,
-    job: Job,
+    plan: Plan,
     catalogue: Digest,
     features: Features,
     /// SHA-256 of the running program, for the ledger.
@@ -100,7 +100,7 @@ impl Driver {
     ) -> Result<Self, ServerError> {
         let store = Store::open(&config.state)?;
         let accounts = Accounts::open(config.deployment_state(), config.task.name.clone())?;
-        let job = inputs::keep_job(&store, inputs.planned)?;
+        let plan = inputs::keep_plan(&store, inputs.planned)?;
         let mut new_id = [0; 32];
         rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut new_id)
             .map_err(|error| ServerError::Internal(format!("no randomness: {error}")))?;
@@ -110,7 +110,7 @@ impl Driver {
             task: config.task.name.clone(),
             deadline_ms: config.task.deadline_seconds * 1000,
             membership: config.task.membership,
-            job,
+            plan,
             catalogue: objects.put(&inputs.catalogue)?,
             features: inputs.features,
             build: inputs.build,
@@ -273,7 +273,7 @@ impl Driver {
             logged,
             catalogue: self.catalogue,
             round: self.ledger.last_round(),
-            rounds_planned: u32::try_from(self.job.releases.len()).unwrap_or(u32::MAX),
+            rounds_planned: u32::try_from(self.plan.releases.len()).unwrap_or(u32::MAX),
             finished,
         });
         Ok(())

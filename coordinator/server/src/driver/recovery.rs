@@ -17,13 +17,13 @@ impl Driver {
             let genesis = self
                 .start
                 .take()
-                .unwrap_or_else(|| self.job.genesis())
+                .unwrap_or_else(|| self.plan.genesis())
                 .to_bytes();
             Event::Genesis(Genesis {
                 task: self.task.clone(),
                 model_out_hash: self.objects.put(&genesis)?,
                 catalogue_hash: self.catalogue,
-                rho_budget: self.job.rho_budget,
+                rho_budget: self.plan.rho_budget,
             })
         } else {
             self.check_catalogue()?;

@@ -9,18 +9,26 @@ use crate::family::recipe::Recipe;
 use crate::family::spectral::{SpectralModel, growth, public, server};
 use crate::family::weighted::WeightedTerms;
 use crate::family::{Model, neural, rating, weighted};
-use crate::measure::evaluation;
+use crate::measure::evaluation::{Evaluation, evaluate, keeps_factors};
 
 /// The opened, noisy sum of one release, in clipping norms.
-pub struct OpenedSum<'a> {
+pub struct OpenedSum {
     /// What its vectors mean.
     pub kind: Kind,
     /// One number per coordinate of the model's [`crate::release::Extent`] for this kind.
-    pub sum: &'a [f64],
+    pub sum: Vec<f64>,
     /// Standard deviation of the noise on each number.
     pub noise_std: f64,
     /// Devices in the sum.
     pub contributors: u32,
+}
+
+impl OpenedSum {
+    /// What the sum of an evaluation shows; `None` for any other.
+    pub fn evaluation(&self) -> Option<Evaluation> {
+        let found = || evaluate(&self.sum, self.noise_std, self.contributors);
+        (self.kind == Kind::Metrics).then(found).flatten()
+    }
 }
 
 /// What a job says about the step from one model to the next. Public numbers only.
@@ -48,7 +56,7 @@ impl Model {
     /// The next model, from the sum of what devices that hold this one sent; `None` for a sum this
     /// model's devices did not send. Post-processing of released numbers: sequential and
     /// order-fixed, so a replay gives the same bits.
-    pub fn step(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Option<Self> {
+    pub fn step(&self, opened: &OpenedSum, step: &Step<'_>) -> Option<Self> {
         let expected = self.extent(opened.kind)?.length();
         let described = step
             .features
@@ -67,7 +75,7 @@ impl Model {
             Self::Weighted(model) => {
                 let next = weighted::server::apply_gradient(
                     model,
-                    opened.sum,
+                    &opened.sum,
                     opened.contributors,
                     opened.noise_std,
                 );
@@ -79,15 +87,15 @@ impl Model {
             }
             Self::Neural(model) => {
                 let next =
-                    neural::server::apply_gradient(model, opened.sum, step.recipe, step.first);
+                    neural::server::apply_gradient(model, &opened.sum, step.recipe, step.first);
                 Some(after_neural(next, step))
             }
         }
     }
 
     /// The model after an evaluation: this one, or without its factors where they lose to popularity.
-    fn judged(&self, opened: &OpenedSum<'_>, step: &Step<'_>) -> Self {
-        if evaluation::keeps_factors(opened.sum, opened.noise_std, step.in_doubt) {
+    fn judged(&self, opened: &OpenedSum, step: &Step<'_>) -> Self {
+        if keeps_factors(&opened.sum, opened.noise_std, step.in_doubt) {
             self.clone()
         } else {
             self.without_factors()
@@ -98,10 +106,10 @@ impl Model {
 /// The spectral model after a release; `None` for a kind it does not give.
 fn spectral_step(
     model: &SpectralModel,
-    opened: &OpenedSum<'_>,
+    opened: &OpenedSum,
     step: &Step<'_>,
 ) -> Option<SpectralModel> {
-    let (sum, noise_std, recipe) = (opened.sum, opened.noise_std, step.recipe);
+    let (sum, noise_std, recipe) = (opened.sum.as_slice(), opened.noise_std, step.recipe);
     match opened.kind {
         Kind::Counts => {
             let counted = server::apply_counts(sum, noise_std, recipe);
@@ -169,11 +177,7 @@ fn completed(model: SpectralModel, step: &Step<'_>) -> Model {
 }
 
 /// The model of ratings after a release; `None` for a kind it does not give.
-fn rating_step(
-    model: &RatingModel,
-    opened: &OpenedSum<'_>,
-    step: &Step<'_>,
-) -> Option<RatingModel> {
+fn rating_step(model: &RatingModel, opened: &OpenedSum, step: &Step<'_>) -> Option<RatingModel> {
     if opened.kind != Kind::RatingBias {
         let next = spectral_step(model.spectral(), opened, step)?;
         return Some(model.with_spectral(next));
@@ -183,7 +187,7 @@ fn rating_step(
         .map_or(model.features(), Features::values)
         .to_owned();
     let found = rating::server::open_biases(
-        opened.sum,
+        &opened.sum,
         opened.noise_std,
         opened.contributors,
         features.view(),

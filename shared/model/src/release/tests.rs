@@ -108,7 +108,7 @@ fn a_sum_of_another_length_or_kind_makes_no_model() {
         for kind in Kind::ALL {
             let opened = OpenedSum {
                 kind,
-                sum: &[0.0; 7],
+                sum: vec![0.0; 7],
                 noise_std: 1.0,
                 contributors: 3,
             };
@@ -135,7 +135,7 @@ fn a_step_keeps_the_family_and_weighted_squares_follow_the_spectral_model() {
         let sum = vec![0.01; model.extent(kind).unwrap().length()];
         let opened = OpenedSum {
             kind,
-            sum: &sum,
+            sum,
             noise_std: 0.0,
             contributors: 5,
         };
@@ -192,7 +192,7 @@ fn an_evaluation_keeps_the_model_or_takes_its_factors() {
         sum[layout::PAIRED.start] = wins;
         let opened = OpenedSum {
             kind: Kind::Metrics,
-            sum: &sum,
+            sum: sum.to_vec(),
             noise_std: 1.0,
             contributors: 3,
         };
@@ -224,7 +224,7 @@ fn ratings_publish_what_the_catalogue_says_of_its_items() {
     let stepped = |features: &Features| {
         let opened = OpenedSum {
             kind: Kind::RatingBias,
-            sum: &[0.5; 120],
+            sum: vec![0.5; 120],
             noise_std: 0.0,
             contributors: 5,
         };
