@@ -23,7 +23,7 @@ pub struct Features {
     values: Array2<f32>,
 }
 
-/// Why categories are too many. `Display` says what the limit is.
+/// Why a catalogue has too many categories. `Display` names the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeaturesError {
@@ -97,8 +97,8 @@ impl Features {
         self.values.ncols()
     }
 
-    /// Centred by `counts` (M), so that what everybody uses says nothing, and each row scaled to
-    /// norm 1: (M, F). An item without categories stays zero: nothing is known of it.
+    /// Centred by `counts` (M), so that a feature of all items says nothing, and each row scaled to
+    /// norm 1: (M, F). An item without categories stays zero.
     ///
     /// # Panics
     /// When there is not one count per item.

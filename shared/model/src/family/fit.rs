@@ -11,12 +11,12 @@ use crate::family::weighted::WeightedModel;
 use crate::maths::linalg::narrow;
 use crate::maths::solve::{add_outer, solve_cholesky};
 
-/// What every owner's equation has in common.
+/// The part of the equation that all owners share.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Fit {
     /// Penalties and, for weighted squares, `alpha_0 V^T V`: (d + 1, d + 1), lower triangle.
     prior: Vec<f64>,
-    /// lambda, further penalty for each unit of what the owner's items count.
+    /// lambda, further penalty for each unit of count.
     per_unit: f64,
     /// Where ratings are predicted: their scale.
     pub(crate) scale: Option<Scale>,
@@ -46,8 +46,8 @@ impl Fit {
         }
     }
 
-    /// Ratings: every item rated counts 1 and aims at what its rating is above mu + b_j. The axis
-    /// is the owner's own bias.
+    /// Ratings: every item rated counts 1 and aims at its rating less mu + b_j. The axis is the
+    /// owner's own bias.
     pub(crate) fn rated(model: &RatingModel) -> Self {
         let d = model.ridge().len();
         let mut prior = vec![0.0; d * d];
@@ -59,7 +59,7 @@ impl Fit {
         }
     }
 
-    /// What an item of this weight counts.
+    /// The count of an item of this weight, a_i.
     fn counts(&self, weight: f64) -> f64 {
         if self.scale.is_some() {
             1.0
@@ -86,7 +86,7 @@ impl Fitted {
         }
     }
 
-    /// Adds an item, or takes it out with `sign` -1; gives what that adds to the count.
+    /// Adds an item, or takes it out with `sign` -1; gives the change of the count.
     pub(crate) fn shift(&mut self, h: &[f32], weight: f64, sign: f64) -> f64 {
         let counts = sign * self.fit.counts(weight);
         add_outer(&mut self.matrix, h, counts);
@@ -98,7 +98,7 @@ impl Fitted {
         self.matrix.iter_mut().for_each(|sum| *sum *= share);
     }
 
-    /// Solves for a right side, where the owner's items count `count` together: (d + 1).
+    /// Solves for a right side, where the counts of the owner's items add up to `count`: (d + 1).
     pub(crate) fn solve(&self, mut rhs: Vec<f64>, count: f64) -> Vec<f64> {
         let mut matrix: Vec<f64> = self
             .fit

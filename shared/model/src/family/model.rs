@@ -12,7 +12,7 @@ use crate::family::spectral::score::{self, popularity_scores};
 use crate::family::weighted::{self, WeightedModel, WeightedTerms};
 use crate::history::interaction::Interaction;
 
-/// What a job trains.
+/// The family of a task's model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -58,8 +58,8 @@ impl Model {
         u32::try_from(self.counts().len()).unwrap_or(u32::MAX)
     }
 
-    /// What trains it. A job of weighted squares begins with a spectral model, and ends with one
-    /// where the signal is too weak; a network begins and ends as one.
+    /// The family that trains it next. A task of weighted squares begins with a spectral model, and
+    /// ends with one where the signal is too weak; a task of a network begins and ends with one.
     pub fn family(&self) -> Family {
         match self {
             Self::Spectral(_) => Family::Spectral,
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    /// What an owner rated, where this model asks for ratings: the last `cap` items.
+    /// An owner's ratings, of the last `cap` items, where this model asks for ratings; else none.
     pub fn ratings(&self, interactions: &[Interaction], cap: usize) -> Ratings {
         match self {
             Self::Rating(model) => {
@@ -148,8 +148,8 @@ impl Model {
         }
     }
 
-    /// Part of `previous`' factors that is gone from these, 0 to 1; `None` where there is nothing
-    /// to compare.
+    /// Part of the span of `previous`' factors that these have lost, 0 to 1; `None` where there is
+    /// nothing to compare.
     pub fn drift(&self, previous: &Self) -> Option<f64> {
         match (self, previous) {
             (Self::Weighted(model), Self::Weighted(previous)) => model.drift(previous),
@@ -165,7 +165,7 @@ impl Model {
     }
 
     /// Scores every item for an owner, larger is better: length M. `half_life` as in
-    /// [`score::scores`]; ratings are predicted on their scale, whatever it is.
+    /// [`score::scores`]; a rating model predicts ratings, on their scale.
     pub fn scores(&self, owner: &Owner<'_>, half_life: Option<f32>) -> Vec<f32> {
         let history = owner.history;
         match self {

@@ -1,16 +1,16 @@
-//! What one owner did, as a device's vectors are made of it.
+//! One owner's cleaned data, from which a device's vectors are made.
 
 use tacit_types::ItemId;
 
 use crate::family::rating::Ratings;
 use crate::history::preference::History;
 
-/// What one owner did, cleaned: all that a device's vectors are made of.
+/// One owner's cleaned data: all that a device's vectors are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     /// Items used.
     pub history: &'a History,
-    /// What they were rated, where ratings are asked for.
+    /// Their ratings, where the model asks for ratings.
     pub ratings: &'a Ratings,
 }
 
@@ -32,12 +32,12 @@ pub struct Spared {
     ratings: Ratings,
     /// The item held out; `None` where there is only one.
     pub held_out: Option<ItemId>,
-    /// What it was rated.
+    /// Its rating; `None` where it was not rated.
     pub rating: Option<f64>,
 }
 
 impl Owner<'_> {
-    /// Holds out the item used last, and what it was rated.
+    /// Holds out the item used last, and its rating.
     pub fn hold_out(&self) -> Spared {
         let (history, held_out) = self.history.clone().hold_out();
         let (ratings, rating) = held_out.map_or_else(
@@ -54,7 +54,7 @@ impl Owner<'_> {
 }
 
 impl Spared {
-    /// What is left.
+    /// The owner without the item held out.
     pub fn owner(&self) -> Owner<'_> {
         Owner {
             history: &self.history,

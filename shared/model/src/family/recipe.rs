@@ -1,4 +1,4 @@
-//! The planner's table: from the signal-to-noise ratio of a job to what it trains, using public
+//! The planner's table: from the signal-to-noise ratio of a task to its recipe, using public
 //! numbers only.
 
 use serde::{Deserialize, Serialize};
@@ -21,14 +21,14 @@ const HEAD_MAX: u32 = 1000;
 const COUNTS_SHARE_ALONE: f64 = 1.0;
 /// Most columns of public features in the final model.
 const FEATURE_COLUMNS: u32 = 48;
-/// Share for the head Gram of what the counts leave over.
+/// The head Gram's share of the rho that the counts leave.
 const HEAD_SHARE_OF_REST: f64 = 0.35;
 
-/// What one training job does, fixed before it starts and printed with the plan.
+/// What one task trains, fixed before it starts and printed with its plan.
 ///
-/// A job is one release of counts, one of the head Gram if `head > 0`, then `rounds` releases of
-/// the factor gradient. Shares are of the rho of the whole training job and add up to 1; a release
-/// with share s has noise `1/sqrt(2 rho s)` on its sum.
+/// A task makes one release of counts, one of the head Gram if `head > 0`, then `rounds` releases
+/// of the factor gradient. Shares are of the rho of the whole task and add up to 1; a release with
+/// share s has noise of standard deviation `1/sqrt(2 rho s)` on its sum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Rounds of factor gradients, T.
@@ -42,7 +42,7 @@ pub struct Recipe {
     pub weight_exponent: f32,
     /// How strongly popularity is put back when ranking, b.
     pub popularity_exponent: f32,
-    /// How much of the previous factors stays in each round but the first.
+    /// Share of the previous factors that each round after the first keeps, 0 to 1.
     pub carry: f32,
     /// Share of the noisy counts the trained block of items covers; 1 trains the whole catalogue.
     pub coverage: f32,
@@ -179,7 +179,7 @@ pub(crate) fn factors_max(catalogue_len: u32) -> u32 {
 }
 
 /// K: five head items per unit of signal up to 500, half as many beyond, within the catalogue; none
-/// when too few to help.
+/// below [`HEAD_MIN`].
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -193,7 +193,7 @@ fn head_items(q: f64, catalogue_len: u32) -> u32 {
     if head < HEAD_MIN { 0 } else { head }
 }
 
-/// Signal-to-noise ratio `q = n sqrt(2 rho) / sqrt(M)` of a job with `devices` devices, privacy
+/// Signal-to-noise ratio `q = n sqrt(2 rho) / sqrt(M)` of a task with `devices` devices, privacy
 /// loss `rho` (zCDP) and `catalogue_len` items.
 pub fn signal_to_noise(devices: f64, rho: f64, catalogue_len: f64) -> f64 {
     devices * (2.0 * rho).sqrt() / catalogue_len.sqrt()

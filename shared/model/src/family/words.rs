@@ -3,7 +3,7 @@
 
 use crate::family::error::ModelError;
 
-/// What is left to read.
+/// Bytes still to read.
 pub(crate) struct Words<'a> {
     rest: &'a [u8],
     len: usize,
@@ -39,7 +39,7 @@ impl<'a> Words<'a> {
         self.word().map(u64::from_le_bytes)
     }
 
-    /// So many numbers.
+    /// `count` numbers.
     pub(crate) fn f32s(&mut self, count: usize) -> Result<Vec<f32>, ModelError> {
         let bytes = self.take(count.checked_mul(4).ok_or(ModelError::Sizes)?)?;
         Ok(bytes

@@ -1,9 +1,8 @@
 //! How much each item an owner met counts when ranking: several kinds of interaction fused into one
 //! weight per item.
 //!
-//! Feeds ranking only. What a device sends in training counts every used item alike
-//! ([`crate::History`]), and these weights equal that history's wherever all interactions are of
-//! one kind.
+//! Feeds ranking only. In training a device counts every used item alike ([`crate::History`]), and
+//! these weights equal that history's wherever all interactions are of one kind.
 
 use std::collections::HashMap;
 
@@ -31,7 +30,7 @@ pub struct Rule {
 /// | case | weight of the item |
 /// |---|---|
 /// | several interactions of implicit kinds | that of the strongest, at the age of the latest |
-/// | any explicit one (rating, like, dislike) | that of the latest explicit one, whatever else was done |
+/// | any explicit one (rating, like, dislike) | that of the latest explicit one, nothing else |
 /// | rating below [`Self::poor_below`] | as a dislike |
 /// | dwell of less than [`Self::dwell_full_s`] seconds | in proportion |
 /// | kind with confidence 0, or an item outside the catalogue | as if it had not happened |
@@ -44,10 +43,11 @@ pub struct Rules {
     pub poor_below: f32,
     /// Seconds of dwell that count in full.
     pub dwell_full_s: f32,
-    /// Items from which on taste is trusted by half beside what is popular; 0 to trust it at once.
+    /// Effective number of items at which an owner's taste is trusted by half; the rest of the
+    /// score stays with popularity. 0 trusts it at once.
     pub taste_prior: f32,
-    /// How interactions of other scenes than the present one count; what was said explicitly counts
-    /// in every scene.
+    /// How interactions of other scenes than the present one count. Explicit feedback counts in
+    /// every scene.
     pub scene: SceneRules,
 }
 
@@ -80,9 +80,9 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// A start for shops, where most of what is recorded is looking. A cart says what is bought
-    /// next, so it counts most; what was bought says what the owner likes, for longest, but no
-    /// longer what is missing.
+    /// A start for shops, where most interactions are looks. A cart foretells a purchase, so it
+    /// counts most. A purchase shows a taste, so it counts longest, but the item is no longer
+    /// missing.
     ///
     /// Taste is trusted at once, because histories are short and popularity says little of what one
     /// owner buys next. How the weights were chosen: `tests/quality/TUNING.md`, "Kinds of
@@ -114,8 +114,8 @@ impl Rules {
         )
     }
 
-    /// The same rules but for one kind. A confidence outside -1 to 1 is moved to the nearest end;
-    /// NaN becomes 0.
+    /// The same rules, with another for `kind`. A confidence outside -1 to 1 is moved to the
+    /// nearest end; NaN becomes 0.
     #[must_use]
     pub fn with(mut self, kind: InteractionKind, rule: Rule) -> Self {
         let confidence = if rule.confidence.is_nan() {
@@ -146,7 +146,8 @@ impl Rules {
             .then_some(first)
     }
 
-    /// What one interaction says, by its kind and value; `None` for nothing.
+    /// The rule of one interaction, its confidence scaled by its value; `None` where it says
+    /// nothing.
     pub(crate) fn opinion(&self, one: &Interaction) -> Option<Rule> {
         let mut rule = self.rule(one.kind);
         match one.kind {
@@ -239,7 +240,7 @@ fn is_explicit(kind: InteractionKind) -> bool {
     )
 }
 
-/// What is known of one item while going from its latest interaction to its first.
+/// The weight of one item so far, going from its latest interaction to its first.
 struct Verdict {
     item: ItemId,
     weight: f64,
@@ -247,7 +248,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    /// Takes in what was said earlier about the same item.
+    /// Takes in an earlier interaction with the same item.
     fn hear(&mut self, earlier: Self) {
         let stronger = earlier.weight.abs() > self.weight.abs();
         if !self.explicit && (earlier.explicit || stronger) {
@@ -410,8 +411,10 @@ mod tests {
 
         #[test]
         fn one_kind_alone_is_the_history_of_training(used in any_interactions()) {
-            let views: Vec<_> = used.iter().map(|one| Interaction { kind: InteractionKind::View, ..*one }).collect();
-            let (fused, history) = (fuse(&views, 10, 8, &Rules::default()), History::new(&views, 10, 8));
+            let mut views = used.clone();
+            views.iter_mut().for_each(|one| one.kind = InteractionKind::View);
+            let fused = fuse(&views, 10, 8, &Rules::default());
+            let history = History::new(&views, 10, 8);
             let items: Vec<ItemId> = fused.weights.iter().map(|(item, _)| *item).collect();
             prop_assert_eq!(&items[..], history.items());
             for (age, (_, weight)) in fused.weights.iter().rev().enumerate() {

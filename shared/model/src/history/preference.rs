@@ -30,7 +30,8 @@ impl History {
     /// |---|---|
     /// | item outside `0..catalogue_len` | ignored |
     /// | feedback that is no use ([`InteractionKind::is_use`]) | ignored |
-    /// | all remaining interactions carry a time | ordered by it, equal times in input order; [`Self::is_timed`] |
+    /// | all remaining interactions carry a time | ordered by it, [timed](Self::is_timed) |
+    /// | equal times | in input order |
     /// | any of them carries none | input order is kept; not timed |
     /// | an item more than once | its latest occurrence counts |
     /// | more than `cap` distinct items | the most recent `cap` are kept |
@@ -88,8 +89,8 @@ impl fmt::Debug for History {
     }
 }
 
-/// All interactions but those with the item used last: what a device trains on where that item is
-/// held out. Everything where there is only one item.
+/// Leaves out the interactions with the item used last, as training does where that item is held
+/// out for evaluation. Returns everything where there is only one item.
 pub fn without_latest(interactions: &[Interaction], catalogue_len: u32) -> Vec<Interaction> {
     let (_, held_out) = History::new(interactions, catalogue_len, 2).hold_out();
     interactions
@@ -99,7 +100,7 @@ pub fn without_latest(interactions: &[Interaction], catalogue_len: u32) -> Vec<I
         .collect()
 }
 
-/// The first `cap` distinct items of a newest-first sequence, turned round to oldest first.
+/// Takes the first `cap` distinct items of a newest-first sequence and gives them oldest first.
 fn latest_distinct(newest_first: impl Iterator<Item = ItemId>, cap: usize) -> Vec<ItemId> {
     let mut seen = BTreeSet::new();
     let mut items: Vec<ItemId> = newest_first

@@ -1,4 +1,4 @@
-//! When and where: what an owner did in a scene like the present one may count more when ranking.
+//! When and where: an interaction in a scene like the present one may count more when ranking.
 //!
 //! A soft form of contextual pre-filtering (Adomavicius and Tuzhilin 2011, section 3.3): nothing is
 //! left out, it counts less.
@@ -27,8 +27,8 @@ impl From<&Interaction> for Scene {
     }
 }
 
-/// How much less an interaction counts for every way in which its scene differs: times
-/// exp(-strength).
+/// Strengths by which an interaction of another scene counts less: each difference multiplies its
+/// weight by exp(-strength).
 ///
 /// The default, all 0, makes no difference. A strength that is not above 0 counts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,7 +51,8 @@ impl SceneRules {
             .any(|strength| strength > 0.0)
     }
 
-    /// What is left of an interaction of the scene `then` in the scene `now`: 1 for all of it.
+    /// Share of its weight, 0 to 1, that an interaction of the scene `then` keeps in the scene
+    /// `now`.
     pub(crate) fn share(&self, then: Scene, now: Scene) -> f64 {
         let strength = |value: f32| f64::from(value.max(0.0));
         let mut distance = 0.0;
@@ -191,7 +192,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_share_is_a_share(then: u64, now: u64, offset: i16, surfaces: (u8, u8), hour: f32, weekend: f32) {
+        fn a_share_is_a_share(
+            then: u64,
+            now: u64,
+            offset: i16,
+            surfaces: (u8, u8),
+            hour: f32,
+            weekend: f32,
+        ) {
             let rules = SceneRules { hour, weekend, surface: 1.0, utc_offset_minutes: offset };
             let scene = |at, surface| Scene { at: Some(Timestamp(at)), surface };
             let share = rules.share(scene(then, surfaces.0), scene(now, surfaces.1));

@@ -1,7 +1,7 @@
 //! Visits, and interactions that nobody meant: bots, stuck buttons, other people's scripts.
 //!
-//! Rules only. What they name is set aside when ranking, never deleted: the caller keeps the list
-//! and may take any entry back.
+//! Rules only. An interaction they name is set aside when ranking, never deleted: the caller keeps
+//! the list and may take any entry back.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,15 +19,15 @@ pub enum Anomaly {
     Rhythm,
 }
 
-/// From when on something is an anomaly. Explicit feedback and interactions without a time are
-/// never one: people rate a page of items at once.
+/// Where an anomaly begins. Explicit feedback and interactions without a time are never one: people
+/// rate a page of items at once.
 ///
 /// | rule | default |
 /// |---|---|
 /// | a session ends after a silence of | 30 minutes |
-/// | burst: all of so many within so long | 60 in 10 seconds |
-/// | repeat: all of one item's in one session after the first | 10 |
-/// | rhythm: so many equal gaps in a row, not counting gaps of 0 | 20 |
+/// | burst: `burst_count` interactions within `burst_ms` | 60 in 10 seconds |
+/// | repeat: one item in one session, after its first `repeats_max` | 10 |
+/// | rhythm: `rhythm_gaps` equal gaps above 0 in a row | 20 |
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Silence that ends a session, in milliseconds.
@@ -121,7 +121,7 @@ pub fn kept(interactions: &[Interaction], set_aside: &[Option<Anomaly>]) -> Vec<
         .collect()
 }
 
-/// Places that lie in a window with too many.
+/// Places that lie in a window of at most `burst_ms` with `burst_count` interactions.
 fn bursts(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
     let count = limits.burst_count.max(1);
     let mut bursts = Vec::new();
@@ -134,7 +134,7 @@ fn bursts(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
     bursts
 }
 
-/// Places joined by long runs of one and the same gap.
+/// Places joined by at least `rhythm_gaps` gaps of one length.
 fn rhythms(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
     let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let mut runs = Vec::new();

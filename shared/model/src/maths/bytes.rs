@@ -9,7 +9,7 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |most, v| most.max(v.abs()))
 }
 
-/// What one step of a byte stands for in this row.
+/// The number that one step of a byte stands for in this row; 0 for a row of zeros.
 pub(crate) fn row_scale(row: &[f32]) -> f32 {
     largest(row) / f32::from(i8::MAX)
 }

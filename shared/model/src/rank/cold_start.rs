@@ -12,11 +12,10 @@ use crate::rank::ranker::Ranker;
 /// Items that stand for the categories an owner chose.
 const PRIOR_ITEMS: usize = 20;
 
-/// The items that stand for what a new owner said to like, with weights that together count as much
-/// as one item used last: the most popular of `liked`, all alike. Empty without any; then private
-/// popularity decides.
+/// Weights the most popular of `liked`, the items a new owner said to like, all alike and together
+/// as much as one item used last. Empty without any; then private popularity decides.
 ///
-/// Local: the choice is never sent. It loses importance by itself as interactions come in.
+/// Local: the choice is never sent, and it fades as interactions come in.
 pub fn prior(liked: &[ItemId], ranker: &Ranker) -> Vec<(ItemId, f64)> {
     let mut known: Vec<u32> = liked
         .iter()
@@ -107,7 +106,8 @@ impl FeatureMap {
     }
 }
 
-/// `(F^T F + lambda I)^-1 F^T Q`, row-major; `None` where rounding left no positive definite matrix.
+/// `(F^T F + lambda I)^-1 F^T Q`, row-major; `None` where rounding left the matrix not positive
+/// definite.
 fn ridge(f: &Mat<f64>, q: &Mat<f64>, lambda: f64) -> Option<Vec<f64>> {
     let mut normal = f.transpose() * f;
     for j in 0..f.ncols() {

@@ -9,13 +9,13 @@ use crate::rank::ranker::Ranker;
 /// Splits the score of `item` over the weighted items of its owner: one number per entry of
 /// `weights`, in the same order.
 ///
-/// The score is linear in the unit vector x of the weighted items, so item i adds exactly `x_i [s
-/// Q_j . Q_i + q_j q_i] (c_j / max c)^b`, s the share that taste gets from so many items, and these
-/// add up to the score. Empty where popularity alone decides: no items with weight, a model without
-/// factors, or an item outside the catalogue.
+/// The score of item j is linear in the unit vector x of the weighted items. So item i adds exactly
+/// `x_i [s Q_j . Q_i + q_j q_i] (c_j / max c)^b`, with s the share of the score that taste gets,
+/// and these parts add up to the score. Empty where popularity alone decides: no items with weight,
+/// a model without factors, or an item outside the catalogue.
 ///
-/// Fitted user factors are linear in the weights too, given what the items count: item i adds `w_i
-/// h_i^T A^-1 h_j`, A the owner's whole matrix. Predicted ratings have [`Ranker::general`] besides.
+/// Fitted user factors are linear in the weights too, with the owner's whole matrix A held fixed:
+/// item i adds `w_i h_i^T A^-1 h_j`. A predicted rating is these parts and [`Ranker::general`].
 pub fn contributions(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -> Vec<f32> {
     if ranker.fit().is_some() {
         return fitted(item, weights, ranker).unwrap_or_default();
@@ -54,8 +54,8 @@ fn product(a: &[f32], b: &[f32]) -> f64 {
         .sum()
 }
 
-/// Parts of a score whose user factors are fitted; `None` for an item outside the catalogue or
-/// without anything met.
+/// The parts of a score whose user factors are fitted; `None` for an item outside the catalogue, or
+/// where no item has weight.
 fn fitted(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -> Option<Vec<f32>> {
     let profile = Profile::of(weights, ranker);
     if profile.is_empty() {
@@ -96,7 +96,10 @@ mod tests {
             used in prop::collection::btree_map(0u32..220, -1.0f64..1.0, 1..30), item in 0u32..200,
         ) {
             let ranker = Ranker::new(&trained(200, 8), Precision::Full);
-            let weights: Vec<(ItemId, f64)> = used.into_iter().map(|(item, weight)| (ItemId(item), weight)).collect();
+            let weights: Vec<(ItemId, f64)> = used
+                .into_iter()
+                .map(|(item, weight)| (ItemId(item), weight))
+                .collect();
             let shares = contributions(ItemId(item), &weights, &ranker);
             prop_assume!(!shares.is_empty());
             prop_assert_eq!(shares.len(), weights.len());

@@ -77,8 +77,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What is left of the score of each of `len` items: 1 for all of it, NaN for an item that may
-    /// not be shown.
+    /// Share of its score that each of `len` items keeps: 0 to 1, or NaN for an item that may not
+    /// be shown.
     ///
     /// | item | shown |
     /// |---|---|
@@ -146,7 +146,7 @@ impl Filter {
     }
 }
 
-/// A score with its share left: below 0 a smaller score would be a better place, so it stays.
+/// Scales a score by its share. A score below 0 stays: scaled towards 0 the item would rise.
 pub fn shared(score: f32, share: f32) -> f32 {
     if score > 0.0 || share.is_nan() {
         score * share

@@ -18,7 +18,7 @@ use crate::rank::ranker::Ranker;
 /// |x_i|`. Never leaves the device.
 ///
 /// Where user factors are fitted (weighted squares, ratings), the sums are the equation they solve,
-/// and what the items count takes the place of `|x|^2`.
+/// and the items' counts take the place of `|x|^2`.
 ///
 /// The sums are not yet divided by `|x|`; [`Self::user_factors`] does that. In f64, so that what is
 /// added and taken out again leaves no trace above 1e-12.
@@ -55,7 +55,7 @@ impl Profile {
         profile
     }
 
-    /// Whether nothing in it counts.
+    /// Whether no item in it has weight.
     pub fn is_empty(&self) -> bool {
         self.squares <= 0.0
     }
@@ -108,8 +108,8 @@ impl Profile {
         };
     }
 
-    /// What each unit of the owner's weights adds to the score of an item with factors and axis `h`
-    /// (d + 1), for a fitted profile.
+    /// `A^-1 h` for an item with factors and axis `h`: (d + 1), the score each unit of the owner's
+    /// right side adds; `None` unless the profile is fitted.
     pub(crate) fn pull(&self, h: Vec<f64>) -> Option<Vec<f64>> {
         Some(self.fitted.as_ref()?.solve(h, self.squares))
     }
@@ -119,13 +119,13 @@ impl Profile {
         self.squares.max(0.0).sqrt()
     }
 
-    /// How far the taste of so many items is trusted.
+    /// Share of its score that taste gets, 0 to 1, by the items in the sums.
     pub(crate) fn taste_share(&self) -> f64 {
         taste_share(self.sizes, self.squares, self.taste_prior)
     }
 
-    /// `Q^T x` (d) and `q0 . x` of the unit vector x, the first as far as taste is trusted, or what
-    /// was fitted; zeros for an empty profile.
+    /// `Q^T x` (d), scaled by the trust in taste, and `q0 . x`, for the unit vector x; or the
+    /// fitted factors. Zeros for an empty profile.
     pub fn user_factors(&self) -> (Vec<f32>, f32) {
         if let Some(fitted) = &self.fitted {
             let rhs = self.taste.iter().copied().chain([self.along]).collect();
@@ -154,10 +154,10 @@ impl fmt::Debug for Profile {
 ///
 /// | the new interaction | cost |
 /// |---|---|
-/// | an item not met before, not earlier than the latest, all rules sharing one half-life | O(d) and one look through the list |
+/// | a new item, not before the latest, all rules of one half-life | O(d), one look at the list |
 /// | anything else: a repeat, a late arrival, several half-lives, ratings | a rebuild, O(n d) |
 ///
-/// Where user factors are fitted, d^2 stands in place of d, and asking for them costs O(d^3).
+/// Where user factors are fitted, read d^2 for d; asking for the factors costs O(d^3).
 ///
 /// # Guarantees
 /// Always equal to a rebuild from all interactions, up to f64 rounding.
@@ -302,7 +302,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn following_equals_starting_over(ops in prop::collection::vec(any_op(), 0..120), shop: bool, cap in 1usize..40) {
+        fn following_equals_starting_over(
+            ops in prop::collection::vec(any_op(), 0..120),
+            shop: bool,
+            cap in 1usize..40,
+        ) {
             let ranker = Ranker::new(&trained(60, 4), Precision::Full);
             let rules = if shop { Rules::shop() } else { Rules::default() };
             let mut online = OnlineProfile::new(&[], rules.clone(), cap, &ranker);

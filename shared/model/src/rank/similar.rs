@@ -5,8 +5,8 @@ use tacit_types::ItemId;
 use crate::maths::linalg::{dot, narrow, norm_squared};
 use crate::rank::ranker::Ranker;
 
-/// How much every item is like `item`: length M, at most 1, NaN for items without factors. `None`
-/// if `item` has none itself.
+/// Likeness of every item to `item`: length M, at most 1, NaN for items without factors. `None` if
+/// `item` has none itself.
 ///
 /// The cosine of the item factors, shrunk: a row counts with length `sqrt(|Q_j|^2 + m)`, m the
 /// median of `|Q_j|^2`. The plain cosine would put rare items first, whose short rows are mostly

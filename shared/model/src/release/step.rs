@@ -11,9 +11,9 @@ use crate::family::weighted::WeightedTerms;
 use crate::family::{Model, neural, rating, weighted};
 use crate::measure::evaluation::{Evaluation, evaluate, keeps_factors};
 
-/// The opened, noisy sum of one release, in clipping norms.
+/// The opened, noisy sum of one release. Unit: clipping norms.
 pub struct OpenedSum {
-    /// What its vectors mean.
+    /// The kind of its vectors.
     pub kind: Kind,
     /// One number per coordinate of the model's [`crate::release::Extent`] for this kind.
     pub sum: Vec<f64>,
@@ -24,30 +24,30 @@ pub struct OpenedSum {
 }
 
 impl OpenedSum {
-    /// What the sum of an evaluation shows; `None` for any other.
+    /// The figures of an evaluation; `None` for a sum of another kind.
     pub fn evaluation(&self) -> Option<Evaluation> {
         let found = || evaluate(&self.sum, self.noise_std, self.contributors);
         (self.kind == Kind::Metrics).then(found).flatten()
     }
 }
 
-/// What a job says about the step from one model to the next. Public numbers only.
+/// A task's settings for the step from one model to the next. Public numbers only.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// What is trained.
+    /// The recipe of the task.
     pub recipe: &'a Recipe,
-    /// Whether this is the job's first round of factor or layer gradients.
+    /// Whether this is the task's first round of factor or layer gradients.
     pub first: bool,
-    /// What the job releases after this; weighted squares start from the spectral model that is
-    /// there before them.
+    /// The kind the task releases next; `None` after its last release. Weighted squares and
+    /// networks start when theirs is next.
     pub next: Option<Kind>,
-    /// What the catalogue says about its items: fills what a spectral model leaves out, and is
-    /// published with ratings.
+    /// Categories of the catalogue's items: they fill in for a spectral model's missing directions,
+    /// and are published with ratings.
     pub features: Option<&'a Features>,
     /// Public seed of a network's hidden layer, and of first factors where neither a head Gram nor
     /// features start them.
     pub seed: u64,
-    /// Whether the signal leaves it open that factors beat popularity, so that an evaluation has to
+    /// Whether the signal leaves open that factors beat popularity, so that an evaluation has to
     /// show it.
     pub in_doubt: bool,
 }
@@ -93,7 +93,7 @@ impl Model {
         }
     }
 
-    /// The model after an evaluation: this one, or without its factors where they lose to popularity.
+    /// The model after an evaluation, without its factors where they lose to popularity.
     fn judged(&self, opened: &OpenedSum, step: &Step<'_>) -> Self {
         if keeps_factors(&opened.sum, opened.noise_std, step.in_doubt) {
             self.clone()
@@ -134,7 +134,7 @@ fn spectral_step(
     }
 }
 
-/// What a task goes on with after a spectral release: by what it releases next.
+/// The model a task goes on with after a spectral release, by the kind it releases next.
 fn after_spectral(next: SpectralModel, step: &Step<'_>) -> Model {
     match step.next {
         Some(Kind::HeadGram | Kind::FactorGradient) => Model::Spectral(next),

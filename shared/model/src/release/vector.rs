@@ -9,8 +9,7 @@ use crate::history::interaction::Interaction;
 use crate::history::preference::History;
 use crate::measure::evaluation::{self, layout};
 
-/// What a vector looks like: it follows from the model and the kind alone, never from anybody's
-/// data.
+/// The shape of a vector. It follows from the model and the kind alone, never from anybody's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Rows of the vector.
@@ -27,7 +26,7 @@ impl Extent {
 }
 
 impl Model {
-    /// What a device's vector of this kind looks like; `None` for a kind this model does not give.
+    /// The shape of a device's vector of this kind; `None` for a kind this model does not give.
     pub fn extent(&self, kind: Kind) -> Option<Extent> {
         let d = self.factor_count();
         let (rows, row_width) = match (self, kind) {

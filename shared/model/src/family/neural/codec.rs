@@ -2,7 +2,8 @@
 //! [`crate::family::spectral::codec`].
 //!
 //! ```text
-//! magic "TCTNEUR1" | M u32 | F u32 | r u32 | seed u64 | M times: n u32, n columns u32, n values f32 | mixing H r f32
+//! magic "TCTNEUR1" | M u32 | F u32 | r u32 | seed u64
+//! | M times: n u32, n columns u32, n values f32 | mixing H r f32
 //! | a spectral model of M items
 //! ```
 
@@ -165,11 +166,15 @@ mod tests {
             tail in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut bytes = started(9, 2).to_bytes();
-            flips.into_iter().for_each(|(at, bit)| { let at = at.index(bytes.len()); bytes[at] ^= 1 << bit; });
+            for (at, bit) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+            }
             if let Ok(model) = NeuralModel::from_bytes(&bytes) {
                 prop_assert_eq!(model.to_bytes(), bytes);
                 let length = model.directions() * model.spectral().factor_count();
-                let gradient = sparse_gradient(&history(&[0, 3, 8]), &model).dense(length).into_coordinates();
+                let used = history(&[0, 3, 8]);
+                let gradient = sparse_gradient(&used, &model).dense(length).into_coordinates();
                 prop_assert!(norm_squared(&gradient).sqrt() <= 1.0 + 1e-5);
             }
             let _ = NeuralModel::from_bytes(&[&MAGIC[..], &tail].concat());

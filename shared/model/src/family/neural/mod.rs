@@ -5,16 +5,16 @@
 //! W Gaussian from the task's public seed and never trained (random features, Rahimi and Recht
 //! 2008). [`network`] scales them by `sqrt(c_j w_j)`, takes the popularity axis away and mixes them
 //! into an orthonormal public basis `U: (M, r)`; the item factors are `Q = U B`. Devices train `B:
-//! (r, d)` by the unit vectors of [`crate::family::spectral`], seen through the basis: `unit(U^T x) p^T`
-//! with `p = unit(Q^T x)`.
+//! (r, d)` by the unit vectors of [`crate::family::spectral`], seen through the basis: `unit(U^T x)
+//! p^T` with `p = unit(Q^T x)`.
 //!
-//! What that buys: after the counts, a vector of at most r d numbers, 16 KiB with 32 factors,
-//! whatever the size of the catalogue, and noise on so few. What it costs: the trained factors know
-//! nothing of an item but its features, so a strong signal is wasted on it.
+//! It buys a short vector: after the counts at most r d numbers, 16 KiB with 32 factors, whatever
+//! the size of the catalogue, and the noise falls on those only. It costs detail: the trained
+//! factors know an item by its features alone, so a strong signal is wasted.
 //! `tests/quality/RESULTS.md` shows where it beats the spectral model with the same features and
 //! where it loses.
 //!
-//! Only training knows the network: the last model of a finished job is a spectral one.
+//! Only training knows the network: the last model of a finished task is a spectral one.
 
 mod codec;
 pub mod device;

@@ -5,7 +5,8 @@ use std::fmt;
 use super::network::Network;
 use crate::family::spectral::SpectralModel;
 
-/// A model in training: what devices rank with meanwhile, and the network its factors come from.
+/// A model in training: the spectral model devices rank with meanwhile, and the network its factors
+/// come from.
 #[derive(Clone, PartialEq)]
 pub struct NeuralModel {
     /// Counts and the factors `Q = U B`, every item in its block.

@@ -17,8 +17,8 @@ const STRENGTH_MIN: f64 = 1e-6;
 /// Items whose hidden units are held at once.
 const STRETCH: usize = 1024;
 
-/// Features, hidden layer and basis. Follows from the catalogue, the counts and a public seed; no
-/// data enters it but counts.
+/// Features, hidden layer and basis. Follows from the catalogue, a public seed and the counts, the
+/// only data in it.
 #[derive(Clone, PartialEq)]
 pub struct Network {
     pub(super) features: Sparse,
@@ -27,8 +27,8 @@ pub struct Network {
     pub(super) mixing: Array2<f32>,
     /// W: (F, H); follows from the seed.
     first: Array2<f64>,
-    /// What all items together have along the popularity axis, `m = sum_j a_j sqrt(c_j w_j) h_j`:
-    /// (H); follows from the counts.
+    /// The hidden units along the popularity axis, `m = sum_j a_j sqrt(c_j w_j) h_j`: (H); follows
+    /// from the counts.
     along_axis: Array1<f64>,
 }
 
@@ -66,8 +66,8 @@ impl Sparse {
 
 impl Network {
     /// The network for these counts and features: the strongest directions of the hidden layer, at
-    /// most [`DIRECTIONS`]. One direction of zeros where the features say nothing beside
-    /// popularity, so that a job can end.
+    /// most [`DIRECTIONS`]. One direction of zeros where the features say no more than popularity,
+    /// so that a task can end.
     pub(super) fn new(counted: &SpectralModel, features: &Features, seed: u64) -> Self {
         let mut network = Self::from_parts(
             counted,

@@ -1,8 +1,8 @@
-//! What a task of this family does.
+//! The recipe of a task of this family.
 
 use crate::family::recipe::{Recipe, factors_max};
 
-/// r, the directions of the hidden layer that are trained on, at most.
+/// Most directions of the hidden layer that are trained, r.
 pub const DIRECTIONS: u32 = 128;
 
 /// Factors of a network unless asked otherwise.

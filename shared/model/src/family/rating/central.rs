@@ -16,7 +16,7 @@ use crate::maths::solve::NormalEquation;
 
 /// Passes over users and items.
 const EPOCHS: usize = 15;
-/// Penalty of a row: this much for each of its ratings, and this much besides.
+/// Penalty of a row: per rating of it, and once.
 const RIDGE: [f64; 2] = [0.08, 2.0];
 
 /// User and item factors with biases.

@@ -2,10 +2,11 @@
 //! [`crate::family::spectral::codec`].
 //!
 //! ```text
-//! magic "TCTRATE1" | M u32 | F u32 | low f64 | high f64 | biases M f32 | features M F f32 | a spectral model of M items
+//! magic "TCTRATE1" | M u32 | F u32 | low f64 | high f64 | biases M f32 | features M F f32
+//! | a spectral model of M items
 //! ```
-//! Only what was released and what is public is written; what ratings are fitted with follows from
-//! it.
+//! Only released and public numbers are written; the columns ratings are fitted with follow from
+//! them.
 
 use ndarray::Array2;
 
@@ -132,12 +133,16 @@ mod tests {
             tail in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut bytes = model().to_bytes();
-            flips.into_iter().for_each(|(at, bit)| { let at = at.index(bytes.len()); bytes[at] ^= 1 << bit; });
+            for (at, bit) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+            }
             if let Ok(model) = RatingModel::from_bytes(&bytes) {
                 prop_assert_eq!(model.to_bytes(), bytes);
                 let ratings = rated(&[(0, 5.0), (3, 1.0), (8, 2.0)]);
                 prop_assert!(predictions(&ratings, &model).iter().all(|rating| rating.is_finite()));
-                prop_assert!(norm_squared(&biases(&ratings, 9, model.scale()).into_coordinates()).sqrt() <= 1.0 + 1e-5);
+                let sent = biases(&ratings, 9, model.scale()).into_coordinates();
+                prop_assert!(norm_squared(&sent).sqrt() <= 1.0 + 1e-5);
             }
             let _ = RatingModel::from_bytes(&[&MAGIC[..], &tail].concat());
         }

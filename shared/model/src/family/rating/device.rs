@@ -98,7 +98,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_device_sends_more_than_norm_one(given in proptest::collection::vec((0u32..60, -1e9f64..1e9), 0..60)) {
+        fn no_device_sends_more_than_norm_one(
+            given in prop::collection::vec((0u32..60, -1e9f64..1e9), 0..60),
+        ) {
             let sent = biases(&rated(&given), 50, Scale::STARS).into_coordinates();
             prop_assert_eq!(sent.len(), 100);
             prop_assert!(norm_squared(&sent).sqrt() <= 1.0 + 1e-6);

@@ -2,10 +2,10 @@
 //! device.
 //!
 //! One release of [`device::biases`] gives the item biases `b_j` and the item counts; the
-//! directions of `v_j` are those of the spectral subspace of what was rated, trained from there by
-//! the devices' usual unit vectors. Public item features (genres) are the prior mean of the biases
-//! and further columns of `v_j`: what an owner thinks of a genre costs no privacy, because it is
-//! fitted on the device and stays there.
+//! directions of `v_j` are those of the spectral subspace of rated items, trained from there by the
+//! devices' usual unit vectors. Public item features (genres) are the prior mean of the biases and
+//! further columns of `v_j`: an owner's opinion of a genre costs no privacy, because it is fitted
+//! on the device and stays there.
 
 pub mod central;
 mod codec;

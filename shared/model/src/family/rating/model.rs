@@ -11,8 +11,8 @@ use crate::maths::linalg::narrow_all;
 /// Penalties of the owner's own factors: learned columns, public features, bias.
 const RIDGE: [f64; 3] = [6.0, 12.0, 1.0];
 
-/// Published item biases, public features and spectral state; what ratings are fitted with follows
-/// from them.
+/// Published item biases, public features and spectral state; the columns ratings are fitted with
+/// follow from them.
 #[derive(Clone, PartialEq)]
 pub struct RatingModel {
     pub(super) scale: Scale,
@@ -22,19 +22,19 @@ pub struct RatingModel {
     pub(super) spectral: SpectralModel,
     /// Public item features as given: (M, F).
     pub(super) features: Array2<f32>,
-    /// v_j, learned columns first, then public features, then a column of ones for the owner's own
-    /// bias: (M, d + F + 1).
+    /// v_j: (M, d + F + 1), learned columns, public features, and a column of ones for the owner's
+    /// own bias.
     pub(super) factors: Array2<f32>,
     /// Penalty on the owner's factor of each column.
     pub(super) ridge: Vec<f64>,
 }
 
 impl RatingModel {
-    /// The model: biases, the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median |Q|^2)`, and the public
-    /// features.
+    /// Puts a model together: `biases` (M), the subspace `Q` as `Q_j / sqrt(|Q_j|^2 + median
+    /// |Q|^2)`, and public `features` (M, F).
     ///
-    /// The division makes items of all popularities alike in size while those without a direction stay
-    /// small.
+    /// The division makes items of all popularities alike in size while those without a direction
+    /// stay small.
     ///
     /// # Panics
     /// When biases, model and features do not have one row per item.
@@ -132,7 +132,7 @@ impl RatingModel {
         &self.ridge
     }
 
-    /// mu + b_j, what an owner nothing is known of would give: (M).
+    /// mu + b_j, the rating predicted for an owner who rated nothing.
     pub(crate) fn start(&self, item: usize) -> f64 {
         self.scale.midpoint() + f64::from(self.biases[item])
     }
@@ -142,7 +142,7 @@ impl RatingModel {
         &self.biases
     }
 
-    /// What an owner's ratings are fitted with: (M, d + F + 1), learned columns, public features,
+    /// Columns an owner's ratings are fitted with: (M, d + F + 1), learned ones, public features,
     /// and ones.
     pub fn factors(&self) -> ArrayView2<'_, f32> {
         self.factors.view()

@@ -24,7 +24,7 @@ impl Ratings {
     ///
     /// | case | what happens |
     /// |---|---|
-    /// | neither a rating nor a like or dislike, not finite, or an item outside `0..catalogue_len` | ignored |
+    /// | no rating, like or dislike; not finite; or an item outside `0..catalogue_len` | ignored |
     /// | a like or a dislike | the highest or the lowest rating |
     /// | outside the scale | moved to its nearest end |
     /// | an item more than once | its last occurrence in input order counts |
@@ -51,7 +51,7 @@ impl Ratings {
         }
     }
 
-    /// These ratings but that of one item, and that one.
+    /// Takes the rating of `item` out: the others, and that one if there is one.
     #[must_use]
     pub fn without(&self, item: ItemId) -> (Self, Option<f64>) {
         let own = self

@@ -22,9 +22,9 @@ const FEATURE_PENALTY: f64 = 5.0;
 const PRIOR_ROUNDS: usize = 15;
 /// Least prior variance of a bias, in squared units of the scale.
 const PRIOR_VARIANCE_MIN: f64 = 1e-3;
-/// What one release of rating vectors says.
+/// The figures that one release of rating vectors gives.
 pub struct Opened {
-    /// Item counts, and no factors yet: what the subspace of what was rated is trained from.
+    /// Item counts and no factors yet; the subspace of rated items is trained from it.
     pub counted: SpectralModel,
     /// Item biases, shrunk, no larger than the scale is wide: (M).
     pub biases: Vec<f32>,

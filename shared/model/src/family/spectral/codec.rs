@@ -1,7 +1,8 @@
 //! The model's bytes: one fixed little-endian layout, so that a hash of them names the model.
 //!
 //! ```text
-//! magic "TCTSPEC1" | M u32 | M' u32 | d u32 | K u32 | a f32 | b f32 | counts M f32 | block M' u32 | factors M' d f32
+//! magic "TCTSPEC1" | M u32 | M' u32 | d u32 | K u32 | a f32 | b f32 | counts M f32 | block M' u32
+//! | factors M' d f32
 //! ```
 //! Reading checks sizes against the number of bytes before it allocates, and every value before it
 //! is used: what it accepts writes back to the same bytes.
@@ -187,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::family::recipe::Recipe;
+    use crate::family::spectral::score::scores;
     use crate::family::spectral::server::{apply_counts, random_init};
 
     fn model() -> SpectralModel {
@@ -294,7 +296,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_writes_back_to_the_same_bytes(flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 1..6)) {
+        fn what_is_accepted_writes_back_to_the_same_bytes(
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 1..6),
+        ) {
             let mut bytes = model().to_bytes();
             for (at, bit) in flips {
                 let at = at.index(bytes.len());
@@ -303,7 +307,8 @@ mod tests {
             if let Ok(model) = SpectralModel::from_bytes(&bytes) {
                 prop_assert_eq!(model.to_bytes(), bytes);
                 let used = crate::synthetic::history(&[0, 3, 29]);
-                prop_assert!(crate::family::spectral::score::scores(&used, &model, Some(10.0)).iter().all(|s| s.is_finite()));
+                let scored = scores(&used, &model, Some(10.0));
+                prop_assert!(scored.iter().all(|score| score.is_finite()));
             }
         }
 

@@ -12,13 +12,13 @@ use crate::family::sparse::SparseGradient;
 use crate::history::preference::History;
 use crate::maths::linalg::{add_scaled, make_unit, narrow, norm_squared};
 
-/// What the owner used: `1/sqrt|I_u|` on each item, length `catalogue_len`.
+/// Counts the items an owner used: `1/sqrt|I_u|` on each, length `catalogue_len`.
 pub fn counts(history: &History, catalogue_len: u32) -> ItemGradient {
     sparse_counts(history, catalogue_len).dense(catalogue_len as usize)
 }
 
-/// Which popular items the owner used together: length K(K+1)/2, the upper triangle row by row in
-/// the order of [`SpectralModel::head_items`].
+/// Pairs of popular items the owner used together: length K(K+1)/2, the upper triangle row by row
+/// in the order of [`SpectralModel::head_items`].
 ///
 /// With `h` the unit vector of the weights of the head items used, it is `h_i^2` on the diagonal
 /// and `sqrt2 h_i h_j` off it, so its squared norm is `(sum h_i^2)^2 = 1`.
@@ -26,10 +26,10 @@ pub fn head_gram(history: &History, model: &SpectralModel) -> ItemGradient {
     sparse_head_gram(history, model).dense(model.head_gram_len())
 }
 
-/// How the item factors should move for this owner: length M' d, row-major, `x p^T`.
+/// The gradient of the item factors for this owner, `x p^T`: length M' d, row-major.
 ///
 /// `x` is the unit vector of the weights of the block items used and `p = unit(Q^T x)` the user
-/// factors, which stay on the device. All zeros where the factors say nothing about these items.
+/// factors, which stay on the device. All zeros where no item used has factors.
 pub fn gradient(history: &History, model: &SpectralModel) -> ItemGradient {
     sparse_gradient(history, model).dense(model.gradient_len())
 }

@@ -1,7 +1,7 @@
-//! Incremental training: last job's basis carried over to a catalogue that grew.
+//! Incremental training: an earlier task's basis carried over to a catalogue that grew.
 //!
-//! A job that starts from here releases counts and one round of factor gradients with carry, and no
-//! head Gram: the basis is there already. A new item has a row of zeros until that round; its
+//! A task that starts from here releases counts and one round of factor gradients with carry, and
+//! no head Gram: the basis is there already. A new item has a row of zeros until that round; its
 //! popularity is known from the counts.
 
 use ndarray::{Array2, ArrayView1, Axis, Slice};
@@ -19,8 +19,8 @@ const LEARNED_MIN: f64 = 0.999;
 /// learned factors only, at most `factors` of them. `None` where it has none, or more items than
 /// there are now.
 ///
-/// Columns of public features come after the learned ones and are shorter than 1; the job makes its
-/// own from its catalogue.
+/// Columns of public features come after the learned ones and are shorter than 1; the task makes
+/// its own from its catalogue.
 pub fn grown(previous: &SpectralModel, items: u32, factors: u32) -> Option<SpectralModel> {
     let columns = previous.factors();
     let is_learned = |column: &ArrayView1<'_, f32>| norm_squared(&column.to_vec()) > LEARNED_MIN;

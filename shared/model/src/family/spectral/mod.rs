@@ -1,11 +1,11 @@
-//! The spectral model: item factors that span the subspace in which most of what people use lies.
+//! The spectral model: item factors that span the subspace in which most people's use lies.
 //!
 //! The objective is `max over Q of sum_u |Q^T x_u|^2` for orthonormal item factors Q, where `x_u`
 //! is the unit vector of the items device u used. Its gradient for one device is the rank-one
 //! matrix `x_u (Q^T x_u)^T`; scaled to norm one, it is what the device sends. [`model`] is what the
-//! server publishes, [`codec`] its bytes, [`device`] and [`server`] the two halves, [`public`] what
-//! public item features add, [`growth`] a start from last job's basis, [`plausibility`] what a
-//! device looks at before it takes part.
+//! server publishes, [`codec`] its bytes, [`device`] and [`server`] the two halves, [`score`] the
+//! ranking, [`public`] columns of public item features, [`growth`] a start from an earlier task's
+//! basis, [`plausibility`] the figures a device looks at before it takes part.
 
 pub mod codec;
 pub mod device;

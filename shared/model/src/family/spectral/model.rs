@@ -1,7 +1,7 @@
 //! The published model: noisy item counts and, once trained, item factors.
 //!
-//! Everything here is public. Factors are stored in f32; what is derived from the counts is
-//! computed in f64 and rounded once.
+//! Everything here is public. Factors are stored in f32; weights, popularity and axis are computed
+//! from the counts in f64 and rounded once.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -20,8 +20,8 @@ pub const HEAD_MAX: u32 = 1 << 11;
 /// Life of a model: [`SpectralModel::genesis`] knows the catalogue only; `server::apply_counts`
 /// gives it popularity and chooses the trained block; `server::apply_head_gram` or
 /// `server::random_init` gives it first factors; each `server::apply_gradient` improves them, and
-/// [`super::public::completed`] adds what public features know besides. Each step makes a new
-/// value; a published model never changes.
+/// [`super::public::completed`] adds columns of public features. Each step makes a new value; a
+/// published model never changes.
 ///
 /// With catalogue length M, block length M' and d factors: the stored state is the counts (M), the
 /// two exponents, the block (M'), the head length and the factors (M', d). Weights, popularity and

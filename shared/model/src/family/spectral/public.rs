@@ -1,5 +1,5 @@
-//! Factors from public item features: a start where little or nothing was learned, and what learned
-//! factors leave out.
+//! Factors from public item features: a start where little or nothing was learned, and the part
+//! that learned factors leave out.
 //!
 //! Feature f_j of item j stands in for its unknown taste: the columns `f_j sqrt(c_j w_j)`, less the
 //! popularity axis, are a square root of the second moment items would have if only features
@@ -37,8 +37,8 @@ pub fn start(
     counted.with_factors(narrow_all(&polar(known.view())))
 }
 
-/// The final model: `learned` with up to `recipe.feature_columns` columns of what its factors leave
-/// of the features, over the whole catalogue: (M, d + d'). Items outside the trained block have
+/// The final model: `learned` with up to `recipe.feature_columns` columns of the features' part
+/// outside its factors, over the whole catalogue: (M, d + d'). Items outside the trained block have
 /// features only.
 ///
 /// With P the feature columns less their part in the learned span, `P = U S V^T`, column k is `U_k

@@ -1,4 +1,4 @@
-//! What an owner's history and the published model say about every item.
+//! Scores of every item, from an owner's history and the published model.
 
 use tacit_types::ItemId;
 
@@ -18,7 +18,7 @@ use crate::maths::linalg::{add_scaled, dot, narrow};
 /// | case | score |
 /// |---|---|
 /// | empty history, or a model without factors | popularity, [`popularity_scores`] |
-/// | untimed history, or a half-life that is not above 0 | every item of the history counts in full |
+/// | untimed history, or a half-life not above 0 | every item of the history counts in full |
 /// | history items the model does not know | ignored |
 pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) -> Vec<f32> {
     let profile = profile(history, model, half_life);
@@ -54,9 +54,8 @@ pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) 
 /// Scores every item by its private popularity, `c / max c` of a model's counts: length M, in (0,
 /// 1].
 ///
-/// The whole answer where no factors were trained. Recency cannot help here: without factors
-/// nothing says which items are alike, so what an owner did last changes only which items are left
-/// to show.
+/// The whole answer where no factors were trained. Recency cannot help here: without factors no two
+/// items are alike, so the latest interactions change only which items are left to show.
 pub fn popularity_scores(counts: &[f32]) -> Vec<f32> {
     let largest = counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     counts.iter().map(|count| count / largest).collect()

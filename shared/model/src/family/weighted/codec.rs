@@ -2,7 +2,8 @@
 //! [`crate::family::spectral::codec`].
 //!
 //! ```text
-//! magic "TCTWGHT1" | M u32 | d u32 | alpha_0 f64 | lambda f64 | gamma f64 | C f64 | counts M f32 | factors M d f32
+//! magic "TCTWGHT1" | M u32 | d u32 | alpha_0 f64 | lambda f64 | gamma f64 | C f64 | counts M f32
+//! | factors M d f32
 //! ```
 
 use ndarray::Array2;
@@ -140,12 +141,17 @@ mod tests {
             tail in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut bytes = model().to_bytes();
-            flips.into_iter().for_each(|(at, bit)| { let at = at.index(bytes.len()); bytes[at] ^= 1 << bit; });
+            for (at, bit) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+            }
             if let Ok(model) = WeightedModel::from_bytes(&bytes) {
                 prop_assert_eq!(model.to_bytes(), bytes);
                 let used = history(&[0, 3, 8]);
-                prop_assert!(scores(&used, &model, Some(10.0)).iter().all(|score| score.is_finite()));
-                prop_assert!(norm_squared(&gradient(&used, &model).into_coordinates()).sqrt() <= 1.0 + 1e-5);
+                let scored = scores(&used, &model, Some(10.0));
+                prop_assert!(scored.iter().all(|score| score.is_finite()));
+                let sent = gradient(&used, &model).into_coordinates();
+                prop_assert!(norm_squared(&sent).sqrt() <= 1.0 + 1e-5);
             }
             let _ = WeightedModel::from_bytes(&[&MAGIC[..], &tail].concat());
         }

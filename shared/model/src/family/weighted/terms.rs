@@ -10,7 +10,7 @@ pub struct WeightedTerms {
     /// lambda, scaled per row by `|I_u| + alpha_0 |items|`. User factors are then shorter than
     /// `1/sqrt(lambda)`.
     pub regularisation: f64,
-    /// gamma, size of the (d, d) part of a device's vector beside its item rows.
+    /// gamma, scale of the (d, d) part of a device's vector against its item rows.
     pub gram_weight: f64,
     /// C, norm at which a device's gradient is clipped before it is scaled to norm 1.
     pub clip_norm: f64,
@@ -35,7 +35,7 @@ impl Default for WeightedTerms {
 }
 
 impl WeightedTerms {
-    /// Whether every constant is one that some loss could have.
+    /// Whether every constant lies in the range of some loss.
     pub(super) fn in_range(&self) -> bool {
         let unobserved = (1e-6..=1.0).contains(&self.unobserved_weight);
         let regularisation = (1e-6..=1e3).contains(&self.regularisation);

@@ -19,7 +19,7 @@ use crate::rank::top::top_k_open;
 /// Fewer items than this have no older and newer half to compare.
 const DRIFT_MIN: usize = 4;
 
-/// What one owner's device found. Never leaves the device as it is: no `Serialize`, and it prints
+/// One owner's answers. They never leave the device as they are: no `Serialize`, and they print
 /// nothing.
 #[derive(Clone, PartialEq, Default)]
 pub struct Answers {

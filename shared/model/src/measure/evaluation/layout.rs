@@ -8,11 +8,11 @@
 //! | question | answer | coordinates | share of 40 |
 //! |---|---|---|---|
 //! | [`RANK`] | one of the ranges of [`RANKS`] that the held-out item's rank falls in | 6 | 12 |
-//! | [`PAIRED`] | +1 if only the model has it in its first ten, -1 if only popularity has | 1 | 16 |
-//! | [`RATING_ERROR`] | one of [`ERRORS`], where the model predicts ratings and it was rated | 7 | 3 |
-//! | [`PREDICTED`] | one of [`CHANCES`] the model gave a hit, twice: for misses, then for hits | 8 | 3 |
+//! | [`PAIRED`] | +1 if only the model has it in its first ten, -1 if only popularity | 1 | 16 |
+//! | [`RATING_ERROR`] | one of [`ERRORS`], where a rating was predicted and given | 7 | 3 |
+//! | [`PREDICTED`] | one of [`CHANCES`] of a hit, twice: for misses, then for hits | 8 | 3 |
 //! | [`DRIFT`] | one of [`COSINES`] between the older and the newer half of the history | 5 | 3 |
-//! | [`LISTED`] | tenths of the first ten by [`BANDS`] of the catalogue, most popular first | 5 | 3 |
+//! | [`LISTED`] | tenths of the first ten by [`BANDS`] of the catalogue | 5 | 3 |
 //!
 //! The paired answer has the largest share, because a decision hangs on it where the signal is
 //! weakest; as one signed number it has half the variance of a difference of two counts. That of

@@ -1,4 +1,4 @@
-//! Federated evaluation: what the model is worth to the owners, without anybody seeing one owner's
+//! Federated evaluation: how good the model is for its owners, without anybody seeing one owner's
 //! ranking.
 //!
 //! Each device holds out what its owner used last, ranks with the published model from the rest,

@@ -27,7 +27,7 @@ pub struct Estimate {
     pub error: f64,
 }
 
-/// What owners whose model gave a similar chance of a hit met.
+/// Hits among owners to whom the model gave a similar chance of a hit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reliability {
     /// Least chance of this group.
@@ -40,7 +40,7 @@ pub struct Reliability {
     pub hits: Option<Estimate>,
 }
 
-/// What an evaluation found. A figure is `None` where the noise hides how many answered.
+/// The figures of one evaluation. A figure is `None` where the noise hides how many answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Devices in the sum.
@@ -102,9 +102,9 @@ pub fn evaluate(sum: &[f64], noise_std: f64, contributors: u32) -> Option<Evalua
 
 /// Whether the item factors stay, by the paired answers alone: a fixed rule on public numbers.
 ///
-/// `in_doubt`, below a signal of [`crate::family::recipe::SIGNAL_UNSURE`]: only if the model's wins exceed
-/// its losses by more than one standard deviation of the noise on them. Above it: unless losses
-/// exceed wins by more than that.
+/// `in_doubt`, below a signal of [`crate::family::recipe::SIGNAL_UNSURE`]: only if the model's wins
+/// exceed its losses by more than one standard deviation of the noise on them. Above it: unless
+/// losses exceed wins by more than that.
 pub fn keeps_factors(sum: &[f64], noise_std: f64, in_doubt: bool) -> bool {
     let wins = PAIRED.of(sum)[0];
     if in_doubt {
@@ -144,7 +144,7 @@ impl Counts {
         (total > COUNT_MIN * self.total_std() && total > 0.0).then_some(total)
     }
 
-    /// Mean of what each bucket is worth.
+    /// Mean over the buckets, bucket b standing for `worth[b]`: the R of the module's text.
     fn mean(&self, worth: &[f64]) -> Option<Estimate> {
         let total = self.denominator()?;
         let sum = |of: &dyn Fn(f64) -> f64| {

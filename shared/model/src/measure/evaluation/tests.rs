@@ -209,7 +209,10 @@ fn any_interaction() -> impl Strategy<Value = Interaction> {
 
 proptest! {
     #[test]
-    fn no_device_sends_more_than_norm_one(used in prop::collection::vec(any_interaction(), 0..60), error in 0.0..9.0f64) {
+    fn no_device_sends_more_than_norm_one(
+        used in prop::collection::vec(any_interaction(), 0..60),
+        error in 0.0..9.0f64,
+    ) {
         let model = Model::from(trained(60, 4));
         let found = answers(&Owner::from(&History::new(&used, 60, 40)), &model);
         let vector = Answers { rating_error: Some(error), ..found }.vector().into_coordinates();

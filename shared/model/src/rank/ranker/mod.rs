@@ -1,10 +1,10 @@
 //! The model as a device keeps it for ranking: item factors in f32 or in one byte a number, and
 //! items placed since.
 //!
-//! Numerically the same scores as [`crate::family::spectral::score::scores`], which measuring uses; here they come
-//! from running sums ([`crate::rank::profile::Profile`]) and may cover items the published model does not know. Where
-//! user factors are fitted instead (weighted squares, ratings), the profile holds the equation, and
-//! a predicted rating starts from what everybody would be told.
+//! Gives the scores of [`Model::scores`](crate::family::Model::scores) up to rounding. They come
+//! from running sums ([`Profile`](crate::rank::profile::Profile)), so one more interaction is
+//! cheap, and they may cover items the published model does not know. Where user factors are fitted
+//! (weighted squares, ratings), the profile holds their equation.
 
 mod list;
 mod place;
@@ -20,6 +20,8 @@ use crate::family::rating::{Ratings, Scale};
 use crate::history::fusion::{Fused, Rules, fuse_in};
 use crate::history::interaction::Interaction;
 use crate::history::scene::Scene;
+#[cfg(doc)]
+use crate::history::trust::TASTE_PRIOR;
 use crate::maths::bytes::{dot_bytes, to_16_bits};
 use crate::maths::linalg::dot;
 
@@ -44,12 +46,12 @@ pub struct Ranker {
     popularity: Vec<f32>,
     /// Item of each row; rows go by falling reach.
     block: Vec<u32>,
-    /// Most that a row can score for a user vector of norm 1; placed items follow at the end
-    /// without one.
+    /// Largest score of each row for a user vector of norm 1. Placed items follow at the end of
+    /// `block` and have none.
     reach: Vec<f32>,
     /// Row of each item, or [`NO_ROW`].
     row_of: Vec<u32>,
-    /// What a predicted rating starts from; empty for models that rank.
+    /// Middle of the scale and item bias: (M); empty for models that rank.
     base: Vec<f32>,
     fit: Option<Arc<Fit>>,
     factors: Factors,
@@ -74,15 +76,15 @@ impl Ranker {
         self.fit.as_ref()?.scale
     }
 
-    /// What a score has whoever asks: the middle of the scale and the item's bias where ratings are
-    /// predicted, else 0.
+    /// The part of a score that is the same for every owner: the middle of the scale and the item's
+    /// bias where ratings are predicted, else 0.
     pub fn general(&self, item: ItemId) -> f32 {
         self.base.get(item.0 as usize).copied().unwrap_or(0.0)
     }
 
-    /// An owner's items with what each counts in a scene: fused interactions or, where ratings are
-    /// predicted, how far each of the last `cap` ratings is from [`Self::general`], in every scene
-    /// alike.
+    /// An owner's items, at most `cap`, with their weights in a scene. The weights are fused
+    /// interactions. Where ratings are predicted they are the distances of ratings from
+    /// [`Self::general`], in every scene alike.
     pub fn weights(
         &self,
         scene: Scene,
@@ -102,8 +104,9 @@ impl Ranker {
         }
     }
 
-    /// How far taste is trusted: by half from so many items on ([`TASTE_PRIOR`](crate::history::trust::TASTE_PRIOR) unless set), at
-    /// once with 0. Not a number counts as 0. Profiles made before keep what held then.
+    /// Sets the effective number of items at which taste is trusted by half, [`TASTE_PRIOR`] unless
+    /// set; 0 trusts it at once, and NaN counts as 0. Profiles made before keep the number they
+    /// were made with.
     pub fn set_taste_prior(&mut self, prior: f32) {
         self.taste_prior = f64::from(prior.max(0.0));
     }

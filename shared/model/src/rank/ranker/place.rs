@@ -6,9 +6,9 @@ use super::{Factors, Ranker};
 use crate::maths::bytes::{row_scale, to_byte};
 
 impl Ranker {
-    /// Places an item the model does not know, by factors (d) that
-    /// [`crate::rank::cold_start::FeatureMap`] predicts for it. It counts as often used as the median
-    /// item, so that it neither leads nor drowns.
+    /// Places an item the model does not know, by `factors` (d), which
+    /// [`FeatureMap`](crate::rank::cold_start::FeatureMap) predicts. The item gets the counts of
+    /// the median item, so that it neither leads nor drowns.
     ///
     /// Returns `None`, and places nothing, unless there are d finite factors.
     pub fn place(&mut self, factors: &[f32]) -> Option<ItemId> {

@@ -1,4 +1,4 @@
-//! From a published model to what a device ranks with: rows sorted by what they can reach, in the
+//! Prepares a published model for ranking: rows sorted by the largest score they can reach, in the
 //! precision asked for.
 
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Ranker {
         }
     }
 
-    /// Rows of `d` factors for the items of `block`, sorted by what they can reach.
+    /// Sorts rows of `d` factors, one for each item of `block`, by their reach.
     fn prepare(
         rows: &[f32],
         d: usize,
@@ -147,7 +147,7 @@ impl Columns {
     }
 }
 
-/// Rows by falling reach, with their reach; none for a model without factors.
+/// Places of the rows by falling reach, and their reaches; empty for a model without factors.
 fn by_reach(rows: &[f32], d: usize, block: &[u32], columns: &Columns) -> (Vec<usize>, Vec<f32>) {
     let reach = |(row, &item): (&[f32], &u32)| {
         let item = item as usize;
