@@ -141,6 +141,7 @@ fn a_plan_is_run_as_it_was_forecast() {
     }
 }
 
+/// HOSTILE 86, 91: a task that is asked for again with other numbers is another task.
 #[test]
 fn a_stored_plan_is_known_by_its_terms_alone() {
     let planned = plan(&demo()).unwrap();
