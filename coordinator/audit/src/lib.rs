@@ -1,4 +1,4 @@
-//! Shows a stranger what a training job cost its devices, and lets the stranger check it.
+//! Shows a stranger what a task cost its devices, and lets the stranger check it.
 //!
 //! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed
 //!   heads, models, sums of evaluations;

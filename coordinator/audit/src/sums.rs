@@ -88,8 +88,8 @@ fn read(bytes: &[u8], entry: &Entry) -> Option<Vec<f64>> {
 }
 
 /// Whether what was published follows from the sum: the evaluated model, or that model without its
-/// factors. Which of the two thresholds held depends on the job's signal, which no line carries, so
-/// what either allows passes.
+/// factors. Which of the two thresholds held depends on the plan's signal, which no line carries,
+/// so what either allows passes.
 fn decided(
     dir: &Path,
     entry: &Entry,

@@ -60,14 +60,14 @@ impl Service {
         }
     }
 
-    /// Runs a job to its end, also when the caller goes away in the middle.
+    /// Runs a call to its end, also when the caller goes away in the middle.
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Helper) -> Result<T, Failure> + Send + 'static,
+        call: impl FnOnce(&Helper) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let service = self.clone();
         let outcome = self.work.spawn_blocking(move || {
-            let outcome = job(&service.helper);
+            let outcome = call(&service.helper);
             if let Err(Failure::Storage(error)) = &outcome {
                 service.fail(error);
             }

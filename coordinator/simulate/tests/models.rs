@@ -264,7 +264,7 @@ fn ratings_cost_what_was_asked_and_are_predicted() {
 }
 
 #[test]
-fn an_update_costs_what_was_asked_and_is_worth_a_job_from_nothing() {
+fn an_update_costs_what_was_asked_and_is_worth_a_task_from_nothing() {
     let population = Population::new(growth::renumbered(data(600), 1));
     let whole = setting(20.0)
         .plan(Family::Spectral, 600, population.items)

@@ -60,9 +60,9 @@ pub enum PlanError {
     )]
     TooManyDraws,
     /// The participation limit does not cover even one round of factors.
-    #[error("must be at least {needed}: so many releases has the shortest job that trains factors")]
+    #[error("must be at least {needed}, the releases of the shortest plan that trains factors")]
     TooFewParticipations {
-        /// Releases of the shortest job.
+        /// Releases of the shortest plan that trains factors.
         needed: u32,
     },
     /// The model gives no release of this kind.

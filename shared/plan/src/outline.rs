@@ -1,14 +1,14 @@
-//! What a job of each family releases, in order, and which share of its budget each release gets.
+//! What a plan of each family releases, in order, and which share of its budget each release gets.
 //!
 //! | family | releases |
 //! |---|---|
 //! | spectral | counts, the head Gram if it pays, rounds of factor gradients |
-//! | weighted | half for a spectral job, half for rounds of weighted squares that start from it |
+//! | weighted | half for a spectral start, half for rounds of weighted squares from there |
 //! | neural | counts, then rounds of layer gradients |
 //! | rating | half for biases and counts in one, then the head Gram and a round of what was rated |
 //!
-//! A spectral job that goes on from earlier factors has no head Gram.
-//! Below its floor a family releases its first statistic alone, at the price of the whole job.
+//! A spectral plan that goes on from earlier factors has no head Gram.
+//! Below its floor a family releases its first statistic alone, at the price of the whole task.
 
 use tacit_model::family::Family;
 use tacit_model::family::recipe::SIGNAL_MIN;
@@ -23,11 +23,11 @@ use crate::request::PlanRequest;
 /// The presets of [`Recipe::for_signal`] were tuned with every device answering and noise 5 % above
 /// the ideal, and are labelled with the q of the ideal: this much above the q those runs had.
 const PRESET_LABEL: f64 = 1.05;
-/// Share of a weighted job's budget for the spectral job that gives the first factors.
+/// Share of a weighted task's budget for the spectral releases that give the first factors.
 const START_SHARE: f64 = 0.5;
 /// Signals from which on more rounds of weighted squares are affordable, and how many; else one.
 const WEIGHTED_ROUNDS: [(f64, u32); 2] = [(1000.0, 5), (300.0, 3)];
-/// Share of a rating job's budget for biases where factors are trained too.
+/// Share of a rating task's budget for biases where factors are trained too.
 const BIAS_SHARE: f64 = 0.5;
 /// Share for the head Gram of what the biases leave over.
 const BIASED_HEAD_SHARE: f64 = 0.35;
@@ -39,7 +39,7 @@ const RATING_FACTORS: u32 = 16;
 /// Most head items before ratings.
 const RATING_HEAD_MAX: u32 = 500;
 
-/// A job before it has prices.
+/// A plan before it has prices.
 pub(crate) struct Outline {
     pub(crate) recipe: Recipe,
     /// What is released, its share of the budget, and its vector.
@@ -67,11 +67,11 @@ pub fn signal_min(model: Family) -> f64 {
     }
 }
 
-/// Outlines a job whose expected signal-to-noise ratio is `q`.
+/// Outlines a plan whose expected signal-to-noise ratio is `q`.
 ///
 /// # Errors
-/// [`PlanError::TooFewParticipations`] when the participation limit does not cover the shortest job
-/// that trains factors.
+/// [`PlanError::TooFewParticipations`] when the participation limit does not cover the shortest
+/// plan that trains factors.
 pub(crate) fn outline(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let strong = q >= signal_min(request.model);
     match request.model {
@@ -133,8 +133,8 @@ fn spectral(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     })
 }
 
-/// A spectral job at its share, then the rounds. The popularity axis is one of the factors, so the
-/// spectral job has one less.
+/// Spectral releases at their share, then the rounds. The popularity axis is one of the factors, so
+/// the spectral ones train one less.
 fn weighted(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let start = preset(request, q * START_SHARE.sqrt());
     let factors = request

@@ -1,4 +1,5 @@
-//! What the operator knows and decides before a job, and its bounds: the only place that has them.
+//! What the operator knows and decides before a task, and its bounds: the only place that has
+//! them.
 
 use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
@@ -8,7 +9,7 @@ use tacit_types::{Delta, Epsilon};
 
 use crate::error::PlanError;
 
-/// What the operator knows before a job. The fields are named like the keys of the coordinator's
+/// What the operator knows before a task. The fields are named like the keys of the coordinator's
 /// configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanRequest {
@@ -20,7 +21,7 @@ pub struct PlanRequest {
     pub cohort: u32,
     /// Items in the catalogue.
     pub items: u32,
-    /// Most that one device may lose over the job.
+    /// Most that one device may lose over the task.
     pub epsilon: Epsilon,
     /// Failure probability of that statement.
     pub delta: Delta,

@@ -14,8 +14,8 @@ use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::Event;
 
-/// A job as a demonstration makes it.
-fn job() -> World {
+/// A task as a demonstration runs it.
+fn task() -> World {
     let rounds = [
         Round::Released("counts", 1_682),
         Round::Released("head_gram", 79_800),
@@ -32,7 +32,7 @@ fn job() -> World {
 fn the_page_is_self_contained_and_says_what_it_must() {
     // Kept below the build directory, for looking at it.
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit");
-    job().write(&kept);
+    task().write(&kept);
     let verified = verify(&kept).unwrap();
     let html = report(&verified, None).html;
     fs::write(kept.join("report.html"), &html).unwrap();
@@ -76,7 +76,7 @@ fn what_others_wrote_cannot_change_the_page() {
 
 #[test]
 fn the_json_holds_the_same_numbers() {
-    let verified = verify(export(&job()).path()).unwrap();
+    let verified = verify(export(&task()).path()).unwrap();
     let json: serde_json::Value = serde_json::from_str(&report(&verified, None).json).unwrap();
     assert_eq!(json["rho"], verified.rho_total.to_string());
     assert_eq!(json["rounds"].as_array().unwrap().len(), 6);
@@ -93,7 +93,7 @@ fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
         "meaning": "..."
     }"#;
     let measured = Measured::from_json(printed).unwrap();
-    let verified = verify(export(&job()).path()).unwrap();
+    let verified = verify(export(&task()).path()).unwrap();
     let found = report(&verified, Some(&measured));
     // A lower bound is rounded down, a certificate up.
     let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries in \
@@ -127,7 +127,7 @@ fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
 
 #[test]
 fn the_registry_entry_states_the_verified_numbers_and_leaves_the_operators_part_empty() {
-    let verified = verify(export(&job()).path()).unwrap();
+    let verified = verify(export(&task()).path()).unwrap();
     let entry: serde_json::Value = serde_json::from_str(&report(&verified, None).registry).unwrap();
     let deployment = &entry["deployment"];
     assert_eq!(deployment["dp_flavor"]["name"], "Zero-concentrated DP");
@@ -203,7 +203,7 @@ fn python(dir: &Path) -> Option<(bool, String, String)> {
 #[test]
 fn the_second_verifier_agrees_to_the_last_unit() {
     for world in [
-        job(),
+        task(),
         small(),
         World::new(&[], [1, 2]),
         too_dear(900),

@@ -99,7 +99,7 @@ fn kinds(ahead: &Forecast) -> Vec<Kind> {
 }
 
 #[test]
-fn weighted_squares_follow_a_spectral_job_at_half_the_price() {
+fn weighted_squares_follow_spectral_releases_at_half_the_price() {
     let of = |model, cohort| {
         forecast(&PlanRequest {
             model,
