@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -12,10 +11,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_model::family::spectral::{SpectralModel, server};
 use tacit_model::{Interaction, InteractionKind, Model, Recipe};
-use tacit_privacy::ledger::{Reservation, spend};
+use tacit_privacy::ledger::spend;
 use tacit_privacy::noise::{NoiseTable, rejection};
 use tacit_privacy::{
-    DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Rho, SpendPermit, clip, privatise,
+    DeviceBudget, Mechanism, MemoryLedger, NoiseSeed, Rho, SpendPermit, clip, privatise,
 };
 use tacit_round::seal::OpeningKey;
 use tacit_sdk::contribute::{TableCache, contribute, fits, gradient};
@@ -114,27 +113,11 @@ fn interactions() -> Vec<Interaction> {
     (0..HISTORY).map(one).collect()
 }
 
-/// A device ledger that forgets: every release of a benchmark is the first.
-struct Forgetful;
-
-impl LedgerStore for Forgetful {
-    type Error = Infallible;
-    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
-        Ok(Vec::new())
-    }
-    fn counted(&self) -> Result<Rho, Self::Error> {
-        Ok(Rho::ZERO)
-    }
-    fn reserve(&mut self, _: &Reservation) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
 fn permit(mechanism: &Mechanism) -> SpendPermit {
     let budget = DeviceBudget::lifetime(Rho::MAX);
     let task = TaskId::new("bench").expect("a task name");
     let Ok(permit) = spend(
-        &mut Forgetful,
+        &mut MemoryLedger::default(),
         budget,
         &task,
         RoundId(1),

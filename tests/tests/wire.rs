@@ -9,8 +9,7 @@
 use std::collections::BTreeSet;
 
 use tacit_model::history::interaction::{Interaction, InteractionKind};
-use tacit_privacy::ledger::Reservation;
-use tacit_privacy::{LedgerStore, Rho, ledger};
+use tacit_privacy::{MemoryLedger, ledger};
 use tacit_proto::v1::ContributeRequest;
 use tacit_proto::v1::contribute_request::Part;
 use tacit_round::device::Outcome;
@@ -254,22 +253,6 @@ fn the_chi_square_test_sees_unmasked_bytes() {
     assert!(chi_square([7; 40_000].iter()) > 377.2);
 }
 
-/// A ledger of one device for one release; nothing is kept.
-struct NoLedger;
-
-impl LedgerStore for NoLedger {
-    type Error = std::convert::Infallible;
-    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
-        Ok(Vec::new())
-    }
-    fn counted(&self) -> Result<Rho, Self::Error> {
-        Ok(Rho::ZERO)
-    }
-    fn reserve(&mut self, _: &Reservation) -> Result<(), Self::Error> {
-        Ok(())
-    }
-}
-
 /// Cells one of the two chosen histories touches, and cells the other does.
 const TOUCHED: [std::ops::Range<usize>; 2] = [0..40, 500..540];
 
@@ -319,7 +302,7 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
             let (task, mechanism, now) =
                 (&ticket.task, &ticket.mechanism, tacit_wire::clock::now());
             let permit = ledger::spend(
-                &mut NoLedger,
+                &mut MemoryLedger::default(),
                 budget,
                 task,
                 ticket.round,

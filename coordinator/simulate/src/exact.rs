@@ -24,9 +24,9 @@ use tacit_model::release::Step;
 use tacit_model::{Features, Model};
 use tacit_plan::{Plan, apply, opened_sum};
 use tacit_privacy::canonical::digest;
-use tacit_privacy::ledger::{Reservation, spend};
+use tacit_privacy::ledger::spend;
 use tacit_privacy::record::TreeHead;
-use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, Rho};
+use tacit_privacy::{DeviceBudget, Mechanism, MemoryLedger};
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::mask::PartialSum;
@@ -95,7 +95,10 @@ fn releases(
     seed: u64,
 ) -> Result<Run, SimulateError> {
     let mut run = Run::start(genesis);
-    let mut ledgers: Vec<Ledger> = interactions.iter().map(|_| Ledger::default()).collect();
+    let mut ledgers: Vec<MemoryLedger> = interactions
+        .iter()
+        .map(|_| MemoryLedger::default())
+        .collect();
     for (release, &(kind, rho)) in (0u32..).zip(&plan.releases) {
         let mechanism = plan.mechanism(kind, rho, &run.model)?;
         let present = present(interactions.len(), plan, seed, release);
@@ -229,7 +232,7 @@ impl<'a> Round<'a> {
         &self,
         interactions: &[Vec<Interaction>],
         present: &[u32],
-        ledgers: &mut [Ledger],
+        ledgers: &mut [MemoryLedger],
     ) -> Result<Sums, SimulateError> {
         let parts = interactions
             .par_chunks(SHARE)
@@ -280,7 +283,7 @@ impl<'a> Round<'a> {
         &self,
         part: &mut Part,
         user: &[Interaction],
-        ledger: &mut Ledger,
+        ledger: &mut MemoryLedger,
     ) -> Result<(), SimulateError> {
         let ticket = &self.ticket;
         let (task, mechanism, now) = (&ticket.task, &ticket.mechanism, Timestamp(0));
@@ -337,26 +340,5 @@ impl Part {
             .zip(other.plain)
             .for_each(|(sum, value)| *sum += value);
         self
-    }
-}
-
-/// A device ledger in memory: it enforces the budget and the round, and survives nothing.
-#[derive(Default)]
-struct Ledger(Vec<Reservation>);
-
-impl LedgerStore for Ledger {
-    type Error = std::convert::Infallible;
-
-    fn reservations(&self) -> Result<Vec<Reservation>, Self::Error> {
-        Ok(self.0.clone())
-    }
-
-    fn counted(&self) -> Result<Rho, Self::Error> {
-        Ok(Rho::ZERO)
-    }
-
-    fn reserve(&mut self, reservation: &Reservation) -> Result<(), Self::Error> {
-        self.0.push(reservation.clone());
-        Ok(())
     }
 }

@@ -268,35 +268,14 @@ pub fn total<'a>(lines: impl IntoIterator<Item = &'a Reservation>) -> Rho {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::convert::Infallible;
-
     use super::*;
+    use crate::MemoryLedger;
     use crate::mechanism::tests::example;
-
-    #[derive(Default)]
-    struct Memory {
-        lines: Vec<Reservation>,
-        counted: Rho,
-    }
-
-    impl LedgerStore for Memory {
-        type Error = Infallible;
-        fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
-            Ok(self.lines.clone())
-        }
-        fn counted(&self) -> Result<Rho, Infallible> {
-            Ok(self.counted)
-        }
-        fn reserve(&mut self, reservation: &Reservation) -> Result<(), Infallible> {
-            self.lines.push(reservation.clone());
-            Ok(())
-        }
-    }
 
     const HOUR: u64 = 3_600_000;
 
     fn at(
-        store: &mut Memory,
+        store: &mut MemoryLedger,
         budget: DeviceBudget,
         (task, round, hour): (&str, u32, u64),
     ) -> Result<SpendPermit, Refusal> {
@@ -313,12 +292,16 @@ pub(crate) mod tests {
         .unwrap_or_else(|never| match never {})
     }
 
-    fn ask(store: &mut Memory, budget: DeviceBudget, round: u32) -> Result<SpendPermit, Refusal> {
+    fn ask(
+        store: &mut MemoryLedger,
+        budget: DeviceBudget,
+        round: u32,
+    ) -> Result<SpendPermit, Refusal> {
         at(store, budget, ("films", round, 1))
     }
 
     pub(crate) fn permit_for(mechanism: &Mechanism) -> SpendPermit {
-        let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(Rho::MAX));
+        let (mut store, budget) = (MemoryLedger::default(), DeviceBudget::lifetime(Rho::MAX));
         let (task, ticket) = (TaskId::new("films").unwrap(), Digest([0; 32]));
         spend(
             &mut store,
@@ -339,7 +322,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_reservation_is_spent_and_a_round_is_answered_once() {
-        let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(times(2)));
+        let (mut store, budget) = (MemoryLedger::default(), DeviceBudget::lifetime(times(2)));
         let permit = ask(&mut store, budget, 1).unwrap();
         assert_eq!(permit.mechanism(), &example());
         assert_eq!(
@@ -357,13 +340,13 @@ pub(crate) mod tests {
             allowed: times(2),
         };
         assert_eq!(ask(&mut store, budget, 3).unwrap_err(), exhausted);
-        assert_eq!(store.lines.len(), 2);
-        assert_eq!(total(&store.lines), times(2));
+        assert_eq!(store.lines().len(), 2);
+        assert_eq!(total(store.lines()), times(2));
     }
 
     #[test]
     fn one_budget_serves_all_tasks_and_a_round_number_belongs_to_its_task() {
-        let (mut store, budget) = (Memory::default(), DeviceBudget::lifetime(times(2)));
+        let (mut store, budget) = (MemoryLedger::default(), DeviceBudget::lifetime(times(2)));
         assert!(at(&mut store, budget, ("films", 1, 1)).is_ok());
         assert!(at(&mut store, budget, ("books", 1, 1)).is_ok());
         assert!(matches!(
@@ -382,7 +365,10 @@ pub(crate) mod tests {
                 rho_release_max: Rho::MAX,
                 ..budget
             };
-            assert_eq!(ask(&mut Memory::default(), budget, 1).is_ok(), allowed);
+            assert_eq!(
+                ask(&mut MemoryLedger::default(), budget, 1).is_ok(),
+                allowed
+            );
         }
     }
 
@@ -390,16 +376,10 @@ pub(crate) mod tests {
     fn what_others_hold_spent_counts_when_it_is_more() {
         let budget = DeviceBudget::lifetime(times(3));
         for (counted, allowed) in [(0, true), (1, true), (2, true), (3, false)] {
-            let mut store = Memory {
-                lines: Vec::new(),
-                counted: times(counted),
-            };
+            let mut store = MemoryLedger::restored(times(counted));
             assert_eq!(ask(&mut store, budget, 1).is_ok(), allowed, "{counted}");
         }
-        let mut store = Memory {
-            lines: Vec::new(),
-            counted: times(1),
-        };
+        let mut store = MemoryLedger::restored(times(1));
         assert!(
             (1..=3).all(|round| ask(&mut store, budget, round).is_ok()),
             "the larger counts, not the sum"
@@ -413,7 +393,7 @@ pub(crate) mod tests {
             window_hours: 24,
             ..DeviceBudget::lifetime(times(9))
         };
-        let mut store = Memory::default();
+        let mut store = MemoryLedger::default();
         assert!(at(&mut store, budget, ("films", 1, 100)).is_ok());
         let full = Refusal::WindowExhausted {
             spent: times(1),
@@ -431,7 +411,11 @@ pub(crate) mod tests {
         assert!(at(&mut store, budget, ("films", 3, 120 + 8_760)).is_ok());
         assert_eq!(at(&mut store, budget, ("films", 4, 200)).unwrap_err(), full);
         assert_eq!(
-            store.lines.iter().map(|line| line.hour).collect::<Vec<_>>(),
+            store
+                .lines()
+                .iter()
+                .map(|line| line.hour)
+                .collect::<Vec<_>>(),
             [100, 120, 8_880]
         );
     }
@@ -443,7 +427,7 @@ pub(crate) mod tests {
             separation_min: 3,
             ..DeviceBudget::lifetime(times(9))
         };
-        let mut store = Memory::default();
+        let mut store = MemoryLedger::default();
         assert!(ask(&mut store, budget, 5).is_ok());
         for round in [3, 4, 6, 7] {
             assert_eq!(
@@ -465,7 +449,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_release_that_is_too_dear_or_unsound_reserves_nothing() {
-        let mut store = Memory::default();
+        let mut store = MemoryLedger::default();
         let (asked, allowed) = (
             times(1),
             times(1).minus(Rho::saturating_from_units(1)).unwrap(),
@@ -479,7 +463,7 @@ pub(crate) mod tests {
             ..cheap
         };
         assert!(
-            ask(&mut Memory::default(), just, 1).is_ok(),
+            ask(&mut MemoryLedger::default(), just, 1).is_ok(),
             "exactly the bound is allowed"
         );
         assert_eq!(
@@ -505,6 +489,6 @@ pub(crate) mod tests {
         )
         .unwrap();
         assert!(matches!(refused, Err(Refusal::Mechanism(_))));
-        assert!(store.lines.is_empty());
+        assert!(store.lines().is_empty());
     }
 }

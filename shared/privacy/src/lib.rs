@@ -33,6 +33,7 @@ pub mod convert;
 pub mod ledger;
 #[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod mechanism;
+mod memory;
 pub mod merkle;
 #[cfg_attr(
     not(test),
@@ -62,6 +63,7 @@ mod rounding;
 pub use clip::{ClippedGradient, clip};
 pub use ledger::{DeviceBudget, LedgerStore, Refusal, SpendPermit};
 pub use mechanism::{Mechanism, MechanismError, Tier};
+pub use memory::MemoryLedger;
 pub use noise::{NoiseSeed, PrivateUpdate, privatise};
 pub use quantise::{QuantisedUpdate, quantise};
 pub use rho::Rho;

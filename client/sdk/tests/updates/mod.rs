@@ -1,33 +1,15 @@
 //! Spooled bytes made the only way there is, from a permit to a mask; the seed stays unsealed
 //! because nobody opens it here.
 
-use std::convert::Infallible;
-
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use tacit_privacy::ledger::{Reservation, spend};
+use tacit_privacy::ledger::spend;
 use tacit_privacy::noise::NoiseTable;
-use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Rho, Tier, clip, privatise};
+use tacit_privacy::{DeviceBudget, Mechanism, MemoryLedger, NoiseSeed, Rho, Tier, clip, privatise};
 use tacit_round::mask::mask;
 use tacit_round::seal::{Binding, MaskSeed};
 use tacit_sdk::store::Spooled;
 use tacit_types::{ContributionId, Digest, ItemGradient, RoundId, TaskId, Timestamp};
-
-/// A ledger that forgets: the one under test is asked elsewhere.
-struct Forgetful;
-
-impl LedgerStore for Forgetful {
-    type Error = Infallible;
-    fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
-        Ok(Vec::new())
-    }
-    fn counted(&self) -> Result<Rho, Infallible> {
-        Ok(Rho::ZERO)
-    }
-    fn reserve(&mut self, _: &Reservation) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
 
 /// What a device that did nothing spools for a round of `length` numbers.
 pub(crate) fn spooled(task: &TaskId, round: RoundId, ticket: Digest, length: u32) -> Spooled {
@@ -46,7 +28,7 @@ pub(crate) fn spooled(task: &TaskId, round: RoundId, ticket: Digest, length: u32
     };
     let budget = DeviceBudget::lifetime(Rho::MAX);
     let permit = spend(
-        &mut Forgetful,
+        &mut MemoryLedger::default(),
         budget,
         task,
         round,

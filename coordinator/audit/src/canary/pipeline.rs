@@ -2,14 +2,13 @@
 //! really does.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 
 use rand::TryRng;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use tacit_privacy::ledger::{Reservation, spend};
+use tacit_privacy::ledger::spend;
 use tacit_privacy::{
-    DeviceBudget, LedgerStore, Mechanism, NoiseSeed, Refusal, Rho, canonical, clip,
+    DeviceBudget, Mechanism, MemoryLedger, NoiseSeed, Refusal, Rho, canonical, clip,
     noise::NoiseTable, privatise,
 };
 use tacit_round::mask::{PartialSum, mask};
@@ -71,7 +70,7 @@ pub enum PipelineError {
 /// The real pipeline: clip, spend, round, add noise, mask; one ledger a device, in memory.
 #[derive(Default)]
 pub struct Devices {
-    ledgers: HashMap<u32, Ledger>,
+    ledgers: HashMap<u32, MemoryLedger>,
     table: Option<NoiseTable>,
 }
 
@@ -116,27 +115,6 @@ impl Pipeline for Devices {
         let seed = MaskSeed::draw(&mut UnwrapErr(SysRng));
         let masked = mask(update, &seed, id).as_bytes().to_vec();
         Ok(Contribution { id, masked, seed })
-    }
-}
-
-/// A device ledger that lives as long as the audit.
-#[derive(Default)]
-struct Ledger(Vec<Reservation>);
-
-impl LedgerStore for Ledger {
-    type Error = Infallible;
-
-    fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
-        Ok(self.0.clone())
-    }
-
-    fn counted(&self) -> Result<Rho, Infallible> {
-        Ok(Rho::ZERO)
-    }
-
-    fn reserve(&mut self, reservation: &Reservation) -> Result<(), Infallible> {
-        self.0.push(reservation.clone());
-        Ok(())
     }
 }
 

@@ -1,35 +1,14 @@
 //! The helper's own noise: in the opened sum once, the same when asked again, and enough for one
 //! device among invented ones.
 
-use std::convert::Infallible;
-
-use tacit_privacy::ledger::{LedgerStore, Reservation, spend};
+use tacit_privacy::ledger::spend;
 use tacit_privacy::noise::NoiseTable;
-use tacit_privacy::{DeviceBudget, NoiseSeed, Rho, clip, privatise};
+use tacit_privacy::{DeviceBudget, MemoryLedger, NoiseSeed, Rho, clip, privatise};
 use tacit_round::mask::PartialSum;
 use tacit_round::ticket::Ticket;
 use tacit_types::{ItemGradient, Timestamp};
 
 use crate::support::*;
-
-/// A device ledger that forgets: each update here comes from a device of its own.
-struct Fresh;
-
-impl LedgerStore for Fresh {
-    type Error = Infallible;
-
-    fn reservations(&self) -> Result<Vec<Reservation>, Infallible> {
-        Ok(Vec::new())
-    }
-
-    fn counted(&self) -> Result<Rho, Infallible> {
-        Ok(Rho::ZERO)
-    }
-
-    fn reserve(&mut self, _: &Reservation) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
 
 fn noisy(helper_noise: bool) -> Ticket {
     let mut ticket = draft(1);
@@ -42,7 +21,7 @@ fn silent(round: &Round, name: u8) -> Update {
     let (ticket, mechanism) = (&round.ticket, &round.ticket.mechanism);
     let budget = DeviceBudget::lifetime(Rho::MAX);
     let permit = spend(
-        &mut Fresh,
+        &mut MemoryLedger::default(),
         budget,
         &ticket.task,
         ticket.round,
