@@ -16,8 +16,9 @@ use tacit_privacy::noise::{NoiseTable, rejection};
 use tacit_privacy::{
     DeviceBudget, Mechanism, MemoryLedger, NoiseSeed, Rho, SpendPermit, clip, privatise,
 };
+use tacit_round::contribute::contribute;
 use tacit_round::seal::OpeningKey;
-use tacit_sdk::contribute::{TableCache, contribute, fits, gradient};
+use tacit_sdk::contribute::{fits, gradient};
 use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
 
 use common::{FACTORS, ITEMS, mechanism, ticket};
@@ -57,7 +58,6 @@ fn release(c: &mut Criterion) {
         fits(&ticket, &model),
         "the ticket asks for this model's gradient"
     );
-    let tables = TableCache::default();
     let table = NoiseTable::new(&ticket.mechanism);
 
     let mut group = c.benchmark_group("device at 118592 coordinates");
@@ -66,7 +66,7 @@ fn release(c: &mut Criterion) {
         |b| {
             let whole = |permit| {
                 let vector = gradient(&ticket, &model, &interactions);
-                contribute(&ticket, permit, vector, &tables, None)
+                contribute(&ticket, permit, vector, &table, None)
                     .expect("randomness and a good key")
             };
             b.iter_batched(|| permit(&ticket.mechanism), whole, BatchSize::PerIteration);

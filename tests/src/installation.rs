@@ -7,8 +7,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tacit_model::family::spectral::SpectralModel;
 use tacit_privacy::ledger;
+use tacit_privacy::noise::NoiseTable;
+use tacit_round::contribute::contribute;
 use tacit_round::ticket::Ticket;
-use tacit_sdk::contribute::{TableCache, contribute, gradient};
+use tacit_sdk::contribute::{TableCache, gradient};
 use tacit_sdk::{Agent, Deployment, Store};
 use tacit_wire::clock;
 
@@ -68,13 +70,8 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
             SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?)
                 .into();
         let vector = gradient(&ticket, &model, &store.interactions()?);
-        store.spool(&contribute(
-            &ticket,
-            permit,
-            vector,
-            &TableCache::default(),
-            None,
-        )?)?;
+        let table = NoiseTable::new(&ticket.mechanism);
+        store.spool(&contribute(&ticket, permit, vector, &table, None)?)?;
     } else {
         ensure!(mode == "reserve", "unknown mode {mode}");
     }

@@ -9,11 +9,13 @@
 use std::collections::BTreeSet;
 
 use tacit_model::history::interaction::{Interaction, InteractionKind};
+use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{MemoryLedger, ledger};
 use tacit_proto::v1::ContributeRequest;
 use tacit_proto::v1::contribute_request::Part;
+use tacit_round::contribute::contribute;
 use tacit_round::device::Outcome;
-use tacit_sdk::contribute::{TableCache, contribute, gradient};
+use tacit_sdk::contribute::{TableCache, gradient};
 use tacit_sdk::{Agent, Store, identity};
 use tacit_tests::stand_in::{Call, Round, Said, StandIn};
 use tacit_types::{ItemId, Timestamp};
@@ -289,7 +291,8 @@ fn accuracy(classes: &[Vec<f64>; 2]) -> f64 {
 #[test]
 fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
     let round = Round::counts(2000).unwrap();
-    let (ticket, hash, tables) = (&round.ticket, round.signed.hash(), TableCache::default());
+    let (ticket, hash) = (&round.ticket, round.signed.hash());
+    let table = NoiseTable::new(&ticket.mechanism);
     let (mut masked, mut plain) = ([vec![], vec![]], [vec![], vec![]]);
     for class in 0..2 {
         let touched = TOUCHED[class].clone();
@@ -311,7 +314,7 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
                 now,
             );
             let vector = gradient(ticket, &round.model, &history);
-            let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &tables, None).unwrap();
+            let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &table, None).unwrap();
             let values: Vec<i32> = sent
                 .masked()
                 .as_chunks::<4>()

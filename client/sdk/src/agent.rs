@@ -13,6 +13,7 @@ use tacit_model::Model;
 use tacit_model::ModelError;
 use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{SpendPermit, canonical, ledger};
+use tacit_round::contribute::contribute;
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::head::LoggedLine;
 use tacit_round::member::Member;
@@ -21,7 +22,7 @@ use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
 
-use crate::contribute::{self, TableCache};
+use crate::contribute::{TableCache, fits, gradient};
 use crate::error::SdkError;
 use crate::files;
 use crate::identity::{self, Deployment};
@@ -284,11 +285,10 @@ impl Action<'_> {
                 // Spent already, so it sends in any case: a history that cannot be read, or that
                 // the model's code fails on, counts as an empty one, or silence would tell of it.
                 let interactions = store.interactions().unwrap_or_default();
-                let vector = or_nothing(|| contribute::gradient(&ticket, &model, &interactions));
-                let spooled =
-                    contribute::contribute(&ticket, permit, vector, &tables, member.as_deref())?;
-                store.spool(&spooled)?;
-                Ok(spooled)
+                let vector = or_nothing(|| gradient(&ticket, &model, &interactions));
+                let table = tables.get(&ticket.mechanism);
+                let update = contribute(&ticket, permit, vector, &table, member.as_deref());
+                store.spool(&update.map_err(|error| SdkError::Stop(error.to_string()))?)
             })
             .await?;
         self.spooled = Some(spooled);
@@ -487,7 +487,7 @@ fn judge(
     let figures = model.plausibility();
     let drift = previous.and_then(|previous| model.drift(&previous));
     bounds.check(figures.norm, figures.concentration, drift)?;
-    if contribute::fits(ticket, &model) {
+    if fits(ticket, &model) {
         Ok(model)
     } else {
         Err(FactorFault::Shape)

@@ -66,9 +66,7 @@ fn release(store: &mut Store, round: u32, status: Option<Status>) {
             hour: 500_000,
         })
         .unwrap();
-    store
-        .spool(&updates::spooled(&task(), round, ticket, 2250))
-        .unwrap();
+    store.spool(&updates::sealed(&task(), round, 2250)).unwrap();
     if let Some(status) = status {
         store.finish(&task(), round, status).unwrap();
     }
@@ -263,7 +261,7 @@ fn a_flipped_bit_in_a_guarded_value_is_always_noticed() {
     let ([closed, _], truth) = snapshots();
     let store = &closed.iter().find(|(name, _)| *name == STORE).unwrap().1;
     let third = Rho::saturating_from_units(3 << 60).to_string();
-    let masked = &truth.spooled.masked()[..64];
+    let (masked, sealed) = (&truth.spooled.masked()[..64], &truth.spooled.sealed()[..64]);
     for needle in [
         third.as_bytes(),
         b"acknowledged",
@@ -272,7 +270,7 @@ fn a_flipped_bit_in_a_guarded_value_is_always_noticed() {
         &[9; 32],
         &[8; 32],
         masked,
-        &[4; 64],
+        sealed,
     ] {
         let start = store
             .windows(needle.len())

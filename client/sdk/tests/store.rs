@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_privacy::ledger::{self, Reservation};
 use tacit_privacy::{DeviceBudget, LedgerStore, Mechanism, Rho, Tier};
+use tacit_round::contribute::SealedUpdate;
 use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
-use tacit_sdk::store::Spooled;
 use tacit_sdk::{SdkError, Store};
 use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
 
@@ -36,8 +36,8 @@ fn reservation(round: u32) -> Reservation {
     }
 }
 
-fn spooled(round: u32) -> Spooled {
-    updates::spooled(&task(), RoundId(round), Digest([1; 32]), 10_000)
+fn sealed(round: u32) -> SealedUpdate {
+    updates::sealed(&task(), RoundId(round), 10_000)
 }
 
 fn mechanism() -> Mechanism {
@@ -73,11 +73,12 @@ fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
         store.unfinished().unwrap(),
         Some((task(), RoundId(1), Status::Reserved))
     );
-    let spooled = [1, 2].map(spooled);
-    store.spool(&spooled[0]).unwrap();
+    let sealed = [1, 2].map(sealed);
+    let spooled = store.spool(&sealed[0]).unwrap();
+    assert_eq!(spooled.masked(), sealed[0].masked());
     drop(store);
     let mut store = Store::open(folder.path()).unwrap();
-    assert!(store.spooled(&task(), RoundId(1)).unwrap() == spooled[0]);
+    assert!(store.spooled(&task(), RoundId(1)).unwrap() == spooled);
     store
         .finish(&task(), RoundId(1), Status::Acknowledged)
         .unwrap();
@@ -99,7 +100,7 @@ fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
         store.status(&task(), RoundId(1)).unwrap(),
         Some(Status::Acknowledged)
     );
-    assert!(store.spool(&spooled[0]).is_err() && store.spool(&spooled[1]).is_err());
+    assert!(store.spool(&sealed[0]).is_err() && store.spool(&sealed[1]).is_err());
     store.close();
     let length = fs::metadata(Store::path(folder.path())).unwrap().len();
     assert!(length < 70_000, "the spool gives its space back: {length}");
@@ -233,7 +234,7 @@ fn a_decision_made_on_old_numbers_is_not_written() {
     first.reserve(&reservation(1)).unwrap();
     let late = second.reserve(&reservation(2));
     assert!(matches!(late, Err(SdkError::RetryLater { .. })), "{late:?}");
-    first.spool(&spooled(1)).unwrap();
+    first.spool(&sealed(1)).unwrap();
     assert!(
         second
             .finish(&task(), RoundId(1), Status::Forfeited)

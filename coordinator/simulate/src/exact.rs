@@ -25,14 +25,16 @@ use tacit_model::{Features, Model};
 use tacit_plan::{Plan, apply, opened_sum};
 use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::spend;
+use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{DeviceBudget, Mechanism, MemoryLedger};
+use tacit_round::contribute::contribute;
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::mask::PartialSum;
 use tacit_round::seal::{Binding, OpeningKey, SCHEME_ID};
 use tacit_round::ticket::{Kind, SCHEMA, Ticket};
-use tacit_sdk::contribute::{TableCache, contribute, gradient};
+use tacit_sdk::contribute::gradient;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::error::SimulateError;
@@ -152,7 +154,7 @@ struct Round<'a> {
     key: OpeningKey,
     model: &'a Model,
     budget: DeviceBudget,
-    tables: TableCache,
+    table: NoiseTable,
 }
 
 /// A round's sum, by both ways.
@@ -223,7 +225,7 @@ impl<'a> Round<'a> {
             key,
             model,
             budget,
-            tables: TableCache::default(),
+            table: NoiseTable::new(mechanism),
         })
     }
 
@@ -298,7 +300,7 @@ impl<'a> Round<'a> {
         );
         let permit = asked.map_err(broken)?;
         let vector = gradient(ticket, self.model, user);
-        let sent = contribute(ticket, permit, vector, &self.tables, None).map_err(broken)?;
+        let sent = contribute(ticket, permit, vector, &self.table, None).map_err(broken)?;
         let binding = Binding {
             task: &ticket.task,
             round: ticket.round,

@@ -4,15 +4,19 @@
 //!   to, [`signed_policy`] as its app ships it;
 //! - [`device`], [`coordinator`] (one phase a file under [`phase`]) and [`helper`]: pure machines,
 //!   `handle(self, input, now) -> (state, effects)`;
+//! - [`contribute`] what a device sends, from its vector to final bytes;
 //! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was
-//!   enrolled by the helper's side.
+//!   enrolled by the helper's side;
+//! - [`rehearsal`] a round in one process, for whoever plays every party.
 //!
-//! Invariant: nothing here does I/O, reads a clock or owns a generator of randomness; time and
-//! generators are handed in.
+//! Invariant: nothing here does I/O or reads a clock, and time and generators are handed in. The
+//! one exception is [`contribute`], which draws noise and mask from the operating system itself:
+//! neither may be anybody's choice.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod contribute;
 pub mod coordinator;
 pub mod device;
 pub mod head;
@@ -23,6 +27,7 @@ pub mod mask;
 pub mod member;
 pub mod phase;
 pub mod policy;
+pub mod rehearsal;
 pub mod seal;
 pub mod signed_policy;
 pub mod ticket;

@@ -114,6 +114,12 @@ impl Ticket {
         canonical::encode(self)
     }
 
+    /// SHA-256 of the canonical bytes: the name of the round in every later message.
+    pub fn hash(&self) -> Digest {
+        let bytes = self.to_bytes();
+        canonical::digest(&bytes.expect("a ticket holds neither fractions nor nulls"))
+    }
+
     /// Reads canonical bytes.
     ///
     /// # Errors

@@ -4,10 +4,9 @@
 use rusqlite::{OptionalExtension, params};
 use tacit_privacy::ledger::{Reservation, total};
 use tacit_privacy::{LedgerStore, Rho, canonical};
+use tacit_round::contribute::SealedUpdate;
 use tacit_round::device::Status;
-use tacit_round::mask::MaskedUpdate;
 use tacit_round::policy::LogMark;
-use tacit_round::seal::Binding;
 use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
 
 use super::{FILE, Store, to_i64};
@@ -17,23 +16,31 @@ use crate::error::SdkError;
 /// commit.
 pub const TASKS_MAX: u32 = 1024;
 
-/// Final bytes of one contribution, as spooled and as sent.
+/// Final bytes of one contribution, durable: the only thing that is sent.
 ///
-/// Made from a [`MaskedUpdate`] or read from the store, so nothing that is not masked can be sent:
+/// [`Store::spool`] makes it from a [`SealedUpdate`] of a round this store has reserved, or
+/// [`Store::spooled`] reads it. So nothing is sent that is not masked and sealed, or that could be
+/// made a second time after a crash:
 ///
 /// ```
-/// # use tacit_round::{mask::MaskedUpdate, seal::Binding};
-/// # use tacit_sdk::store::Spooled;
-/// fn sent(bytes: &MaskedUpdate, binding: &Binding<'_>) -> Spooled {
-///     Spooled::new(bytes, vec![], binding, tacit_types::Timestamp(0))
+/// # use tacit_round::contribute::SealedUpdate;
+/// # use tacit_sdk::{SdkError, Store, store::Spooled};
+/// fn sent(store: &mut Store, update: &SealedUpdate) -> Result<Spooled, SdkError> {
+///     store.spool(update)
 /// }
 /// ```
 /// ```compile_fail,E0308
-/// # use tacit_privacy::QuantisedUpdate;
-/// # use tacit_round::seal::Binding;
+/// # use tacit_round::mask::MaskedUpdate;
+/// # use tacit_sdk::{SdkError, Store, store::Spooled};
+/// fn sent(store: &mut Store, update: &MaskedUpdate) -> Result<Spooled, SdkError> {
+///     store.spool(update)
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// # use tacit_round::contribute::SealedUpdate;
 /// # use tacit_sdk::store::Spooled;
-/// fn sent(bytes: &QuantisedUpdate, binding: &Binding<'_>) -> Spooled {
-///     Spooled::new(bytes, vec![], binding, tacit_types::Timestamp(0))
+/// fn not_durable(update: SealedUpdate) -> Spooled {
+///     update.into()
 /// }
 /// ```
 /// ```
@@ -50,8 +57,6 @@ pub const TASKS_MAX: u32 = 1024;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Spooled {
-    task: TaskId,
-    round: RoundId,
     ticket: Digest,
     contribution: ContributionId,
     deadline: Timestamp,
@@ -61,22 +66,14 @@ pub struct Spooled {
 }
 
 impl Spooled {
-    /// `masked` with its seed as sealed for `binding`; dropped unsent after `deadline`.
-    pub fn new(
-        masked: &MaskedUpdate,
-        sealed: Vec<u8>,
-        binding: &Binding<'_>,
-        deadline: Timestamp,
-    ) -> Self {
+    fn of(update: &SealedUpdate) -> Self {
         Self {
-            task: binding.task.clone(),
-            round: binding.round,
-            ticket: binding.ticket,
-            contribution: binding.contribution,
-            deadline,
-            sealed,
-            digest: masked.digest(),
-            masked: masked.as_bytes().to_vec(),
+            ticket: update.ticket(),
+            contribution: update.contribution(),
+            deadline: update.deadline(),
+            sealed: update.sealed().to_vec(),
+            digest: update.digest(),
+            masked: update.masked().to_vec(),
         }
     }
 
@@ -215,9 +212,11 @@ impl Store {
     /// Second durable commit of a release: the final bytes of a reserved round, with its status.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved.
-    pub fn spool(&mut self, spooled: &Spooled) -> Result<(), SdkError> {
-        let (task, round) = (spooled.task.as_str(), spooled.round.0);
+    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved in
+    /// this very store.
+    pub fn spool(&mut self, update: &SealedUpdate) -> Result<Spooled, SdkError> {
+        let (task, round) = (update.task().as_str(), update.round().0);
+        let spooled = Spooled::of(update);
         let (ticket, contribution, digest) =
             (spooled.ticket.0, spooled.contribution.0, spooled.digest.0);
         // What SQLite can hold is three hundred million years away.
@@ -249,7 +248,8 @@ impl Store {
                 ],
             )?;
             Ok(())
-        })
+        })?;
+        Ok(spooled)
     }
 
     /// The spooled bytes of a round.
@@ -280,8 +280,6 @@ impl Store {
             return Err(damaged());
         }
         Ok(Spooled {
-            task: task.clone(),
-            round,
             ticket: Digest::from_slice(&ticket).map_err(|_| damaged())?,
             contribution: ContributionId::from_slice(&contribution).map_err(|_| damaged())?,
             // A negative one cannot be written; read as long past, nothing is sent.

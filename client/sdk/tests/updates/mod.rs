@@ -1,18 +1,16 @@
-//! Spooled bytes made the only way there is, from a permit to a mask; the seed stays unsealed
-//! because nobody opens it here.
+//! Final bytes made the only way there is, from a permit to a seal.
 
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_privacy::ledger::spend;
 use tacit_privacy::noise::NoiseTable;
-use tacit_privacy::{DeviceBudget, Mechanism, MemoryLedger, NoiseSeed, Rho, Tier, clip, privatise};
-use tacit_round::mask::mask;
-use tacit_round::seal::{Binding, MaskSeed};
-use tacit_sdk::store::Spooled;
-use tacit_types::{ContributionId, Digest, ItemGradient, RoundId, TaskId, Timestamp};
+use tacit_privacy::{DeviceBudget, Mechanism, MemoryLedger, Rho, Tier};
+use tacit_round::contribute::{SealedUpdate, contribute};
+use tacit_round::rehearsal::Rehearsal;
+use tacit_types::{ItemGradient, Kind, RoundId, TaskId, Timestamp};
 
-/// What a device that did nothing spools for a round of `length` numbers.
-pub(crate) fn spooled(task: &TaskId, round: RoundId, ticket: Digest, length: u32) -> Spooled {
+/// What a device that did nothing sends for a round of `length` numbers.
+pub(crate) fn sealed(task: &TaskId, round: RoundId, length: u32) -> SealedUpdate {
     let mechanism = Mechanism {
         tier: Tier::Helper,
         length,
@@ -26,44 +24,19 @@ pub(crate) fn spooled(task: &TaskId, round: RoundId, ticket: Digest, length: u32
         cohort_max: 100,
         helper_noise: false,
     };
-    let budget = DeviceBudget::lifetime(Rho::MAX);
-    let permit = spend(
+    let (task, mut system) = (task.clone(), UnwrapErr(SysRng));
+    let rehearsal = Rehearsal::new(task, round, Kind::Counts, mechanism, false, &mut system);
+    let ticket = rehearsal.ticket();
+    let Ok(permit) = spend(
         &mut MemoryLedger::default(),
-        budget,
-        task,
+        DeviceBudget::lifetime(Rho::MAX),
+        &ticket.task,
         round,
-        ticket,
-        &mechanism,
+        ticket.hash(),
+        &ticket.mechanism,
         Timestamp(0),
-    )
-    .unwrap()
-    .unwrap();
-    let zeros = clip(ItemGradient::new(vec![0.0; length as usize]), &mechanism);
-    let update = privatise(
-        zeros,
-        permit,
-        &NoiseTable::new(&mechanism),
-        NoiseSeed::from_os().unwrap(),
     );
-    let contribution = ContributionId([3; 16]);
-    let masked = mask(
-        update,
-        &MaskSeed::draw(&mut UnwrapErr(SysRng)),
-        contribution,
-    );
-    let digest = masked.digest();
-    let binding = Binding {
-        task,
-        round,
-        ticket,
-        length,
-        contribution,
-        digest,
-    };
-    Spooled::new(
-        &masked,
-        vec![4; 1328],
-        &binding,
-        Timestamp(1_800_000_000_000),
-    )
+    let zeros = ItemGradient::new(vec![0.0; length as usize]);
+    let table = NoiseTable::new(&ticket.mechanism);
+    contribute(ticket, permit.unwrap(), zeros, &table, None).unwrap()
 }
