@@ -253,9 +253,8 @@ mod tests {
         assert!(one.contribution() != two.contribution() && one.masked() != two.masked());
 
         let mut sums = round.nothing();
-        let mut add = |sent: &SealedUpdate| {
-            sums.add(&round, sent.contribution(), sent.masked(), sent.sealed())
-        };
+        let mut add =
+            |sent: &SealedUpdate| sums.add(sent.contribution(), sent.masked(), sent.sealed());
         let shares = [add(&one).unwrap(), add(&two).unwrap()];
         let sum: Vec<i32> = shares[0]
             .iter()
@@ -279,7 +278,7 @@ mod tests {
         let mut sums = round.nothing();
         let other = ContributionId([0; 16]);
         for (name, masked) in [(other, masked), (name, &masked[4..]), (name, &masked[1..])] {
-            let refused = sums.add(&round, name, masked, sealed);
+            let refused = sums.add(name, masked, sealed);
             assert_eq!(refused, Err(OpenError::Sealed(SealError)));
         }
         assert_eq!(sums.open(), [0; LENGTH as usize]);

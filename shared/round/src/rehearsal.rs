@@ -78,9 +78,10 @@ impl Rehearsal {
     }
 
     /// The sums of no contribution.
-    pub fn nothing(&self) -> Sums {
+    pub fn nothing(&self) -> Sums<'_> {
         let empty = PartialSum::new(self.ticket.mechanism.length);
         Sums {
+            round: self,
             masked: empty.clone(),
             masks: empty,
         }
@@ -106,13 +107,13 @@ impl Rehearsal {
 }
 
 /// The coordinator's sum of masked bytes beside the helper's sum of masks.
-#[derive(Clone)]
-pub struct Sums {
+pub struct Sums<'a> {
+    round: &'a Rehearsal,
     masked: PartialSum,
     masks: PartialSum,
 }
 
-impl Sums {
+impl Sums<'_> {
     /// Adds a contribution to both sums and gives its share in the clear, in grid steps, which no
     /// party of a round over the wire ever sees.
     ///
@@ -120,18 +121,18 @@ impl Sums {
     /// [`OpenError`]; nothing is added then.
     pub fn add(
         &mut self,
-        round: &Rehearsal,
         contribution: ContributionId,
         masked: &[u8],
         sealed: &[u8],
     ) -> Result<Vec<i32>, OpenError> {
-        let seed = round.open(contribution, masked, sealed)?;
-        let ticket = &round.ticket;
+        let seed = self.round.open(contribution, masked, sealed)?;
+        let ticket = &self.round.ticket;
         let mut mask = PartialSum::new(ticket.mechanism.length);
         mask.add_mask(&seed, &ticket.task, ticket.round, contribution);
         let masked = PartialSum::from_bytes(masked).ok_or(OpenError::WrongLength)?;
         let share = masked.unmask(&mask).ok_or(OpenError::WrongLength)?;
         self.merge(&Self {
+            round: self.round,
             masked,
             masks: mask,
         });

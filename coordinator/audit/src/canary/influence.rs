@@ -4,8 +4,9 @@
 //! shows too.
 
 use tacit_privacy::Refusal;
+use tacit_round::rehearsal::Rehearsal;
 
-use super::pipeline::{Contribution, PipelineError, Request, Sum};
+use super::pipeline::{Contribution, PipelineError, open_one};
 use super::session::{Session, along};
 use super::stats::{deviations, variance_range};
 use super::{Check, FALSE_ALARM};
@@ -41,13 +42,13 @@ pub(super) fn audit(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineErr
 /// Zero against one unit: the neighbouring inputs of the certificate. The mean moves by the unit
 /// and the noise stays.
 fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
-    let (request, std) = (session.next_round(), session.prepared.share_std());
-    let steps = request.mechanism.steps;
+    let (round, std) = (session.next_round(), session.prepared.share_std());
+    let steps = round.ticket().mechanism.steps;
     let (mut moved, mut squares, mut count) = (Moved::default(), 0.0, 0u64);
     for device in 0..session.prepared.settings.devices {
-        let at = device as usize % request.mechanism.length as usize;
-        let contribution = send_along(session, &request, device, at, 1.0)?;
-        let share = Sum::open_one(&request, &contribution)?;
+        let at = device as usize % round.ticket().mechanism.length as usize;
+        let contribution = send_along(session, &round, device, at, 1.0)?;
+        let share = open_one(&round, &contribution)?;
         moved.total += f64::from(share[at]) / f64::from(steps);
         moved.count += 1;
         count += share.len() as u64;
@@ -81,25 +82,22 @@ fn neighbours(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
 
 /// Vectors of a hundred times the clipping norm or more, on one number and spread over all.
 fn excess(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
-    let (request, std) = (session.next_round(), session.prepared.share_std());
+    let (round, std) = (session.next_round(), session.prepared.share_std());
     let norm = 100.0 * std.max(1.0);
-    let steps = f64::from(request.mechanism.steps);
+    let steps = f64::from(round.ticket().mechanism.steps);
     let (mut narrow, mut wide) = (Moved::default(), Moved::default());
     for device in 0..session.prepared.settings.devices {
         let (moved, pulled) = if device % 2 == 0 {
-            let at = device as usize % request.mechanism.length as usize;
-            let contribution = send_along(session, &request, device, at, norm)?;
-            (
-                &mut narrow,
-                f64::from(Sum::open_one(&request, &contribution)?[at]),
-            )
+            let at = device as usize % round.ticket().mechanism.length as usize;
+            let contribution = send_along(session, &round, device, at, norm)?;
+            (&mut narrow, f64::from(open_one(&round, &contribution)?[at]))
         } else {
             let direction = session.direction();
             let vector = direction.iter().map(|&x| scaled(x, norm)).collect();
-            let contribution = session.contribute(&request, device, vector)?;
+            let contribution = session.contribute(&round, device, vector)?;
             (
                 &mut wide,
-                along(&direction, &Sum::open_one(&request, &contribution)?),
+                along(&direction, &open_one(&round, &contribution)?),
             )
         };
         moved.total += pulled / steps;
@@ -128,9 +126,9 @@ fn excess(session: &mut Session<'_>) -> Result<Vec<Check>, PipelineError> {
 /// A device that is asked for a round a second time must not answer: noise would be drawn twice
 /// around one vector.
 fn replay(session: &mut Session<'_>) -> Result<Check, PipelineError> {
-    let request = session.next_round();
-    session.contribute(&request, 0, session.zero())?;
-    let answered = match session.contribute(&request, 0, session.zero()) {
+    let round = session.next_round();
+    session.contribute(&round, 0, session.zero())?;
+    let answered = match session.contribute(&round, 0, session.zero()) {
         Err(PipelineError::Refused(Refusal::AlreadyReserved)) => 0.0,
         Ok(_) => 1.0,
         Err(error) => return Err(error),
@@ -146,14 +144,14 @@ fn replay(session: &mut Session<'_>) -> Result<Check, PipelineError> {
 /// A contribution whose vector is `norm` at one coordinate.
 fn send_along(
     session: &mut Session<'_>,
-    request: &Request,
+    round: &Rehearsal,
     device: u32,
     at: usize,
     norm: f64,
 ) -> Result<Contribution, PipelineError> {
     let mut vector = session.zero();
     vector[at] = scaled(1.0, norm);
-    session.contribute(request, device, vector)
+    session.contribute(round, device, vector)
 }
 
 #[allow(

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use tacit_privacy::canonical;
 use tacit_types::Digest;
 
-use super::pipeline::{PipelineError, Sum};
+use super::pipeline::{PipelineError, add};
 use super::session::Session;
 use super::stats::{chi_square_max, correlation_range, variance_range};
 use super::{Check, FALSE_ALARM};
@@ -127,17 +127,16 @@ impl Observed {
         session: &mut Session<'_>,
         before: &[Vec<i32>],
     ) -> Result<Vec<Vec<i32>>, PipelineError> {
-        let request = session.next_round();
-        let mut sum = Sum::new(&request);
+        let round = session.next_round();
+        let mut sum = round.nothing();
         let mut shares: Vec<Vec<i32>> = Vec::new();
         for device in 0..session.prepared.settings.devices {
-            let contribution = session.contribute(&request, device, session.zero())?;
+            let contribution = session.contribute(&round, device, session.zero())?;
             contribution
                 .masked
                 .iter()
                 .for_each(|&byte| self.bytes[usize::from(byte)] += 1);
-            sum.add(&contribution)?;
-            let share = Sum::open_one(&request, &contribution)?;
+            let share = add(&mut sum, &contribution)?;
             self.shares.add(&share, &share);
             self.distinct.insert(fingerprint(&share));
             self.made += 1;
@@ -149,7 +148,7 @@ impl Observed {
             }
             shares.push(share);
         }
-        let sum = sum.open()?;
+        let sum = sum.open();
         self.sums.add(&sum, &sum);
         Ok(shares)
     }

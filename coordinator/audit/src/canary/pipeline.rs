@@ -3,39 +3,33 @@
 
 use std::collections::HashMap;
 
-use rand::TryRng;
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use tacit_privacy::ledger::spend;
-use tacit_privacy::{
-    DeviceBudget, Mechanism, MemoryLedger, NoiseSeed, Refusal, Rho, canonical, clip,
-    noise::NoiseTable, privatise,
-};
-use tacit_round::mask::{PartialSum, mask};
-use tacit_round::seal::MaskSeed;
-use tacit_types::{ContributionId, ItemGradient, RoundId, TaskId, Timestamp};
+use tacit_privacy::noise::NoiseTable;
+use tacit_privacy::{DeviceBudget, MemoryLedger, Refusal, Rho};
+use tacit_round::contribute::{ContributeError, SealedUpdate, contribute};
+use tacit_round::rehearsal::{OpenError, Rehearsal, Sums};
+use tacit_round::ticket::Ticket;
+use tacit_types::{ContributionId, ItemGradient, Timestamp};
 
-/// What every device of one round is asked for.
+/// What one device sends, as it goes over the wire.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// Task.
-    pub task: TaskId,
-    /// Round, never repeated.
-    pub round: RoundId,
-    /// Public numbers of the release.
-    pub mechanism: Mechanism,
-}
-
-/// What one device sends: masked bytes for the coordinator, and the seed that reaches the helper
-/// sealed.
-#[derive(Debug)]
 pub struct Contribution {
     /// Name of the contribution.
     pub id: ContributionId,
     /// Masked ring elements, little-endian.
     pub masked: Vec<u8>,
-    /// Seed of the mask.
-    pub seed: MaskSeed,
+    /// Seed of the mask, sealed to the ticket's key.
+    pub sealed: Vec<u8>,
+}
+
+impl From<&SealedUpdate> for Contribution {
+    fn from(update: &SealedUpdate) -> Self {
+        Self {
+            id: update.contribution(),
+            masked: update.masked().to_vec(),
+            sealed: update.sealed().to_vec(),
+        }
+    }
 }
 
 /// The devices of a federation, as the auditor meets them.
@@ -46,7 +40,7 @@ pub trait Pipeline {
     /// [`PipelineError::Refused`] when the device must not release, as in a round it has answered.
     fn contribute(
         &mut self,
-        request: &Request,
+        ticket: &Ticket,
         device: u32,
         vector: ItemGradient,
     ) -> Result<Contribution, PipelineError>;
@@ -59,15 +53,16 @@ pub enum PipelineError {
     /// The device's ledger refuses the release.
     #[error("a device refuses: {0}")]
     Refused(#[from] Refusal),
-    /// The operating system fails to give random bytes.
-    #[error("the operating system gives no randomness")]
-    NoRandomness,
-    /// The contribution has another length than was asked for.
-    #[error("a contribution has the wrong length")]
-    WrongLength,
+    /// No final bytes can be made.
+    #[error(transparent)]
+    Unmade(#[from] ContributeError),
+    /// The coordinator cannot add the contribution, or the helper cannot open its seal.
+    #[error(transparent)]
+    Unopened(#[from] OpenError),
 }
 
-/// The real pipeline: clip, spend, round, add noise, mask; one ledger a device, in memory.
+/// The real pipeline: the ledger rule, one ledger a device, and [`contribute`], by which every
+/// installation makes its final bytes.
 #[derive(Default)]
 pub struct Devices {
     ledgers: HashMap<u32, MemoryLedger>,
@@ -77,91 +72,35 @@ pub struct Devices {
 impl Pipeline for Devices {
     fn contribute(
         &mut self,
-        request: &Request,
+        ticket: &Ticket,
         device: u32,
         vector: ItemGradient,
     ) -> Result<Contribution, PipelineError> {
-        let mechanism = &request.mechanism;
-        let table = match self.table.take() {
-            Some(table) if table.fits(mechanism) => self.table.insert(table),
-            _ => self.table.insert(NoiseTable::new(mechanism)),
-        };
-        let ledger = self.ledgers.entry(device).or_default();
-        let budget = DeviceBudget {
-            rho_release_max: mechanism.rho(),
-            ..DeviceBudget::lifetime(Rho::MAX)
-        };
-        // No ticket exists; the permit is bound to the round's name instead.
-        let ticket = canonical::digest(&request.round.0.to_le_bytes());
-        let permit = spend(
-            ledger,
-            budget,
-            &request.task,
-            request.round,
-            ticket,
-            mechanism,
+        let Ok(permit) = spend(
+            self.ledgers.entry(device).or_default(),
+            DeviceBudget::lifetime(Rho::MAX),
+            &ticket.task,
+            ticket.round,
+            ticket.hash(),
+            &ticket.mechanism,
             Timestamp(0),
-        )
-        .unwrap_or_else(|never| match never {})?;
-        let seed = NoiseSeed::from_os().map_err(|_| PipelineError::NoRandomness)?;
-        let update = privatise(clip(vector, mechanism), permit, table, seed);
-
-        let mut id = [0; ContributionId::LEN];
-        SysRng
-            .try_fill_bytes(&mut id)
-            .map_err(|_| PipelineError::NoRandomness)?;
-        let id = ContributionId(id);
-        // The operating system has just answered; it does not stop giving randomness later.
-        let seed = MaskSeed::draw(&mut UnwrapErr(SysRng));
-        let masked = mask(update, &seed, id).as_bytes().to_vec();
-        Ok(Contribution { id, masked, seed })
-    }
-}
-
-/// Adds contributions as the coordinator does and their masks as the helper does.
-pub(super) struct Sum<'a> {
-    request: &'a Request,
-    masked: PartialSum,
-    masks: PartialSum,
-}
-
-impl<'a> Sum<'a> {
-    pub(super) fn new(request: &'a Request) -> Self {
-        let empty = PartialSum::new(request.mechanism.length);
-        Self {
-            request,
-            masked: empty.clone(),
-            masks: empty,
-        }
-    }
-
-    pub(super) fn add(&mut self, contribution: &Contribution) -> Result<(), PipelineError> {
-        if !self.masked.add(&contribution.masked) {
-            return Err(PipelineError::WrongLength);
-        }
-        self.masks.add_mask(
-            &contribution.seed,
-            &self.request.task,
-            self.request.round,
-            contribution.id,
         );
-        Ok(())
+        let table = match self.table.take() {
+            Some(table) if table.fits(&ticket.mechanism) => self.table.insert(table),
+            _ => self.table.insert(NoiseTable::new(&ticket.mechanism)),
+        };
+        let sent = contribute(ticket, permit?, vector, table, None)?;
+        Ok(Contribution::from(&sent))
     }
+}
 
-    /// The sum in the clear, in grid steps.
-    pub(super) fn open(&self) -> Result<Vec<i32>, PipelineError> {
-        self.masked
-            .unmask(&self.masks)
-            .ok_or(PipelineError::WrongLength)
-    }
+/// Adds a contribution as both parties do and gives its share in the clear, in grid steps: what no
+/// party of a round over the wire ever sees.
+pub(super) fn add(sums: &mut Sums<'_>, sent: &Contribution) -> Result<Vec<i32>, PipelineError> {
+    Ok(sums.add(sent.id, &sent.masked, &sent.sealed)?)
+}
 
-    /// One share in the clear: what no party ever sees.
-    pub(super) fn open_one(
-        request: &'a Request,
-        contribution: &Contribution,
-    ) -> Result<Vec<i32>, PipelineError> {
-        let mut sum = Self::new(request);
-        sum.add(contribution)?;
-        sum.open()
-    }
+/// One share in the clear.
+pub(super) fn open_one(round: &Rehearsal, sent: &Contribution) -> Result<Vec<i32>, PipelineError> {
+    add(&mut round.nothing(), sent)
 }

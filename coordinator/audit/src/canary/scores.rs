@@ -8,7 +8,7 @@
 
 use rand::Rng;
 
-use super::pipeline::{PipelineError, Sum};
+use super::pipeline::{PipelineError, add};
 use super::session::{Session, along};
 
 /// Directions no device ever had, for comparison.
@@ -81,14 +81,14 @@ fn release(
     session: &mut Session<'_>,
     canaries: &[(Vec<f32>, bool)],
 ) -> Result<Vec<i32>, PipelineError> {
-    let request = session.next_round();
-    let mut sum = Sum::new(&request);
+    let round = session.next_round();
+    let mut sum = round.nothing();
     for device in 0..session.prepared.settings.devices {
         let vector = match canaries.get(device as usize) {
             Some((direction, true)) => direction.clone(),
             _ => session.zero(),
         };
-        sum.add(&session.contribute(&request, device, vector)?)?;
+        add(&mut sum, &session.contribute(&round, device, vector)?)?;
     }
-    sum.open()
+    Ok(sum.open())
 }

@@ -1,11 +1,14 @@
 //! One audit under way: who contributes to which round, with what auditor's randomness.
 
 use rand::SeedableRng;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
-use tacit_types::{ItemGradient, RoundId, TaskId};
+use tacit_round::rehearsal::Rehearsal;
+use tacit_types::{ItemGradient, Kind, RoundId, TaskId};
 
-use super::pipeline::{Contribution, Pipeline, PipelineError, Request};
+use super::pipeline::{Contribution, Pipeline, PipelineError};
 use super::settings::Prepared;
 
 pub(super) struct Session<'a> {
@@ -34,25 +37,28 @@ impl<'a> Session<'a> {
     }
 
     /// Starts the next round.
-    pub(super) fn next_round(&mut self) -> Request {
+    pub(super) fn next_round(&mut self) -> Rehearsal {
         self.round += 1;
-        Request {
-            task: TaskId::new("canary-audit").expect("a name of lower-case letters and '-'"),
-            round: RoundId(self.round),
-            mechanism: self.prepared.mechanism.clone(),
-        }
+        let task = TaskId::new("canary-audit").expect("a name of lower-case letters and '-'");
+        Rehearsal::new(
+            task,
+            RoundId(self.round),
+            Kind::Counts,
+            self.prepared.mechanism.clone(),
+            false,
+            &mut UnwrapErr(SysRng),
+        )
     }
 
     /// One device's contribution.
     pub(super) fn contribute(
         &mut self,
-        request: &Request,
+        round: &Rehearsal,
         device: u32,
         vector: Vec<f32>,
     ) -> Result<Contribution, PipelineError> {
-        let contribution = self
-            .pipeline
-            .contribute(request, device, ItemGradient::new(vector))?;
+        let vector = ItemGradient::new(vector);
+        let contribution = self.pipeline.contribute(round.ticket(), device, vector)?;
         (self.contributed)();
         Ok(contribution)
     }

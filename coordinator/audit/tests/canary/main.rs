@@ -10,7 +10,9 @@
 mod planted;
 
 use planted::{Bug, Planted};
-use tacit_audit::canary::{Audit, Devices, Pipeline, Prepared, Settings, run};
+use tacit_audit::canary::{Audit, Devices, Pipeline, PipelineError, Prepared, Settings, run};
+use tacit_round::rehearsal::OpenError;
+use tacit_round::seal::SealError;
 use tacit_types::{Delta, Epsilon};
 
 /// Small enough for a second, large enough that every planted bug is far outside its range.
@@ -119,6 +121,31 @@ fn shares_divided_by_the_wrong_number_of_devices_are_caught() {
 #[test]
 fn bytes_that_were_never_masked_are_caught() {
     assert!(failures(Bug::NoMask).contains(&"masked bytes"));
+}
+
+#[test]
+fn a_seed_that_does_not_open_the_mask_is_caught() {
+    let failed = failures(Bug::OtherSeedSealed);
+    assert!(
+        ["share variance", "sum variance", "neighbour variance"]
+            .iter()
+            .all(|name| failed.contains(name)),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_seal_for_another_round_ends_the_audit() {
+    let prepared = Prepared::new(settings()).unwrap();
+    let ended = run(
+        &prepared,
+        &mut Planted::new(Bug::SealedForOtherRound),
+        &mut || (),
+    );
+    assert!(matches!(
+        ended,
+        Err(PipelineError::Unopened(OpenError::Sealed(SealError)))
+    ));
 }
 
 #[test]

@@ -6,12 +6,14 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use tacit_audit::canary::pipeline::{Contribution, Request};
+use tacit_audit::canary::pipeline::Contribution;
 use tacit_audit::canary::{Pipeline, PipelineError};
+use tacit_privacy::canonical::digest;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{Mechanism, Refusal, clip, quantise};
 use tacit_round::mask::add_mask;
-use tacit_round::seal::MaskSeed;
+use tacit_round::seal::{Binding, MaskSeed, seal};
+use tacit_round::ticket::Ticket;
 use tacit_types::{ContributionId, ItemGradient, RoundId};
 
 /// The one thing that is wrong.
@@ -36,6 +38,10 @@ pub(crate) enum Bug {
     ShareOfCohort,
     /// Bytes go out as they are.
     NoMask,
+    /// The helper is sent another seed than the one that masks.
+    OtherSeedSealed,
+    /// The seal is bound to the round before.
+    SealedForOtherRound,
     /// No ledger.
     AnswersTwice,
 }
@@ -76,6 +82,32 @@ impl Planted {
         }
     }
 
+    /// The seed of `masked` for the helper.
+    fn sealed(
+        &self,
+        ticket: &Ticket,
+        contribution: ContributionId,
+        masked: &[u8],
+        mut seed: MaskSeed,
+    ) -> Vec<u8> {
+        let (mut system, mut round) = (UnwrapErr(SysRng), ticket.round);
+        match self.bug {
+            Bug::OtherSeedSealed => seed = MaskSeed::draw(&mut system),
+            Bug::SealedForOtherRound => round.0 -= 1,
+            _ => {}
+        }
+        let binding = Binding {
+            task: &ticket.task,
+            round,
+            ticket: ticket.hash(),
+            length: ticket.mechanism.length,
+            contribution,
+            digest: digest(masked),
+        };
+        let key = ticket.sealing_key_bytes().unwrap();
+        seal(&seed, None, &key, &binding, &mut system).unwrap()
+    }
+
     fn rounded(&self, vector: ItemGradient, mechanism: &Mechanism) -> Vec<i32> {
         let radius = match self.bug {
             Bug::SkippedClip => f64::INFINITY,
@@ -109,38 +141,37 @@ fn to_grid(x: f64) -> i32 {
 impl Pipeline for Planted {
     fn contribute(
         &mut self,
-        request: &Request,
+        ticket: &Ticket,
         device: u32,
         vector: ItemGradient,
     ) -> Result<Contribution, PipelineError> {
-        if !self.answered.insert((device, request.round)) && self.bug != Bug::AnswersTwice {
+        if !self.answered.insert((device, ticket.round)) && self.bug != Bug::AnswersTwice {
             return Err(Refusal::AlreadyReserved.into());
         }
-        let mechanism = self.noise_mechanism(&request.mechanism);
+        let mechanism = self.noise_mechanism(&ticket.mechanism);
         let table = self
             .table
             .take()
             .unwrap_or_else(|| NoiseTable::new(&mechanism));
-        let mut values = self.rounded(vector, &request.mechanism);
+        let mut values = self.rounded(vector, &ticket.mechanism);
         let mut noise = vec![0; values.len()];
-        table.fill(&mut noise, &mut self.rng(request.round, device));
+        table.fill(&mut noise, &mut self.rng(ticket.round, device));
         self.table = Some(table);
         values
             .iter_mut()
             .zip(noise)
             .for_each(|(value, noise)| *value += noise);
 
-        let mut system = UnwrapErr(SysRng);
-        let id = ContributionId(system.random());
-        let seed = MaskSeed::draw(&mut system);
         let mut ring: Vec<u32> = values.into_iter().map(i32::cast_unsigned).collect();
+        let (id, seed) = (
+            ContributionId(UnwrapErr(SysRng).random()),
+            MaskSeed::draw(&mut UnwrapErr(SysRng)),
+        );
         if self.bug != Bug::NoMask {
-            add_mask(&mut ring, &seed, &request.task, request.round, id);
+            add_mask(&mut ring, &seed, &ticket.task, ticket.round, id);
         }
-        Ok(Contribution {
-            id,
-            masked: ring.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            seed,
-        })
+        let masked: Vec<u8> = ring.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let sealed = self.sealed(ticket, id, &masked, seed);
+        Ok(Contribution { id, masked, sealed })
     }
 }
