@@ -18,7 +18,6 @@ use tacit_privacy::{
 };
 use tacit_round::contribute::contribute;
 use tacit_round::seal::OpeningKey;
-use tacit_sdk::contribute::{fits, gradient};
 use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
 
 use common::{FACTORS, ITEMS, mechanism, ticket};
@@ -54,10 +53,12 @@ fn release(c: &mut Criterion) {
     let ticket = ticket(mechanism(16), &key);
     let (model, interactions) = (model(), interactions());
     let model = Model::from(model);
-    assert!(
-        fits(&ticket, &model),
-        "the ticket asks for this model's gradient"
-    );
+    let gradient = || {
+        let history_max = ticket.mechanism.history_max as usize;
+        let vector = model.vector(ticket.kind, &interactions, history_max, false);
+        vector.expect("the ticket asks for this model's gradient")
+    };
+    assert_eq!(gradient().len(), ticket.mechanism.length as usize);
     let table = NoiseTable::new(&ticket.mechanism);
 
     let mut group = c.benchmark_group("device at 118592 coordinates");
@@ -65,23 +66,15 @@ fn release(c: &mut Criterion) {
         "whole release: gradient to sealed bytes (target 12 ms)",
         |b| {
             let whole = |permit| {
-                let vector = gradient(&ticket, &model, &interactions);
-                contribute(&ticket, permit, vector, &table, None)
+                contribute(&ticket, permit, gradient(), &table, None)
                     .expect("randomness and a good key")
             };
             b.iter_batched(|| permit(&ticket.mechanism), whole, BatchSize::PerIteration);
         },
     );
-    group.bench_function("of it: gradient", |b| {
-        b.iter(|| gradient(&ticket, &model, &interactions))
-    });
+    group.bench_function("of it: gradient", |b| b.iter(gradient));
     group.bench_function("of it: clip, round, noise", |b| {
-        let inputs = || {
-            (
-                permit(&ticket.mechanism),
-                gradient(&ticket, &model, &interactions),
-            )
-        };
+        let inputs = || (permit(&ticket.mechanism), gradient());
         let private = |(permit, vector)| {
             let seed = NoiseSeed::from_os().expect("randomness");
             privatise(clip(vector, &ticket.mechanism), permit, &table, seed)

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tacit_model::family::spectral::SpectralModel;
+use tacit_model::{Model, SpectralModel};
 use tacit_privacy::ledger;
 use tacit_privacy::noise::NoiseTable;
 use tacit_round::contribute::contribute;
 use tacit_round::ticket::Ticket;
-use tacit_sdk::contribute::{TableCache, gradient};
-use tacit_sdk::{Agent, Deployment, Store};
+use tacit_sdk::{Agent, Deployment, Store, TableCache};
 use tacit_wire::clock;
 
 use crate::stand_in::{Round, deployment};
@@ -66,10 +65,17 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
         now,
     )??;
     if mode == "spool" {
-        let model =
-            SpectralModel::genesis(u32::try_from(order["items"].as_u64().context("items")?)?)
-                .into();
-        let vector = gradient(&ticket, &model, &store.interactions()?);
+        let items = u32::try_from(order["items"].as_u64().context("items")?)?;
+        let model = Model::from(SpectralModel::genesis(items));
+        let history_max = ticket.mechanism.history_max as usize;
+        let vector = model
+            .vector(
+                ticket.kind,
+                &store.interactions()?,
+                history_max,
+                ticket.hold_out,
+            )
+            .context("a model without counts")?;
         let table = NoiseTable::new(&ticket.mechanism);
         store.spool(&contribute(&ticket, permit, vector, &table, None)?)?;
     } else {

@@ -15,8 +15,7 @@ use tacit_proto::v1::ContributeRequest;
 use tacit_proto::v1::contribute_request::Part;
 use tacit_round::contribute::contribute;
 use tacit_round::device::Outcome;
-use tacit_sdk::contribute::{TableCache, gradient};
-use tacit_sdk::{Agent, Store, identity};
+use tacit_sdk::{Agent, Store, TableCache, identity};
 use tacit_tests::stand_in::{Call, Round, Said, StandIn};
 use tacit_types::{ItemId, Timestamp};
 use tacit_wire::clock;
@@ -313,7 +312,11 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
                 mechanism,
                 now,
             );
-            let vector = gradient(ticket, &round.model, &history);
+            let history_max = mechanism.history_max as usize;
+            let vector = round
+                .model
+                .vector(ticket.kind, &history, history_max, false)
+                .unwrap();
             let sent = contribute(ticket, permit.unwrap().unwrap(), vector, &table, None).unwrap();
             let values: Vec<i32> = sent
                 .masked()

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tacit_model::Model;
-use tacit_model::ModelError;
+use tacit_model::{Interaction, Model, ModelError};
+use tacit_privacy::noise::TableCache;
 use tacit_privacy::record::{Event, Line};
-use tacit_privacy::{SpendPermit, canonical, ledger};
+use tacit_privacy::{Mechanism, SpendPermit, canonical, ledger};
 use tacit_round::contribute::contribute;
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::head::LoggedLine;
@@ -22,7 +22,6 @@ use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
 
-use crate::contribute::{TableCache, fits, gradient};
 use crate::error::SdkError;
 use crate::files;
 use crate::identity::{self, Deployment};
@@ -285,7 +284,7 @@ impl Action<'_> {
                 // Spent already, so it sends in any case: a history that cannot be read, or that
                 // the model's code fails on, counts as an empty one, or silence would tell of it.
                 let interactions = store.interactions().unwrap_or_default();
-                let vector = or_nothing(|| gradient(&ticket, &model, &interactions));
+                let vector = or_nothing(|| vector(&ticket, &model, &interactions));
                 let table = tables.get(&ticket.mechanism);
                 let update = contribute(&ticket, permit, vector, &table, member.as_deref());
                 store.spool(&update.map_err(|error| SdkError::Stop(error.to_string()))?)
@@ -494,10 +493,28 @@ fn judge(
     }
 }
 
-/// What `vector` computes, or a vector of no length, which clipping turns into zeros, if it panics.
-fn or_nothing(vector: impl FnOnce() -> ItemGradient) -> ItemGradient {
+/// Whether the ticket asks for exactly the vector this model gives: length, row width and support.
+fn fits(ticket: &Ticket, model: &Model) -> bool {
+    let Mechanism {
+        length, row_width, ..
+    } = ticket.mechanism;
+    model.extent(ticket.kind).is_some_and(|extent| {
+        (extent.length(), extent.row_width) == (length as usize, row_width as usize)
+    })
+}
+
+/// This device's unprotected vector for a ticket; `None` if the model gives none of its kind.
+fn vector(ticket: &Ticket, model: &Model, interactions: &[Interaction]) -> Option<ItemGradient> {
+    let history_max = ticket.mechanism.history_max as usize;
+    model.vector(ticket.kind, interactions, history_max, ticket.hold_out)
+}
+
+/// What `vector` computes, or a vector of no length, which clipping turns into zeros, if it panics
+/// or there is none.
+fn or_nothing(vector: impl FnOnce() -> Option<ItemGradient>) -> ItemGradient {
     // Nothing it may have left half done is looked at again.
-    catch_unwind(AssertUnwindSafe(vector)).unwrap_or_else(|_| ItemGradient::new(Vec::new()))
+    let computed = catch_unwind(AssertUnwindSafe(vector)).ok().flatten();
+    computed.unwrap_or_else(|| ItemGradient::new(Vec::new()))
 }
 
 /// Whether the factors of the ticket's model are a first guess, random or from a head Gram or
@@ -535,7 +552,11 @@ mod tests {
 
     #[test]
     fn a_vector_that_cannot_be_computed_becomes_one_that_clips_to_zeros() {
-        assert_eq!(or_nothing(|| ItemGradient::new(vec![1.0; 3])).len(), 3);
+        assert_eq!(
+            or_nothing(|| Some(ItemGradient::new(vec![1.0; 3]))).len(),
+            3
+        );
+        assert_eq!(or_nothing(|| None).len(), 0);
         assert_eq!(
             or_nothing(|| panic!("an interaction nobody thought of")).len(),
             0

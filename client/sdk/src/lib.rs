@@ -13,7 +13,6 @@
 #![warn(missing_docs)]
 
 pub mod agent;
-pub mod contribute;
 pub mod error;
 mod files;
 pub mod identity;
@@ -29,3 +28,4 @@ pub use identity::Deployment;
 pub use recommender::{Explanation, Feedback, Recommendation, Recommender};
 pub use recommender_status::PrivacyStatus;
 pub use store::{Forget, Store};
+pub use tacit_privacy::noise::TableCache;

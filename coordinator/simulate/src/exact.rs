@@ -1,7 +1,7 @@
 //! Exact mode: every device's real bytes, without a network or a disk.
 //!
-//! Each device reserves the price in a ledger of its own, and the SDK's own `contribute` clips,
-//! rounds, adds its noise share, masks and seals. A coordinator in memory adds the masked bytes; a
+//! Each device reserves the price in a ledger of its own, and the function every installation sends
+//! with clips, rounds, adds its noise share, masks and seals. A coordinator in memory adds the masked bytes; a
 //! helper in memory opens the seals and adds the masks; the difference is the opened sum. What is
 //! left out: signatures, durability, transport.
 //!
@@ -23,19 +23,12 @@ use tacit_model::history::preference::History;
 use tacit_model::release::Step;
 use tacit_model::{Features, Model};
 use tacit_plan::{Plan, apply, opened_sum};
-use tacit_privacy::canonical::digest;
 use tacit_privacy::ledger::spend;
 use tacit_privacy::noise::NoiseTable;
-use tacit_privacy::record::TreeHead;
 use tacit_privacy::{DeviceBudget, Mechanism, MemoryLedger};
-use tacit_round::contribute::contribute;
-use tacit_round::head::{LoggedLine, SignedHead};
-use tacit_round::keys::SignatureBytes;
-use tacit_round::mask::PartialSum;
-use tacit_round::seal::{Binding, OpeningKey, SCHEME_ID};
-use tacit_round::ticket::{Kind, SCHEMA, Ticket};
-use tacit_sdk::contribute::gradient;
-use tacit_types::{Digest, RoundId, TaskId, Timestamp};
+use tacit_round::contribute::{SealedUpdate, contribute};
+use tacit_round::rehearsal::{Rehearsal, Sums};
+use tacit_types::{Kind, RoundId, TaskId, Timestamp};
 
 use crate::error::SimulateError;
 use crate::release::present;
@@ -147,26 +140,23 @@ fn broken(what: impl ToString) -> SimulateError {
     SimulateError::Broken(what.to_string())
 }
 
-/// One open round: its ticket, and the helper's key that opens its seals.
+/// One open round.
 struct Round<'a> {
-    ticket: Ticket,
-    ticket_hash: Digest,
-    key: OpeningKey,
+    rehearsal: Rehearsal,
     model: &'a Model,
     budget: DeviceBudget,
     table: NoiseTable,
 }
 
 /// A round's sum, by both ways.
-struct Sums {
+struct Total {
     opened: Vec<i32>,
     plain: Vec<i32>,
 }
 
-/// What some devices add up to.
-struct Part {
-    masked: PartialSum,
-    masks: PartialSum,
+/// What some devices add up to: as a deployment adds them, and in the clear.
+struct Part<'a> {
+    sums: Sums<'a>,
     plain: Vec<i64>,
 }
 
@@ -178,53 +168,18 @@ impl<'a> Round<'a> {
         plan: &Plan,
         release: u32,
     ) -> Result<Self, SimulateError> {
-        let key = OpeningKey::draw(&mut UnwrapErr(SysRng));
-        let nothing = SignatureBytes([0; 64]);
-        let head = TreeHead {
-            ledger_id: Digest([0; 32]),
-            generation: 1,
-            size: 1,
-            root: Digest([0; 32]),
-        };
-        let head = SignedHead {
-            head,
-            coordinator_signature: nothing,
-            helper_signature: nothing,
-        };
-        let ticket = Ticket {
-            schema: SCHEMA,
-            scheme_id: SCHEME_ID,
-            task: TaskId::new("simulation").map_err(broken)?,
-            round: RoundId(release + 1),
-            kind,
-            model_in_hash: digest(&model.to_bytes()),
-            logged: LoggedLine {
-                line: String::new(),
-                seq: 0,
-                proof: Vec::new(),
-                head,
-            },
-            mechanism: mechanism.clone(),
-            dishonest_milli: plan.dishonest_milli,
-            dropout_milli: plan.dropout_milli,
-            delta_pico: plan.delta_pico,
-            membership: false,
-            hold_out: plan.is_evaluated(),
-            deadline: Timestamp(0),
-            sealing_key: key
-                .sealing_key()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        };
-        let ticket_hash = digest(&ticket.to_bytes().map_err(broken)?);
-        let budget = DeviceBudget::lifetime(plan.rho_budget);
+        let task = TaskId::new("simulation").map_err(broken)?;
         Ok(Self {
-            ticket,
-            ticket_hash,
-            key,
+            rehearsal: Rehearsal::new(
+                task,
+                RoundId(release + 1),
+                kind,
+                mechanism.clone(),
+                plan.is_evaluated(),
+                &mut UnwrapErr(SysRng),
+            ),
             model,
-            budget,
+            budget: DeviceBudget::lifetime(plan.rho_budget),
             table: NoiseTable::new(mechanism),
         })
     }
@@ -235,12 +190,12 @@ impl<'a> Round<'a> {
         interactions: &[Vec<Interaction>],
         present: &[u32],
         ledgers: &mut [MemoryLedger],
-    ) -> Result<Sums, SimulateError> {
+    ) -> Result<Total, SimulateError> {
         let parts = interactions
             .par_chunks(SHARE)
             .zip(ledgers.par_chunks_mut(SHARE))
             .enumerate();
-        let parts: Vec<Part> = parts
+        let parts: Vec<Part<'_>> = parts
             .map(|(chunk, (users, ledgers))| {
                 let mut part = self.nothing();
                 for (place, (user, ledger)) in users.iter().zip(ledgers).enumerate() {
@@ -253,90 +208,73 @@ impl<'a> Round<'a> {
             })
             .collect::<Result<_, SimulateError>>()?;
         let total = parts.into_iter().fold(self.nothing(), Part::and);
-        let opened = total
-            .masked
-            .unmask(&total.masks)
-            .ok_or_else(|| broken("masks of another length"))?;
-        let plain: Result<Vec<i32>, _> = total
-            .plain
-            .iter()
-            .map(|&value| i32::try_from(value))
-            .collect();
-        let plain = plain.map_err(|_| broken("a coordinate of the sum left 32 bits"))?;
+        let opened = total.sums.open();
+        let plain = total.plain.into_iter().map(i32::try_from);
+        let plain: Vec<i32> = plain
+            .collect::<Result<_, _>>()
+            .map_err(|_| broken("a coordinate of the sum left 32 bits"))?;
         if opened == plain {
-            Ok(Sums { opened, plain })
+            Ok(Total { opened, plain })
         } else {
             Err(broken("the masks do not cancel in the sum"))
         }
     }
 
-    fn nothing(&self) -> Part {
-        let length = self.ticket.mechanism.length;
-        let (masked, masks) = (PartialSum::new(length), PartialSum::new(length));
+    fn nothing(&self) -> Part<'_> {
+        let length = self.rehearsal.ticket().mechanism.length as usize;
         Part {
-            masked,
-            masks,
-            plain: vec![0; length as usize],
+            sums: self.rehearsal.nothing(),
+            plain: vec![0; length],
         }
     }
 
     /// One device, then the coordinator's and the helper's part of its contribution.
     fn add_device(
         &self,
-        part: &mut Part,
+        part: &mut Part<'_>,
         user: &[Interaction],
         ledger: &mut MemoryLedger,
     ) -> Result<(), SimulateError> {
-        let ticket = &self.ticket;
-        let (task, mechanism, now) = (&ticket.task, &ticket.mechanism, Timestamp(0));
-        let Ok(asked) = spend(
-            ledger,
-            self.budget,
-            task,
-            ticket.round,
-            self.ticket_hash,
-            mechanism,
-            now,
-        );
-        let permit = asked.map_err(broken)?;
-        let vector = gradient(ticket, self.model, user);
-        let sent = contribute(ticket, permit, vector, &self.table, None).map_err(broken)?;
-        let binding = Binding {
-            task: &ticket.task,
-            round: ticket.round,
-            ticket: self.ticket_hash,
-            length: ticket.mechanism.length,
-            contribution: sent.contribution(),
-            digest: sent.digest(),
-        };
-        let (seed, _) = self.key.open(sent.sealed(), &binding).map_err(broken)?;
-        let (mut own, mut mask) = (self.nothing().masked, self.nothing().masks);
-        mask.add_mask(&seed, &ticket.task, ticket.round, sent.contribution());
-        if !(own.add(sent.masked())
-            && part.masked.add(sent.masked())
-            && part.masks.add(&mask.to_bytes()))
-        {
-            return Err(broken("a contribution of another length"));
-        }
-        let update = own
-            .unmask(&mask)
-            .ok_or_else(|| broken("a mask of another length"))?;
+        let sent = self.answer(user, ledger)?;
+        let share = part
+            .sums
+            .add(sent.contribution(), sent.masked(), sent.sealed());
         part.plain
             .iter_mut()
-            .zip(update)
+            .zip(share.map_err(broken)?)
             .for_each(|(sum, value)| *sum += i64::from(value));
         Ok(())
     }
+
+    /// What one device sends, as an installation makes it.
+    fn answer(
+        &self,
+        user: &[Interaction],
+        ledger: &mut MemoryLedger,
+    ) -> Result<SealedUpdate, SimulateError> {
+        let ticket = self.rehearsal.ticket();
+        let Ok(permit) = spend(
+            ledger,
+            self.budget,
+            &ticket.task,
+            ticket.round,
+            self.rehearsal.ticket_hash(),
+            &ticket.mechanism,
+            Timestamp(0),
+        );
+        let permit = permit.map_err(broken)?;
+        let history_max = ticket.mechanism.history_max as usize;
+        let vector = self
+            .model
+            .vector(ticket.kind, user, history_max, ticket.hold_out)
+            .ok_or_else(|| broken("the model gives no vector of the release's kind"))?;
+        contribute(ticket, permit, vector, &self.table, None).map_err(broken)
+    }
 }
 
-impl Part {
+impl Part<'_> {
     fn and(mut self, other: Self) -> Self {
-        // Both come from one round, so lengths agree.
-        let (masked, masks) = (other.masked.to_bytes(), other.masks.to_bytes());
-        assert!(
-            self.masked.add(&masked) && self.masks.add(&masks),
-            "parts of one round have one length"
-        );
+        self.sums.merge(&other.sums);
         self.plain
             .iter_mut()
             .zip(other.plain)

@@ -7,7 +7,6 @@ use tacit_data::{SyntheticSpec, synthetic};
 use tacit_model::family::spectral::SpectralModel;
 use tacit_model::{History, Model};
 use tacit_privacy::{clip, quantise};
-use tacit_sdk::contribute::gradient;
 use tacit_simulate::sum::{Ask, device_sum, rounding};
 use tacit_simulate::train::train;
 use tacit_simulate::{Family, Population, Setting, Sweep, table};
@@ -54,8 +53,12 @@ fn sweep() -> Sweep {
 /// What a device computes, clips and rounds, in the dense form it sends. The rows it has something
 /// in are rounded with the words fast mode rounds them with, all others with words of their own.
 fn dense(population: &Population, user: u32, ask: &Ask<'_>) -> Vec<i32> {
-    let ticket = support::ticket(ask.kind, ask.mechanism);
-    let vector = || gradient(&ticket, ask.model, &population.interactions[user as usize]);
+    let interactions = &population.interactions[user as usize];
+    let history_max = ask.mechanism.history_max as usize;
+    let vector = || {
+        let vector = ask.model.vector(ask.kind, interactions, history_max, false);
+        vector.unwrap()
+    };
     let (length, width) = (
         ask.mechanism.length as usize,
         ask.mechanism.row_width as usize,
@@ -354,52 +357,4 @@ fn a_projection_to_fewer_devices_than_there_are_is_refused() {
         error.starts_with("--projected-users: 50 is fewer than the 60 users"),
         "{error}"
     );
-}
-
-mod support {
-    use tacit_privacy::Mechanism;
-    use tacit_privacy::record::TreeHead;
-    use tacit_round::head::{LoggedLine, SignedHead};
-    use tacit_round::keys::SignatureBytes;
-    use tacit_round::seal::SCHEME_ID;
-    use tacit_round::ticket::{Kind, SCHEMA, Ticket};
-    use tacit_types::{Digest, RoundId, TaskId, Timestamp};
-
-    /// A ticket that asks for this vector; nobody signed it.
-    pub(super) fn ticket(kind: Kind, mechanism: &Mechanism) -> Ticket {
-        let nothing = SignatureBytes([0; 64]);
-        let head = TreeHead {
-            ledger_id: Digest([0; 32]),
-            generation: 1,
-            size: 1,
-            root: Digest([0; 32]),
-        };
-        let head = SignedHead {
-            head,
-            coordinator_signature: nothing,
-            helper_signature: nothing,
-        };
-        Ticket {
-            schema: SCHEMA,
-            scheme_id: SCHEME_ID,
-            task: TaskId::new("simulation").unwrap(),
-            round: RoundId(1),
-            kind,
-            model_in_hash: Digest([0; 32]),
-            logged: LoggedLine {
-                line: String::new(),
-                seq: 0,
-                proof: vec![],
-                head,
-            },
-            mechanism: mechanism.clone(),
-            dishonest_milli: 50,
-            dropout_milli: 50,
-            delta_pico: 10_000_000,
-            membership: false,
-            hold_out: false,
-            deadline: Timestamp(0),
-            sealing_key: String::new(),
-        }
-    }
 }

@@ -77,6 +77,11 @@ impl Rehearsal {
         &self.ticket
     }
 
+    /// Hash of the ticket.
+    pub fn ticket_hash(&self) -> Digest {
+        self.hash
+    }
+
     /// The sums of no contribution.
     pub fn nothing(&self) -> Sums<'_> {
         let empty = PartialSum::new(self.ticket.mechanism.length);

@@ -65,7 +65,7 @@ pub fn model(bytes: &[u8]) {
             "a served score that is not finite"
         );
         for kind in Kind::ALL {
-            let Some(vector) = model.vector(kind, known, usize::MAX) else {
+            let Some(vector) = model.vector(kind, known, usize::MAX, false) else {
                 continue;
             };
             assert_eq!(

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use tacit_privacy::ledger::spend;
-use tacit_privacy::noise::NoiseTable;
+use tacit_privacy::noise::TableCache;
 use tacit_privacy::{DeviceBudget, MemoryLedger, Refusal, Rho};
 use tacit_round::contribute::{ContributeError, SealedUpdate, contribute};
 use tacit_round::rehearsal::{OpenError, Rehearsal, Sums};
@@ -66,7 +66,7 @@ pub enum PipelineError {
 #[derive(Default)]
 pub struct Devices {
     ledgers: HashMap<u32, MemoryLedger>,
-    table: Option<NoiseTable>,
+    tables: TableCache,
 }
 
 impl Pipeline for Devices {
@@ -85,11 +85,8 @@ impl Pipeline for Devices {
             &ticket.mechanism,
             Timestamp(0),
         );
-        let table = match self.table.take() {
-            Some(table) if table.fits(&ticket.mechanism) => self.table.insert(table),
-            _ => self.table.insert(NoiseTable::new(&ticket.mechanism)),
-        };
-        let sent = contribute(ticket, permit?, vector, table, None)?;
+        let table = self.tables.get(&ticket.mechanism);
+        let sent = contribute(ticket, permit?, vector, &table, None)?;
         Ok(Contribution::from(&sent))
     }
 }

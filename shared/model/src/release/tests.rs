@@ -1,7 +1,7 @@
 //! Every kind of release, with models of every family.
 
 use ndarray::Array2;
-use tacit_types::Kind;
+use tacit_types::{ItemId, Kind, Timestamp};
 
 use super::*;
 use crate::family::features::Features;
@@ -10,6 +10,7 @@ use crate::family::recipe::Recipe;
 use crate::family::spectral::{SpectralModel, server};
 use crate::family::weighted::WeightedTerms;
 use crate::family::{Family, Model, Owner};
+use crate::history::interaction::{Interaction, InteractionKind};
 use crate::measure::evaluation::layout;
 use crate::synthetic::{history, trained};
 
@@ -73,7 +74,7 @@ fn a_vector_has_the_extent_its_model_says_whatever_was_used() {
     for model in models() {
         for kind in Kind::ALL {
             let Some(extent) = model.extent(kind) else {
-                assert!(model.vector(kind, &[], 10).is_none());
+                assert!(model.vector(kind, &[], 10, false).is_none());
                 continue;
             };
             for used in [&[][..], &[3], &[1, 2, 59, 99]] {
@@ -85,10 +86,38 @@ fn a_vector_has_the_extent_its_model_says_whatever_was_used() {
                 );
             }
             assert_eq!(
-                model.vector(kind, &[], 10).unwrap().len(),
+                model.vector(kind, &[], 10, false).unwrap().len(),
                 extent.length(),
                 "{kind}"
             );
+        }
+    }
+}
+
+#[test]
+fn what_was_used_last_is_held_out_of_every_vector_but_the_one_that_asks_for_it() {
+    let used: Vec<Interaction> = [1, 59, 30]
+        .into_iter()
+        .zip(1..)
+        .map(|(item, at)| Interaction {
+            item: ItemId(item),
+            timestamp: Some(Timestamp(at)),
+            value: 4.0,
+            kind: InteractionKind::Rating,
+            surface: 0,
+        })
+        .collect();
+    for model in models() {
+        for kind in Kind::ALL {
+            let vector = |used: &[Interaction], hold_out| {
+                let vector = model.vector(kind, used, 10, hold_out)?;
+                Some(vector.into_coordinates())
+            };
+            let expected = match kind {
+                Kind::Metrics => vector(&used, false),
+                _ => vector(&used[..2], false),
+            };
+            assert_eq!(vector(&used, true), expected, "{kind}");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::family::sparse::SparseGradient;
 use crate::family::spectral::device::{sparse_counts, sparse_gradient, sparse_head_gram};
 use crate::family::{Model, Owner, neural, rating, weighted};
 use crate::history::interaction::Interaction;
-use crate::history::preference::History;
+use crate::history::preference::{History, without_latest};
 use crate::measure::evaluation::{self, layout};
 
 /// The shape of a vector. It follows from the model and the kind alone, never from anybody's data.
@@ -75,13 +75,20 @@ impl Model {
 
     /// The dense vector a device sends for one kind, made of at most `history_max` of its owner's
     /// items; `None` for a kind this model does not give.
+    ///
+    /// With `hold_out` the item its owner used last is left out of every kind but
+    /// [`Kind::Metrics`], which asks how well it would have been ranked.
     pub fn vector(
         &self,
         kind: Kind,
         interactions: &[Interaction],
         history_max: usize,
+        hold_out: bool,
     ) -> Option<ItemGradient> {
         let length = self.extent(kind)?.length();
+        let left_out = hold_out && kind != Kind::Metrics;
+        let rest = left_out.then(|| without_latest(interactions, self.catalogue_len()));
+        let interactions = rest.as_deref().unwrap_or(interactions);
         let history = History::new(interactions, self.catalogue_len(), history_max);
         let ratings = self.ratings(interactions, history_max);
         let owner = Owner {

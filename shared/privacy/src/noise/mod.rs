@@ -3,6 +3,7 @@
 //! Integers only. The production sampler is [`table`] (constant work per draw); [`rejection`] is
 //! the exact oracle it is tested against.
 
+mod cache;
 pub mod rejection;
 pub mod table;
 
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::ledger::SpendPermit;
 use crate::mechanism::{Mechanism, MechanismError};
 use crate::quantise::QuantisedUpdate;
+pub use cache::TableCache;
 pub use table::NoiseTable;
 
 /// 256 fresh bits from the operating system for one release: rounding and noise come from it, and
