@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::noise::table::VARIANCE_MAX;
 use crate::rho::Rho;
 
 /// Who must be honest for the device-level guarantee.
@@ -89,6 +88,9 @@ const STEPS_MAX: u32 = 1 << 20;
 const COHORT_MAX: u32 = 1 << 24;
 /// Largest share variance in grid steps squared: a table of 2^18 thresholds, 4 MiB.
 const SHARE_VARIANCE_MAX: u64 = 1 << 26;
+/// Largest variance one party draws noise of, in grid steps squared: a table of 2^20 outcomes and
+/// 32 MiB. Only the helper comes near it; one share stays far below.
+pub const VARIANCE_MAX: u64 = 1 << 30;
 
 impl Mechanism {
     /// Checks every bound a device or coordinator relies on.
@@ -193,6 +195,11 @@ impl Mechanism {
         numerator
             .checked_div(units)
             .and_then(|_| u64::try_from(numerator.div_ceil(units)).ok())
+    }
+
+    /// Variance of one device's share of the noise, sigma^2 / n_min, as a fraction.
+    pub fn share_variance(&self) -> (u64, u32) {
+        (self.sigma2, self.n_min)
     }
 
     /// Smallest set of contributions that may be summed when up to `dishonest_milli` thousandths

@@ -179,11 +179,6 @@ pub fn helper_noise(
     ))
 }
 
-/// Variance of one share as a fraction: (sigma^2, n_min).
-pub fn share_variance(mechanism: &Mechanism) -> (u64, u32) {
-    (mechanism.sigma2, mechanism.n_min)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::convert::Infallible;
@@ -194,6 +189,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::clip::clip;
     use crate::ledger::tests::permit_for;
+    use crate::mechanism::VARIANCE_MAX;
     use crate::mechanism::tests::example;
 
     /// A generator that counts the bytes taken from it.
@@ -282,7 +278,7 @@ pub(crate) mod tests {
             MechanismError::ShareTooSmall
         );
         let loud = Mechanism {
-            sigma2: table::VARIANCE_MAX + 1,
+            sigma2: VARIANCE_MAX + 1,
             n_min: 90,
             steps: 100,
             ..example()

@@ -18,7 +18,7 @@ use rand::Rng;
 use sha2::{Digest as _, Sha256};
 use tacit_types::Digest;
 
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, VARIANCE_MAX};
 
 /// Binary digits of the fixed-point numbers the thresholds are computed in; rounding there is below
 /// 2^-300 in total.
@@ -26,10 +26,6 @@ const PRECISION: u64 = 384;
 
 /// Tails are cut at this many standard deviations.
 const TAIL: u128 = 16;
-
-/// Largest variance a table is built for: 2^20 outcomes and 32 MiB. The noise of one share stays
-/// far below.
-pub const VARIANCE_MAX: u64 = 1 << 30;
 
 /// Cumulative thresholds of the discrete Gaussian of one variance. Public: depends on the mechanism
 /// only.
@@ -49,7 +45,7 @@ impl NoiseTable {
     /// If the mechanism is one that [`Mechanism::check`] refuses, with a share variance below 1/4
     /// or above [`VARIANCE_MAX`].
     pub fn new(mechanism: &Mechanism) -> Self {
-        let (a, b) = super::share_variance(mechanism);
+        let (a, b) = mechanism.share_variance();
         Self::for_variance(a, b)
     }
 
@@ -88,7 +84,7 @@ impl NoiseTable {
 
     /// Whether this table makes the noise `mechanism` asks for.
     pub fn fits(&self, mechanism: &Mechanism) -> bool {
-        self.variance == super::share_variance(mechanism)
+        self.variance == mechanism.share_variance()
     }
 
     /// SHA-256 of the thresholds, 16 little-endian bytes each, for the ledger.
@@ -174,7 +170,7 @@ fn search(count: usize, uniform: u128, mut read: impl FnMut(usize) -> u128) -> u
 /// Bound on the total variation of every draw of a release: coordinates times shares, and the
 /// helper's own draws ([`super::helper_noise`]) if it makes any, in units of 2^-128.
 pub fn release_total_variation(mechanism: &Mechanism) -> u128 {
-    let (a, b) = super::share_variance(mechanism);
+    let (a, b) = mechanism.share_variance();
     let shares = draw_total_variation(a, b.max(1)) * u128::from(mechanism.cohort_max);
     let helper = if mechanism.helper_noise {
         draw_total_variation(mechanism.sigma2, 1)
