@@ -71,9 +71,9 @@ pub(super) fn write(
     verified: &Verified,
     rounds: &[Round<'_>],
     measured: Option<&Measured>,
-) -> serde_json::Result<String> {
+) -> String {
     let notes = |notes: &[Note]| notes.iter().copied().collect();
-    serde_json::to_string_pretty(&Json {
+    let json = Json {
         summary: Summary::of(verified),
         warnings: &verified.warnings,
         keys: verified.keys,
@@ -91,7 +91,8 @@ pub(super) fn write(
         assumed: notes(&texts::ASSUMED),
         side_channels: notes(&texts::SIDE_CHANNELS),
         known_gaps: notes(&texts::KNOWN_GAPS),
-    })
+    };
+    serde_json::to_string_pretty(&json).expect("every key is a text")
 }
 
 fn json_evaluation(evaluated: &Evaluated) -> JsonEvaluation<'_> {

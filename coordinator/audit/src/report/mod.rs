@@ -45,12 +45,13 @@ pub struct Report {
 /// was made.
 pub fn report(verified: &Verified, measured: Option<&Measured>) -> Report {
     let rounds = rounds(verified);
+    let page = page::Page::new(verified, &rounds, measured);
     Report {
-        html: page::Page::new(verified, &rounds, measured)
+        html: page
             .render()
-            .unwrap_or_default(),
-        json: json::write(verified, &rounds, measured).unwrap_or_default(),
-        registry: registry::write(verified).unwrap_or_default(),
+            .expect("texts and numbers are written to memory"),
+        json: json::write(verified, &rounds, measured),
+        registry: registry::write(verified),
     }
 }
 

@@ -11,9 +11,9 @@ use crate::report::{format, texts};
 use crate::{Summary, Verified};
 
 /// Writes the entry.
-pub(super) fn write(verified: &Verified) -> serde_json::Result<String> {
+pub(super) fn write(verified: &Verified) -> String {
     let summary = Summary::of(verified);
-    serde_json::to_string_pretty(&json!({
+    let entry = json!({
         "url_slug": summary.task,
         "status": "Draft",
         "tier": 3,
@@ -26,7 +26,8 @@ pub(super) fn write(verified: &Verified) -> serde_json::Result<String> {
             "implementation": implementation(verified),
             "resources": { "sources": "", "registry_authors": [] },
         },
-    }))
+    });
+    format!("{entry:#}")
 }
 
 fn product(summary: &Summary, verified: &Verified) -> Value {
