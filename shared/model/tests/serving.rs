@@ -1,6 +1,6 @@
 //! What two choices of serving are worth on real data: how low ratings count, and where items
 //! nobody used are placed. Needs `TACIT_DATA`, a folder with `ml-100k/`. `tests/quality` measures
-//! the rest on whole jobs.
+//! the rest on whole tasks.
 //!
 //! Noise here is Gaussian on the sums with the standard deviations of the recipe, rho by `(sqrt(L +
 //! eps) - sqrt L)^2`, L = ln 1/delta, delta 1e-5: a float model for comparing, not the release
@@ -91,7 +91,7 @@ fn genres(folder: &Path) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// Trains as a job over these owners would: with the noise of `epsilon`, or none.
+/// Trains as a task over these owners would: with the noise of `epsilon`, or none.
 fn train(owners: &[Owner], items: u32, epsilon: Option<f64>, seed: u64) -> SpectralModel {
     let histories: Vec<History> = owners
         .iter()

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_to_the_whole_job() {
+    fn shares_add_up_to_the_whole_task() {
         for q in [
             5.0,
             9.0,

@@ -137,7 +137,7 @@ mod tests {
         server::apply_gradient(model, &sum, &recipe(1), first)
     }
 
-    /// A whole job from nothing: counts and as many rounds as it takes.
+    /// A whole task from nothing: counts and as many rounds as it takes.
     fn retrained(histories: &[History], items: u32, std: f64, seed: u64) -> SpectralModel {
         let start = server::random_init(&counted(histories, items, std, seed), &recipe(1), seed);
         (0..4).fold(start, |model, round_number| {

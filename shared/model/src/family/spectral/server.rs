@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// The whole job without noise, as the devices and the server would run it.
+    /// The whole task without noise, as the devices and the server would run it.
     fn federated(data: &Planted, recipe: &Recipe) -> SpectralModel {
         let counts = sum(data
             .histories
