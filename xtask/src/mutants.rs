@@ -41,6 +41,7 @@ const PARTS: [Part; 3] = [
             "shared/plan/src/mechanism.rs",
             "shared/plan/src/outline.rs",
             "shared/plan/src/plan.rs",
+            "shared/plan/src/planner.rs",
             "shared/plan/src/request.rs",
         ],
         tests: "--lib --tests",
