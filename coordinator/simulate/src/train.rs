@@ -172,8 +172,8 @@ impl<M> Run<M> {
 ///
 /// When `plan.cohort` is larger than the population, the run is a projection: each user stands for
 /// `plan.cohort / users` devices like them, so the sum is that much larger and the noise that much
-/// smaller beside it. Rounding is made correspondingly finer, so that it too is what so many
-/// devices would leave.
+/// smaller beside it. Rounding is made correspondingly finer, so that it too is what that
+/// cohort would leave.
 ///
 /// # Errors
 /// [`SimulateError::Plan`] when a release has no sound mechanism.

@@ -1,5 +1,5 @@
-//! Weighted squares without noise: what a task of that family, which [`crate::train`] simulates like
-//! any other, falls short of.
+//! Weighted squares without noise: the quality that a task of that family, which [`crate::train`]
+//! simulates like any other, falls short of.
 
 use tacit_model::Model;
 use tacit_model::family::Owner;

@@ -65,7 +65,7 @@ fn the_private_figures_are_near_the_true_ones_and_the_training_never_saw_what_th
     }
     assert!(!found.factors_dropped && run.model.factor_count() > 0);
     assert_eq!(run.releases.last().unwrap().kind, "metrics");
-    // The same owners without their latest item, in a plan of the same shares that asks for nothing.
+    // The same owners without their latest item, and the same shares without the evaluation.
     let spared: Vec<History> = histories
         .iter()
         .map(|history| history.clone().hold_out().0)

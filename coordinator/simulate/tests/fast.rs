@@ -183,9 +183,9 @@ fn the_number_of_threads_does_not_show() {
 
 #[test]
 fn the_noise_on_the_sum_is_that_of_the_contributors_shares() {
-    // The same plan with and without a cohort's noise differs by that noise alone: its variance over
-    // all coordinates of the first release. 6 standard errors of a sample variance, sqrt(2/N) of it
-    // each: false alarm about 2e-9.
+    // The same plan with and without a cohort's noise differs by that noise alone: its variance
+    // over all coordinates of the first release. 6 standard errors of a sample variance, sqrt(2/N)
+    // of it each: false alarm about 2e-9.
     let population = Population::new(synthetic(&SyntheticSpec {
         users: 400,
         items: 5_000,

@@ -7,8 +7,8 @@
 //! people to read; nobody stores one.
 //!
 //! - [`request`] what is asked, with every bound; [`error`] why there is no plan;
-//! - `outline` what each family releases; [`mechanism_for`] turns a price into the public numbers of
-//!   one release; [`plan()`] and [`forecast`] put both together, so there is one planner;
+//! - `outline` what each family releases; [`mechanism_for`] turns a price into the public numbers
+//!   of one release; [`plan()`] and [`forecast`] put both together, so there is one planner;
 //! - [`plan`](mod@plan) what a stored plan says while its task runs; [`opened_sum`] and [`apply()`]
 //!   the step from an opened sum to the next model;
 //! - [`advice()`] what would help, in sentences.

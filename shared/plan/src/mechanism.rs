@@ -90,7 +90,7 @@ impl Shape {
     }
 
     /// A gradient of weighted squares: `items` rows of `factors` factors, then a square matrix of
-    /// so many.
+    /// `factors` rows.
     pub fn weighted_gradient(items: u32, factors: u32, history_max: u32) -> Self {
         let rows = |items: u32| items.saturating_add(factors).saturating_mul(factors);
         Self {

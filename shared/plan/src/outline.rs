@@ -42,9 +42,12 @@ const RATING_HEAD_MAX: u32 = 500;
 /// A plan before it has prices.
 pub(crate) struct Outline {
     pub(crate) recipe: Recipe,
-    /// What is released, its share of the budget, and its vector.
-    pub(crate) releases: Vec<(Kind, f64, Shape)>,
+    /// In order.
+    pub(crate) releases: Vec<Release>,
 }
+
+/// The kind of a release, its share of the budget, and its vector.
+pub(crate) type Release = (Kind, f64, Shape);
 
 /// Rows of the vector a family's factors are trained by: what the noise is spread over. A network's
 /// basis is shorter where items have few different features; its signal is then larger than
@@ -86,14 +89,9 @@ pub(crate) fn outline(request: &PlanRequest, q: f64) -> Result<Outline, PlanErro
 /// The first statistic of the family and nothing else.
 fn alone(request: &PlanRequest) -> Outline {
     let recipe = Recipe::counts_only();
-    let (items, history) = (request.items, request.history_max);
     let first = match request.model {
-        Family::Rating => (Kind::RatingBias, 1.0, Shape::rating_bias(items, history)),
-        _ => (
-            Kind::Counts,
-            recipe.counts_share,
-            Shape::counts(items, history),
-        ),
+        Family::Rating => biases(request, 1.0),
+        _ => counts(request, recipe.counts_share),
     };
     Outline {
         releases: vec![first],
@@ -144,29 +142,21 @@ fn weighted(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
         factors: factors.min(weighted_factors_max(request.items)),
         ..start
     };
-    let before = spectral_releases(request, &recipe);
+    let mut releases = spectral_releases(request, &recipe);
+    let before = u32::try_from(releases.len()).unwrap_or(u32::MAX);
     let planned = WEIGHTED_ROUNDS
         .iter()
         .find(|(signal, _)| q >= *signal)
         .map_or(1, |(_, rounds)| *rounds);
-    let rounds = affordable(
-        request,
-        u32::try_from(before.len()).unwrap_or(u32::MAX),
-        request.rounds.unwrap_or(planned),
-    )?;
+    let rounds = affordable(request, before, request.rounds.unwrap_or(planned))?;
+
+    for (_, share, _) in &mut releases {
+        *share *= START_SHARE;
+    }
     let shape = Shape::weighted_gradient(request.items, recipe.factors + 1, request.history_max);
-    let started = before
-        .into_iter()
-        .map(|(kind, share, shape)| (kind, START_SHARE * share, shape));
-    let round = (
-        Kind::WeightedGradient,
-        (1.0 - START_SHARE) / f64::from(rounds),
-        shape,
-    );
-    Ok(Outline {
-        releases: started.chain((0..rounds).map(|_| round)).collect(),
-        recipe,
-    })
+    let share = (1.0 - START_SHARE) / f64::from(rounds);
+    releases.extend((0..rounds).map(|_| (Kind::WeightedGradient, share, shape)));
+    Ok(Outline { releases, recipe })
 }
 
 /// Counts, then rounds over a basis that is as long whatever the catalogue.
@@ -180,18 +170,13 @@ fn network(request: &PlanRequest) -> Result<Outline, PlanError> {
         rounds: affordable(request, 1, request.rounds.unwrap_or(planned.rounds))?,
         ..planned
     };
-    let (items, history) = (request.items, request.history_max);
-    let counts = (
-        Kind::Counts,
-        recipe.counts_share,
-        Shape::counts(items, history),
-    );
-    let shape = Shape::layer_gradient(neural::directions(items), recipe.factors, history);
-    let rounds = (0..recipe.rounds).map(|_| (Kind::LayerGradient, recipe.round_share(), shape));
-    Ok(Outline {
-        releases: [counts].into_iter().chain(rounds).collect(),
-        recipe,
-    })
+    let directions = neural::directions(request.items);
+    let shape = Shape::layer_gradient(directions, recipe.factors, request.history_max);
+    let round = (Kind::LayerGradient, recipe.round_share(), shape);
+
+    let mut releases = vec![counts(request, recipe.counts_share)];
+    releases.extend((0..recipe.rounds).map(|_| round));
+    Ok(Outline { releases, recipe })
 }
 
 /// Biases, then one round after a head Gram with every item in it: ratings of rare items are
@@ -199,11 +184,8 @@ fn network(request: &PlanRequest) -> Result<Outline, PlanError> {
 fn rating(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
     let planned = preset(request, q);
     let head = planned.head.min(RATING_HEAD_MAX);
-    let rounds = affordable(
-        request,
-        if head > 0 { 2 } else { 1 },
-        request.rounds.unwrap_or(1),
-    )?;
+    let before = if head > 0 { 2 } else { 1 };
+    let rounds = affordable(request, before, request.rounds.unwrap_or(1))?;
     let factors_max = (LENGTH_MAX / request.items).max(1);
     let rest = 1.0 - BIAS_SHARE;
     let head_share = if head > 0 {
@@ -226,16 +208,12 @@ fn rating(request: &PlanRequest, q: f64) -> Result<Outline, PlanError> {
         ..planned
     };
     let mut releases = spectral_releases(request, &recipe);
-    releases[0] = (
-        Kind::RatingBias,
-        BIAS_SHARE,
-        Shape::rating_bias(request.items, request.history_max),
-    );
+    releases[0] = biases(request, BIAS_SHARE);
     Ok(Outline { releases, recipe })
 }
 
-/// As many of the wanted rounds as the participation limit leaves beside the releases before them
-/// and an evaluation, at least one.
+/// The wanted rounds, cut to what the participation limit leaves after `before` releases and an
+/// evaluation; at least one.
 fn affordable(request: &PlanRequest, before: u32, rounds: u32) -> Result<u32, PlanError> {
     let limit = request.participation.unwrap_or(u32::MAX);
     let before = before + u32::from(request.evaluation_milli() > 0);
@@ -245,14 +223,22 @@ fn affordable(request: &PlanRequest, before: u32, rounds: u32) -> Result<u32, Pl
     Ok(rounds.min(limit - before))
 }
 
+/// Item counts at this share of the budget.
+fn counts(request: &PlanRequest, share: f64) -> Release {
+    let shape = Shape::counts(request.items, request.history_max);
+    (Kind::Counts, share, shape)
+}
+
+/// Item biases and counts in one, at this share of the budget.
+fn biases(request: &PlanRequest, share: f64) -> Release {
+    let shape = Shape::rating_bias(request.items, request.history_max);
+    (Kind::RatingBias, share, shape)
+}
+
 /// Counts, head Gram and factor gradients of a recipe.
-fn spectral_releases(request: &PlanRequest, recipe: &Recipe) -> Vec<(Kind, f64, Shape)> {
+fn spectral_releases(request: &PlanRequest, recipe: &Recipe) -> Vec<Release> {
     let (items, history) = (request.items, request.history_max);
-    let mut releases = vec![(
-        Kind::Counts,
-        recipe.counts_share,
-        Shape::counts(items, history),
-    )];
+    let mut releases = vec![counts(request, recipe.counts_share)];
     if recipe.head > 0 {
         releases.push((
             Kind::HeadGram,
