@@ -19,7 +19,38 @@ pub use crate::phase::release::Release;
 pub use crate::phase::reporting::{Reporting, Verdict};
 use crate::ticket::{SignedTicket, Ticket};
 
-/// A round.
+/// A round, as the coordinator decides it. A *driver* owns the rest: vectors, the partial sum,
+/// connections, the disk and the clock.
+///
+/// # Calling contract
+///
+/// [`handle`](Self::handle) gives the next state and at most one [`Effect`]. The driver runs it
+/// before it hands in anything else, so there is no queue and no order to agree on. An effect that
+/// names an input leads to exactly that one, and it comes next:
+///
+/// - [`Effect::AskCountersign`]: make the round's number durable, ask the helper, and hand in
+///   [`Input::Countersigned`] or [`Input::HelperRefused`].
+/// - [`Effect::Open`]: make the ticket durable, then offer it. The round is now [`Reporting`].
+/// - [`Effect::Decide`]: fold the contribution, keep its sender waiting, or turn it away.
+/// - [`Effect::Acknowledge`]: answer the senders, and hand in [`Input::Tick`].
+/// - [`Effect::AskHelper`]: make it durable that the set is closed, ask the helper, and hand in
+///   [`Input::Answered`] or [`Input::HelperRefused`].
+/// - [`Effect::Record`]: make the model durable, then the ledger line, and hand in
+///   [`Input::Recorded`].
+/// - [`Effect::RecordAbandoned`] and [`Effect::Publish`] end the round.
+///
+/// Only while [`Reporting`] does the driver wait for the network. It hands in [`Input::Arrived`]
+/// for each complete contribution, makes the ids it folded and their sum durable in one commit, and
+/// only then says [`Input::Durable`]. It hands in [`Input::Tick`] as often as it likes: the first
+/// one after the ticket's deadline closes the round.
+///
+/// A question to the helper is repeated until it is answered; the same draft or set asked for twice
+/// gets the same answer. An error of the disk ends the driver: nobody knows what it holds now.
+///
+/// After a crash no input is replayed; the disk says where to go on. Nothing: [`Self::configure`].
+/// A ticket: [`Reporting::resume`] with the contributions that were durable. A closed set:
+/// [`Closing::start`], which asks again. A ledger line: the round is over, and at most the pointer
+/// to the current model is behind.
 #[derive(Debug)]
 pub enum Coordinator {
     /// Waiting for the helper's countersignature.
@@ -45,7 +76,7 @@ pub enum Input {
     Arrived(Contribution),
     /// These contributions and the sum that holds them are durable.
     Durable(Vec<ContributionId>),
-    /// Time passed.
+    /// Time passed, or contributions were acknowledged: the round may close.
     Tick,
     /// The helper answered for the asked set.
     Answered(Answer),
@@ -98,35 +129,25 @@ pub enum Effect {
 
 impl Coordinator {
     /// Starts a round from a draft ticket.
-    pub fn configure(draft: Ticket) -> (Self, Vec<Effect>) {
+    pub fn configure(draft: Ticket) -> (Self, Option<Effect>) {
         let ask = Effect::AskCountersign(Box::new(draft.clone()));
-        (Self::Configuration(Configuration::new(draft)), vec![ask])
+        (Self::Configuration(Configuration::new(draft)), Some(ask))
     }
 
     /// One step. Inputs that do not fit the phase change nothing.
     #[must_use]
-    pub fn handle(self, input: Input, now: Timestamp) -> (Self, Vec<Effect>) {
+    pub fn handle(self, input: Input, now: Timestamp) -> (Self, Option<Effect>) {
         match self {
             Self::Configuration(phase) => phase.handle(input),
             Self::Reporting(phase) => phase.handle(input, now),
             Self::Closing(phase) => phase.handle(input),
             Self::Release(phase) => phase.handle(input),
-            ended @ (Self::Closed | Self::Abandoned(_)) => (ended, vec![]),
+            ended @ (Self::Closed | Self::Abandoned(_)) => (ended, None),
         }
     }
 
-    /// When [`Input::Tick`] is next needed.
-    pub fn next_timeout(&self) -> Option<Timestamp> {
-        match self {
-            Self::Reporting(phase) => Some(phase.deadline()),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn abandon(reason: String) -> (Self, Vec<Effect>) {
-        (
-            Self::Abandoned(reason.clone()),
-            vec![Effect::RecordAbandoned(reason)],
-        )
+    pub(crate) fn abandon(reason: String) -> (Self, Option<Effect>) {
+        let record = Effect::RecordAbandoned(reason.clone());
+        (Self::Abandoned(reason), Some(record))
     }
 }

@@ -37,7 +37,7 @@ impl Driver {
                     set_digest: answer.answered.set_digest,
                     contributors: answer.answered.contributors,
                 };
-                self.open.as_mut().ok_or_else(no_round)?.answer = Some(answer);
+                self.in_hand()?.answer = Some(answer);
                 Performed::Input(Input::Answered(input))
             }
             Asked::Refused(reason) => Performed::Input(Input::HelperRefused(reason)),

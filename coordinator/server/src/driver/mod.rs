@@ -29,14 +29,14 @@ use tacit_round::ticket::{SignedTicket, Ticket};
 use tacit_types::{Digest, TaskId, Timestamp};
 use tacit_wire::Shutdown;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::accounts::Accounts;
 use crate::board::{Board, OpenRound, Published};
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
-use crate::ingest::Arrival;
+use crate::ingest::{Accepted, Arrival};
 use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::store::Store;
@@ -74,7 +74,21 @@ struct RoundInHand {
     signed: SignedTicket,
     ticket: Ticket,
     sum: PartialSum,
+    /// Handlers whose contribution is in the sum and not yet durable.
+    waiting: Vec<oneshot::Sender<Accepted>>,
     answer: Option<HelperAnswer>,
+}
+
+impl RoundInHand {
+    fn new(signed: SignedTicket, ticket: Ticket, sum: PartialSum) -> Self {
+        Self {
+            signed,
+            ticket,
+            sum,
+            waiting: Vec::new(),
+            answer: None,
+        }
+    }
 }
 
 /// Why a round stopped being driven.
@@ -148,13 +162,10 @@ impl Driver {
         self.announce(false)?;
         loop {
             let ended = match next.take() {
-                Some((state, effects)) => self.drive(runtime, state, effects)?,
+                Some(begun) => self.drive(runtime, begun)?,
                 None if !self.ensure_head(runtime)? => Ended::Stopped,
                 None => match self.draft()? {
-                    Some(draft) => {
-                        let (state, effects) = Coordinator::configure(draft);
-                        self.drive(runtime, state, effects)?
-                    }
+                    Some(draft) => self.drive(runtime, Coordinator::configure(draft))?,
                     None => {
                         self.announce(true)?;
                         let rho = self.ledger.spent();
@@ -174,72 +185,69 @@ impl Driver {
     fn drive(
         &mut self,
         runtime: &Handle,
-        mut state: Coordinator,
-        mut effects: Vec<Effect>,
+        (mut state, mut effect): (Coordinator, Option<Effect>),
     ) -> Result<Ended, ServerError> {
         loop {
-            let input = match effects.pop() {
-                Some(effect) => match self.perform(runtime, effect)? {
-                    Some(Performed::Input(input)) => input,
-                    Some(Performed::Stopped) => return Ok(Ended::Stopped),
-                    None => continue,
-                },
-                None => match state {
+            let performed = match effect.take() {
+                Some(effect) => self.perform(runtime, effect)?,
+                None => Performed::Nothing,
+            };
+            let input = match performed {
+                Performed::Input(input) => input,
+                Performed::Stopped => return Ok(Ended::Stopped),
+                Performed::Nothing => match state {
                     Coordinator::Closed | Coordinator::Abandoned(_) => return Ok(Ended::Finished),
                     Coordinator::Reporting(_) if !self.shutdown.drain.is_cancelled() => {
-                        (state, effects) = self.report(runtime, state)?;
-                        continue;
+                        let input;
+                        (state, input) = self.report(runtime, state)?;
+                        input
                     }
                     _ => return Ok(Ended::Stopped),
                 },
             };
-            (state, effects) = state.handle(input, (self.now)());
+            (state, effect) = state.handle(input, (self.now)());
         }
     }
 
     /// Runs one effect; what it leads to is the machine's next input.
-    fn perform(
-        &mut self,
-        runtime: &Handle,
-        effect: Effect,
-    ) -> Result<Option<Performed>, ServerError> {
+    fn perform(&mut self, runtime: &Handle, effect: Effect) -> Result<Performed, ServerError> {
         match effect {
-            Effect::AskCountersign(draft) => self.ask_countersign(runtime, &draft).map(Some),
-            Effect::Open(signed) => {
-                let ticket = Ticket::from_bytes(&signed.bytes)?;
-                let opened = (self.now)();
-                self.store.open_round(&signed, opened.0)?;
-                tracing::info!(
-                    event = "round_opened",
-                    round = ticket.round.0,
-                    kind = ticket.kind.as_str()
-                );
-                let sum = PartialSum::new(ticket.mechanism.length);
-                self.offer(&signed, &ticket, opened, 0);
-                self.open = Some(RoundInHand {
-                    signed: *signed,
-                    ticket,
-                    sum,
-                    answer: None,
-                });
-                Ok(None)
+            Effect::AskCountersign(draft) => return self.ask_countersign(runtime, &draft),
+            Effect::Open(signed) => self.open_round(*signed)?,
+            Effect::Acknowledge(ids) => {
+                self.acknowledge(&ids)?;
+                return Ok(Performed::Input(Input::Tick));
             }
-            Effect::AskHelper(set) => self.ask_helper(runtime, &set).map(Some),
+            Effect::AskHelper(set) => return self.ask_helper(runtime, &set),
             Effect::Record(answer) => {
                 self.record(answer)?;
-                Ok(Some(Performed::Input(Input::Recorded)))
+                return Ok(Performed::Input(Input::Recorded));
             }
-            Effect::RecordAbandoned(reason) => {
-                self.record_abandoned(runtime, &reason)?;
-                Ok(None)
-            }
+            Effect::RecordAbandoned(reason) => self.record_abandoned(runtime, &reason)?,
             Effect::Publish => {
                 self.store.end_round()?;
                 self.announce(false)?;
-                Ok(None)
             }
-            Effect::Acknowledge(_) | Effect::Decide(..) => Ok(None),
+            // Carried out where contributions arrive, before the next one is looked at.
+            Effect::Decide(..) => {}
         }
+        Ok(Performed::Nothing)
+    }
+
+    /// Makes a round durable, then offers its ticket.
+    fn open_round(&mut self, signed: SignedTicket) -> Result<(), ServerError> {
+        let ticket = Ticket::from_bytes(&signed.bytes)?;
+        let opened = (self.now)();
+        self.store.open_round(&signed, opened.0)?;
+        tracing::info!(
+            event = "round_opened",
+            round = ticket.round.0,
+            kind = ticket.kind.as_str()
+        );
+        let sum = PartialSum::new(ticket.mechanism.length);
+        self.offer(&signed, &ticket, opened, 0);
+        self.open = Some(RoundInHand::new(signed, ticket, sum));
+        Ok(())
     }
 
     fn offer(&self, signed: &SignedTicket, ticket: &Ticket, opened: Timestamp, received: usize) {
@@ -291,14 +299,15 @@ impl Driver {
         Model::from_bytes(&self.objects.get(hash).ok_or_else(missing)?).map_err(|_| missing())
     }
 
-    fn in_hand(&self) -> Result<&RoundInHand, ServerError> {
-        self.open.as_ref().ok_or_else(no_round)
+    fn in_hand(&mut self) -> Result<&mut RoundInHand, ServerError> {
+        self.open.as_mut().ok_or_else(no_round)
     }
 }
 
 /// What an effect led to.
 enum Performed {
     Input(Input),
+    Nothing,
     Stopped,
 }
 

@@ -50,7 +50,7 @@ impl Driver {
     }
 
     /// Where the open round stood when the process stopped.
-    pub(super) fn resume(&mut self) -> Result<Option<(Coordinator, Vec<Effect>)>, ServerError> {
+    pub(super) fn resume(&mut self) -> Result<Option<(Coordinator, Option<Effect>)>, ServerError> {
         let Some((phase, signed, opened)) = self.store.round()? else {
             return Ok(None);
         };
@@ -73,19 +73,12 @@ impl Driver {
             .unwrap_or_else(empty);
         let received = contributions.len();
         tracing::info!(event = "round_resumed", round = ticket.round.0, received);
-        self.open = Some(RoundInHand {
-            signed: signed.clone(),
-            ticket: ticket.clone(),
-            sum,
-            answer: None,
-        });
+        self.open = Some(RoundInHand::new(signed.clone(), ticket.clone(), sum));
         Ok(Some(match phase {
             Phase::Open => {
                 self.offer(&signed, &ticket, Timestamp(opened), received);
-                (
-                    Coordinator::Reporting(Reporting::resume(&ticket, contributions)),
-                    vec![],
-                )
+                let reporting = Reporting::resume(&ticket, contributions);
+                (Coordinator::Reporting(reporting), None)
             }
             _ => {
                 self.board

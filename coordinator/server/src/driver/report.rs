@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tacit_round::coordinator::{Coordinator, Effect, Input, Verdict};
+use tacit_types::ContributionId;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Driver, no_round};
+use super::Driver;
 use crate::error::ServerError;
 use crate::ingest::{Accepted, Arrival, gather};
 use crate::store::NewContribution;
@@ -15,52 +16,34 @@ use crate::store::NewContribution;
 const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Driver {
-    /// One turn of reporting: gather, fold, checkpoint, acknowledge.
+    /// One turn of reporting: gather what has arrived, fold it, and write a checkpoint. Gives the
+    /// machine's next input.
     pub(super) fn report(
         &mut self,
         runtime: &Handle,
         mut state: Coordinator,
-    ) -> Result<(Coordinator, Vec<Effect>), ServerError> {
+    ) -> Result<(Coordinator, Input), ServerError> {
         let arrived = gather(runtime, &mut self.arrivals, PATIENCE);
         if arrived.is_empty() {
-            return Ok(state.handle(Input::Tick, (self.now)()));
+            return Ok((state, Input::Tick));
         }
-        let (mut fresh, mut waiting) = (Vec::new(), Vec::new());
+
+        let mut fresh = Vec::new();
         for arrival in arrived {
             let (next, verdict) = self.decide(state, &arrival);
             state = next;
-            match verdict {
-                Verdict::Fold => {
-                    self.fold(&arrival)?;
-                    fresh.push(NewContribution {
-                        contribution: arrival.contribution,
-                        sealed: arrival.sealed.to_vec(),
-                    });
-                    waiting.push(arrival.reply);
-                }
-                // Its first copy is durable already or is in this very checkpoint.
-                Verdict::Duplicate => waiting.push(arrival.reply),
-                Verdict::Late => answer(arrival.reply, Accepted::TooLate),
-                Verdict::Conflict => {
-                    tracing::warn!(event = "conflicting_contribution");
-                    answer(arrival.reply, Accepted::Conflict);
-                }
-            }
+            fresh.extend(self.carry_out(verdict, arrival)?);
         }
+
         if !fresh.is_empty() {
             let sum = self.in_hand()?.sum.to_bytes();
             self.store.checkpoint(&fresh, &sum)?;
         }
         let ids = fresh.iter().map(|one| one.contribution.id).collect();
-        let (state, effects) = state.handle(Input::Durable(ids), (self.now)());
-        self.board
-            .set_received(self.board.received() + u32::try_from(fresh.len()).unwrap_or(0));
-        waiting
-            .into_iter()
-            .for_each(|reply| answer(reply, Accepted::Yes));
-        Ok((state, effects))
+        Ok((state, Input::Durable(ids)))
     }
 
+    /// Asks the machine, unless the upload was for another round than the open one.
     fn decide(&self, state: Coordinator, arrival: &Arrival) -> (Coordinator, Verdict) {
         let current = self
             .open
@@ -69,23 +52,52 @@ impl Driver {
         if !current {
             return (state, Verdict::Late);
         }
-        let (state, effects) = state.handle(Input::Arrived(arrival.contribution), (self.now)());
-        let verdict = effects.into_iter().find_map(|effect| match effect {
-            Effect::Decide(_, verdict) => Some(verdict),
-            _ => None,
-        });
-        (state, verdict.unwrap_or(Verdict::Late))
+        let (state, effect) = state.handle(Input::Arrived(arrival.contribution), (self.now)());
+        match effect {
+            Some(Effect::Decide(_, verdict)) => (state, verdict),
+            _ => (state, Verdict::Late),
+        }
     }
 
-    fn fold(&mut self, arrival: &Arrival) -> Result<(), ServerError> {
-        let round = self.open.as_mut().ok_or_else(no_round)?;
-        if round.sum.add(&arrival.masked) {
-            Ok(())
-        } else {
-            Err(ServerError::Internal(
-                "a contribution of the wrong length reached the driver".into(),
-            ))
+    /// Folds or answers one upload; what was folded belongs in the next checkpoint.
+    fn carry_out(
+        &mut self,
+        verdict: Verdict,
+        arrival: Arrival,
+    ) -> Result<Option<NewContribution>, ServerError> {
+        match verdict {
+            Verdict::Fold => {
+                let round = self.in_hand()?;
+                if !round.sum.add(&arrival.masked) {
+                    let problem = "a contribution of the wrong length reached the driver";
+                    return Err(ServerError::Internal(problem.into()));
+                }
+                round.waiting.push(arrival.reply);
+                return Ok(Some(NewContribution {
+                    contribution: arrival.contribution,
+                    sealed: arrival.sealed.to_vec(),
+                }));
+            }
+            // Its first copy is durable already or is in this turn's checkpoint.
+            Verdict::Duplicate => self.in_hand()?.waiting.push(arrival.reply),
+            Verdict::Late => answer(arrival.reply, Accepted::TooLate),
+            Verdict::Conflict => {
+                tracing::warn!(event = "conflicting_contribution");
+                answer(arrival.reply, Accepted::Conflict);
+            }
         }
+        Ok(None)
+    }
+
+    /// Everybody who waits is in the checkpoint by now: each turn writes one before it asks for
+    /// this.
+    pub(super) fn acknowledge(&mut self, durable: &[ContributionId]) -> Result<(), ServerError> {
+        let fresh = u32::try_from(durable.len()).unwrap_or(0);
+        self.board.set_received(self.board.received() + fresh);
+        for reply in std::mem::take(&mut self.in_hand()?.waiting) {
+            answer(reply, Accepted::Yes);
+        }
+        Ok(())
     }
 }
 

@@ -14,18 +14,18 @@ pub struct Closing {
 
 impl Closing {
     /// Fixes the set and asks. Also the way to resume: asking again is idempotent at the helper.
-    pub fn start(set: Vec<ContributionId>) -> (Coordinator, Vec<Effect>) {
+    pub fn start(set: Vec<ContributionId>) -> (Coordinator, Option<Effect>) {
         let ask = Effect::AskHelper(set.clone());
-        (Coordinator::Closing(Self { set }), vec![ask])
+        (Coordinator::Closing(Self { set }), Some(ask))
     }
 
-    pub(crate) fn handle(self, input: Input) -> (Coordinator, Vec<Effect>) {
+    pub(crate) fn handle(self, input: Input) -> (Coordinator, Option<Effect>) {
         match input {
             Input::Answered(answer)
                 if answer.set_digest == set_digest(self.set.iter().copied())
                     && answer.contributors as usize == self.set.len() =>
             {
-                (Coordinator::Release(Release), vec![Effect::Record(answer)])
+                (Coordinator::Release(Release), Some(Effect::Record(answer)))
             }
             Input::Answered(_) => Coordinator::abandon(
                 "the helper answered for another set than it was asked for".into(),
@@ -33,7 +33,7 @@ impl Closing {
             Input::HelperRefused(reason) => {
                 Coordinator::abandon(format!("the helper refused the set: {reason}"))
             }
-            _ => (Coordinator::Closing(self), vec![]),
+            _ => (Coordinator::Closing(self), None),
         }
     }
 }

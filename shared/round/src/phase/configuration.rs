@@ -18,23 +18,23 @@ impl Configuration {
         }
     }
 
-    pub(crate) fn handle(self, input: Input) -> (Coordinator, Vec<Effect>) {
+    pub(crate) fn handle(self, input: Input) -> (Coordinator, Option<Effect>) {
         match input {
             Input::Countersigned(signed) => self.open(signed),
             Input::HelperRefused(reason) => {
                 Coordinator::abandon(format!("the helper refused the ticket: {reason}"))
             }
-            _ => (Coordinator::Configuration(self), vec![]),
+            _ => (Coordinator::Configuration(self), None),
         }
     }
 
     /// A helper that changed anything but the key is refused: the draft is what the budget was
     /// planned for.
-    fn open(self, signed: SignedTicket) -> (Coordinator, Vec<Effect>) {
+    fn open(self, signed: SignedTicket) -> (Coordinator, Option<Effect>) {
         match Ticket::from_bytes(&signed.bytes) {
             Ok(ticket) if ticket.completes(&self.draft) => {
                 let open = Effect::Open(Box::new(signed));
-                (Coordinator::Reporting(Reporting::new(&ticket)), vec![open])
+                (Coordinator::Reporting(Reporting::new(&ticket)), Some(open))
             }
             _ => Coordinator::abandon(
                 "the helper returned another ticket than it was asked to sign".into(),

@@ -8,10 +8,10 @@ use crate::coordinator::{Coordinator, Effect, Input};
 pub struct Release;
 
 impl Release {
-    pub(crate) fn handle(self, input: Input) -> (Coordinator, Vec<Effect>) {
+    pub(crate) fn handle(self, input: Input) -> (Coordinator, Option<Effect>) {
         match input {
-            Input::Recorded => (Coordinator::Closed, vec![Effect::Publish]),
-            _ => (Coordinator::Release(self), vec![]),
+            Input::Recorded => (Coordinator::Closed, Some(Effect::Publish)),
+            _ => (Coordinator::Release(self), None),
         }
     }
 }

@@ -57,37 +57,23 @@ impl Reporting {
         phase
     }
 
-    /// When the round closes at the latest.
-    pub fn deadline(&self) -> Timestamp {
-        self.deadline
-    }
-
-    /// Contributions that are durable.
-    pub fn received(&self) -> usize {
-        self.durable.len()
-    }
-
-    /// Whether this contribution is folded and durable already.
-    pub fn is_durable(&self, id: ContributionId) -> bool {
-        self.durable.contains(&id)
-    }
-
-    pub(crate) fn handle(mut self, input: Input, now: Timestamp) -> (Coordinator, Vec<Effect>) {
+    pub(crate) fn handle(mut self, input: Input, now: Timestamp) -> (Coordinator, Option<Effect>) {
         match input {
             Input::Arrived(contribution) => {
                 let verdict = self.decide(contribution, now);
-                (
-                    Coordinator::Reporting(self),
-                    vec![Effect::Decide(contribution.id, verdict)],
-                )
+                let decide = Effect::Decide(contribution.id, verdict);
+                (Coordinator::Reporting(self), Some(decide))
             }
             Input::Durable(ids) => {
                 let known: Vec<_> = ids.into_iter().filter(|id| self.ids.contains(id)).collect();
                 self.durable.extend(&known);
-                self.maybe_close(vec![Effect::Acknowledge(known)], now)
+                (
+                    Coordinator::Reporting(self),
+                    Some(Effect::Acknowledge(known)),
+                )
             }
-            Input::Tick => self.maybe_close(vec![], now),
-            _ => (Coordinator::Reporting(self), vec![]),
+            Input::Tick => self.maybe_close(now),
+            _ => (Coordinator::Reporting(self), None),
         }
     }
 
@@ -111,11 +97,11 @@ impl Reporting {
     /// Closes when the whole cohort is durable or at the deadline, never early at the minimum, and
     /// never while something is folded that is not durable yet: the sum in hand must be the sum of
     /// the set.
-    fn maybe_close(self, mut effects: Vec<Effect>, now: Timestamp) -> (Coordinator, Vec<Effect>) {
+    fn maybe_close(self, now: Timestamp) -> (Coordinator, Option<Effect>) {
         let full = self.durable.len() >= self.cohort as usize;
         let settled = self.durable.len() == self.ids.len();
         if !settled || (!full && now < self.deadline) {
-            return (Coordinator::Reporting(self), effects);
+            return (Coordinator::Reporting(self), None);
         }
         if self.durable.len() < self.set_min as usize {
             let reason = format!(
@@ -123,12 +109,8 @@ impl Reporting {
                 self.durable.len(),
                 self.set_min
             );
-            let (state, abandoned) = Coordinator::abandon(reason);
-            effects.extend(abandoned);
-            return (state, effects);
+            return Coordinator::abandon(reason);
         }
-        let (state, asked) = Closing::start(self.durable.into_iter().collect());
-        effects.extend(asked);
-        (state, effects)
+        Closing::start(self.durable.into_iter().collect())
     }
 }

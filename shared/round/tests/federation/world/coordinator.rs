@@ -23,21 +23,19 @@ impl World {
             .unwrap_or_else(|| PartialSum::new(LENGTH));
         let disk = &mut coordinator.disk;
         let durable: Vec<Contribution> = disk.contributions.values().map(|(one, _)| *one).collect();
-        let (machine, effects) = match (&disk.line, &disk.abandoned, &disk.ticket) {
+        let (machine, effect) = match (&disk.line, &disk.abandoned, &disk.ticket) {
             (Some(_), ..) => {
                 disk.published = true;
-                (Coordinator::Closed, vec![])
+                (Coordinator::Closed, None)
             }
-            (None, Some(reason), _) => (Coordinator::Abandoned(reason.clone()), vec![]),
+            (None, Some(reason), _) => (Coordinator::Abandoned(reason.clone()), None),
             (None, None, Some(_)) if disk.closing => {
                 Closing::start(durable.iter().map(|one| one.id).collect())
             }
             (None, None, Some(signed)) => {
                 let ticket = Ticket::from_bytes(&signed.bytes).unwrap();
-                (
-                    Coordinator::Reporting(Reporting::resume(&ticket, durable)),
-                    vec![],
-                )
+                let reporting = Reporting::resume(&ticket, durable);
+                (Coordinator::Reporting(reporting), None)
             }
             (None, None, None) => {
                 // The draft is durable before it is asked for: another one for this round would be
@@ -55,55 +53,75 @@ impl World {
             }
         };
         coordinator.machine = Some(machine);
-        self.perform(effects);
+        self.drive(effect);
     }
 
     pub(super) fn feed_coordinator(&mut self, input: Input) {
-        let machine = self.coordinator.machine.take().unwrap();
-        let (machine, effects) = machine.handle(input, self.now);
-        self.coordinator.machine = Some(machine);
-        self.perform(effects);
+        let effect = self.handle(input);
+        self.drive(effect);
     }
 
-    pub(super) fn perform(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::AskCountersign(draft) => self.network.push(Message::Draft(draft)),
-                Effect::Open(signed) => {
-                    self.coordinator.disk.ticket = Some((*signed).clone());
-                    let offers = (0..self.devices.len())
-                        .map(|device| Message::Offer(device, (*signed).clone()));
-                    self.network.extend(offers);
-                }
-                Effect::Decide(..) => {}
-                Effect::Acknowledge(ids) => self.acknowledge(&ids),
-                Effect::AskHelper(set) => {
-                    let disk = &mut self.coordinator.disk;
-                    disk.closing = true;
-                    assert!(
-                        set.iter().eq(disk.contributions.keys()),
-                        "the set is not what is durable"
-                    );
-                    self.fence();
-                    self.ask_again();
-                }
-                Effect::Record(answer) => self.record(answer),
-                Effect::RecordAbandoned(reason) => {
-                    let disk = &mut self.coordinator.disk;
-                    assert!(disk.line.is_none() && disk.abandoned.is_none());
-                    disk.abandoned = Some(reason);
-                    self.fence();
-                }
-                Effect::Publish => {
-                    let disk = &mut self.coordinator.disk;
-                    assert!(
-                        disk.line.is_some(),
-                        "published before the ledger line was durable"
-                    );
-                    disk.published = true;
-                }
+    fn handle(&mut self, input: Input) -> Option<Effect> {
+        let machine = self.coordinator.machine.take().unwrap();
+        let (machine, effect) = machine.handle(input, self.now);
+        self.coordinator.machine = Some(machine);
+        effect
+    }
+
+    /// Runs an effect and what follows from it, until the machine waits for the network.
+    fn drive(&mut self, mut effect: Option<Effect>) {
+        while let Some(running) = effect {
+            let input = self.perform(running);
+            effect = input.and_then(|input| self.handle(input));
+        }
+    }
+
+    /// Runs one effect; what it leads to is the machine's next input. Answers to a question come
+    /// over the network.
+    fn perform(&mut self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::AskCountersign(draft) => self.network.push(Message::Draft(draft)),
+            Effect::Open(signed) => {
+                self.coordinator.disk.ticket = Some((*signed).clone());
+                let offers =
+                    (0..self.devices.len()).map(|device| Message::Offer(device, (*signed).clone()));
+                self.network.extend(offers);
+            }
+            Effect::Decide(..) => {}
+            Effect::Acknowledge(ids) => {
+                self.acknowledge(&ids);
+                return Some(Input::Tick);
+            }
+            Effect::AskHelper(set) => {
+                let disk = &mut self.coordinator.disk;
+                disk.closing = true;
+                assert!(
+                    set.iter().eq(disk.contributions.keys()),
+                    "the set is not what is durable"
+                );
+                self.fence();
+                self.ask_again();
+            }
+            Effect::Record(answer) => {
+                self.record(answer);
+                return Some(Input::Recorded);
+            }
+            Effect::RecordAbandoned(reason) => {
+                let disk = &mut self.coordinator.disk;
+                assert!(disk.line.is_none() && disk.abandoned.is_none());
+                disk.abandoned = Some(reason);
+                self.fence();
+            }
+            Effect::Publish => {
+                let disk = &mut self.coordinator.disk;
+                assert!(
+                    disk.line.is_some(),
+                    "published before the ledger line was durable"
+                );
+                disk.published = true;
             }
         }
+        None
     }
 
     /// An upload is complete: the helper says whether its seed opens, the machine whether it
@@ -129,11 +147,9 @@ impl World {
             "a sound seed does not open"
         );
         let one = upload.contribution;
-        let machine = self.coordinator.machine.take().unwrap();
-        let (machine, effects) = machine.handle(Input::Arrived(one), self.now);
-        self.coordinator.machine = Some(machine);
-        let [Effect::Decide(id, verdict)] = effects[..] else {
-            panic!("no verdict: {effects:?}")
+        let decided = self.handle(Input::Arrived(one));
+        let Some(Effect::Decide(id, verdict)) = decided else {
+            panic!("no verdict: {decided:?}")
         };
         assert_eq!((id, verdict), (one.id, self.expected(one)));
         match verdict {
@@ -259,6 +275,5 @@ impl World {
             (set_digest(set.clone()), set.len())
         );
         disk.line = Some((set, disk.sum.as_ref().unwrap().unmask(&mask_sum).unwrap()));
-        self.feed_coordinator(Input::Recorded);
     }
 }
