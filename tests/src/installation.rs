@@ -9,6 +9,7 @@ use tacit_model::{Model, SpectralModel};
 use tacit_privacy::ledger;
 use tacit_privacy::noise::NoiseTable;
 use tacit_round::contribute::contribute;
+use tacit_round::policy::LogMark;
 use tacit_round::ticket::Ticket;
 use tacit_sdk::{Agent, Deployment, Store, TableCache};
 use tacit_wire::clock;
@@ -56,7 +57,7 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
     let mut store = Store::open(folder)?;
     let (budget, now) = (deployment.policy().budget(), clock::now());
     let permit = ledger::spend(
-        &mut store,
+        &mut store.spending(LogMark::default()),
         budget,
         &ticket.task,
         ticket.round,

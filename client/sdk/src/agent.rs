@@ -245,9 +245,10 @@ impl Action<'_> {
         let budget = self.agent.deployment.policy().budget();
         let spent = self
             .with_store(move |store| {
-                let spent = ledger::spend(store, budget, &task, round, hash, &mechanism, now)?;
+                let ledger = &mut store.spending(mark);
+                let spent = ledger::spend(ledger, budget, &task, round, hash, &mechanism, now)?;
                 match &spent {
-                    Ok(_) => store.set_mark(&task, mark)?,
+                    Ok(_) => {}
                     // The model is not kept, so the next is still judged against the one before; of
                     // a task this device never took part in there is nothing to remember.
                     Err(_) if seen.size > 0 => store.set_mark(

@@ -2,7 +2,7 @@
 
 use tacit_privacy::ledger::total;
 use tacit_privacy::record::time_bucket;
-use tacit_privacy::{DeviceBudget, LedgerStore, Rho};
+use tacit_privacy::{DeviceBudget, Rho};
 use tacit_types::Timestamp;
 
 use crate::error::SdkError;

@@ -57,15 +57,15 @@ fn truth(store: &Store) -> Result<Truth, SdkError> {
 fn release(store: &mut Store, round: u32, status: Option<Status>) {
     let (round, ticket) = (RoundId(round), Digest([9; 32]));
     let rho = Rho::saturating_from_units(u128::from(round.0) << 60);
-    store
-        .reserve(&Reservation {
-            task: task(),
-            round,
-            ticket,
-            rho,
-            hour: 500_000,
-        })
-        .unwrap();
+    let mark = store.mark(&task()).unwrap();
+    let line = Reservation {
+        task: task(),
+        round,
+        ticket,
+        rho,
+        hour: 500_000,
+    };
+    store.spending(mark).reserve(&line).unwrap();
     store.spool(&updates::sealed(&task(), round, 2250)).unwrap();
     if let Some(status) = status {
         store.finish(&task(), round, status).unwrap();
@@ -374,7 +374,7 @@ fn a_store_that_may_not_be_written_spends_nothing() {
             round: RoundId(4),
             ..truth.lines[0].0.clone()
         };
-        Store::open(folder).and_then(|mut store| store.reserve(&line))
+        Store::open(folder).and_then(|mut store| store.spending(truth.mark).reserve(&line))
     };
     for (name, mode) in [(STORE, 0o000), (STORE, 0o400), (COUNT, 0o000), ("", 0o500)] {
         let folder = lay(&closed);

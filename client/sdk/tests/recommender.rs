@@ -11,6 +11,7 @@ use tacit_model::rank::ranker::Precision;
 use tacit_model::{Interaction, InteractionKind, Recipe};
 use tacit_privacy::ledger::Reservation;
 use tacit_privacy::{LedgerStore, Rho};
+use tacit_round::policy::LogMark;
 use tacit_sdk::{Feedback, Forget, Recommendation, Recommender, SdkError, Store};
 use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
 use tempfile::TempDir;
@@ -472,7 +473,7 @@ fn an_owner_gets_all_that_is_held_of_them() {
         rho: Rho::saturating_from_units(1 << 60),
         hour: 9,
     };
-    store.reserve(&line).unwrap();
+    store.spending(LogMark::default()).reserve(&line).unwrap();
     store.close();
     let mut recommender = Recommender::open(folder.path()).unwrap();
     recommender

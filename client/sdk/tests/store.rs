@@ -7,6 +7,7 @@ mod updates;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tacit_model::history::interaction::{Interaction, InteractionKind};
@@ -34,6 +35,16 @@ fn reservation(round: u32) -> Reservation {
         rho: rho(round),
         hour: 7,
     }
+}
+
+fn reserve(store: &mut Store, line: &Reservation) -> Result<(), SdkError> {
+    store.spending(LogMark::default()).reserve(line)
+}
+
+/// Durable commits of the device ledger, as noted beside the store.
+fn commits(folder: &Path) -> u64 {
+    let note = fs::read_to_string(folder.join("store.count")).unwrap();
+    note.parse().unwrap()
 }
 
 fn sealed(round: u32) -> SealedUpdate {
@@ -67,8 +78,8 @@ fn is_stop(result: Result<Store, SdkError>, words: &str) -> bool {
 fn a_release_goes_reserved_spooled_acknowledged_and_stays_spent() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
-    store.reserve(&reservation(1)).unwrap();
-    assert!(store.reserve(&reservation(1)).is_err());
+    reserve(&mut store, &reservation(1)).unwrap();
+    assert!(reserve(&mut store, &reservation(1)).is_err());
     assert_eq!(
         store.unfinished().unwrap(),
         Some((task(), RoundId(1), Status::Reserved))
@@ -123,7 +134,7 @@ fn a_store_whose_creation_was_interrupted_is_created_again() {
 fn nobody_but_its_owner_may_read_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
-    store.reserve(&reservation(1)).unwrap();
+    reserve(&mut store, &reservation(1)).unwrap();
     let mut seen = 0;
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -143,7 +154,7 @@ fn nobody_but_its_owner_may_read_the_store() {
 fn a_deleted_ledger_reads_as_exhausted_and_is_not_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
-    store.reserve(&reservation(1)).unwrap();
+    reserve(&mut store, &reservation(1)).unwrap();
     store.close();
     fs::remove_file(Store::path(folder.path())).unwrap();
     assert!(is_stop(Store::open(folder.path()), "used up"));
@@ -173,12 +184,12 @@ fn interactions_come_back_in_order() {
 fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
-    store.reserve(&reservation(1)).unwrap();
+    reserve(&mut store, &reservation(1)).unwrap();
     for (counted, spent) in [(0, 1), (1, 1), (5, 5), (3, 5), (5, 5)] {
         store.raise_spent(rho(counted)).unwrap();
         assert_eq!(store.spent().unwrap(), rho(spent), "counted {counted}");
     }
-    store.reserve(&reservation(2)).unwrap();
+    reserve(&mut store, &reservation(2)).unwrap();
     store.close();
     let mut store = Store::open(folder.path()).unwrap();
     assert_eq!(
@@ -197,22 +208,24 @@ fn numbers_the_store_cannot_hold_are_refused_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
     for hour in [u64::MAX, 1 << 63] {
-        let refused = store.reserve(&Reservation {
-            hour,
-            ..reservation(1)
-        });
+        let refused = reserve(
+            &mut store,
+            &Reservation {
+                hour,
+                ..reservation(1)
+            },
+        );
         assert!(matches!(refused, Err(SdkError::Stop(_))), "{hour}");
         assert_eq!(
             (store.ledger().unwrap().len(), store.unfinished().unwrap()),
             (0, None)
         );
     }
-    store
-        .reserve(&Reservation {
-            hour: (1 << 63) - 1,
-            ..reservation(1)
-        })
-        .unwrap();
+    let last = Reservation {
+        hour: (1 << 63) - 1,
+        ..reservation(1)
+    };
+    reserve(&mut store, &last).unwrap();
     let mark = LogMark {
         size: 1 << 63,
         ..LogMark::default()
@@ -221,7 +234,32 @@ fn numbers_the_store_cannot_hold_are_refused_whole() {
         store.set_mark(&task(), mark),
         Err(SdkError::Stop(_))
     ));
+    let with_spend = store.spending(mark).reserve(&reservation(2));
+    assert!(matches!(with_spend, Err(SdkError::Stop(_))));
     assert_eq!(store.mark(&task()).unwrap(), LogMark::default());
+    assert_eq!(store.ledger().unwrap().len(), 1);
+}
+
+/// Neither may be durable without the other: a spend without its mark would let the coordinator go
+/// back behind it.
+#[test]
+fn a_reservation_and_its_mark_are_one_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    let mark = LogMark {
+        size: 40,
+        root: Digest([8; 32]),
+        ..LogMark::default()
+    };
+    let before = commits(folder.path());
+    store.spending(mark).reserve(&reservation(1)).unwrap();
+    assert_eq!(commits(folder.path()), before + 1);
+    assert_eq!(store.mark(&task()).unwrap(), mark);
+
+    let later = LogMark { size: 41, ..mark };
+    assert!(store.spending(later).reserve(&reservation(1)).is_err());
+    assert_eq!(store.mark(&task()).unwrap(), mark, "a spend that failed");
+    assert_eq!(commits(folder.path()), before + 1);
 }
 
 /// Two processes on one folder: the one that decided on old numbers writes nothing and begins
@@ -231,8 +269,8 @@ fn a_decision_made_on_old_numbers_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Store::create(folder.path()).unwrap();
     let mut second = Store::open(folder.path()).unwrap();
-    first.reserve(&reservation(1)).unwrap();
-    let late = second.reserve(&reservation(2));
+    reserve(&mut first, &reservation(1)).unwrap();
+    let late = reserve(&mut second, &reservation(2));
     assert!(matches!(late, Err(SdkError::RetryLater { .. })), "{late:?}");
     first.spool(&sealed(1)).unwrap();
     assert!(
@@ -285,7 +323,7 @@ fn no_clock_opens_a_window_twice() {
     for (clock, round) in clocks.into_iter().zip(1..) {
         let mut store = Store::open(folder.path()).unwrap();
         let spent = ledger::spend(
-            &mut store,
+            &mut store.spending(LogMark::default()),
             budget,
             &task(),
             RoundId(round),

@@ -14,6 +14,24 @@ use tokio::time::timeout;
 
 use crate::{contributions, enrolled, outcome, step};
 
+/// Spent with the mark of its ledger, spooled, ended: each waits for the disk once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_takes_three_durable_commits() {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let agent = enrolled(&stand_in, folder.path()).await;
+    let commits = || -> u64 {
+        let note = std::fs::read_to_string(folder.path().join("store.count")).unwrap();
+        note.parse().unwrap()
+    };
+    let before = commits();
+    assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    assert_eq!(commits(), before + 3);
+    assert_eq!(outcome(&agent).await, None);
+    assert_eq!(commits(), before + 3, "a round it has answered");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_asked_for_a_hundred_times_gets_one_ciphertext() {
     let round = Round::counts(300).unwrap();

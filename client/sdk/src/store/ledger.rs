@@ -1,5 +1,4 @@
-//! The device ledger and the spool: what was spent, what is being sent, and the newest release
-//! ledger seen.
+//! The device ledger and the spool: what was spent, and what is being sent.
 
 use rusqlite::{OptionalExtension, params};
 use tacit_privacy::ledger::{Reservation, total};
@@ -9,12 +8,8 @@ use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
 use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
 
-use super::{FILE, Store, to_i64};
+use super::{FILE, Store, mark, to_i64};
 use crate::error::SdkError;
-
-/// Most tasks whose release ledger an installation remembers: every mark is read again at every
-/// commit.
-pub const TASKS_MAX: u32 = 1024;
 
 /// Final bytes of one contribution, durable: the only thing that is sent.
 ///
@@ -142,73 +137,6 @@ impl Store {
         .transpose()
     }
 
-    /// Newest point seen of the release ledger `task` stands in. It never goes back, unless the
-    /// whole folder does.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
-    pub fn mark(&self, task: &TaskId) -> Result<LogMark, SdkError> {
-        let row = self
-            .db
-            .prepare_cached(
-                "SELECT ledger, generation, size, root, model_seq, model FROM mark WHERE task = ?1",
-            )?
-            .query_row([task.as_str()], |row| {
-                let (size, model_seq): (i64, i64) = (row.get(2)?, row.get(4)?);
-                Ok(LogMark {
-                    ledger_id: Digest(row.get(0)?),
-                    generation: row.get(1)?,
-                    size: u64::try_from(size).unwrap_or(u64::MAX),
-                    root: Digest(row.get(3)?),
-                    model_seq: u64::try_from(model_seq).unwrap_or(u64::MAX),
-                    model: Digest(row.get(5)?),
-                })
-            })
-            .optional()?;
-        Ok(row.unwrap_or_default())
-    }
-
-    /// Remembers the newest point of the release ledger `task` stands in.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails, no ledger can have that size, or [`TASKS_MAX`] other
-    /// tasks have a mark.
-    pub fn set_mark(&mut self, task: &TaskId, mark: LogMark) -> Result<(), SdkError> {
-        let LogMark {
-            ledger_id,
-            generation,
-            size,
-            root,
-            model_seq,
-            model,
-        } = mark;
-        let size = to_i64(size, "the size of the release ledger")?;
-        let model_seq = to_i64(model_seq, "the place of the model's line")?;
-        self.change(|db| {
-            let query = "SELECT count(*) FROM mark WHERE task != ?1";
-            let others: u32 = db.query_row(query, [task.as_str()], |row| row.get(0))?;
-            if others >= TASKS_MAX {
-                let problem = format!(
-                    "this installation has taken part in {TASKS_MAX} tasks, the most it can"
-                );
-                return Err(SdkError::Stop(problem));
-            }
-            db.execute(
-                "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    task.as_str(),
-                    ledger_id.0,
-                    generation,
-                    size,
-                    root.0,
-                    model_seq,
-                    model.0
-                ],
-            )?;
-            Ok(())
-        })
-    }
-
     /// Second durable commit of a release: the final bytes of a reserved round, with its status.
     ///
     /// # Errors
@@ -290,7 +218,7 @@ impl Store {
         })
     }
 
-    /// Ends a round: sets its status and erases its spool. A round that has ended keeps the status
+    /// Last durable commit of a release: sets its status and erases its spool. A round that has ended keeps the status
     /// it has.
     ///
     /// # Errors
@@ -393,6 +321,14 @@ impl Store {
         })
     }
 
+    /// Every reservation ever made, whatever became of it.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or a line cannot be read.
+    pub fn reservations(&self) -> Result<Vec<Reservation>, SdkError> {
+        Ok(self.ledger()?.into_iter().map(|(line, _)| line).collect())
+    }
+
     /// What counts as spent: the sum of every reservation, and what is unrecorded.
     ///
     /// # Errors
@@ -402,17 +338,33 @@ impl Store {
     }
 }
 
-impl LedgerStore for Store {
+/// The store as [`tacit_privacy::ledger::spend`] uses it for an accepted ticket: the reservation
+/// and the newest point of the release ledger become durable in one commit, so that neither can be
+/// without the other.
+pub struct Spending<'a> {
+    store: &'a mut Store,
+    mark: LogMark,
+}
+
+impl Store {
+    /// Opens the ledger for one spend, which remembers `mark` for its task.
+    pub fn spending(&mut self, mark: LogMark) -> Spending<'_> {
+        Spending { store: self, mark }
+    }
+}
+
+impl LedgerStore for Spending<'_> {
     type Error = SdkError;
 
     fn reservations(&self) -> Result<Vec<Reservation>, SdkError> {
-        Ok(self.ledger()?.into_iter().map(|(line, _)| line).collect())
+        self.store.reservations()
     }
 
     fn counted(&self) -> Result<Rho, SdkError> {
-        self.spent()
+        self.store.spent()
     }
 
+    /// First durable commit of a release.
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), SdkError> {
         let Reservation {
             task,
@@ -422,12 +374,13 @@ impl LedgerStore for Store {
             hour,
         } = reservation;
         let hour = to_i64(*hour, "the clock")?;
-        self.change(|db| {
+        let mark = self.mark;
+        self.store.change(|db| {
             db.execute(
                 "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, 'reserved')",
                 params![task.as_str(), round.0, ticket.0, rho.to_string(), hour],
             )?;
-            Ok(())
+            mark::write(db, task, mark)
         })
     }
 }
