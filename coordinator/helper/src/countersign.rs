@@ -40,7 +40,7 @@ impl Helper {
             return Err(HelperRefusal::Draft(problem.into()).into());
         }
         let key = keys::draw()?;
-        let ticket = complete_draft(draft, &key, &self.terms)?;
+        let ticket = complete_draft(asked, &key, &self.terms)?;
         let row = self.sign(draft, &ticket)?;
         self.keys.write(row.ticket_hash, &key)?;
         let crowded_out = store.add_round(&row, &ticket)?;

@@ -10,7 +10,7 @@ use rand::TryRng;
 use tacit_privacy::{Rho, merkle};
 use tacit_round::coordinator::Contribution;
 use tacit_round::seal::SEALED_LEN;
-use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_round::ticket::ParsedTicket;
 use tacit_types::{DeviceId, Digest, Timestamp};
 
 /// Check-ins a second the coordinator asks its fleet to stay below.
@@ -20,11 +20,7 @@ const CHECK_INS_PER_SECOND: f64 = 500.0;
 #[derive(Debug)]
 pub struct OpenRound {
     /// The ticket as every device gets it.
-    pub signed: SignedTicket,
-    /// Its content.
-    pub ticket: Ticket,
-    /// Its hash.
-    pub hash: Digest,
+    pub ticket: ParsedTicket,
     /// When it opened.
     pub opened: Timestamp,
 }
@@ -32,7 +28,7 @@ pub struct OpenRound {
 impl OpenRound {
     /// Bytes of one contribution's vector.
     pub fn vector_bytes(&self) -> usize {
-        4 * self.ticket.mechanism.length as usize
+        4 * self.ticket.content().mechanism.length as usize
     }
 
     /// Bytes one upload may hold in memory.

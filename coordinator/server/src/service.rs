@@ -99,7 +99,7 @@ impl CoordinatorService {
         let Some(round) = self
             .board
             .open()
-            .filter(|round| round.hash == header.ticket)
+            .filter(|round| round.ticket.hash() == header.ticket)
         else {
             let counted = self.board.is_counted(header.ticket, &contribution);
             return Ok(if counted {
@@ -144,7 +144,7 @@ impl CoordinatorService {
         self.queue
             .send(Arrival {
                 contribution,
-                ticket: round.hash,
+                ticket: round.ticket.hash(),
                 sealed,
                 masked,
                 reply,
@@ -243,10 +243,11 @@ async fn read_vector(
 }
 
 fn to_proto(round: &OpenRound) -> v1::SignedTicket {
+    let signed = round.ticket.signed();
     v1::SignedTicket {
-        ticket: Bytes::copy_from_slice(&round.signed.bytes),
-        coordinator_signature: Bytes::copy_from_slice(&round.signed.coordinator_signature.0),
-        helper_signature: Bytes::copy_from_slice(&round.signed.helper_signature.0),
+        ticket: Bytes::copy_from_slice(&signed.bytes),
+        coordinator_signature: Bytes::copy_from_slice(&signed.coordinator_signature.0),
+        helper_signature: Bytes::copy_from_slice(&signed.helper_signature.0),
     }
 }
 
@@ -357,7 +358,7 @@ impl Coordinator for CoordinatorService {
             return Err(status::not_now());
         };
         let open = self.board.open();
-        let ticket = open.as_ref().map(|round| &round.ticket);
+        let ticket = open.as_ref().map(|round| round.ticket.content());
         Ok(Response::new(v1::RoundStatusResponse {
             task: ticket
                 .map(|ticket| ticket.task.to_string())

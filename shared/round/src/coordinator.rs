@@ -17,7 +17,7 @@ pub use crate::phase::closing::Closing;
 pub use crate::phase::configuration::Configuration;
 pub use crate::phase::release::Release;
 pub use crate::phase::reporting::{Reporting, Verdict};
-use crate::ticket::{SignedTicket, Ticket};
+use crate::ticket::{ParsedTicket, SignedTicket, Ticket};
 
 /// A round, as the coordinator decides it. A *driver* owns the rest: vectors, the partial sum,
 /// connections, the disk and the clock.
@@ -112,7 +112,7 @@ pub enum Effect {
     /// Ask the helper to countersign this draft.
     AskCountersign(Box<Ticket>),
     /// Make the round durable and offer this ticket.
-    Open(Box<SignedTicket>),
+    Open(Box<ParsedTicket>),
     /// What to do with a contribution that arrived.
     Decide(ContributionId, Verdict),
     /// Tell these devices that theirs is counted.

@@ -89,35 +89,36 @@ pub struct Terms {
 /// [`HelperRefusal::Draft`] unless the draft is a sound version-1 ticket with an empty key and
 /// assumptions the helper can enforce.
 pub fn complete_draft(
-    draft: &[u8],
+    draft: Ticket,
     key: &OpeningKey,
     terms: &Terms,
 ) -> Result<Ticket, HelperRefusal> {
-    let mut ticket = Ticket::from_bytes(draft)?;
     let refuse = |what: &str| Err(HelperRefusal::Draft(what.to_owned()));
-    if ticket.schema != SCHEMA || ticket.scheme_id != SCHEME_ID {
+    if draft.schema != SCHEMA || draft.scheme_id != SCHEME_ID {
         return refuse("another version");
     }
-    if !ticket.sealing_key.is_empty() {
+    if !draft.sealing_key.is_empty() {
         return refuse("it already has a sealing key");
     }
-    if let Err(error) = ticket.mechanism.check() {
+    if let Err(error) = draft.mechanism.check() {
         return refuse(&error.to_string());
     }
-    if ticket.dishonest_milli >= 1000 || ticket.set_min() > ticket.mechanism.cohort_max {
+    if draft.dishonest_milli >= 1000 || draft.set_min() > draft.mechanism.cohort_max {
         return refuse("no set can be large enough");
     }
-    if ticket.mechanism.n_min < terms.honest_min {
+    if draft.mechanism.n_min < terms.honest_min {
         return refuse("n_min is below this helper's minimum");
     }
-    if ticket.membership && terms.issuer.is_none() {
+    if draft.membership && terms.issuer.is_none() {
         return refuse("it asks for memberships and this helper knows no issuer");
     }
-    if !ticket.membership && terms.membership_required {
+    if !draft.membership && terms.membership_required {
         return refuse("this helper serves members only: membership must be true");
     }
-    ticket.sealing_key = hex::encode(key.sealing_key());
-    Ok(ticket)
+    Ok(Ticket {
+        sealing_key: hex::encode(key.sealing_key()),
+        ..draft
+    })
 }
 
 /// An open round at the helper: the ticket it countersigned and the key of that round only.

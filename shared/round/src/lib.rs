@@ -2,8 +2,10 @@
 //!
 //! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees
 //!   to, [`signed_policy`] as its app ships it;
-//! - [`device`], [`coordinator`] (one phase a file under [`phase`]) and [`helper`]: pure machines,
-//!   `handle(self, input, now) -> (state, effects)`;
+//! - [`device`] and [`coordinator`] (one phase a file under [`phase`]): pure machines,
+//!   `handle(self, input, now) -> (state, at most one effect)`, run alike by every driver;
+//! - [`helper`] what the helper countersigns, admits and sums: one call, one answer, no state that
+//!   a caller has to carry from call to call;
 //! - [`contribute`] what a device sends, from its vector to final bytes;
 //! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was
 //!   enrolled by the helper's side;

@@ -10,7 +10,7 @@ use tacit_types::{Digest, TaskId, Timestamp};
 use crate::head::LoggedLine;
 use crate::keys::PublicKey;
 use crate::seal::{SCHEME_ID, is_sealing_key};
-use crate::ticket::{SCHEMA, SignedTicket, Ticket};
+use crate::ticket::{ParsedTicket, SCHEMA, Ticket};
 
 /// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every
 /// mechanism, so there is no bound for it.
@@ -221,34 +221,35 @@ impl Policy {
         }
     }
 
-    /// Checks a ticket, giving its content and the ledger mark to remember. `consistency` shows
-    /// that the ledger under the ticket's head continues the one under `seen`
+    /// Checks a ticket, signatures first, and gives the ledger mark to remember. `consistency`
+    /// shows that the ledger under the ticket's head continues the one under `seen`
     /// ([`merkle::verify_consistency`]).
     ///
     /// # Errors
     /// [`TicketRefusal`]; the first reason found.
     pub fn check(
         &self,
-        signed: &SignedTicket,
+        parsed: &ParsedTicket,
         seen: LogMark,
         consistency: &[Digest],
         now: Timestamp,
-    ) -> Result<(Ticket, LogMark), TicketRefusal> {
+    ) -> Result<LogMark, TicketRefusal> {
+        let signed = parsed.signed();
         if !signed.verifies(&self.coordinator_key, &self.helper_key) {
             return Err(TicketRefusal::Signature);
         }
-        let ticket = Ticket::from_bytes(&signed.bytes)?;
+        let ticket = parsed.content();
         if ticket.schema != SCHEMA || ticket.scheme_id != SCHEME_ID {
             return Err(TicketRefusal::Version);
         }
         if now >= ticket.deadline {
             return Err(TicketRefusal::Expired);
         }
-        self.check_numbers(&ticket, now)?;
+        self.check_numbers(ticket, now)?;
         let (mark, task) =
             self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
         if task == ticket.task {
-            Ok((ticket, mark))
+            Ok(mark)
         } else {
             Err(TicketRefusal::Unlogged)
         }

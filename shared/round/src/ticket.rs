@@ -66,6 +66,17 @@ pub struct SignedTicket {
     pub helper_signature: SignatureBytes,
 }
 
+/// A ticket that was read: its content beside the bytes and signatures it came as.
+///
+/// Made only from those bytes, so content, bytes and hash belong together and nobody has to read a
+/// ticket twice. It is not believed yet: [`crate::policy::Policy::check`] verifies the signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParsedTicket {
+    signed: SignedTicket,
+    content: Ticket,
+    hash: Digest,
+}
+
 /// A signed ticket as auditors get it: one canonical JSON object a file, named by the ticket's
 /// hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,5 +185,34 @@ impl SignedTicket {
     pub fn verifies(&self, coordinator: &PublicKey, helper: &PublicKey) -> bool {
         coordinator.verifies(Context::Ticket, &self.bytes, &self.coordinator_signature)
             && helper.verifies(Context::Ticket, &self.bytes, &self.helper_signature)
+    }
+}
+
+impl ParsedTicket {
+    /// Reads a ticket.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] when the bytes are not a ticket in its one spelling.
+    pub fn parse(signed: SignedTicket) -> Result<Self, NotCanonical> {
+        Ok(Self {
+            content: Ticket::from_bytes(&signed.bytes)?,
+            hash: signed.hash(),
+            signed,
+        })
+    }
+
+    /// What it says.
+    pub fn content(&self) -> &Ticket {
+        &self.content
+    }
+
+    /// Its exact bytes and both signatures.
+    pub fn signed(&self) -> &SignedTicket {
+        &self.signed
+    }
+
+    /// SHA-256 of the bytes: the name of the round in every later message.
+    pub fn hash(&self) -> Digest {
+        self.hash
     }
 }

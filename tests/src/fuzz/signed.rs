@@ -8,24 +8,23 @@ use tacit_privacy::convert;
 use tacit_privacy::merkle;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Line, TreeHead};
+use tacit_round::device::Device;
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::helper::{Terms, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{Binding, SEALED_LEN, SEALING_KEY_LEN};
 use tacit_round::signed_policy::SignedPolicy;
-use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_round::ticket::{ParsedTicket, SignedTicket, Ticket};
 use tacit_types::{ContributionId, Delta, Digest, RoundId, TaskId};
 
 use super::parties::{self, COORDINATOR, HELPER, NOW, OPENING, PUBLISHER, SEALED};
 
 static POLICY: LazyLock<Policy> = LazyLock::new(parties::policy);
-static GENUINE: LazyLock<SignedTicket> = LazyLock::new(|| {
-    parties::sign_ticket(
-        &parties::ticket()
-            .to_bytes()
-            .expect("a ticket can be written"),
-    )
+static GENUINE: LazyLock<ParsedTicket> = LazyLock::new(|| {
+    let bytes = parties::ticket().to_bytes();
+    let signed = parties::sign_ticket(&bytes.expect("a ticket can be written"));
+    ParsedTicket::parse(signed).expect("it was just written")
 });
 static LEAVES: LazyLock<Vec<Digest>> = LazyLock::new(parties::leaves);
 
@@ -49,10 +48,9 @@ pub fn ticket(bytes: &[u8]) {
         coordinator_signature: nothing,
         helper_signature: nothing,
     };
-    assert_eq!(
-        POLICY.check(&unsigned, LogMark::default(), &[], NOW),
-        Err(TicketRefusal::Signature)
-    );
+    let refused = Device::read(unsigned, &POLICY)
+        .and_then(|ticket| POLICY.check(&ticket, LogMark::default(), &[], NOW));
+    assert_eq!(refused, Err(TicketRefusal::Signature));
 
     let nothing = LogMark::default();
     let ledger_id = parties::LEDGER;
@@ -65,8 +63,13 @@ pub fn ticket(bytes: &[u8]) {
         ..nothing
     };
     let proof = merkle::consistency_proof(&LEAVES, 2).expect("the ledger has two lines");
-    if let Ok((ticket, mark)) = POLICY.check(&parties::sign_ticket(bytes), seen, &proof, NOW) {
-        assert_eq!(Ok(&ticket), parsed.as_ref());
+    let signed = Device::read(parties::sign_ticket(bytes), &POLICY).ok();
+    let mark = |ticket| POLICY.check(ticket, seen, &proof, NOW).ok();
+    if let Some((ticket, mark)) = signed
+        .as_ref()
+        .and_then(|one| Some((one.content(), mark(one)?)))
+    {
+        assert_eq!(Ok(ticket), parsed.as_ref());
         assert!(
             ticket.mechanism.check().is_ok() && ticket.mechanism.rho() <= POLICY.rho_release_max
         );
@@ -76,16 +79,14 @@ pub fn ticket(bytes: &[u8]) {
                 && mark.model_seq >= seen.model_seq
         );
     }
-    if let Ok(ticket) = complete_draft(
-        bytes,
-        &OPENING,
-        &Terms {
-            honest_min: 2,
-            issuer: None,
-            membership_required: false,
-        },
-    ) {
-        assert!(parsed.is_ok_and(|draft| ticket.completes(&draft)));
+    let Ok(draft) = parsed else { return };
+    let terms = Terms {
+        honest_min: 2,
+        issuer: None,
+        membership_required: false,
+    };
+    if let Ok(ticket) = complete_draft(draft.clone(), &OPENING, &terms) {
+        assert!(ticket.completes(&draft));
     }
 }
 
@@ -115,7 +116,8 @@ pub fn policy(bytes: &[u8]) {
         "accepted in another spelling"
     );
     assert_eq!(signed.open(&PUBLISHER.public()), Ok(policy.clone()));
-    if let Ok((ticket, _)) = policy.check(&GENUINE, LogMark::default(), &[], NOW) {
+    if policy.check(&GENUINE, LogMark::default(), &[], NOW).is_ok() {
+        let ticket = GENUINE.content();
         let mechanism = &ticket.mechanism;
         assert!(mechanism.rho() <= policy.rho_release_max && ticket.round.0 <= policy.rounds_max);
         assert!((policy.honest_min..=policy.honest_max).contains(&mechanism.n_min));

@@ -11,7 +11,7 @@ use tacit_proto::v1;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::OpeningKey;
-use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_round::ticket::{ParsedTicket, SignedTicket, Ticket};
 use tacit_types::{Digest, TaskId, Timestamp};
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -297,13 +297,10 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
     };
     let judged = |bytes: Vec<u8>, by: SignatureBytes| {
         let signed = SignedTicket::new(bytes, by, &coordinator_key());
+        let ticket = ParsedTicket::parse(signed).unwrap();
+        let now = Timestamp(1_899_999_999_999);
         policy
-            .check(
-                &signed,
-                LogMark::default(),
-                &[],
-                Timestamp(1_899_999_999_999),
-            )
+            .check(&ticket, LogMark::default(), &[], now)
             .unwrap_err()
     };
     let forged = coordinator_key().sign(Context::Ticket, &swapped);

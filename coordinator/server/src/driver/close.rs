@@ -24,7 +24,7 @@ impl Driver {
     ) -> Result<Performed, ServerError> {
         self.board.set_open(None, self.board.received());
         self.store.close_round()?;
-        let (helper, ticket) = (self.helper.clone(), self.in_hand()?.signed.hash());
+        let (helper, ticket) = (self.helper.clone(), self.in_hand()?.ticket.hash());
         let contributions = self.store.contributions()?;
         debug_assert_eq!(contributions.len(), set.len());
         self.board
@@ -56,7 +56,7 @@ impl Driver {
             PartialSum::from_bytes(&helper.mask_sum).and_then(|mask| round.sum.unmask(&mask));
         let sum = mask
             .ok_or_else(|| ServerError::HelperRefused("a mask sum of the wrong length".into()))?;
-        let ticket = &round.ticket;
+        let ticket = round.ticket.content();
         let model = self.model(ticket.model_in_hash)?;
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
@@ -118,18 +118,22 @@ impl Driver {
             .answer
             .as_ref()
             .map(|answer| (answer.seq, answer.line.as_slice(), &answer.signature));
-        self.store
-            .record(line.seq, &bytes, round.ticket.mechanism.rho(), helper)?;
+        self.store.record(
+            line.seq,
+            &bytes,
+            round.ticket.content().mechanism.rho(),
+            helper,
+        )?;
         self.ledger.note(line, bytes);
         self.store.end_round()?;
-        let (helper, hash) = (self.helper.clone(), round.signed.hash());
+        let (helper, hash) = (self.helper.clone(), round.ticket.hash());
         // The key also dies when the helper's own limit of open rounds is reached.
         let _ = runtime.block_on(helper.abandon(hash));
         Ok(())
     }
 
     fn charge(&self, round: &RoundInHand) -> Charge {
-        let ticket = &round.ticket;
+        let ticket = round.ticket.content();
         let rho = ticket.mechanism.rho();
         let charged = || {
             self.ledger
@@ -144,7 +148,7 @@ impl Driver {
             task: ticket.task.clone(),
             round: ticket.round,
             kind: ticket.kind.as_str().to_owned(),
-            ticket_hash: round.signed.hash(),
+            ticket_hash: round.ticket.hash(),
             model_in_hash: ticket.model_in_hash,
             mechanism: ticket.mechanism.clone(),
             squared_sensitivity: ticket.mechanism.squared_sensitivity(),

@@ -25,7 +25,7 @@ use tacit_privacy::canonical;
 use tacit_round::coordinator::{Coordinator, Effect, Input};
 use tacit_round::keys::SigningKey;
 use tacit_round::mask::PartialSum;
-use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_round::ticket::ParsedTicket;
 use tacit_types::{Digest, TaskId, Timestamp};
 use tacit_wire::Shutdown;
 use tokio::runtime::Handle;
@@ -71,8 +71,7 @@ pub struct Driver {
 
 /// The round being worked on, outside the machine: bytes and answers.
 struct RoundInHand {
-    signed: SignedTicket,
-    ticket: Ticket,
+    ticket: ParsedTicket,
     sum: PartialSum,
     /// Handlers whose contribution is in the sum and not yet durable.
     waiting: Vec<oneshot::Sender<Accepted>>,
@@ -80,9 +79,8 @@ struct RoundInHand {
 }
 
 impl RoundInHand {
-    fn new(signed: SignedTicket, ticket: Ticket, sum: PartialSum) -> Self {
+    fn new(ticket: ParsedTicket, sum: PartialSum) -> Self {
         Self {
-            signed,
             ticket,
             sum,
             waiting: Vec::new(),
@@ -213,7 +211,7 @@ impl Driver {
     fn perform(&mut self, runtime: &Handle, effect: Effect) -> Result<Performed, ServerError> {
         match effect {
             Effect::AskCountersign(draft) => return self.ask_countersign(runtime, &draft),
-            Effect::Open(signed) => self.open_round(*signed)?,
+            Effect::Open(ticket) => self.open_round(*ticket)?,
             Effect::Acknowledge(ids) => {
                 self.acknowledge(&ids)?;
                 return Ok(Performed::Input(Input::Tick));
@@ -235,26 +233,24 @@ impl Driver {
     }
 
     /// Makes a round durable, then offers its ticket.
-    fn open_round(&mut self, signed: SignedTicket) -> Result<(), ServerError> {
-        let ticket = Ticket::from_bytes(&signed.bytes)?;
+    fn open_round(&mut self, ticket: ParsedTicket) -> Result<(), ServerError> {
         let opened = (self.now)();
-        self.store.open_round(&signed, opened.0)?;
+        self.store.open_round(ticket.signed(), opened.0)?;
+        let content = ticket.content();
         tracing::info!(
             event = "round_opened",
-            round = ticket.round.0,
-            kind = ticket.kind.as_str()
+            round = content.round.0,
+            kind = content.kind.as_str()
         );
-        let sum = PartialSum::new(ticket.mechanism.length);
-        self.offer(&signed, &ticket, opened, 0);
-        self.open = Some(RoundInHand::new(signed, ticket, sum));
+        let sum = PartialSum::new(content.mechanism.length);
+        self.offer(&ticket, opened, 0);
+        self.open = Some(RoundInHand::new(ticket, sum));
         Ok(())
     }
 
-    fn offer(&self, signed: &SignedTicket, ticket: &Ticket, opened: Timestamp, received: usize) {
+    fn offer(&self, ticket: &ParsedTicket, opened: Timestamp, received: usize) {
         let round = OpenRound {
-            signed: signed.clone(),
             ticket: ticket.clone(),
-            hash: signed.hash(),
             opened,
         };
         self.board

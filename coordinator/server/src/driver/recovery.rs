@@ -3,7 +3,7 @@
 use tacit_privacy::record::{Event, Genesis};
 use tacit_round::coordinator::{Closing, Contribution, Coordinator, Effect, Reporting};
 use tacit_round::mask::PartialSum;
-use tacit_round::ticket::Ticket;
+use tacit_round::ticket::ParsedTicket;
 use tacit_types::Timestamp;
 
 use super::{Driver, RoundInHand};
@@ -54,7 +54,8 @@ impl Driver {
         let Some((phase, signed, opened)) = self.store.round()? else {
             return Ok(None);
         };
-        let ticket = Ticket::from_bytes(&signed.bytes)?;
+        let parsed = ParsedTicket::parse(signed)?;
+        let ticket = parsed.content();
         if phase == Phase::Recorded {
             self.store.end_round()?;
             return Ok(None);
@@ -73,16 +74,16 @@ impl Driver {
             .unwrap_or_else(empty);
         let received = contributions.len();
         tracing::info!(event = "round_resumed", round = ticket.round.0, received);
-        self.open = Some(RoundInHand::new(signed.clone(), ticket.clone(), sum));
+        self.open = Some(RoundInHand::new(parsed.clone(), sum));
         Ok(Some(match phase {
             Phase::Open => {
-                self.offer(&signed, &ticket, Timestamp(opened), received);
-                let reporting = Reporting::resume(&ticket, contributions);
+                self.offer(&parsed, Timestamp(opened), received);
+                let reporting = Reporting::resume(ticket, contributions);
                 (Coordinator::Reporting(reporting), None)
             }
             _ => {
                 self.board
-                    .set_counted(signed.hash(), contributions.iter().copied());
+                    .set_counted(parsed.hash(), contributions.iter().copied());
                 Closing::start(contributions.into_iter().map(|one| one.id).collect())
             }
         }))

@@ -48,7 +48,7 @@ impl Driver {
         let current = self
             .open
             .as_ref()
-            .is_some_and(|round| round.signed.hash() == arrival.ticket);
+            .is_some_and(|round| round.ticket.hash() == arrival.ticket);
         if !current {
             return (state, Verdict::Late);
         }

@@ -3,7 +3,7 @@
 
 use crate::coordinator::{Coordinator, Effect, Input};
 use crate::phase::reporting::Reporting;
-use crate::ticket::{SignedTicket, Ticket};
+use crate::ticket::{ParsedTicket, SignedTicket, Ticket};
 
 /// State of the phase.
 #[derive(Debug)]
@@ -31,10 +31,11 @@ impl Configuration {
     /// A helper that changed anything but the key is refused: the draft is what the budget was
     /// planned for.
     fn open(self, signed: SignedTicket) -> (Coordinator, Option<Effect>) {
-        match Ticket::from_bytes(&signed.bytes) {
-            Ok(ticket) if ticket.completes(&self.draft) => {
-                let open = Effect::Open(Box::new(signed));
-                (Coordinator::Reporting(Reporting::new(&ticket)), Some(open))
+        match ParsedTicket::parse(signed) {
+            Ok(ticket) if ticket.content().completes(&self.draft) => {
+                let reporting = Reporting::new(ticket.content());
+                let open = Effect::Open(Box::new(ticket));
+                (Coordinator::Reporting(reporting), Some(open))
             }
             _ => Coordinator::abandon(
                 "the helper returned another ticket than it was asked to sign".into(),

@@ -26,7 +26,7 @@ fn round(membership: bool, key: u64) -> Round {
     let key = OpeningKey::draw(&mut ChaCha20Rng::seed_from_u64(key));
     let mut draft = draft(mechanism(6, 3), 100);
     draft.membership = membership;
-    let ticket = complete_draft(&draft.to_bytes().unwrap(), &key, &terms).unwrap();
+    let ticket = complete_draft(draft, &key, &terms).unwrap();
     let hash = digest(&ticket.to_bytes().unwrap());
     Round {
         helper: HelperRound::new(ticket, hash, key, terms.issuer),
@@ -201,7 +201,7 @@ fn what_a_helper_does_not_stand_for_it_does_not_countersign() {
             membership_required,
             ..terms()
         };
-        let refused = complete_draft(&draft.to_bytes().unwrap(), &key, &terms)
+        let refused = complete_draft(draft, &key, &terms)
             .err()
             .map(|error| error.to_string());
         assert!(

@@ -47,32 +47,35 @@ fn check_continued(
     seen: LogMark,
     consistency: Vec<Digest>,
 ) -> Option<TicketRefusal> {
-    let refused = policy.check(ticket, seen, &consistency, NOW).err();
+    let ticket = match Device::read(ticket.clone(), policy) {
+        Ok(ticket) => ticket,
+        Err(refused) => return Some(refused),
+    };
+    let refused = policy.check(&ticket, seen, &consistency, NOW).err();
     // The machine says the same and asks for nothing: no spend, no bytes.
     let offer = Offer {
-        signed: ticket.clone(),
+        ticket,
         seen,
         consistency,
     };
-    let (device, effects) = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, NOW);
+    let (device, effect) = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, NOW);
     match &refused {
         Some(reason) => {
             assert!(
                 matches!(device, Device::Done(Outcome::TicketRefused(said)) if said == *reason)
             );
-            assert!(effects.is_empty());
+            assert_eq!(effect, None);
         }
-        None => assert!(matches!(effects[..], [Effect::Reserve(..)])),
+        None => assert!(matches!(effect, Some(Effect::Judge(_)))),
     }
     refused
 }
 
 #[test]
 fn a_sound_ticket_is_accepted_with_its_place_in_the_ledger() {
-    let (ticket, mark) = policy()
-        .check(&signed(&sound()), LogMark::default(), &[], NOW)
-        .unwrap();
-    assert_eq!((ticket, mark), (sound(), seen()));
+    let ticket = Device::read(signed(&sound()), &policy()).unwrap();
+    let mark = policy().check(&ticket, LogMark::default(), &[], NOW);
+    assert_eq!((ticket.content(), mark), (&sound(), Ok(seen())));
     assert_eq!(check(&signed(&sound()), &policy(), seen()), None);
 }
 
@@ -511,14 +514,14 @@ fn an_implausible_model_is_refused_before_anything_is_reserved() {
             "{norm} {concentration} {drift:?}"
         );
         let offer = Offer {
-            signed: signed(&sound()),
+            ticket: Device::read(signed(&sound()), &policy()).unwrap(),
             seen: seen(),
             consistency: Vec::new(),
         };
         let (device, _) = Device::Idle.handle(Input::Offered(Box::new(offer)), &policy(), NOW);
-        let (device, effects) = device.handle(Input::Implausible(fault), &policy(), NOW);
+        let (device, effect) = device.handle(Input::Implausible(fault), &policy(), NOW);
         let refused = Outcome::TicketRefused(TicketRefusal::Factors(fault));
         assert!(matches!(device, Device::Done(outcome) if outcome == refused));
-        assert!(effects.is_empty());
+        assert_eq!(effect, None);
     }
 }

@@ -8,7 +8,7 @@ mod coordinator;
 mod devices;
 mod helper;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -111,7 +111,8 @@ enum Reply {
 struct DeviceNode {
     id: DeviceId,
     machine: Device,
-    todo: VecDeque<DeviceEffect>,
+    /// The effect the machine asked for, until it has run.
+    todo: Option<DeviceEffect>,
     /// Disk: the device ledger's status, the newest ledger mark and the spool.
     status: Option<Status>,
     mark: LogMark,
@@ -176,7 +177,7 @@ impl World {
         let devices = (0..shape.devices).map(|i| DeviceNode {
             id: DeviceId([u8::try_from(i + 1).unwrap(); 16]),
             machine: Device::Idle,
-            todo: VecDeque::new(),
+            todo: None,
             status: None,
             mark: LogMark::default(),
             spool: None,
@@ -272,7 +273,7 @@ impl World {
                 }
                 (0..self.devices.len()).for_each(|device| self.retry(device));
                 for device in 0..self.devices.len() {
-                    while !self.devices[device].todo.is_empty() {
+                    while self.devices[device].todo.is_some() {
                         self.work(device, false);
                     }
                 }
@@ -410,7 +411,7 @@ impl World {
             let message = self.network.remove(at);
             self.deliver(message);
             (0..self.devices.len()).for_each(|device| {
-                while !self.devices[device].todo.is_empty() {
+                while self.devices[device].todo.is_some() {
                     self.work(device, false);
                 }
             });
@@ -471,7 +472,7 @@ impl World {
             Message::Offer(device, ticket) => {
                 let seen = self.devices[device].mark;
                 let offer = Offer {
-                    signed: ticket,
+                    ticket: Device::read(ticket, &self.policy).unwrap(),
                     seen,
                     consistency: Vec::new(),
                 };

@@ -81,10 +81,11 @@ impl World {
     fn perform(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::AskCountersign(draft) => self.network.push(Message::Draft(draft)),
-            Effect::Open(signed) => {
-                self.coordinator.disk.ticket = Some((*signed).clone());
+            Effect::Open(ticket) => {
+                let signed = ticket.signed();
+                self.coordinator.disk.ticket = Some(signed.clone());
                 let offers =
-                    (0..self.devices.len()).map(|device| Message::Offer(device, (*signed).clone()));
+                    (0..self.devices.len()).map(|device| Message::Offer(device, signed.clone()));
                 self.network.extend(offers);
             }
             Effect::Decide(..) => {}

@@ -16,37 +16,42 @@ use crate::deployment::{LENGTH, digest, task};
 
 impl DeviceNode {
     pub(super) fn done(&self) -> bool {
-        matches!(self.machine, Device::Done(_)) && self.todo.is_empty()
+        matches!(self.machine, Device::Done(_)) && self.todo.is_none()
     }
 }
 
 impl World {
+    /// Hands an input to a device's machine. While an effect has not run, nothing else may come
+    /// first: what the network says meanwhile is lost.
     pub(super) fn feed(&mut self, device: usize, input: Input) {
         let node = &mut self.devices[device];
+        if node.todo.is_some() {
+            return;
+        }
         let machine = std::mem::replace(&mut node.machine, Device::Idle);
-        let (machine, effects) = machine.handle(input, &self.policy, self.now);
-        node.machine = machine;
-        node.todo.extend(effects);
+        (node.machine, node.todo) = machine.handle(input, &self.policy, self.now);
     }
 
     /// Runs one effect of a device; with `dies`, only as far as a spend.
     pub(super) fn work(&mut self, device: usize, dies: bool) {
-        let Some(effect) = self.devices[device].todo.pop_front() else {
+        let Some(effect) = self.devices[device].todo.take() else {
             return;
         };
         match effect {
-            Effect::Reserve(_, mark) => {
+            Effect::Judge(_) if !dies => self.feed(device, Input::Plausible),
+            Effect::Reserve(accepted) => {
                 let node = &mut self.devices[device];
                 assert_eq!(node.status, None, "a round was reserved twice");
-                (node.status, node.mark) = (Some(Status::Reserved), mark);
+                (node.status, node.mark) = (Some(Status::Reserved), accepted.mark);
                 node.unsure_spend = dies;
                 if !dies {
                     self.feed(device, Input::Reserved);
                 }
             }
-            Effect::Contribute(ticket) => {
+            Effect::Contribute(accepted) => {
                 let id = ContributionId(self.rng.random());
-                let upload = self.contribution(self.devices[device].id, id, &ticket);
+                let ticket = accepted.ticket.content();
+                let upload = self.contribution(self.devices[device].id, id, ticket);
                 let node = &mut self.devices[device];
                 assert_eq!(
                     node.status,
@@ -65,7 +70,8 @@ impl World {
                 let node = &mut self.devices[device];
                 (node.status, node.spool) = (Some(status), None);
             }
-            Effect::Send(..) | Effect::Finish(..) | Effect::Wait => {}
+            Effect::Remember(..) => panic!("no spend is refused here"),
+            Effect::Judge(_) | Effect::Send(..) | Effect::Finish(..) => {}
         }
         if dies {
             self.restart_device(device);
@@ -97,9 +103,9 @@ impl World {
                     self.network.push(Message::Offer(device, ticket));
                 }
             }
-            Device::Sending(..) if self.devices[device].todo.is_empty() => {
+            Device::Sending(..) if self.devices[device].todo.is_none() => {
                 self.feed(device, Input::Unreachable);
-                assert_eq!(self.devices[device].todo.pop_front(), Some(Effect::Wait));
+                assert_eq!(self.devices[device].todo, None, "it comes back later");
                 self.send(device);
             }
             _ => {}
@@ -109,15 +115,15 @@ impl World {
     pub(super) fn restart_device(&mut self, device: usize) {
         let node = &mut self.devices[device];
         node.unsure_spend |= node.status == Some(Status::Reserved);
-        let (machine, effects) = match node.status {
+        (node.machine, node.todo) = match node.status {
             Some(status) => Device::restore(task(), RoundId(3), status),
-            None => (Device::Idle, vec![]),
+            None => (Device::Idle, None),
         };
-        (node.machine, node.todo) = (machine, effects.into());
     }
 
     pub(super) fn reply(&mut self, device: usize, reply: Reply) {
-        let sending = matches!(self.devices[device].machine, Device::Sending(..));
+        let node = &self.devices[device];
+        let sending = matches!(node.machine, Device::Sending(..)) && node.todo.is_none();
         match reply {
             Reply::Acknowledged => {
                 self.devices[device].acknowledged |= sending;

@@ -34,7 +34,7 @@ impl World {
         let bytes = draft.to_bytes().unwrap();
         if self.helper.ticket.is_none() {
             let key = OpeningKey::draw(&mut self.rng);
-            let ticket = complete_draft(&bytes, &key, &terms())
+            let ticket = complete_draft(draft.clone(), &key, &terms())
                 .unwrap()
                 .to_bytes()
                 .unwrap();

@@ -1,0 +1,313 @@
+//! One action: what was interrupted, the check-in, and each effect the device machine asks for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use tacit_model::{Interaction, Model};
+use tacit_privacy::noise::TableCache;
+use tacit_privacy::{Rho, SpendPermit, ledger};
+use tacit_round::contribute::contribute;
+use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome};
+use tacit_round::member::Member;
+use tacit_round::policy::{LogMark, TicketRefusal};
+use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
+use tokio::task::spawn_blocking;
+
+use super::step::Step;
+use crate::error::SdkError;
+use crate::identity::Deployment;
+use crate::store::{Spooled, Store};
+use crate::transport::{Connection, Sent};
+
+/// Everything one action holds.
+pub(super) struct Action {
+    pub(super) folder: Arc<Path>,
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) tables: TableCache,
+    pub(super) connection: Connection,
+    /// Taken out while a blocking task uses it.
+    pub(super) store: Option<Store>,
+    pub(super) member: Option<Arc<Member>>,
+    pub(super) permit: Option<SpendPermit>,
+    pub(super) spooled: Option<Spooled>,
+    /// The model of the round, with its bytes as they are kept.
+    pub(super) model: Option<(Vec<u8>, Arc<Model>)>,
+    /// What the app will hear.
+    pub(super) step: Step,
+}
+
+impl Action {
+    /// Resumes what was interrupted, then checks in and takes part in the open round if there is
+    /// one. What was done is in [`Self::step`].
+    pub(super) async fn run(&mut self, now: Timestamp) -> Result<(), SdkError> {
+        if let Some((task, round, status)) = self.with_store(|store| store.unfinished()).await? {
+            self.drive(Device::restore(task, round, status), now)
+                .await?;
+            if self.step.outcome.is_some() {
+                return Ok(());
+            }
+        }
+
+        let answer = self.connection.check_in().await?;
+        self.step.retry_after = answer.retry_after;
+        self.raise_spent(answer.counted).await?;
+        match answer.ticket {
+            Some(signed) => self.answer(signed, now).await,
+            None if answer.finished => {
+                self.keep_last_model(answer.model, &answer.logged).await?;
+                self.step.finished = true;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Answers a ticket, unless its round was answered before.
+    async fn answer(&mut self, signed: SignedTicket, now: Timestamp) -> Result<(), SdkError> {
+        let deployment = self.deployment.clone();
+        let policy = deployment.policy();
+        // Only read here, not yet believed: what it says decides what to ask for, and the machine
+        // checks it all.
+        let ticket = match Device::read(signed, policy) {
+            Ok(ticket) => ticket,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        let content = ticket.content();
+        // The helper would refuse what this device spends for.
+        if content.membership && self.member.is_none() {
+            return self.refuse(TicketRefusal::NotMember);
+        }
+        let Some(seen) = self.seen_before(content).await? else {
+            return Ok(());
+        };
+        let size = content.logged.head.head.size;
+        let consistency = self.consistency(seen, size).await?;
+
+        let offer = Offer {
+            ticket,
+            seen,
+            consistency,
+        };
+        let begun = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, now);
+        self.drive(begun, now).await
+    }
+
+    fn refuse(&mut self, refusal: TicketRefusal) -> Result<(), SdkError> {
+        self.step.outcome = Some(Outcome::TicketRefused(refusal));
+        Ok(())
+    }
+
+    /// The newest point remembered of the ticket's ledger; `None` when this device has taken part
+    /// in its round already and waits for the next.
+    async fn seen_before(&mut self, ticket: &Ticket) -> Result<Option<LogMark>, SdkError> {
+        let (task, round) = (ticket.task.clone(), ticket.round);
+        self.with_store(move |store| {
+            let answered = store.status(&task, round)?.is_some();
+            let mark = store.mark(&task)?;
+            Ok((!answered).then_some(mark))
+        })
+        .await
+    }
+
+    /// Proof that a ledger of `size` lines continues the one seen; empty when nothing needs one.
+    pub(super) async fn consistency(
+        &mut self,
+        seen: LogMark,
+        size: u64,
+    ) -> Result<Vec<Digest>, SdkError> {
+        let longer = seen.size > 0 && size > seen.size;
+        if longer {
+            self.connection.consistency(seen.size, size).await
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// Runs effects, each before the machine hears of anything else, until it is done or has to
+    /// wait.
+    async fn drive(
+        &mut self,
+        (mut device, mut effect): (Device, Option<Effect>),
+        now: Timestamp,
+    ) -> Result<(), SdkError> {
+        let deployment = self.deployment.clone();
+        while let Some(running) = effect.take() {
+            if let Some(input) = self.perform(running, now).await? {
+                (device, effect) = device.handle(input, deployment.policy(), now);
+            }
+        }
+        if let Device::Done(outcome) = device {
+            self.step.outcome = Some(outcome);
+        }
+        Ok(())
+    }
+
+    /// Runs one effect; what it leads to is the machine's next input.
+    async fn perform(&mut self, effect: Effect, now: Timestamp) -> Result<Option<Input>, SdkError> {
+        let input = match effect {
+            Effect::Judge(accepted) => self.judge(accepted).await?,
+            Effect::Reserve(accepted) => self.reserve(accepted, now).await?,
+            Effect::Contribute(accepted) => self.contribute(accepted).await?,
+            Effect::Send(task, round) => self.send(task, round, now).await?,
+            Effect::Remember(task, mark) => {
+                self.with_store(move |store| store.set_mark(&task, mark))
+                    .await?;
+                return Ok(None);
+            }
+            Effect::Finish(task, round, status) => {
+                self.with_store(move |store| store.finish(&task, round, status))
+                    .await?;
+                return Ok(None);
+            }
+        };
+        Ok(Some(input))
+    }
+
+    /// Makes the spend durable, with the point of the release ledger its ticket stands at.
+    async fn reserve(
+        &mut self,
+        accepted: Arc<Accepted>,
+        now: Timestamp,
+    ) -> Result<Input, SdkError> {
+        let budget = self.deployment.policy().budget();
+        let spend = move |store: &mut Store| {
+            let ticket = accepted.ticket.content();
+            ledger::spend(
+                &mut store.spending(accepted.mark),
+                budget,
+                &ticket.task,
+                ticket.round,
+                accepted.ticket.hash(),
+                &ticket.mechanism,
+                now,
+            )
+        };
+        match self.with_store(spend).await? {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                Ok(Input::Reserved)
+            }
+            Err(refusal) => Ok(Input::Refused(refusal)),
+        }
+    }
+
+    /// Makes the final bytes of a reserved round durable.
+    async fn contribute(&mut self, accepted: Arc<Accepted>) -> Result<Input, SdkError> {
+        self.keep_round_model(accepted.ticket.content()).await?;
+        let bug = || SdkError::Bug("a contribution without a permit or a model".into());
+        let permit = self.permit.take().ok_or_else(bug)?;
+        let model = self.model.clone().ok_or_else(bug)?.1;
+        let (tables, member) = (self.tables.clone(), self.member.clone());
+        let make = move |store: &mut Store| {
+            let ticket = accepted.ticket.content();
+            // Spent already, so it sends in any case: a history that cannot be read, or that the
+            // model's code fails on, counts as an empty one, or silence would tell of it.
+            let interactions = store.interactions().unwrap_or_default();
+            let vector = or_nothing(|| vector(ticket, &model, &interactions));
+            let table = tables.get(&ticket.mechanism);
+            let update = contribute(ticket, permit, vector, &table, member.as_deref());
+            store.spool(&update.map_err(|error| SdkError::Stop(error.to_string()))?)
+        };
+        self.spooled = Some(self.with_store(make).await?);
+        Ok(Input::Spooled)
+    }
+
+    /// Sends the spooled bytes, or gives them up when their ticket's deadline has passed while
+    /// nobody could be reached.
+    async fn send(
+        &mut self,
+        task: TaskId,
+        round: RoundId,
+        now: Timestamp,
+    ) -> Result<Input, SdkError> {
+        let spooled = match self.spooled.take() {
+            Some(spooled) => spooled,
+            None => {
+                self.with_store(move |store| store.spooled(&task, round))
+                    .await?
+            }
+        };
+        if now >= spooled.deadline() {
+            return Ok(Input::TooLate);
+        }
+
+        self.step.bytes_up += (spooled.masked().len() + spooled.sealed().len()) as u64;
+        match self.connection.contribute(&spooled).await {
+            Ok((sent, retry_after)) => {
+                self.step.retry_after = retry_after;
+                Ok(match sent {
+                    Sent::Accepted => Input::Acknowledged,
+                    Sent::TooLate | Sent::Refused => Input::TooLate,
+                })
+            }
+            Err(SdkError::RetryLater { after, reason }) => {
+                tracing::debug!(event = "contribution_not_sent", reason);
+                self.step.retry_after = after;
+                Ok(Input::Unreachable)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn raise_spent(&mut self, counted: Rho) -> Result<(), SdkError> {
+        self.with_store(move |store| store.raise_spent(counted))
+            .await
+    }
+
+    /// Runs storage work off the runtime's threads.
+    pub(super) async fn with_store<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Store) -> Result<T, SdkError> + Send + 'static,
+    ) -> Result<T, SdkError> {
+        let in_use = || SdkError::Bug("the store is in use".into());
+        let mut store = self.store.take().ok_or_else(in_use)?;
+        let (store, result) = blocking(move || {
+            let result = work(&mut store);
+            Ok((store, result))
+        })
+        .await?;
+        self.store = Some(store);
+        result
+    }
+}
+
+/// Runs work that waits for the disk or computes for long off the runtime's threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SdkError> + Send + 'static,
+) -> Result<T, SdkError> {
+    spawn_blocking(work)
+        .await
+        .map_err(|error| SdkError::Bug(format!("a task stopped: {error}")))?
+}
+
+/// This device's unprotected vector for a ticket; `None` if the model gives none of its kind.
+fn vector(ticket: &Ticket, model: &Model, interactions: &[Interaction]) -> Option<ItemGradient> {
+    let history_max = ticket.mechanism.history_max as usize;
+    model.vector(ticket.kind, interactions, history_max, ticket.hold_out)
+}
+
+/// What `vector` computes, or a vector of no length, which clipping turns into zeros, if it panics
+/// or there is none.
+fn or_nothing(vector: impl FnOnce() -> Option<ItemGradient>) -> ItemGradient {
+    // Nothing it may have left half done is looked at again.
+    let computed = catch_unwind(AssertUnwindSafe(vector)).ok().flatten();
+    computed.unwrap_or_else(|| ItemGradient::new(Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_that_cannot_be_computed_becomes_one_that_clips_to_zeros() {
+        let three = || Some(ItemGradient::new(vec![1.0; 3]));
+        assert_eq!(or_nothing(three).len(), 3);
+        assert_eq!(or_nothing(|| None).len(), 0);
+        assert_eq!(
+            or_nothing(|| panic!("an interaction nobody thought of")).len(),
+            0
+        );
+    }
+}

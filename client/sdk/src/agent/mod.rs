@@ -1,0 +1,104 @@
+//! Takes part in rounds when the app calls: drives [`tacit_round::device`] with this installation's
+//! store and transport.
+//!
+//! One [`Agent::step`] is one action: it opens the store, connects, does at most one release, and
+//! closes both. It may be stopped anywhere; the next step resumes from the device ledger.
+//! [`action`] runs the machine's effects, [`model`] fetches, judges and keeps models.
+
+mod action;
+mod model;
+mod step;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tacit_privacy::noise::TableCache;
+use tacit_round::device::{Outcome, Status};
+use tacit_types::Timestamp;
+
+pub(crate) use self::model::model_path;
+pub use self::step::Step;
+
+use self::action::{Action, blocking};
+use crate::error::SdkError;
+use crate::identity::{self, Deployment};
+use crate::store::Store;
+use crate::transport::Connection;
+
+/// One installation's trainer.
+#[derive(Clone)]
+pub struct Agent {
+    folder: Arc<Path>,
+    deployment: Arc<Deployment>,
+    tables: TableCache,
+}
+
+impl Agent {
+    /// An agent of the installation in `folder`.
+    pub fn new(folder: &Path, deployment: Arc<Deployment>, tables: TableCache) -> Self {
+        Self {
+            folder: folder.into(),
+            deployment,
+            tables,
+        }
+    }
+
+    /// Resumes what was interrupted, then checks in and takes part in the open round if there is
+    /// one.
+    ///
+    /// # Errors
+    /// [`SdkError`]; a network failure leaves everything as it was and says when to retry.
+    pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
+        let folder = self.folder.clone();
+        let open = move || {
+            let mut store = Store::open(&folder)?;
+            let dropped = drop_overdue(&mut store, now)?;
+            let identity = identity::load(&folder)?;
+            let member = identity::member(&folder)?;
+            Ok((store, dropped, identity, member))
+        };
+        let (store, dropped, identity, member) = blocking(open).await?;
+        if dropped {
+            let committing = blocking(move || Ok(store.close())).await?;
+            return Ok(Step {
+                outcome: Some(Outcome::TooLate),
+                committing,
+                ..Step::default()
+            });
+        }
+
+        let endpoint = self.deployment.endpoint(Some(identity))?;
+        let mut action = Action {
+            folder: self.folder.clone(),
+            deployment: self.deployment.clone(),
+            tables: self.tables.clone(),
+            connection: Connection::open(endpoint).await?,
+            store: Some(store),
+            member: member.map(Arc::new),
+            permit: None,
+            spooled: None,
+            model: None,
+            step: Step::default(),
+        };
+        let result = action.run(now).await;
+
+        let Action { store, step, .. } = action;
+        let close = move || Ok(store.map_or(Duration::ZERO, Store::close));
+        let committing = blocking(close).await?;
+        result.map(|()| Step { committing, ..step })
+    }
+}
+
+/// Gives up a contribution that reached nobody before its ticket's deadline, whoever can be reached
+/// now; says whether there was one.
+fn drop_overdue(store: &mut Store, now: Timestamp) -> Result<bool, SdkError> {
+    let Some((task, round, Status::Spooled)) = store.unfinished()? else {
+        return Ok(false);
+    };
+    let overdue = now >= store.spooled(&task, round)?.deadline();
+    if overdue {
+        store.finish(&task, round, Status::Forfeited)?;
+    }
+    Ok(overdue)
+}

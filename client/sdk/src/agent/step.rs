@@ -1,0 +1,36 @@
+//! What an app hears of one action.
+
+use std::time::Duration;
+
+use tacit_round::device::Outcome;
+
+/// What one step did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// How a round ended for this device in this step, if one did.
+    pub outcome: Option<Outcome>,
+    /// When to call again.
+    pub retry_after: Duration,
+    /// Whether the task has published its last model, which is now stored.
+    pub finished: bool,
+    /// Bytes of masked updates and sealed seeds sent in this step.
+    pub bytes_up: u64,
+    /// Bytes of objects fetched in this step.
+    pub bytes_down: u64,
+    /// Time spent waiting for the disk to make this step durable.
+    pub committing: Duration,
+}
+
+impl Default for Step {
+    /// Nothing done: call again in a second.
+    fn default() -> Self {
+        Self {
+            outcome: None,
+            retry_after: Duration::from_secs(1),
+            finished: false,
+            bytes_up: 0,
+            bytes_down: 0,
+            committing: Duration::ZERO,
+        }
+    }
+}
