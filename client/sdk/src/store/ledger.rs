@@ -125,8 +125,8 @@ impl Store {
         let row: Option<(String, u32, String)> = self
             .db
             .prepare_cached(
-                "SELECT task, round, status FROM ledger WHERE status IN ('reserved', \
-                             'spooled') LIMIT 1",
+                "SELECT task, round, status FROM ledger WHERE status IN ('reserved', 'spooled') \
+                 LIMIT 1",
             )?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
@@ -156,11 +156,8 @@ impl Store {
                 params![task, round],
             )?;
             if changed != 1 {
-                return Err(SdkError::Bug(
-                    "a contribution was spooled without a \
-                                          reservation"
-                        .into(),
-                ));
+                let problem = "a contribution was spooled without a reservation";
+                return Err(SdkError::Bug(problem.into()));
             }
             db.execute(
                 "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -218,8 +215,8 @@ impl Store {
         })
     }
 
-    /// Last durable commit of a release: sets its status and erases its spool. A round that has ended keeps the status
-    /// it has.
+    /// Last durable commit of a release: sets its status and erases its spool. A round that has
+    /// ended keeps the status it has.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] for a status that ends nothing: a
@@ -242,8 +239,7 @@ impl Store {
                 params![task.as_str(), round.0, status_word(status)],
             )?;
             db.execute(
-                "DELETE FROM spool WHERE task = ?1 AND round = \
-                        ?2",
+                "DELETE FROM spool WHERE task = ?1 AND round = ?2",
                 params![task.as_str(), round.0],
             )?;
             Ok(())

@@ -19,6 +19,8 @@ mod report;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tacit_model::{Features, Model};
 use tacit_plan::Plan;
 use tacit_privacy::canonical;
@@ -90,6 +92,7 @@ impl RoundInHand {
 }
 
 /// Why a round stopped being driven.
+#[derive(PartialEq)]
 enum Ended {
     Finished,
     Stopped,
@@ -113,10 +116,7 @@ impl Driver {
         let store = Store::open(&config.state)?;
         let accounts = Accounts::open(config.deployment_state(), config.task.name.clone())?;
         let plan = inputs::keep_plan(&store, inputs.planned)?;
-        let mut new_id = [0; 32];
-        rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut new_id)
-            .map_err(|error| ServerError::Internal(format!("no randomness: {error}")))?;
-        let ledger = Ledger::load(&store, Digest(new_id))?;
+        let ledger = Ledger::load(&store, new_id()?)?;
         let objects = Objects::open(&config.state.join("objects"))?;
         Ok(Self {
             task: config.task.name.clone(),
@@ -156,27 +156,32 @@ impl Driver {
         self.show_ledger()?;
         // What is open comes before what is published: until then handlers ask devices to come
         // back, and none hears that it is too late for a round that goes on.
-        let mut next = self.resume()?;
+        let resumed = self.resume()?;
         self.announce(false)?;
-        loop {
-            let ended = match next.take() {
-                Some(begun) => self.drive(runtime, begun)?,
-                None if !self.ensure_head(runtime)? => Ended::Stopped,
-                None => match self.draft()? {
-                    Some(draft) => self.drive(runtime, Coordinator::configure(draft))?,
-                    None => {
-                        self.announce(true)?;
-                        let rho = self.ledger.spent();
-                        tracing::info!(event = "task_finished", task = %self.task, rho = %rho);
-                        runtime.block_on(self.shutdown.drain.cancelled());
-                        Ended::Stopped
-                    }
-                },
+        if let Some(begun) = resumed
+            && self.drive(runtime, begun)? == Ended::Stopped
+        {
+            return Ok(());
+        }
+
+        while self.ensure_head(runtime)? {
+            let Some(draft) = self.draft()? else {
+                return self.finish(runtime);
             };
-            if matches!(ended, Ended::Stopped) {
-                return Ok(());
+            if self.drive(runtime, Coordinator::configure(draft))? == Ended::Stopped {
+                break;
             }
         }
+        Ok(())
+    }
+
+    /// The task is complete: keeps answering until shutdown.
+    fn finish(&self, runtime: &Handle) -> Result<(), ServerError> {
+        self.announce(true)?;
+        let (task, rho) = (&self.task, self.ledger.spent());
+        tracing::info!(event = "task_finished", task = %task, rho = %rho);
+        runtime.block_on(self.shutdown.drain.cancelled());
+        Ok(())
     }
 
     /// Runs one round to its end, or until shutdown.
@@ -186,22 +191,24 @@ impl Driver {
         (mut state, mut effect): (Coordinator, Option<Effect>),
     ) -> Result<Ended, ServerError> {
         loop {
-            let performed = match effect.take() {
+            let performed = match effect {
                 Some(effect) => self.perform(runtime, effect)?,
                 None => Performed::Nothing,
             };
-            let input = match performed {
-                Performed::Input(input) => input,
-                Performed::Stopped => return Ok(Ended::Stopped),
-                Performed::Nothing => match state {
-                    Coordinator::Closed | Coordinator::Abandoned(_) => return Ok(Ended::Finished),
-                    Coordinator::Reporting(_) if !self.shutdown.drain.is_cancelled() => {
-                        let input;
-                        (state, input) = self.report(runtime, state)?;
-                        input
-                    }
-                    _ => return Ok(Ended::Stopped),
-                },
+            let input = match (performed, &state) {
+                (Performed::Input(input), _) => input,
+                (Performed::Stopped, _) => return Ok(Ended::Stopped),
+                (Performed::Nothing, Coordinator::Closed | Coordinator::Abandoned(_)) => {
+                    return Ok(Ended::Finished);
+                }
+                (Performed::Nothing, Coordinator::Reporting(_))
+                    if !self.shutdown.drain.is_cancelled() =>
+                {
+                    let (reporting, input) = self.report(runtime, state)?;
+                    state = reporting;
+                    input
+                }
+                (Performed::Nothing, _) => return Ok(Ended::Stopped),
             };
             (state, effect) = state.handle(input, (self.now)());
         }
@@ -305,6 +312,15 @@ enum Performed {
     Input(Input),
     Nothing,
     Stopped,
+}
+
+/// A name for a ledger that begins.
+fn new_id() -> Result<Digest, ServerError> {
+    let mut id = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut id)
+        .map_err(|error| ServerError::Internal(format!("no randomness: {error}")))?;
+    Ok(Digest(id))
 }
 
 fn no_round() -> ServerError {
