@@ -78,8 +78,8 @@ impl NeuralModel {
         if !mixing.iter().all(|weight| weight.abs() <= WEIGHT_MAX) {
             return Err(ModelError::Factors);
         }
-        let mixing =
-            Array2::from_shape_vec((HIDDEN, directions), mixing).map_err(|_| ModelError::Sizes)?;
+        let mixing = Array2::from_shape_vec((HIDDEN, directions), mixing)
+            .expect("as many numbers were read as the shape has");
         let network = Network::from_parts(&spectral, features, seed, mixing);
         Ok(Self { spectral, network })
     }

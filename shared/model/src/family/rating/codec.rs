@@ -52,7 +52,9 @@ impl RatingModel {
         let high = words.f64()?;
         let scale = Scale::new(low, high).ok_or(ModelError::Terms)?;
         let biases = words.f32s(items)?;
-        let features = words.f32s(items * columns)?;
+        // The product passes 32 bits at the largest sizes, and phones may have no more.
+        let cells = items.checked_mul(columns).ok_or(ModelError::Sizes)?;
+        let features = words.f32s(cells)?;
         let spectral = SpectralModel::from_bytes(words.rest())?;
 
         // Rare items are rated too: all are in the block, which also bounds the width of what is
@@ -66,8 +68,8 @@ impl RatingModel {
         if !(biases.iter().all(bias_fits) && features.iter().all(feature_fits)) {
             return Err(ModelError::Biases);
         }
-        let features = Array2::from_shape_vec((items, columns), features);
-        let features = features.map_err(|_| ModelError::Sizes)?;
+        let features = Array2::from_shape_vec((items, columns), features)
+            .expect("as many numbers were read as the shape has");
         Ok(Self::new(biases, spectral, features, scale))
     }
 }

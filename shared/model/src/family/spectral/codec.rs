@@ -81,7 +81,7 @@ impl SpectralModel {
             return Err(ModelError::Counts);
         }
         let factors = Array2::from_shape_vec((header.block_len, header.factors), factors)
-            .map_err(|_| ModelError::Sizes)?;
+            .expect("the header's sizes were checked against the number of bytes");
         let Header {
             weight_exponent,
             popularity_exponent,

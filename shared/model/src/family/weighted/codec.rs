@@ -70,8 +70,8 @@ impl WeightedModel {
         if !values.chunks_exact(factors).all(bounded) {
             return Err(ModelError::Factors);
         }
-        let values =
-            Array2::from_shape_vec((items, factors), values).map_err(|_| ModelError::Sizes)?;
+        let values = Array2::from_shape_vec((items, factors), values)
+            .expect("as many numbers were read as the shape has");
         Ok(Self::new(values, counts, terms))
     }
 }
