@@ -31,8 +31,8 @@ const WEIGHTED_ROUNDS: [(f64, u32); 2] = [(1000.0, 5), (300.0, 3)];
 const BIAS_SHARE: f64 = 0.5;
 /// Share for the head Gram of what the biases leave over.
 const BIASED_HEAD_SHARE: f64 = 0.35;
-/// Signal below which everything goes to the biases: on MovieLens-1M's first 2,999 users (tenths 5
-/// to 7) factors cost .006 RMSE at q 25 and .003 at 31; on MovieLens-100K they gain .006 at 31.
+/// Signal below which everything goes to the biases. How it was chosen: `tests/quality/TUNING.md`,
+/// "Ratings".
 const RATING_SIGNAL_MIN: f64 = 28.0;
 /// Factors of ratings unless asked otherwise; owners of few ratings cannot be fitted to more.
 const RATING_FACTORS: u32 = 16;

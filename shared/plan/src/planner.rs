@@ -25,13 +25,8 @@ pub const TOTAL_VARIATION_MAX: u128 = 1 << 70;
 /// Least share of rho for evaluation where the signal leaves open whether factors beat popularity,
 /// so that it decides something.
 ///
-/// Chosen by a computation, not on data: HR@10 gained or lost as the law of [`gain_share`] gives it
-/// with its break-even at q = 4 or at 10, even odds, for a central gain of .05 to .10; training
-/// with what the share leaves, and the rule of
-/// [`tacit_model::measure::evaluation::keeps_factors`] under the noise the share buys. Of .03 to
-/// .4, shares of .1 to .2 keep most at q from 6 to 12 for 400 to 4,000 items. What it cannot do:
-/// with 4,000 items at q = 8 the standard error is .008 and the gain at most about as large, so the
-/// rule errs towards popularity. It protects owners from a loss; it does not raise the mean.
+/// It protects owners from a loss and does not raise the mean. How it was chosen:
+/// `tests/quality/TUNING.md`, "Share of an evaluation that decides".
 pub const GUARD_SHARE: f64 = 0.15;
 
 /// A plan and what to expect of it: what an operator reads before a task, and nobody stores.
