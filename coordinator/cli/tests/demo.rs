@@ -15,7 +15,7 @@ use tempfile::TempDir;
 fn demo(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tacit"));
     command
-        .args(["demo", "--users", "8"])
+        .args(["demo", "--users", "20"])
         .env("TMPDIR", folder)
         .stdin(Stdio::null());
     command
@@ -100,20 +100,50 @@ fn a_demo_whose_reader_has_gone_leaves_nothing() {
     assert!(is_empty(folder.path()) && !any_process_in(folder.path()));
 }
 
+/// A demo as [`demo`] makes it, started by `env` so that a signal has the disposition given,
+/// whatever this test has inherited; waits until devices run.
+fn demo_with(disposition: &str, folder: &Path) -> Child {
+    let demo = demo(folder);
+    let child = Command::new("env")
+        .arg(disposition)
+        .arg(demo.get_program())
+        .args(demo.get_args())
+        .env("TMPDIR", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_devices(folder);
+    child
+}
+
 #[test]
 fn a_signal_ends_a_demo_and_nothing_is_left() {
-    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (sent, name, code) in [
+        (Signal::INT, "INT", 130),
+        (Signal::TERM, "TERM", 143),
+        (Signal::HUP, "HUP", 129),
+    ] {
         let folder = TempDir::new().unwrap();
-        let mut child = demo(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_for_devices(folder.path());
+        let mut child = demo_with(&format!("--default-signal={name}"), folder.path());
         signal(&child, sent);
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "SIG{name}");
         assert!(is_empty(folder.path()) && !any_process_in(folder.path()));
     }
+}
+
+/// As under `nohup`.
+#[test]
+fn a_demo_that_is_to_outlive_its_terminal_does() {
+    let folder = TempDir::new().unwrap();
+    let mut child = demo_with("--ignore-signal=HUP", folder.path());
+    signal(&child, Signal::HUP);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(child.try_wait().unwrap(), None, "SIGHUP ended it");
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(is_empty(folder.path()));
 }
 
 /// A failure ends as quietly as a success.
@@ -151,7 +181,7 @@ fn a_demo_that_fails_leaves_nothing_and_tells_the_last_words() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     let last = error.lines().next_back().unwrap();
     assert!(
-        last.contains("the devices stopped: exit status: 2; its last words: tacit: ")
+        last.contains("the devices stopped: exit status: 2; the last line of its log: tacit: ")
             && last.contains("device.toml: cannot be read"),
         "{error}"
     );

@@ -88,8 +88,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     done
 }
 
-/// Makes a deployment, runs it and tells what came of it. Every way out removes what was made, but
-/// for a kept folder, and the results that were told.
+/// Makes a deployment, runs it and tells what came of it. Every way out removes what was made,
+/// except a folder the caller keeps and results that somebody was told of.
 async fn federate(
     options: &Options,
     data: Dataset,

@@ -197,8 +197,8 @@ impl World {
         }
         let text = fs::read(log).unwrap_or_default();
         match String::from_utf8_lossy(&text).lines().next_back() {
-            Some(line) => format!("its last words: {line}; to keep its log, give --keep"),
-            None => "it left no log".into(),
+            Some(line) => format!("the last line of its log: {line}; --keep FOLDER keeps the log"),
+            None => "its log is empty".into(),
         }
     }
 }
