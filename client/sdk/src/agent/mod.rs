@@ -3,7 +3,7 @@
 //!
 //! One [`Agent::step`] is one action: it opens the store, connects, does at most one release, and
 //! closes both. It may be stopped anywhere; the next step resumes from the device ledger.
-//! [`action`] runs the machine's effects, [`model`] fetches, judges and keeps models.
+//! `action` runs the machine's effects, `model` fetches, judges and keeps models.
 
 mod action;
 mod model;

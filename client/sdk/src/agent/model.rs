@@ -18,8 +18,7 @@ use super::action::{Action, blocking};
 use crate::error::SdkError;
 use crate::files;
 
-/// Drift is judged against the model kept last when at most so many ledger lines lie between the
-/// two.
+/// Most ledger lines between a model and the one kept before it for its drift to be judged.
 const RECENT_LINES: u64 = 16;
 
 /// Where the newest model is kept for offline use.
