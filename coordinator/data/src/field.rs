@@ -116,7 +116,7 @@ pub(crate) fn timestamp(name: &str, text: &str) -> Result<Timestamp, Fault> {
             FIX,
         ));
     }
-    // What has only digits and yet does not fit is later than the year 2100 by far.
+    // Digits alone that overflow an i64 are later than the year 2100 by far.
     match text
         .parse()
         .unwrap_or(if unsigned == text { i64::MAX } else { i64::MIN })

@@ -1,4 +1,4 @@
-//! Splits each user's interactions into what is learned from and what is held out.
+//! Splits each user's interactions into those learned from and those held out.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ use crate::error::DataError;
 /// One in this many distinct items is held out where it is not one item.
 const SHARE: usize = 5;
 
-/// Chooses what each user is tested on and takes it out of their interactions. A user with fewer
-/// than two distinct items keeps everything.
+/// Takes the items each user is tested on out of their interactions. A user with fewer than two
+/// distinct items keeps everything.
 pub(crate) fn choose(
     users: &mut [Vec<Interaction>],
     asked: Split,

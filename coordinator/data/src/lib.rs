@@ -109,15 +109,15 @@ pub use crate::synthetic::{SyntheticSpec, synthetic, synthetic_ratings};
 pub struct Item {
     /// Name of the item in its source, 1 to 128 bytes.
     pub key: String,
-    /// What a person is shown; the key where the source has no title.
+    /// Title shown to people; the key where the source has none.
     pub title: String,
     /// Genres or the like, possibly none.
     pub categories: Vec<String>,
 }
 
 impl Item {
-    /// What is public about the item besides its name: its categories, and the year and decade that
-    /// its title ends with in parentheses, as `1995` and `1990s`.
+    /// Gives the item's public features: its categories, and the year and decade that its title
+    /// ends with in parentheses, as `1995` and `1990s`.
     ///
     /// ```
     /// # let item = |title: &str| tacit_data::Item {

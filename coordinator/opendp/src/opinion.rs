@@ -21,7 +21,7 @@ pub struct SecondOpinion {
     pub by: &'static str,
     /// opendp's epsilon at each delta; null where the export states no finite one.
     pub epsilon: BTreeMap<&'static str, Option<f64>>,
-    /// Stated epsilon minus opendp's. At or above 0 but for rounding: a bound may be loose.
+    /// Stated epsilon minus opendp's: 0 or more up to rounding, because a bound may be loose.
     pub difference: BTreeMap<&'static str, Option<f64>>,
 }
 

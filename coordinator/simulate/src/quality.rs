@@ -1,4 +1,4 @@
-//! What a ranking is worth to the simulated users.
+//! Measures rankings on the items each simulated user holds out.
 
 use rayon::prelude::*;
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! What every result is compared with: a random ranking, the private popularity list the whole
-//! budget would buy, the same model without noise, and a central recommender that saw everything.
+//! References of every result: a random ranking, the private popularity list the whole budget would
+//! buy, the same model without noise, and a central recommender that saw everything.
 
 use rand::Rng;
 use tacit_model::Features;

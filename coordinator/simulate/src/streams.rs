@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream is for.
+/// Use of a stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
     /// One device's rounding.

@@ -2,8 +2,8 @@
 //!
 //! A device's vector is zero outside the items its owner used. Only the other coordinates are
 //! computed, and they go through the very `clip` and `quantise` of a device: zeros change no norm
-//! and stay zero, and what is drawn to round them is not used, so given the draws of the other
-//! coordinates the result is the dense one to the last integer.
+//! and stay zero, and the draws that would round them are not used. Given the draws of the other
+//! coordinates, the result is the dense one to the last integer.
 
 use rand::Rng;
 use rayon::prelude::*;

@@ -248,7 +248,7 @@ impl<'a> Bench<'a> {
         Ok((self.describe(asked, plan, first.as_ref(), rows), throughput))
     }
 
-    /// One training under noise, and what its model is worth.
+    /// Trains once under noise and measures the model.
     fn train(&self, plan: &Plan, seed: u64) -> Result<Run<Figures>, SimulateError> {
         let (population, half_life) = (self.population, self.sweep.half_life);
         let run = if self.sweep.exact {

@@ -1,7 +1,7 @@
 //! Fast mode: a whole task with the noise of each release drawn once on its sum.
 //!
-//! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`; what comes out is a model,
-//! for measuring.
+//! Invariant: nothing here touches a `SpendPermit` or a `PrivateUpdate`. A run gives a model, for
+//! measuring.
 
 use tacit_model::family::recipe::Recipe;
 use tacit_model::family::spectral::SpectralModel;
@@ -101,7 +101,7 @@ impl Run {
 }
 
 impl Run {
-    /// Notes what an evaluation of the model found, beside what it would have found in the clear.
+    /// Notes an evaluation of the model: its figures under noise, and those in the clear.
     pub(crate) fn evaluated(&mut self, owners: &[Owner<'_>], private: Evaluation, next: &Model) {
         let factors_dropped = next.factor_count() < self.model.factor_count();
         let found = |direct| Evaluated {
@@ -171,9 +171,9 @@ impl<M> Run<M> {
 /// Runs a plan on `histories`, one per device.
 ///
 /// When `plan.cohort` is larger than the population, the run is a projection: each user stands for
-/// `plan.cohort / users` devices like them, so the sum is that much larger and the noise that much
-/// smaller beside it. Rounding is made correspondingly finer, so that it too is what that
-/// cohort would leave.
+/// `plan.cohort / users` devices like them. The sum is larger by that factor, so the noise is
+/// smaller in comparison; the grid is made finer until rounding errs as much as `plan.cohort`
+/// devices would.
 ///
 /// # Errors
 /// [`SimulateError::Plan`] when a release has no sound mechanism.

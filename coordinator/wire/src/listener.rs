@@ -54,7 +54,7 @@ impl Shutdown {
     }
 }
 
-/// Whether a peer without a certificate may connect; what it may call is decided per call.
+/// Whether a peer without a certificate may connect. Each call decides what such a peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
     /// Needed.

@@ -1,8 +1,7 @@
 //! Bounds one device's influence: the whole vector, then every row.
 //!
-//! Floating point (f64) is allowed here and in the rounding step that follows, and nowhere after:
-//! what leaves the device is proved safe by the integer norm test that follows, not by this
-//! arithmetic.
+//! Floating point (f64) is allowed here and in the rounding step that follows, and nowhere after.
+//! Safety does not rest on this arithmetic: the integer norm test after it proves the bound.
 
 use std::fmt;
 
@@ -19,8 +18,8 @@ const ROW_CAP_NONE: u32 = 1000;
 pub struct ClippedGradient {
     /// As they came, where they are normal numbers, else 0.
     coordinates: Vec<f32>,
-    /// What each equal stretch of them is to be multiplied by: all at once, or row by row under a
-    /// row cap that may bind.
+    /// Factor of each equal stretch of `coordinates`: all of them at once, or one row at a time
+    /// under a row cap that may bind.
     factors: Vec<f64>,
     /// Width and cap of the rows it was clipped for.
     rows: (u32, u32),

@@ -13,12 +13,11 @@
 //! - `scores` canaries behind coin flips, read by `one_shot` (an estimate) and `one_run` (a bound
 //!   at 95 %);
 //! - `measured` what a report repeats of all this;
-//! - `settings` what to run and which mechanism that is; `stats` the few distributions all of this
-//!   needs.
+//! - `settings` size and mechanism of a run; `stats` the few distributions all of this needs.
 //!
 //! Invariant: nothing here can change what the pipeline does. The auditor's seed picks directions
 //! and coin flips only; noise comes from the operating system, so figures differ from run to run. A
-//! run that finds nothing proves nothing: what is measured is a lower bound, never a guarantee.
+//! run that finds nothing proves nothing: the figures are lower bounds, never guarantees.
 
 mod check;
 mod influence;
@@ -74,7 +73,7 @@ pub struct Audit {
     pub passed: bool,
     /// Bound on the probability that a sound pipeline fails any check.
     pub false_alarm: f64,
-    /// What this audit is, for whoever reads the numbers alone.
+    /// Says how to read these numbers where they stand alone.
     pub meaning: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Releases of nothing: every device sends the zero vector, so what is opened is noise and only
+//! Releases of nothing: every device sends the zero vector, so an opened sum holds noise and only
 //! noise.
 //!
 //! Single shares show a variance divided by the wrong number of devices and noise that is used

@@ -32,7 +32,7 @@ pub struct OneShot {
     pub shift_error: f64,
     /// Epsilon at which normal variables this far apart can be told from each other.
     pub epsilon_estimate: f64,
-    /// What the estimate tends to when the noise is as certified: below the certificate, whose
+    /// Limit of the estimate when the noise is as certified: below the certificate, whose
     /// conversion has slack.
     pub epsilon_expected: f64,
     /// 95 % interval of the estimate.

@@ -1,8 +1,8 @@
 //! A draft entry for the public registry of differential-privacy deployments (registry.opendp.org),
 //! in its fields.
 //!
-//! JSON is YAML, so the file can be taken as it is. What only the operator knows is left as an
-//! empty text for them to fill in; everything else follows from the verified export.
+//! JSON is YAML, so the file can be taken as it is. The operator fills in the empty texts;
+//! everything else follows from the verified export.
 
 use serde_json::{Value, json};
 use tacit_privacy::Tier;

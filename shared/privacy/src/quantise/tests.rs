@@ -110,7 +110,7 @@ fn the_squared_norm_is_exact_however_large_and_long() {
     }
 }
 
-/// Where no draw fits, what is rounded toward zero is sent if it fits, to the last unit, and
+/// Where no draw fits, the vector rounded toward zero is sent if it fits, to the last unit, and
 /// nothing else.
 #[test]
 fn the_bound_itself_is_kept() {
