@@ -2,10 +2,15 @@
 //! `fuzz`, `mutants`.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stderr, reason = "a developer command")]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a developer command"
+)]
 
 mod compare;
 mod fuzz;
+mod links;
 mod mutants;
 mod shape;
 
@@ -26,8 +31,8 @@ const CARGO_MUTANTS: &str = "27.1.0";
 #[derive(Parser)]
 #[command(about = "Developer commands of Tacit")]
 enum Task {
-    /// Formatting, clippy with warnings denied, the fuzz workspace's lock, and cargo-deny (bans,
-    /// licences, sources).
+    /// Formatting, clippy and rustdoc with warnings denied, what Markdown files link to, the fuzz
+    /// workspace's lock, and cargo-deny (bans, licences, sources).
     Check,
     /// Every test, optimised as shipped.
     Test,
@@ -47,6 +52,8 @@ enum Task {
     /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md;
     /// minutes.
     Quality,
+    /// Every file, heading and path that Markdown files name exists; part of `check`.
+    Links,
     /// How the code is laid out: tokens a line, lengths of functions and files, circles of files.
     Shape(shape::Options),
     /// Two builds of `tacit` must give the same sums, models, ledgers and reports, byte for byte.
@@ -58,6 +65,8 @@ fn main() -> anyhow::Result<()> {
         Task::Check => {
             cargo("fmt --all --check")?;
             cargo("clippy --release --workspace --all-targets --locked -- -D warnings")?;
+            document()?;
+            links::check(root())?;
             // The fuzz workspace is not built here; its lock must still fit what it is built from.
             cargo("fetch --locked --manifest-path tests/fuzz/Cargo.toml")?;
             ensure("deny", CARGO_DENY)?;
@@ -74,6 +83,7 @@ fn main() -> anyhow::Result<()> {
             mutants::run(&options)
         }
         Task::Quality => cargo("run --release --locked -p tacit-quality"),
+        Task::Links => links::check(root()),
         Task::Shape(options) => shape::run(&options),
         Task::Compare(options) => compare::run(&options),
     }
@@ -119,9 +129,23 @@ fn files(root: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Every item's documentation, private ones included; a link that leads nowhere fails.
+fn document() -> anyhow::Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    run(
+        cargo,
+        "doc --release --workspace --no-deps --document-private-items --locked",
+    )
+}
+
 fn cargo(arguments: &str) -> anyhow::Result<()> {
+    run(Command::new("cargo"), arguments)
+}
+
+fn run(mut cargo: Command, arguments: &str) -> anyhow::Result<()> {
     eprintln!("cargo {arguments}");
-    let status = Command::new("cargo")
+    let status = cargo
         .args(arguments.split(' '))
         .current_dir(root())
         .status()
