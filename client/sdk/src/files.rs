@@ -49,7 +49,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
         .map_err(|error| stop(path, error))
 }
 
-/// As [`write`], without waiting for the disk: after power loss the file may be gone or damaged.
+/// As [`write()`], without waiting for the disk: after power loss the file may be gone or damaged.
 ///
 /// # Errors
 /// [`SdkError::Stop`] when storage fails.

@@ -1,6 +1,6 @@
 //! Shows a stranger what a task cost its devices, and lets the stranger check it.
 //!
-//! - [`verify`] replays an export folder: lines, chain, prices, the helper's own ledger, signed
+//! - [`verify()`] replays an export folder: lines, chain, prices, the helper's own ledger, signed
 //!   heads, models, sums of evaluations;
 //! - [`report()`] writes what was verified as a page for people and JSON for programs;
 //! - [`explain()`] says in plain words what one line means for one person;

@@ -90,7 +90,7 @@ pub fn synthetic(spec: &SyntheticSpec) -> Dataset {
 
 /// Generates ratings from one to five stars of the same invented films, nothing held out.
 ///
-/// An item is better or worse than the middle for everybody, by at most [`LEVEL`], and each owner
+/// An item is better or worse than the middle for everybody, by at most `LEVEL`, and each owner
 /// likes a film the more it resembles what else they chose to watch; the rest is chance. Rounded to
 /// half stars.
 pub fn synthetic_ratings(spec: &SyntheticSpec) -> Dataset {

@@ -169,7 +169,7 @@ impl Board {
     }
 
     /// When a device should come back, in milliseconds: when the round is expected to end, spread
-    /// so that the whole cohort returns below [`CHECK_INS_PER_SECOND`]. Depends on public progress
+    /// so that the whole cohort returns below `CHECK_INS_PER_SECOND`. Depends on public progress
     /// only.
     #[allow(
         clippy::cast_possible_truncation,

@@ -112,7 +112,7 @@ fn bound(rho: f64, log_delta: f64, log_excess: f64) -> f64 {
 /// `epsilon(result, total_variation, delta) <= target`, because bisection keeps only what it has
 /// tested. The same holds for every smaller rho: at one alpha the computed bound grows with rho, so
 /// a smaller rho can state more only by what its search misses of the minimum, a few 2^-50, and the
-/// target is met with [`SLACK`] to spare.
+/// target is met with `SLACK` to spare.
 pub fn rho_for(target: Epsilon, total_variation: u128, delta: Delta) -> Option<Rho> {
     let target = target.get() * (1.0 - SLACK);
     let fits = |units| epsilon(Rho::saturating_from_units(units), total_variation, delta) <= target;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! - [`mechanism`] the public numbers of a release, its squared sensitivity and its price;
-//! - [`clip`] bounds one device's influence;
-//! - [`quantise`] moves to the integer grid and tests the norm exactly;
+//! - [`mod@clip`] bounds one device's influence;
+//! - [`mod@quantise`] moves to the integer grid and tests the norm exactly;
 //! - [`noise`] adds discrete Gaussian noise against a [`ledger::SpendPermit`];
 //! - [`ledger`] decides whether a release may be spent, with storage behind a trait;
 //! - [`rho`] and [`convert`] compose releases and state them as (epsilon, delta);
@@ -18,7 +18,7 @@
 //!   checks it.
 //!
 //! Invariant: no floating-point operation happens to released numbers after rounding (a lint denies
-//! it in [`quantise`], [`noise`], [`ledger`] and [`mechanism`]), raw vectors cannot be copied,
+//! it in [`mod@quantise`], [`noise`], [`ledger`] and [`mechanism`]), raw vectors cannot be copied,
 //! printed or serialised, and nothing here can be switched off: there are no features, no test
 //! modes and no constructor for a [`noise::PrivateUpdate`] other than [`noise::privatise`].
 //! Device-safe: no I/O and no large dependencies.

@@ -1,7 +1,7 @@
 //! Moves a clipped vector to the integer grid and tests its norm exactly.
 //!
 //! The test `||z||^2 <= B2_int`, in integers, is the sensitivity proof of every release. Floating
-//! point ends in [`crate::rounding`]; a lint keeps it out of here.
+//! point ends in `crate::rounding`; a lint keeps it out of here.
 
 use std::fmt;
 

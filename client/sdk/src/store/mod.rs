@@ -4,7 +4,7 @@
 //! Opened for an action and closed after it. The store is created once, at enrolment; a missing
 //! store beside an existing identity is never made anew, because that would reset the budget.
 //! [`behaviour`] holds what the owner did, [`ledger`] what may still be spent and what is being
-//! sent, [`mark`] which release ledgers were seen; [`seal`] notices when the ledger was damaged.
+//! sent, [`mark`] which release ledgers were seen; `seal` notices when the ledger was damaged.
 //!
 //! Everything here fails towards "spent": a store that is missing, damaged or behind its own past
 //! is an error, and nothing can be released without it. What this cannot see is a folder that was

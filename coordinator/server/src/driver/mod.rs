@@ -6,8 +6,8 @@
 //! [`Driver::open`] reads where it stood and the same round goes on. A storage error ends the
 //! process: what the disk holds is then unknown, and recovery reads it.
 //!
-//! One phase of the work a file: [`inputs`], [`recovery`], [`configure`], [`report`], [`close`];
-//! [`ask`] talks to the helper.
+//! One phase of the work a file: `inputs`, `recovery`, `configure`, `report`, `close`; `ask` talks
+//! to the helper.
 
 mod ask;
 mod close;
