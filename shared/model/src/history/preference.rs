@@ -193,7 +193,12 @@ mod tests {
     #[test]
     fn a_million_interactions_are_cleaned() {
         let many: Vec<_> = (0..1_000_000u32)
-            .map(|i| at(i * 7919 % 5000, Some(u64::from(i) * 31 % 1_000_003)))
+            .map(|i| {
+                at(
+                    i.wrapping_mul(7919) % 5000,
+                    Some(u64::from(i) * 31 % 1_000_003),
+                )
+            })
             .collect();
         let history = History::new(&many, 5000, HISTORY_CAP);
         assert_eq!(history.len(), HISTORY_CAP);
