@@ -119,8 +119,8 @@ fn block_on<T, F: Future<Output = T>>(serve: impl FnOnce(Shutdown) -> F) -> Resu
     })
 }
 
-/// Logs to standard error; `RUST_LOG` chooses what, `info` by default. Colours are for terminals, and
-/// a reader of the log that has gone away does not stop a daemon.
+/// Logs to standard error; `RUST_LOG` chooses what, `info` by default. Colours are for terminals,
+/// and a reader of the log that has gone away does not stop a daemon.
 pub(crate) fn start_logs() {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());

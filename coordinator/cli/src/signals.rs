@@ -39,7 +39,8 @@ impl Signals {
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         tokio::select! {
-            // Before the work: Ctrl-C reaches child processes too, and their end is no surprise then.
+            // Before the work: Ctrl-C reaches child processes too, and their end is no surprise
+            // then.
             biased;
             stopped = self.stopped() => Err(stopped),
             done = work => done,

@@ -1,9 +1,9 @@
 //! Exact mode: every device's real bytes, without a network or a disk.
 //!
 //! Each device reserves the price in a ledger of its own, and the function every installation sends
-//! with clips, rounds, adds its noise share, masks and seals. A coordinator in memory adds the masked bytes; a
-//! helper in memory opens the seals and adds the masks; the difference is the opened sum. What is
-//! left out: signatures, durability, transport.
+//! with clips, rounds, adds its noise share, masks and seals. A coordinator in memory adds the
+//! masked bytes; a helper in memory opens the seals and adds the masks; the difference is the
+//! opened sum. What is left out: signatures, durability, transport.
 //!
 //! # What it shows, and what it cannot
 //! Rounding, noise and masks come from the operating system, on purpose: a device has no other

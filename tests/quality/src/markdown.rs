@@ -30,6 +30,22 @@ pub(crate) fn results(sections: &Sections) -> String {
     out
 }
 
+/// Means and deviations of a row's ranking figures, as cells of a table.
+pub(crate) fn cells(row: &Row) -> String {
+    let spread = |metric| match row.figures.get(metric) {
+        Some(figure) => format!("{:.4} ± {:.4}", figure.mean, figure.std),
+        None => "-".into(),
+    };
+    [
+        "hr_at_10_sampled",
+        "ndcg_at_10_sampled",
+        "hr_at_10",
+        "ndcg_at_10",
+    ]
+    .map(spread)
+    .join(" | ")
+}
+
 fn write_results(out: &mut String, sections: &Sections) -> std::fmt::Result {
     let Sections {
         leave_one_out,

@@ -16,6 +16,7 @@ use tacit_simulate::weighted::{ROUNDS_WITHOUT_NOISE, without_noise};
 use tacit_simulate::{Family, Population, Sweep, growth as grow, reference, run};
 use tacit_types::Epsilon;
 
+use crate::markdown::cells;
 use crate::{
     ML_1M, ML_100K, PROJECTED, SEEDS, cold, features, kinds, network, population, replay,
     server_side, setting,
@@ -231,21 +232,6 @@ fn noisy(out: &mut String, published: &Population) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-pub(crate) fn cells(row: &Row) -> String {
-    let spread = |metric| match row.figures.get(metric) {
-        Some(figure) => format!("{:.4} ± {:.4}", figure.mean, figure.std),
-        None => "-".into(),
-    };
-    [
-        "hr_at_10_sampled",
-        "ndcg_at_10_sampled",
-        "hr_at_10",
-        "ndcg_at_10",
-    ]
-    .map(spread)
-    .join(" | ")
 }
 
 fn sweep(published: &Population, family: Family, epsilons: &[f64]) -> anyhow::Result<Outcome> {

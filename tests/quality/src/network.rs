@@ -9,7 +9,7 @@ use tacit_data::Split;
 use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::{Family, Population};
 
-use crate::models::cells;
+use crate::markdown::cells;
 use crate::{ML_1M, ML_100K, measure_family, population};
 
 /// Budgets: from where a network is ahead to where the spectral model is.

@@ -12,7 +12,7 @@ use tacit_simulate::train::train_featured;
 use tacit_simulate::{Family, Population, reference};
 use tacit_types::Epsilon;
 
-use crate::models::cells;
+use crate::markdown::cells;
 use crate::{ML_1M, SEEDS, population, setting};
 
 /// Budget of the measurement.
