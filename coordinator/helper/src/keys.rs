@@ -75,8 +75,13 @@ impl KeyFolder {
     /// Reads a round's key; `None` when it is missing or is not one.
     pub(crate) fn read(&self, ticket: Digest) -> Result<Option<OpeningKey>, StorageError> {
         let path = self.path(ticket);
-        if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
-            return Ok(None);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {}
+            // Any other refusal says nothing about the key: the round must not be given up for it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StorageError::file(&path, &error));
+            }
+            _ => return Ok(None),
         }
         let mut secret = Zeroizing::new(Vec::with_capacity(OpeningKey::LEN + 1));
         File::open(&path)

@@ -4,6 +4,8 @@ use tacit_plan::PlanError;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_wire::files::FileError;
 
+use crate::objects::ObjectError;
+
 /// Errors of the coordinator library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +51,12 @@ impl From<rusqlite::Error> for ServerError {
 
 impl From<std::io::Error> for ServerError {
     fn from(error: std::io::Error) -> Self {
+        Self::StorageUnavailable(error.to_string())
+    }
+}
+
+impl From<ObjectError> for ServerError {
+    fn from(error: ObjectError) -> Self {
         Self::StorageUnavailable(error.to_string())
     }
 }

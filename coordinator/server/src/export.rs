@@ -33,10 +33,7 @@ pub fn write(
     for hash in ledger.lines().iter().filter_map(published) {
         let to = folder.join("models").join(format!("{hash}.bin"));
         if !to.exists() {
-            let bytes = objects
-                .get(hash)
-                .ok_or_else(|| ServerError::StorageUnavailable(format!("model {hash}")))?;
-            replace(&to, &bytes)?;
+            replace(&to, &objects.get(hash)?)?;
         }
     }
     // What an evaluation found follows from its sum, so a stranger gets that too.
@@ -44,10 +41,7 @@ pub fn write(
     for hash in ledger.lines().iter().filter_map(evaluated) {
         let to = folder.join("sums").join(format!("{hash}.bin"));
         if !to.exists() {
-            let bytes = objects
-                .get(hash)
-                .ok_or_else(|| ServerError::StorageUnavailable(format!("sum {hash}")))?;
-            replace(&to, &bytes)?;
+            replace(&to, &objects.get(hash)?)?;
         }
     }
     fs::create_dir_all(folder.join("tickets"))?;

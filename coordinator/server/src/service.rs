@@ -320,14 +320,11 @@ impl Coordinator for CoordinatorService {
             return Err(status::malformed("hash", "32 bytes"));
         };
         let objects = self.objects.clone();
-        let object = tokio::task::spawn_blocking(move || objects.get(hash))
-            .await
-            .ok()
-            .flatten();
-        let Some(object) = object.map(Bytes::from) else {
-            return Err(Status::not_found("no such object"));
+        let object = match tokio::task::spawn_blocking(move || objects.get(hash)).await {
+            Ok(object) => object.map_err(|error| status::object(&error))?,
+            Err(_) => return Err(status::internal("reading stopped")),
         };
-        let chunks = tacit_proto::chunks(object);
+        let chunks = tacit_proto::chunks(Bytes::from(object));
         let stream = tokio_stream::iter(chunks.map(|chunk| Ok(v1::FetchResponse { chunk })));
         Ok(Response::new(Box::pin(stream)))
     }

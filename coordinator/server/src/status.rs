@@ -3,6 +3,7 @@
 use tonic::Status;
 
 use crate::enrolment::EnrolError;
+use crate::objects::ObjectError;
 
 /// Maps an enrolment error.
 pub fn enrol(error: &EnrolError) -> Status {
@@ -10,6 +11,19 @@ pub fn enrol(error: &EnrolError) -> Status {
         EnrolError::Token => Status::permission_denied(error.to_string()),
         EnrolError::Request(_) => Status::invalid_argument(error.to_string()),
         EnrolError::Unavailable(_) | EnrolError::Random => Status::unavailable(error.to_string()),
+    }
+}
+
+/// An object that cannot be had. Only "not found" is about the request; the rest is this server's,
+/// and the operator's log says which.
+pub fn object(error: &ObjectError) -> Status {
+    if let ObjectError::NotFound(_) = error {
+        return Status::not_found("no such object");
+    }
+    tracing::error!(event = "object_unavailable", %error);
+    match error {
+        ObjectError::Unreadable { .. } => Status::unavailable("the object cannot be read now"),
+        _ => Status::data_loss("the object is damaged"),
     }
 }
 

@@ -297,9 +297,9 @@ impl Driver {
     }
 
     fn model(&self, hash: Digest) -> Result<Model, ServerError> {
-        let missing =
-            || ServerError::StorageUnavailable(format!("model {hash} is missing or damaged"));
-        Model::from_bytes(&self.objects.get(hash).ok_or_else(missing)?).map_err(|_| missing())
+        Model::from_bytes(&self.objects.get(hash)?).map_err(|error| {
+            ServerError::StorageUnavailable(format!("object {hash} is not a model: {error}"))
+        })
     }
 
     fn in_hand(&mut self) -> Result<&mut RoundInHand, ServerError> {
