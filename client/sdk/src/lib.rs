@@ -17,15 +17,12 @@ pub mod error;
 mod files;
 pub mod identity;
 pub mod recommender;
-mod recommender_export;
-mod recommender_status;
 pub mod store;
 pub mod transport;
 
 pub use agent::{Agent, Step};
 pub use error::SdkError;
 pub use identity::Deployment;
-pub use recommender::{Explanation, Feedback, Recommendation, Recommender};
-pub use recommender_status::PrivacyStatus;
+pub use recommender::{Explanation, Feedback, PrivacyStatus, Recommendation, Recommender};
 pub use store::{Forget, Store};
 pub use tacit_privacy::noise::TableCache;

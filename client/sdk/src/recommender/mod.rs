@@ -4,6 +4,10 @@
 //! What is kept between calls follows each interaction at once: the owner's taste is a running sum
 //! ([`tacit_model::rank::profile`]), so nothing is retrained on the device and nothing is sent.
 
+mod aside;
+mod export;
+mod status;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,7 +16,7 @@ use tacit_model::history::fusion::Rules;
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::history::scene::Scene;
-use tacit_model::history::sessions::{Anomaly, Limits, anomalies, kept};
+use tacit_model::history::sessions::Limits;
 use tacit_model::measure::fusion_choice::choose;
 use tacit_model::rank::cold_start;
 use tacit_model::rank::explain::contributions;
@@ -28,9 +32,10 @@ use tacit_types::{ItemId, Timestamp};
 use crate::agent::model_path;
 use crate::error::SdkError;
 use crate::files;
-use crate::recommender_export::export;
-use crate::recommender_status::PrivacyStatus;
 use crate::store::{Forget, Store};
+
+use export::export;
+pub use status::PrivacyStatus;
 
 /// Candidates per place of a list that is made diverse.
 const DIVERSE_POOL: usize = 5;
@@ -343,35 +348,6 @@ impl Recommender {
         Some(chosen)
     }
 
-    /// Sets aside, when ranking, interactions that no person meant; `None`, the default, to count
-    /// all. What is set aside is still stored, still left out of lists, and still counts in
-    /// training.
-    pub fn set_limits(&mut self, limits: Option<Limits>) {
-        self.limits = limits;
-        self.profile.rebuild(&self.counted(), &self.ranker);
-    }
-
-    /// What is set aside now, and why.
-    pub fn set_aside(&self) -> Vec<(Interaction, Anomaly)> {
-        let found = self.anomalies();
-        self.interactions
-            .iter()
-            .zip(found)
-            .filter_map(|(one, anomaly)| Some((*one, anomaly?)))
-            .collect()
-    }
-
-    /// Takes back all that was set aside in a period, durably; it counts again at once.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
-    pub fn trust(&mut self, period: Range<Timestamp>) -> Result<(), SdkError> {
-        self.store.trust(&period)?;
-        self.trusted.push(period);
-        self.profile.rebuild(&self.counted(), &self.ranker);
-        Ok(())
-    }
-
     /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back
     /// to popularity. Durable.
     ///
@@ -426,27 +402,6 @@ impl Recommender {
         now: Timestamp,
     ) -> Result<PrivacyStatus, SdkError> {
         PrivacyStatus::read(&self.store, budget, now)
-    }
-
-    fn anomalies(&self) -> Vec<Option<Anomaly>> {
-        let Some(limits) = &self.limits else {
-            return vec![None; self.interactions.len()];
-        };
-        let mut found = anomalies(&self.interactions, limits);
-        for (one, anomaly) in self.interactions.iter().zip(&mut found) {
-            if one
-                .timestamp
-                .is_some_and(|at| self.trusted.iter().any(|period| period.contains(&at)))
-            {
-                *anomaly = None;
-            }
-        }
-        found
-    }
-
-    /// The interactions that count when ranking.
-    fn counted(&self) -> Vec<Interaction> {
-        kept(&self.interactions, &self.anomalies())
     }
 
     fn shares(&self, filter: &Filter) -> Vec<f32> {

@@ -3,20 +3,21 @@
 //! The file is held exclusively, so a second coordinator on the same state is refused instead of
 //! corrupting it.
 
+mod round;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tacit_privacy::{Rho, canonical};
-use tacit_round::coordinator::Contribution;
-use tacit_round::helper::SealedSeed;
+use tacit_privacy::Rho;
 use tacit_round::keys::SignatureBytes;
-use tacit_round::ticket::{SignedTicket, TicketFile};
-use tacit_types::{ContributionId, DeviceId, Digest};
+use tacit_types::{DeviceId, Digest};
 
 use crate::error::ServerError;
+
+pub use round::{NewContribution, Phase};
 
 const VERSION: i32 = 1;
 const SCHEMA: &str = "
@@ -35,27 +36,6 @@ NULL, sealed BLOB NOT NULL)
     WITHOUT ROWID;
 ";
 
-/// How far the open round is, as far as recovery needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Taking contributions.
-    Open,
-    /// The set is fixed.
-    Closing,
-    /// Its ledger line is durable; publication may be missing.
-    Recorded,
-}
-
-impl Phase {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closing => "closing",
-            Self::Recorded => "recorded",
-        }
-    }
-}
-
 /// The store.
 pub struct Store {
     db: Connection,
@@ -63,14 +43,6 @@ pub struct Store {
 
 /// Exact bytes of a helper line, and its signature.
 pub type SignedLine = (Vec<u8>, Vec<u8>);
-
-/// A new contribution of a checkpoint.
-pub struct NewContribution {
-    /// Who and what.
-    pub contribution: Contribution,
-    /// Sealed mask seed, for the helper.
-    pub sealed: Vec<u8>,
-}
 
 impl Store {
     /// Opens or creates the store in `folder`.
@@ -214,72 +186,6 @@ impl Store {
         Ok(())
     }
 
-    /// The round that was open when the process stopped.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn round(&self) -> Result<Option<(Phase, SignedTicket, u64)>, ServerError> {
-        type Row = (String, Vec<u8>, Vec<u8>, Vec<u8>, i64);
-        let row: Option<Row> = self
-            .db
-            .query_row(
-                "SELECT phase, ticket, coordinator_signature, helper_signature, opened FROM round",
-                [],
-                |row| {
-                    Ok((
-                        row.get(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        row.get(3)?,
-                        row.get(4)?,
-                    ))
-                },
-            )
-            .optional()?;
-        let damaged = || ServerError::StorageUnavailable("the open round is damaged".into());
-        row.map(|(phase, bytes, coordinator, helper, opened)| {
-            let phase = [Phase::Open, Phase::Closing, Phase::Recorded]
-                .into_iter()
-                .find(|p| p.word() == phase);
-            let signature =
-                |bytes: Vec<u8>| bytes.try_into().map(SignatureBytes).map_err(|_| damaged());
-            let ticket = SignedTicket {
-                bytes,
-                coordinator_signature: signature(coordinator)?,
-                helper_signature: signature(helper)?,
-            };
-            Ok((
-                phase.ok_or_else(damaged)?,
-                ticket,
-                u64::try_from(opened).unwrap_or(0),
-            ))
-        })
-        .transpose()
-    }
-
-    /// Makes a new round durable before its ticket is offered.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`], also when a round is open.
-    pub fn open_round(&mut self, ticket: &SignedTicket, opened: u64) -> Result<(), ServerError> {
-        let transaction = self.db.transaction()?;
-        transaction.execute(
-            "INSERT INTO round VALUES (1, 'open', ?1, ?2, ?3, ?4)",
-            params![
-                ticket.bytes,
-                ticket.coordinator_signature.0,
-                ticket.helper_signature.0,
-                to_i64(opened)
-            ],
-        )?;
-        let file = canonical::encode(&TicketFile::from(ticket))?;
-        transaction.execute(
-            "INSERT OR REPLACE INTO tickets VALUES (?1, ?2)",
-            params![ticket.hash().0, file],
-        )?;
-        Ok(transaction.commit()?)
-    }
-
     /// The file auditors get of a ticket that was opened.
     ///
     /// # Errors
@@ -290,27 +196,6 @@ impl Store {
             [hash.0],
             |row| row.get(0),
         )?)
-    }
-
-    /// Fixes the set: nothing may be folded after this.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn close_round(&self) -> Result<(), ServerError> {
-        self.db
-            .execute("UPDATE round SET phase = ?1", [Phase::Closing.word()])?;
-        Ok(())
-    }
-
-    /// Forgets the round and everything contributed to it.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn end_round(&mut self) -> Result<(), ServerError> {
-        let transaction = self.db.transaction()?;
-        transaction
-            .execute_batch("DELETE FROM round; DELETE FROM partial; DELETE FROM contributions;")?;
-        Ok(transaction.commit()?)
     }
 
     /// Price of all releases each device was counted in.
@@ -382,69 +267,6 @@ impl Store {
         transaction.execute("UPDATE round SET phase = ?1", [Phase::Recorded.word()])?;
         Ok(transaction.commit()?)
     }
-
-    /// Checkpoint: new contributions and the sum that holds them, in one commit. Acknowledge only
-    /// after this.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`]; fatal, because what the disk holds is then unknown.
-    pub fn checkpoint(&mut self, new: &[NewContribution], sum: &[u8]) -> Result<(), ServerError> {
-        let transaction = self.db.transaction()?;
-        {
-            let mut insert =
-                transaction.prepare_cached("INSERT INTO contributions VALUES (?1, ?2, ?3, ?4)")?;
-            for one in new {
-                let Contribution { device, id, digest } = one.contribution;
-                insert.execute(params![device.0, id.0, digest.0, one.sealed])?;
-            }
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO partial VALUES (1, ?1)")?
-                .execute([sum])?;
-        }
-        Ok(transaction.commit()?)
-    }
-
-    /// The partial sum of the last checkpoint.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn partial(&self) -> Result<Option<Vec<u8>>, ServerError> {
-        Ok(self
-            .db
-            .query_row("SELECT sum FROM partial", [], |row| row.get(0))
-            .optional()?)
-    }
-
-    /// Every durable contribution of the open round with its sealed seed.
-    ///
-    /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn contributions(&self) -> Result<Vec<(Contribution, SealedSeed)>, ServerError> {
-        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
-        let mut query = self
-            .db
-            .prepare_cached("SELECT device, id, digest, sealed FROM contributions")?;
-        let rows = query.query_map([], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
-        let damaged =
-            |_| ServerError::StorageUnavailable("a stored contribution is damaged".into());
-        rows.map(|row| {
-            let (device, id, digest, sealed): Row = row?;
-            let device = DeviceId::from_slice(&device).map_err(damaged)?;
-            let id = ContributionId::from_slice(&id).map_err(damaged)?;
-            let digest = Digest::from_slice(&digest).map_err(damaged)?;
-            Ok((
-                Contribution { device, id, digest },
-                SealedSeed {
-                    contribution: id,
-                    sealed,
-                    digest,
-                },
-            ))
-        })
-        .collect()
-    }
 }
 
 fn to_i64(value: u64) -> i64 {
@@ -452,70 +274,4 @@ fn to_i64(value: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_process_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let _first = Store::open(folder.path()).unwrap();
-        // HOSTILE 100.
-        let error = Store::open(folder.path()).err().unwrap().to_string();
-        assert!(
-            error.contains("another process uses this state folder"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_checkpoint_is_whole_or_absent() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path()).unwrap();
-        let one = |byte: u8| NewContribution {
-            contribution: Contribution {
-                device: DeviceId([byte; 16]),
-                id: ContributionId([byte; 16]),
-                digest: Digest([byte; 32]),
-            },
-            sealed: vec![byte; 4],
-        };
-        store.checkpoint(&[one(1)], &[1]).unwrap();
-        // The second entry repeats an id: the whole commit is refused, sum included.
-        assert!(store.checkpoint(&[one(2), one(1)], &[2]).is_err());
-        assert_eq!(store.partial().unwrap(), Some(vec![1]));
-        assert_eq!(store.contributions().unwrap().len(), 1);
-        store.end_round().unwrap();
-        assert_eq!(
-            (
-                store.partial().unwrap(),
-                store.contributions().unwrap().len()
-            ),
-            (None, 0)
-        );
-    }
-
-    #[test]
-    fn a_helper_that_signs_another_line_at_the_same_place_is_refused_and_nothing_is_charged() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path()).unwrap();
-        let (rho, signature) = (Rho::saturating_from_units(1), SignatureBytes([0; 64]));
-        store
-            .record(0, b"line 0", rho, Some((0, b"helper 0", &signature)))
-            .unwrap();
-        let forked = store.record(
-            1,
-            b"line 1",
-            rho,
-            Some((0, b"another helper 0", &signature)),
-        );
-        let Err(ServerError::HelperRefused(reason)) = forked else {
-            panic!("the fork was taken");
-        };
-        assert!(reason.contains("rolled back"), "{reason}");
-        assert_eq!(store.lines().unwrap(), [b"line 0"]);
-        store
-            .record(1, b"line 1", rho, Some((1, b"helper 1", &signature)))
-            .unwrap();
-        assert_eq!(store.helper_lines().unwrap().len(), 2);
-    }
-}
+mod tests;
