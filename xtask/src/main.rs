@@ -31,8 +31,8 @@ const CARGO_MUTANTS: &str = "27.1.0";
 #[derive(Parser)]
 #[command(about = "Developer commands of Tacit")]
 enum Task {
-    /// Formatting, clippy and rustdoc with warnings denied, what Markdown files link to, the fuzz
-    /// workspace's lock, and cargo-deny (bans, licences, sources).
+    /// Formatting, the code's shape, what Markdown files link to, clippy and rustdoc with warnings
+    /// denied, the fuzz workspace's lock, and cargo-deny (bans, licences, sources).
     Check,
     /// Every test, optimised as shipped.
     Test,
@@ -54,7 +54,8 @@ enum Task {
     Quality,
     /// Every file, heading and path that Markdown files name exists; part of `check`.
     Links,
-    /// How the code is laid out: tokens a line, lengths of functions and files, circles of files.
+    /// How the code is laid out: tokens a line, lengths of functions and files, circles of files;
+    /// its limits are part of `check`.
     Shape(shape::Options),
     /// Two builds of `tacit` must give the same sums, models, ledgers and reports, byte for byte.
     Compare(compare::Options),
@@ -64,9 +65,10 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Check => {
             cargo("fmt --all --check")?;
+            shape::check(root())?;
+            links::check(root())?;
             cargo("clippy --release --workspace --all-targets --locked -- -D warnings")?;
             document()?;
-            links::check(root())?;
             // The fuzz workspace is not built here; its lock must still fit what it is built from.
             cargo("fetch --locked --manifest-path tests/fuzz/Cargo.toml")?;
             ensure("deny", CARGO_DENY)?;

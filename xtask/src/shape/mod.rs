@@ -17,7 +17,7 @@ mod report;
 mod source;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use report::Report;
@@ -46,12 +46,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         print!("{report}");
     }
     if options.check {
-        check(&report)?;
+        keep_limits(&report)?;
     }
     Ok(())
 }
 
-fn check(report: &Report) -> anyhow::Result<()> {
+/// Fails when a limit is not kept.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    keep_limits(&Report::new(&tree::read(root)?))
+}
+
+fn keep_limits(report: &Report) -> anyhow::Result<()> {
     let faults = report.faults();
     for fault in &faults {
         eprintln!("{fault}");
