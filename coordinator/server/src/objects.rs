@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use tacit_types::Digest;
 
-use crate::error::ServerError;
-
 /// Why an object cannot be had. Only bytes that do not hash to their name are damage: a system
 /// without descriptors, memory or rights says so itself.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +36,8 @@ impl Objects {
     /// Opens or creates the folder.
     ///
     /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn open(folder: &Path) -> Result<Self, ServerError> {
+    /// What the operating system says.
+    pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -50,8 +48,8 @@ impl Objects {
     /// nothing.
     ///
     /// # Errors
-    /// [`ServerError::StorageUnavailable`].
-    pub fn put(&self, bytes: &[u8]) -> Result<Digest, ServerError> {
+    /// What the operating system says.
+    pub fn put(&self, bytes: &[u8]) -> io::Result<Digest> {
         let hash = tacit_privacy::canonical::digest(bytes);
         let path = self.path(hash);
         if path.exists() && fs::read(&path)? == bytes {
