@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::error::SdkError;
@@ -34,6 +34,37 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, SdkError> {
         return Err(stop(path, "larger than 64 MiB"));
     }
     Ok(bytes)
+}
+
+/// Makes an installation's folder, parents included, that only its owner may enter. One that exists
+/// is the app's and stays as it is; what lies in it is closed to others file by file.
+///
+/// # Errors
+/// [`SdkError::Stop`] when it cannot be made.
+pub(crate) fn create_folder(path: &Path) -> Result<(), SdkError> {
+    let mut folder = fs::DirBuilder::new();
+    let made = folder.recursive(true).mode(0o700).create(path);
+    made.map_err(|error| stop(path, error))
+}
+
+/// Takes from group and others whatever a file allows them, with a warning; one that is missing is
+/// left alone.
+///
+/// # Errors
+/// [`SdkError::Stop`] when it is somebody else's.
+pub(crate) fn close_to_others(path: &Path) -> Result<(), SdkError> {
+    let Ok(found) = fs::metadata(path) else {
+        return Ok(());
+    };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))
+        .map_err(|error| stop(path, error))?;
+    let (path, was) = (path.display(), format_args!("{mode:o}"));
+    tracing::warn!(event = "closed_to_others", %path, %was);
+    Ok(())
 }
 
 /// Writes a file whole or not at all, readable by its owner only; it survives power loss when this

@@ -121,8 +121,7 @@ fn member_path(folder: &Path) -> PathBuf {
 pub fn keep_member(folder: &Path, text: &str) -> Result<(), SdkError> {
     let bad = || SdkError::Stop("the membership is not 192 hexadecimal digits".into());
     let member = Member::from_hex(text).ok_or_else(bad)?;
-    fs::create_dir_all(folder)
-        .map_err(|error| SdkError::Stop(format!("{}: {error}", folder.display())))?;
+    files::create_folder(folder)?;
     files::write(&member_path(folder), member.to_hex().as_bytes())
 }
 
@@ -176,7 +175,7 @@ pub async fn enrol(
         return Ok(());
     }
     let request = {
-        fs::create_dir_all(folder).map_err(|error| files::stop(folder, error))?;
+        files::create_folder(folder)?;
         signing_request(folder)?
     };
     let chain = transport::enrol(deployment.endpoint(None)?, token, request).await?;

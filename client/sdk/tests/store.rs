@@ -147,6 +147,12 @@ fn nobody_but_its_owner_may_read_the_store() {
         seen += 1;
     }
     assert!(seen >= 3, "the store, its log and its count");
+    store.close();
+    let path = Store::path(folder.path());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    Store::open(folder.path()).unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "an open store is closed to others");
 }
 
 /// HOSTILE 122.

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
 
 /// Privacy-preserving federated recommender.
 #[derive(Parser)]
@@ -69,6 +70,17 @@ enum Command {
     Pki(pki::Command),
 }
 
+impl Command {
+    /// Whether what it makes is for its owner's eyes only, besides what is made private by name.
+    /// Reports, plans and curves are made to be shown: there the umask decides.
+    fn keeps_state(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo(_) | Self::Coordinator(_) | Self::Helper(_) | Self::Device(_)
+        )
+    }
+}
+
 /// `DIR`, as many subcommands take it.
 #[derive(clap::Args)]
 struct Folder {
@@ -94,6 +106,9 @@ fn main() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
+    if cli.command.keeps_state() {
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    }
     let done = match cli.command {
         Command::Demo(options) => demo::run(options),
         Command::Coordinator(options) => daemon::coordinator(&options),

@@ -152,7 +152,7 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
         ),
         ("helper", server(Peer::Helper, helper, "--helper")?),
     ];
-    fs::create_dir_all(dir)
+    files::private_folder(dir)
         .map_err(|error| Failure::input(format!("{}: {error}", dir.display())))?;
     let own = [("root", authorities.root), ("issuing", authorities.issuing)];
     for (name, credentials) in own.into_iter().chain(servers) {

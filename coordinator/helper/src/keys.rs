@@ -30,20 +30,16 @@ pub(crate) fn draw() -> Result<OpeningKey, StorageError> {
     OpeningKey::from_secret(secret.as_ref()).map_err(|error| StorageError(error.to_string()))
 }
 
-/// Makes a folder that only its owner may enter, unless it exists.
-pub(crate) fn create_private(folder: &Path) -> Result<(), StorageError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| StorageError::file(folder, &error))
-}
-
 impl KeyFolder {
-    /// Opens the folder inside `state`, making it on the first start.
+    /// Opens the folder inside `state`, making it on the first start. One that others may enter is
+    /// not closed but refused: they may have read a key.
     pub(crate) fn open(state: &Path) -> Result<Self, HelperError> {
         let folder = state.join("keys");
-        create_private(&folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| StorageError::file(&folder, &error))?;
         let metadata =
             fs::metadata(&folder).map_err(|error| StorageError::file(&folder, &error))?;
         let mode = metadata.permissions().mode() & 0o777;

@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex};
 use tacit_round::helper::HelperRound;
 use tacit_round::keys::SigningKey;
 use tacit_types::{Digest, Timestamp};
+use tacit_wire::files;
 
 use crate::config::Config;
 use crate::error::{HelperError, StorageError};
 use crate::helper::Helper;
-use crate::keys::{KeyFolder, create_private};
+use crate::keys::KeyFolder;
 use crate::open_round::OpenRound;
 use crate::store::Store;
 use crate::store::rounds::RoundRow;
 
 /// Opens the state and recovers.
 pub(crate) fn open(config: &Config, now: fn() -> Timestamp) -> Result<Helper, HelperError> {
-    let signing = SigningKey::from_seed(&tacit_wire::files::read_seed(&config.signing.key)?);
-    create_private(&config.state)?;
+    let signing = SigningKey::from_seed(&files::read_seed(&config.signing.key)?);
+    files::private_folder(&config.state)
+        .map_err(|error| StorageError::file(&config.state, &error))?;
     // The store's lock comes first: nobody touches key files of a state folder another process
     // uses.
     let store = Store::open(&config.state, signing.public())?;

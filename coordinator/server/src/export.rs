@@ -1,14 +1,13 @@
 //! Writes what auditors get: exact ledger lines, signed heads, signed tickets, keys and models,
 //! each file whole or not at all.
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use tacit_privacy::record::{Event, Line};
 use tacit_round::keys::SigningKey;
 use tacit_round::policy::published;
 use tacit_types::{Digest, Kind};
+use tacit_wire::files::{private_folder, replace_private};
 
 use crate::error::ServerError;
 use crate::helper::HelperClient;
@@ -28,39 +27,40 @@ pub fn write(
     signing: &SigningKey,
     helper: &HelperClient,
 ) -> Result<(), ServerError> {
-    fs::create_dir_all(folder.join("heads"))?;
-    fs::create_dir_all(folder.join("models"))?;
+    private_folder(folder)?;
+    private_folder(&folder.join("heads"))?;
+    private_folder(&folder.join("models"))?;
     for hash in ledger.lines().iter().filter_map(published) {
         let to = folder.join("models").join(format!("{hash}.bin"));
         if !to.exists() {
-            replace(&to, &objects.get(hash)?)?;
+            replace_private(&to, &objects.get(hash)?)?;
         }
     }
     // What an evaluation found follows from its sum, so a stranger gets that too.
-    fs::create_dir_all(folder.join("sums"))?;
+    private_folder(&folder.join("sums"))?;
     for hash in ledger.lines().iter().filter_map(evaluated) {
         let to = folder.join("sums").join(format!("{hash}.bin"));
         if !to.exists() {
-            replace(&to, &objects.get(hash)?)?;
+            replace_private(&to, &objects.get(hash)?)?;
         }
     }
-    fs::create_dir_all(folder.join("tickets"))?;
+    private_folder(&folder.join("tickets"))?;
     for charge in ledger.lines().iter().filter_map(Line::charge) {
         let to = folder
             .join("tickets")
             .join(format!("{}.json", charge.ticket_hash));
         if !to.exists() {
-            replace(&to, &store.ticket_file(charge.ticket_hash)?)?;
+            replace_private(&to, &store.ticket_file(charge.ticket_hash)?)?;
         }
     }
     let keys =
         serde_json::json!({ "coordinator": signing.public(), "helper": helper.identity_key() });
-    replace(
+    replace_private(
         &folder.join("keys.json"),
         &tacit_privacy::canonical::encode(&keys)?,
     )?;
     let helper_lines = store.helper_lines()?;
-    replace(
+    replace_private(
         &folder.join("helper.jsonl"),
         &lines(helper_lines.iter().map(|(line, _)| line.as_slice())),
     )?;
@@ -68,18 +68,18 @@ pub fn write(
         .iter()
         .map(|(_, signature)| hex::encode(signature))
         .collect();
-    replace(
+    replace_private(
         &folder.join("helper.sig"),
         &lines(signatures.iter().map(String::as_bytes)),
     )?;
-    replace(
+    replace_private(
         &folder.join("ledger.jsonl"),
         &lines(ledger.bytes().iter().map(Vec::as_slice)),
     )?;
     for (size, json) in store.heads()? {
         let path = folder.join("heads").join(format!("{size:08}.json"));
         if !path.exists() {
-            replace(&path, json.as_bytes())?;
+            replace_private(&path, json.as_bytes())?;
         }
     }
     Ok(())
@@ -97,13 +97,4 @@ fn evaluated(line: &Line) -> Option<Digest> {
 
 fn lines<'a>(all: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     all.flat_map(|line| [line, b"\n"].concat()).collect()
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), ServerError> {
-    let temporary = path.with_extension("tmp");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    Ok(())
 }

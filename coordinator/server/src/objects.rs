@@ -1,10 +1,11 @@
 //! Immutable objects (models, catalogues) in a folder, named by their SHA-256.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tacit_types::Digest;
+use tacit_wire::files;
 
 /// Why an object cannot be had. Only bytes that do not hash to their name are damage: a system
 /// without descriptors, memory or rights says so itself.
@@ -38,7 +39,7 @@ impl Objects {
     /// # Errors
     /// What the operating system says.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        files::private_folder(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
         })
@@ -55,11 +56,7 @@ impl Objects {
         if path.exists() && fs::read(&path)? == bytes {
             return Ok(hash);
         }
-        let temporary = path.with_extension("tmp");
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
+        files::replace_private(&path, bytes)?;
         fs::File::open(&self.folder)?.sync_all()?;
         Ok(hash)
     }

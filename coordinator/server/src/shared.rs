@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tacit_wire::files;
 
 use crate::error::ServerError;
 
@@ -14,10 +15,14 @@ use crate::error::ServerError;
 /// [`ServerError::OperatorConfig`] for a folder that cannot be made,
 /// [`ServerError::StorageUnavailable`] for a file that is no database; both name it.
 pub(crate) fn open(folder: &Path, file: &str, schema: &str) -> Result<Connection, ServerError> {
-    std::fs::create_dir_all(folder).map_err(|error| {
+    files::private_folder(folder).map_err(|error| {
         ServerError::OperatorConfig(format!("state folder '{}': {error}", folder.display()))
     })?;
     let path = folder.join(file);
+    let failed = |error: &dyn std::fmt::Display| {
+        ServerError::StorageUnavailable(format!("{}: {error}", path.display()))
+    };
+    files::private_database(&path).map_err(|error| failed(&error))?;
     let opened = || {
         let db = Connection::open(&path)?;
         db.busy_timeout(Duration::from_secs(5))?;
@@ -26,7 +31,5 @@ pub(crate) fn open(folder: &Path, file: &str, schema: &str) -> Result<Connection
         db.execute_batch(schema)?;
         Ok(db)
     };
-    opened().map_err(|error: rusqlite::Error| {
-        ServerError::StorageUnavailable(format!("{}: {error}", path.display()))
-    })
+    opened().map_err(|error: rusqlite::Error| failed(&error))
 }

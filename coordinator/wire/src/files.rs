@@ -1,8 +1,12 @@
-//! Reads keys and certificates from files. Every error is one line that names the file and what to
-//! do.
+//! Reads keys and certificates from files, and makes the folders and files of a daemon's state.
+//! Every error is one line that names the file and what to do.
+//!
+//! What a daemon keeps is for its owner's eyes: folders are made 0700 and files 0600 whatever the
+//! umask, exports included. An operator publishes an export by copying it to where it is served.
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
@@ -145,15 +149,78 @@ pub fn write_new_public(path: &Path, text: &str) -> Result<(), FileError> {
     write_new(path, text, 0o644)
 }
 
+/// Makes a folder of state, parents included, that only its owner may enter. One that exists and is
+/// open to others is closed to them, with a warning.
+///
+/// # Errors
+/// The operating system's, also for a path that is no folder.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    close_to_others(path)
+}
+
+/// Makes a database empty unless it exists, for its owner only; the log and index beside it take
+/// over its mode. Those that exist and are open to others are closed to them, with a warning.
+///
+/// # Errors
+/// The operating system's, also for what is not a file: opening a pipe would wait for ever.
+pub fn private_database(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(io::Error::other("is not a file")),
+        Ok(_) => {}
+        Err(_) => drop(new_file(path, 0o600)?),
+    }
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        if Path::new(&file).exists() {
+            close_to_others(Path::new(&file))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file of state whole or not at all, for its owner only. Its name is durable once its
+/// folder is synchronised.
+///
+/// # Errors
+/// The operating system's.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    // What an interrupted write left, or a pipe that would block.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = new_file(&temporary, 0o600)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+/// Takes from group and others whatever a file or folder allows them.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))?;
+    let (path, was) = (path.display(), format_args!("{mode:o}"));
+    tracing::warn!(event = "closed_to_others", %path, %was);
+    Ok(())
+}
+
+fn new_file(path: &Path, mode: u32) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).open(path)
+}
+
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
-    use std::io::Write;
-    let wrap = |error: std::io::Error| FileError::new(path, format!("cannot be written: {error}"));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(wrap)?;
+    let wrap = |error: io::Error| FileError::new(path, format!("cannot be written: {error}"));
+    let mut file = new_file(path, mode).map_err(wrap)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(wrap)
@@ -207,6 +274,41 @@ mod tests {
                 .contains("not a small regular file")
         );
         assert!(write_new_secret(&path, "again").is_err());
+    }
+
+    /// HOSTILE 90, 103, 104.
+    #[test]
+    fn state_is_for_its_owner_only_and_closed_where_it_was_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let allow = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let (outer, inner) = (folder.path().join("a"), folder.path().join("a/b"));
+        private_folder(&inner).unwrap();
+        assert_eq!((mode(&outer), mode(&inner)), (0o700, 0o700));
+        allow(&inner, 0o755);
+        private_folder(&inner).unwrap();
+        assert_eq!(mode(&inner), 0o700);
+
+        let (database, log) = (inner.join("x.sqlite"), inner.join("x.sqlite-wal"));
+        private_database(&database).unwrap();
+        assert_eq!(mode(&database), 0o600);
+        fs::write(&log, "").unwrap();
+        for path in [&database, &log] {
+            allow(path, 0o666);
+        }
+        private_database(&database).unwrap();
+        assert_eq!((mode(&database), mode(&log)), (0o600, 0o600));
+        assert!(private_database(&inner).is_err());
+
+        let file = inner.join("x.json");
+        fs::write(inner.join("x.tmp"), "left over").unwrap();
+        replace_private(&file, b"whole").unwrap();
+        assert_eq!(
+            (fs::read(&file).unwrap(), mode(&file)),
+            (b"whole".to_vec(), 0o600)
+        );
     }
 
     #[test]

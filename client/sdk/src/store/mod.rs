@@ -137,6 +137,9 @@ impl Store {
         if !path.is_file() {
             return Err(files::stop(&path, "not a file"));
         }
+        for file in [FILE, "store.sqlite-wal", "store.sqlite-shm", seal::NOTE] {
+            files::close_to_others(&folder.join(file))?;
+        }
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&db)?;
         let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;

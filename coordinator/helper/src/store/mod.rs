@@ -12,6 +12,7 @@ use rand::rngs::SysRng;
 use rusqlite::{Connection, ErrorCode, params};
 use tacit_round::keys::PublicKey;
 use tacit_types::Digest;
+use tacit_wire::files;
 
 use crate::error::{HelperError, StorageError, no_randomness};
 
@@ -61,7 +62,9 @@ impl Store {
     /// Opens the store of this helper key, making it on the first start, and checks that it is
     /// whole.
     pub(crate) fn open(folder: &Path, helper_key: PublicKey) -> Result<Self, HelperError> {
-        let db = Connection::open(folder.join(FILE)).map_err(StorageError::from)?;
+        let path = folder.join(FILE);
+        files::private_database(&path).map_err(|error| StorageError::file(&path, &error))?;
+        let db = Connection::open(path).map_err(StorageError::from)?;
         lock(&db).map_err(|error| in_use(folder, error))?;
         let version: i32 = db
             .pragma_query_value(None, "user_version", |row| row.get(0))

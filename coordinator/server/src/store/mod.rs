@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tacit_privacy::Rho;
 use tacit_round::keys::SignatureBytes;
 use tacit_types::{DeviceId, Digest};
+use tacit_wire::files;
 
 use crate::error::ServerError;
 
@@ -51,10 +52,13 @@ impl Store {
     /// [`ServerError::OperatorConfig`] when another process holds it or it is of a newer version,
     /// [`ServerError::StorageUnavailable`] otherwise.
     pub fn open(folder: &Path) -> Result<Self, ServerError> {
-        std::fs::create_dir_all(folder).map_err(|error| {
+        files::private_folder(folder).map_err(|error| {
             ServerError::OperatorConfig(format!("state = '{}': {error}", folder.display()))
         })?;
         let path = folder.join("coordinator.sqlite");
+        files::private_database(&path).map_err(|error| {
+            ServerError::StorageUnavailable(format!("{}: {error}", path.display()))
+        })?;
         let db = Connection::open(&path)?;
         db.busy_timeout(std::time::Duration::from_millis(500))?;
         db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
