@@ -19,12 +19,19 @@ import re
 import sys
 from decimal import Decimal, localcontext
 
-LINE_MAX, FILE_MAX = 1 << 20, 1 << 30
+LINE_MAX, FILE_MAX, ENTRIES_MAX = 1 << 20, 1 << 30, 100_000
+FOLDERS = ("heads", "models", "sums", "tickets")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 ZEROS = "0" * 64
 
 
 class Wrong(Exception):
     """The first wrong thing, with its place."""
+
+
+def shown(text):
+    """A text of others for a terminal: control characters, bidirectional ones included, as \\u{..}."""
+    return CONTROL.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", str(text))
 
 
 def sha256(data):
@@ -297,10 +304,31 @@ def epsilon(rho_units, variation_units, delta_text):
 # --- Reading the export ---
 
 
+def survey(folder):
+    """Refuses anything but plain files in the folders an export may have, and too many of them, before one is read."""
+    left = ENTRIES_MAX
+    for inside in ("", *FOLDERS):
+        path = os.path.join(folder, inside)
+        if inside and not os.path.isdir(path):
+            continue
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    left -= 1
+                    if left < 0:
+                        raise Wrong(f"the export: holds more than {ENTRIES_MAX} files")
+                    place = inside + "/" + entry.name if inside else entry.name
+                    is_folder = place in FOLDERS and entry.is_dir(follow_symlinks=False)
+                    if not is_folder and not entry.is_file(follow_symlinks=False):
+                        raise Wrong(f"{place}: is not a plain file")
+        except OSError as error:
+            raise Wrong(f"{inside or 'the export'}: {error.strerror}") from None
+
+
 def open_bounded(folder, name):
     path = os.path.join(folder, name)
     try:
-        if not os.path.isfile(path):
+        if os.path.islink(path) or not os.path.isfile(path):
             raise Wrong(f"{name}: is missing or not a plain file")
         if os.path.getsize(path) > FILE_MAX:
             raise Wrong(f"{name}: is larger than 1 GiB")
@@ -687,6 +715,7 @@ def read_keys(folder, expected):
 
 def verify(folder, expected, warnings):
     """Checks everything, in the order of the Rust verifier, and returns the same numbers."""
+    survey(folder)
     keys = read_keys(folder, expected)
     ledger = Ledger(folder)
     helper = Helper(folder, keys["helper"])
@@ -731,11 +760,11 @@ def main():
             options.export, {"coordinator": options.coordinator_key, "helper": options.helper_key}, warnings
         )
     except Wrong as wrong:
-        print(wrong, file=sys.stderr)
+        print(shown(wrong), file=sys.stderr)
         return 1
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(json.dumps(numbers, indent=2))
+        print(f"warning: {shown(warning)}", file=sys.stderr)
+    print(json.dumps(numbers, indent=2).replace("\x7f", "\\u007f"))
     return 0
 
 

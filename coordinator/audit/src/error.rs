@@ -1,11 +1,13 @@
 //! Why an export is refused: always the first wrong thing, with its place.
 
+use tacit_types::shown::Shown;
+
 /// The first thing in an export that is wrong. Lines are counted from 0, like `seq`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// A file is missing, unreadable, too large or not what its name says.
-    #[error("{file}: {problem}")]
+    #[error("{}: {}", Shown(file), Shown(problem))]
     File {
         /// Path inside the export.
         file: String,
@@ -13,7 +15,7 @@ pub enum VerifyError {
         problem: String,
     },
     /// One line is wrong.
-    #[error("{file} line {line}: {problem}")]
+    #[error("{file} line {line}: {}", Shown(problem))]
     Line {
         /// `ledger.jsonl`, `helper.jsonl` or `helper.sig`.
         file: &'static str,

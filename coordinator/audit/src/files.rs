@@ -14,18 +14,70 @@ const LINE_MAX: u64 = 1 << 20;
 /// Largest accepted file, in bytes.
 const FILE_MAX: u64 = 1 << 30;
 
+/// Most files and folders of an export, together.
+const ENTRIES_MAX: usize = 100_000;
+/// Folders of an export.
+const FOLDERS: [&str; 4] = ["heads", "models", "sums", "tickets"];
+
+/// Refuses an export that holds anything but plain files in the folders it may have, or too many,
+/// before any of it is read: a pipe would hang and a device never end.
+pub(crate) fn survey(dir: &Path) -> Result<(), VerifyError> {
+    let mut left = ENTRIES_MAX;
+    survey_folder(dir, "", &FOLDERS, &mut left)?;
+    for folder in FOLDERS {
+        // Which of them must be there is checked where they are read.
+        if dir.join(folder).is_dir() {
+            survey_folder(dir, &format!("{folder}/"), &[], &mut left)?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the entries of `folder`, which is empty or ends with a slash; `left` more are accepted.
+fn survey_folder(
+    dir: &Path,
+    folder: &str,
+    folders: &[&str],
+    left: &mut usize,
+) -> Result<(), VerifyError> {
+    let unreadable = |error: std::io::Error| {
+        let place = if folder.is_empty() {
+            "the export"
+        } else {
+            folder
+        };
+        VerifyError::file(place, error.to_string())
+    };
+    for entry in std::fs::read_dir(dir.join(folder)).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        *left = left
+            .checked_sub(1)
+            .ok_or_else(|| VerifyError::file("the export", "holds more than 100000 files"))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().map_err(unreadable)?;
+        let is_folder = kind.is_dir() && folders.contains(&name.as_str());
+        if !kind.is_file() && !is_folder {
+            return Err(VerifyError::file(format!("{folder}{name}"), NOT_A_FILE));
+        }
+    }
+    Ok(())
+}
+
+const NOT_A_FILE: &str = "is not a plain file";
+
 /// Opens `name` inside `dir`, refusing what is not a plain file of acceptable size.
 fn open(dir: &Path, name: &str) -> Result<File, VerifyError> {
     let unreadable = |error: std::io::Error| VerifyError::file(name, error.to_string());
-    let file = File::open(dir.join(name)).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    let path = dir.join(name);
+    // Before it is opened, and without following a link.
+    let metadata = path.symlink_metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(VerifyError::file(name, "is not a plain file"));
+        return Err(VerifyError::file(name, NOT_A_FILE));
     }
     if metadata.len() > FILE_MAX {
         return Err(VerifyError::file(name, "is larger than 1 GiB"));
     }
-    Ok(file)
+    File::open(path).map_err(unreadable)
 }
 
 /// Whole content of a small file (at most one line's worth).

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tacit_privacy::Rho;
 use tacit_privacy::record::Genesis;
+use tacit_types::shown::Shown;
 use tacit_types::{Digest, Kind};
 
 use crate::error::VerifyError;
@@ -12,7 +13,7 @@ use crate::helper::HelperLedger;
 use crate::keys::Keys;
 use crate::ledger::{Entry, Ledger};
 use crate::sums::{self, Evaluated};
-use crate::{heads, keys, models, tickets};
+use crate::{files, heads, keys, models, tickets};
 
 /// An export in which nothing is wrong, and everything a report needs from it.
 #[derive(Clone, Debug)]
@@ -79,6 +80,7 @@ impl Verified {
 /// # Errors
 /// [`VerifyError`] with the first wrong thing.
 pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
+    files::survey(dir)?;
     verify_signed_by(dir, Keys::read(dir)?)
 }
 
@@ -102,12 +104,15 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     let mut ledger = Ledger::read(dir)?;
     let helper = HelperLedger::read(dir, &keys.helper)?;
     helper.match_with(&mut ledger.entries)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     let heads = heads::check(dir, &ledger, &keys, &mut warnings)?;
     models::check(dir, &ledger, &mut warnings)?;
     let evaluations = sums::check(dir, &ledger, &mut warnings)?;
     tickets::check(dir, &ledger, &keys, &mut warnings)?;
     warn(&ledger, &helper, &keys, &mut warnings);
+    for warning in &mut warnings {
+        *warning = Shown(warning).to_string();
+    }
     Ok(Verified {
         keys,
         ledger_id: ledger.chain.ledger_id(),

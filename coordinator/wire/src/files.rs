@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tacit_types::Timestamp;
+use tacit_types::shown::Shown;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
+#[error("{}: {problem}", Shown(&path.to_string_lossy()))]
 pub struct FileError {
     path: PathBuf,
     problem: String,

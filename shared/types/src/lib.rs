@@ -12,6 +12,7 @@
 pub mod gradient;
 pub mod id;
 pub mod kind;
+pub mod shown;
 pub mod time;
 pub mod unit;
 

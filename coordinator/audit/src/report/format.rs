@@ -1,6 +1,7 @@
 //! Numbers and hours as people read them. What bounds a loss is rounded up.
 
 use tacit_types::Kind;
+use tacit_types::shown::Shown;
 
 /// Rounds a positive number up to `digits` significant digits.
 pub(crate) fn round_up(value: f64, digits: i32) -> String {
@@ -91,11 +92,11 @@ pub(crate) fn hour(bucket: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:00 UTC", bucket % 24)
 }
 
-/// The first `count` characters of a text that somebody else wrote.
+/// The first `count` characters of a text that somebody else wrote, fit for a page or a terminal.
 pub(crate) fn shortened(text: &str, count: usize) -> String {
     match text.char_indices().nth(count) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", Shown(&text[..end])),
+        None => Shown(text).to_string(),
     }
 }
 

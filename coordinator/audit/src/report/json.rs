@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tacit_model::measure::evaluation::Evaluation;
 use tacit_privacy::Rho;
+use tacit_types::shown::shown_json;
 
 use crate::canary::Measured;
 use crate::keys::Keys;
@@ -92,7 +93,7 @@ pub(super) fn write(
         side_channels: notes(&texts::SIDE_CHANNELS),
         known_gaps: notes(&texts::KNOWN_GAPS),
     };
-    serde_json::to_string_pretty(&json).expect("every key is a text")
+    shown_json(&serde_json::to_string_pretty(&json).expect("every key is a text"))
 }
 
 fn json_evaluation(evaluated: &Evaluated) -> JsonEvaluation<'_> {

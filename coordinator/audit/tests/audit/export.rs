@@ -2,8 +2,11 @@
 //! thing is named.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
+use crate::reporting::python;
 use crate::support::{Round, World, head_file, small, write_lines};
 use tacit_audit::{Keys, VerifyError, verify, verify_with_keys};
 use tacit_privacy::record::{Event, Keeper};
@@ -591,6 +594,69 @@ fn nothing_in_a_folder_makes_verification_panic() {
         fs::remove_file(dir.path().join(name)).unwrap();
         fs::create_dir(dir.path().join(name)).unwrap();
         assert!(verify(dir.path()).is_err(), "{name}");
+    }
+}
+
+/// HOSTILE 104: what is no plain file, and very many files, before any is read.
+#[test]
+fn an_export_of_pipes_links_devices_or_a_flood_of_files_is_refused_and_not_read() {
+    let refused = |place: &str, problem: &str, make: &dyn Fn(&Path)| {
+        let dir = export(&small());
+        let path = dir.path().join(place);
+        let _ = fs::remove_file(&path);
+        make(&path);
+        let ours = refusal(dir.path());
+        assert!(ours.contains(problem), "{place}: {ours}");
+        if let Some((accepted, _, theirs)) = python(dir.path()) {
+            assert!(!accepted && theirs.contains(problem), "{place}: {theirs}");
+        }
+    };
+    let pipe = |path: &Path| {
+        let made = Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    };
+    let endless = |path: &Path| symlink("/dev/zero", path).unwrap();
+    for place in [
+        "ledger.jsonl",
+        "keys.json",
+        "heads/00000001.json",
+        "models/x.bin",
+        "more",
+    ] {
+        refused(place, &format!("{place}: is not a plain file"), &pipe);
+        refused(place, &format!("{place}: is not a plain file"), &endless);
+    }
+    refused("notes", "notes: is not a plain file", &|path| {
+        fs::create_dir(path).unwrap();
+    });
+    refused("models/many", "holds more than 100000 files", &|path| {
+        for number in 0..=100_000 {
+            fs::File::create(path.with_extension(number.to_string())).unwrap();
+        }
+    });
+}
+
+/// What is printed of an export that somebody else wrote.
+#[test]
+fn names_of_others_are_shown_with_their_control_characters_escaped() {
+    let name = "\u{1b}[2J\u{9b}\u{202e}\u{2066}\n\u{200f}";
+    let shown = "\\u{1b}[2J\\u{9b}\\u{202e}\\u{2066}\\u{a}\\u{200f}";
+    let dir = export(&small());
+    fs::write(dir.path().join("models").join(name), "").unwrap();
+    let warning = format!("models/{shown} is named by no line");
+    assert!(verify(dir.path()).unwrap().warnings.contains(&warning));
+    if let Some((accepted, _, theirs)) = python(dir.path()) {
+        assert!(accepted && theirs.contains(&warning), "{theirs:?}");
+    }
+    let head = dir.path().join("heads").join(format!("{name}.json"));
+    fs::write(head, "{}").unwrap();
+    let ours = refusal(dir.path());
+    assert!(
+        ours.starts_with(&format!("heads/{shown}.json: ")),
+        "{ours:?}"
+    );
+    if let Some((accepted, _, theirs)) = python(dir.path()) {
+        assert!(!accepted && theirs.contains(shown), "{theirs:?}");
     }
 }
 

@@ -180,6 +180,18 @@ fn every_line_has_an_explanation() {
         explain(dir.path(), 5),
         Err(ExplainError::NoSuchLine { seq: 5, lines: 5 })
     );
+    // What the coordinator wrote moves no cursor and begins no line.
+    let mut world = small();
+    world.change_line(2, |line| {
+        if let Event::Abandoned(abandoned) = &mut line.event {
+            abandoned.reason = "\u{1b}[2J\u{202e}late\nall is well".to_owned();
+        }
+    });
+    let text = explain(export(&world).path(), 2).unwrap();
+    assert!(
+        text.contains(": \\u{1b}[2J\\u{202e}late\\u{a}all is well."),
+        "{text:?}"
+    );
     fs::remove_file(head_file(dir.path(), 5)).unwrap();
     assert!(matches!(
         explain(dir.path(), 1),
@@ -189,7 +201,7 @@ fn every_line_has_an_explanation() {
 
 /// Runs the second verifier: whether it accepted, and what it printed. `None` without a Python to
 /// run it.
-fn python(dir: &Path) -> Option<(bool, String, String)> {
+pub(crate) fn python(dir: &Path) -> Option<(bool, String, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/verify.py");
     let output = Command::new("python3").arg(script).arg(dir).output().ok()?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
