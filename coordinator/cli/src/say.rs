@@ -1,7 +1,8 @@
 //! What commands say: results on standard output, notes on standard error. Nothing here panics, and
-//! a reader that has gone away neither stops a command nor changes its exit code. Texts of others may
-//! be in anything that is said, so everything is escaped here, and beside the line feeds that a text
-//! of others may hold, where that text is put in.
+//! a reader that has gone away neither stops a command nor changes its exit code.
+//!
+//! Texts of others may be in anything that is said, so all of it is escaped here. Line feeds pass:
+//! those of a text of others are escaped where it is put in.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
