@@ -31,7 +31,7 @@ use tacit_round::ticket::Ticket;
 use tacit_tests::bare::{BareDevice, Credentials};
 use tacit_types::{ContributionId, Delta, DeviceId, Digest, Epsilon, TaskId};
 use tacit_wire::clock::now;
-use tacit_wire::listener::{ClientCertificate, Listener, server_config};
+use tacit_wire::listener::{ClientCertificate, CountCalls, Limits, Listener, server_config};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown, files};
 use tempfile::TempDir;
@@ -335,9 +335,12 @@ impl Servers {
                 let socket = TcpListener::bind("127.0.0.1:0").await?;
                 bound(socket.local_addr()?);
                 let service = CoordinatorServer::new(Discarding);
-                let connections = Listener::new(socket, tls).incoming(shutdown.clone());
+                let limits = Limits::of_this_process();
+                let calls = CountCalls::new(&limits, shutdown.drain.clone());
+                let connections = Listener::new(socket, tls, limits).incoming(shutdown.clone());
                 let stop = shutdown.drain.clone().cancelled_owned();
                 let server = Server::builder()
+                    .layer(calls)
                     .max_concurrent_streams(16)
                     .add_service(service);
                 Ok(server

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tacit_data::Dataset;
 use tacit_privacy::record::{Event, Line, Release};
 use tempfile::TempDir;
@@ -220,6 +221,16 @@ impl Deployment {
             .context("nothing to kill")?;
         child.kill()?;
         Ok(child.wait()?)
+    }
+
+    /// Asks a process to end, with SIGTERM.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn terminate(&self, role: Role) -> Result<()> {
+        let child = self.running[role as usize].as_ref();
+        let pid = Pid::from_child(child.context("nothing to end")?);
+        Ok(kill_process(pid, Signal::TERM)?)
     }
 
     /// Kills a process and starts it again on the same state.

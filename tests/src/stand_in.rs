@@ -30,7 +30,7 @@ use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{self, Kind, SignedTicket, Ticket};
 use tacit_sdk::Deployment;
 use tacit_types::{Delta, DeviceId, Digest, Epsilon, RoundId, TaskId};
-use tacit_wire::listener::{self, ClientCertificate, Listener};
+use tacit_wire::listener::{self, ClientCertificate, CountCalls, Limits, Listener};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown, clock, files, identity};
 use tokio::net::TcpListener;
@@ -359,9 +359,12 @@ impl StandIn {
             script: script.subscribe(),
             recorded: recorded.clone(),
         };
-        let incoming = Listener::new(socket, tls).incoming(shutdown.clone());
+        let limits = Limits::default();
+        let calls = CountCalls::new(&limits, shutdown.drain.clone());
+        let incoming = Listener::new(socket, tls, limits).incoming(shutdown.clone());
         tokio::spawn(
             Server::builder()
+                .layer(calls)
                 .add_service(CoordinatorServer::new(service))
                 .serve_with_incoming(incoming),
         );

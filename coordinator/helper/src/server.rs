@@ -9,8 +9,8 @@ use rustls::ServerConfig;
 use tacit_proto::v1::helper_server::HelperServer;
 use tacit_types::Timestamp;
 use tacit_wire::files::{read_certificates, read_key};
-use tacit_wire::listener::{ClientCertificate, DRAIN_DEADLINE, server_config};
-use tacit_wire::{Listener, Shutdown};
+use tacit_wire::listener::{ClientCertificate, CountCalls, DRAIN_DEADLINE, Limits, server_config};
+use tacit_wire::{Listener, Peer, Shutdown};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tonic::server::NamedService;
@@ -57,13 +57,21 @@ pub async fn serve(
         close: shutdown.close.child_token(),
     };
     let service = Service::new(helper, stop.clone());
+    let limits = Limits::of_this_process();
+    let calls = CountCalls::new(&limits, stop.drain.clone());
+    let listener = Listener::new(socket, tls, limits).only(Peer::Coordinator);
     tokio::select! {
-        served = run(service, Listener::new(socket, tls), stop.clone()) => served,
+        served = run(service, listener, calls, stop.clone()) => served,
         never = close_late(stop) => match never {},
     }
 }
 
-async fn run(service: Service, listener: Listener, stop: Shutdown) -> Result<(), HelperError> {
+async fn run(
+    service: Service,
+    listener: Listener,
+    calls: CountCalls,
+    stop: Shutdown,
+) -> Result<(), HelperError> {
     let (work, fault) = (service.work.clone(), service.fault.clone());
     let (mut health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<HelperServer<Service>>().await;
@@ -76,6 +84,7 @@ async fn run(service: Service, listener: Listener, stop: Shutdown) -> Result<(),
         }
     };
     let served = builder()
+        .layer(calls)
         .add_service(health_service.max_decoding_message_size(MESSAGE_MAX))
         .add_service(HelperServer::new(service).max_decoding_message_size(MESSAGE_MAX))
         .serve_with_incoming_shutdown(incoming, drained)

@@ -36,10 +36,11 @@ pub mod store;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tacit_proto::v1::coordinator_server::CoordinatorServer;
 use tacit_types::Timestamp;
-use tacit_wire::listener::{self, ClientCertificate, Listener};
+use tacit_wire::listener::{self, ClientCertificate, CountCalls, Limits, Listener};
 use tacit_wire::{Shutdown, files};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -56,6 +57,10 @@ use crate::service::CoordinatorService;
 
 /// Contributions waiting for the driver; each holds one vector.
 const QUEUE_MAX: usize = 64;
+/// A connection on which nothing came for so long is asked whether it lives, and closed without an
+/// answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the coordinator until shutdown: recovers, binds, serves, drains.
 ///
@@ -113,13 +118,17 @@ pub async fn serve(
     let service = CoordinatorService::new(board, objects, enrolment, admission, queue, now);
     let service =
         CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
+    let limits = Limits::of_this_process();
     let serving = Server::builder()
+        .layer(CountCalls::new(&limits, shutdown.drain.clone()))
         .max_concurrent_streams(16)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(16 * 1024)
         .add_service(health)
         .add_service(service)
         .serve_with_incoming_shutdown(
-            Listener::new(socket, tls).incoming(shutdown.clone()),
+            Listener::new(socket, tls, limits).incoming(shutdown.clone()),
             shutdown.drain.clone().cancelled_owned(),
         );
     let runtime = tokio::runtime::Handle::current();

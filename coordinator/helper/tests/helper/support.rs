@@ -128,8 +128,8 @@ impl Deployment {
             .await
     }
 
-    /// A connection with an enrolled device's certificate.
-    pub(crate) async fn device(&self, helper: &Running) -> HelperClient<Channel> {
+    /// A client with an enrolled device's certificate, which is turned away when it connects.
+    pub(crate) fn device(&self, helper: &Running) -> HelperClient<Channel> {
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let request = CertificateParams::default()
             .serialize_request(&key)
@@ -138,16 +138,22 @@ impl Deployment {
             .authority
             .issue_device(request.der(), DeviceId([7; 16]), now())
             .unwrap();
-        HelperClient::new(self.connect(helper, &chain, &key.serialize_pem()).await)
+        let endpoint = self.endpoint(helper, &chain, &key.serialize_pem());
+        HelperClient::new(endpoint.connect_lazy())
     }
 
     async fn connect(&self, helper: &Running, chain: &str, key: &str) -> Channel {
+        let endpoint = self.endpoint(helper, chain, key);
+        endpoint.connect().await.unwrap()
+    }
+
+    fn endpoint(&self, helper: &Running, chain: &str, key: &str) -> Endpoint {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.root))
             .identity(Identity::from_pem(chain, key))
             .domain_name("localhost");
         let endpoint = Endpoint::from_shared(format!("https://{}", helper.address)).unwrap();
-        endpoint.tls_config(tls).unwrap().connect().await.unwrap()
+        endpoint.tls_config(tls).unwrap()
     }
 
     pub(crate) fn key_files(&self) -> usize {

@@ -1,0 +1,159 @@
+//! Counts the calls of each connection, from the request until its answer's last byte, and bounds
+//! health watches.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http_body::{Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Bytes, Service, http};
+use tower_layer::Layer;
+
+use super::Limits;
+use super::registry::Call;
+use super::stream::Visit;
+
+/// The one call of the health service that never ends by itself.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+type Request = http::Request<Body>;
+type Response = http::Response<Body>;
+
+/// Makes a server's connections count their calls, and tells each request who makes it.
+#[derive(Clone)]
+pub struct CountCalls {
+    limits: Limits,
+    watches: Arc<Semaphore>,
+    drain: CancellationToken,
+}
+
+impl CountCalls {
+    /// `drain` ends every watch.
+    pub fn new(limits: &Limits, drain: CancellationToken) -> Self {
+        Self {
+            limits: limits.clone(),
+            watches: Arc::new(Semaphore::new(limits.watches)),
+            drain,
+        }
+    }
+
+    /// `None` when there are too many.
+    fn watch(&self) -> Option<Watch> {
+        let permit = self.watches.clone().try_acquire_owned().ok()?;
+        let (drain, longest) = (self.drain.clone(), self.limits.watch);
+        let over = async move {
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = sleep(longest) => {}
+            }
+        };
+        Some(Watch {
+            _permit: permit,
+            over: Box::pin(over),
+        })
+    }
+}
+
+impl<S> Layer<S> for CountCalls {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted {
+            inner,
+            counter: self.clone(),
+        }
+    }
+}
+
+/// A service whose calls are counted.
+#[derive(Clone)]
+pub struct Counted<S> {
+    inner: S,
+    counter: CountCalls,
+}
+
+impl<S> Service<Request> for Counted<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let call = request.extensions_mut().remove().map(|visit: Visit| {
+            request.extensions_mut().insert(visit.info);
+            visit.connection.begin_call()
+        });
+        let mut watch = None;
+        if request.uri().path() == WATCH {
+            watch = self.counter.watch();
+            if watch.is_none() {
+                let many = Status::resource_exhausted("too many watches; use Check");
+                return Box::pin(async move { Ok(many.into_http()) });
+            }
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let counted = |body| CountedBody {
+                body,
+                watch,
+                _call: call,
+            };
+            Ok(answer.await?.map(|body| Body::new(counted(body))))
+        })
+    }
+}
+
+/// A health watch under way, and when it has lasted long enough.
+struct Watch {
+    _permit: OwnedSemaphorePermit,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// An answer that holds its call.
+struct CountedBody {
+    body: Body,
+    watch: Option<Watch>,
+    _call: Option<Call>,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let over = |watch: &mut Watch| watch.over.as_mut().poll(cx).is_ready();
+        if self.watch.as_mut().is_some_and(over) {
+            self.watch = None;
+            self.body = Body::empty();
+            let mut trailers = http::HeaderMap::new();
+            let status = Status::unavailable("a watch lasts a while only; watch again");
+            status.add_header(&mut trailers)?;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

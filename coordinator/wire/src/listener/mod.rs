@@ -1,0 +1,232 @@
+//! Accepts connections over TLS 1.3: deadlines on handshake and first byte, caps on their number,
+//! and an end for those that ask for nothing.
+//!
+//! - [`limits`](Limits) caps and times, from the descriptors the process has; `registry` every
+//!   connection there is; `stream` the bytes of one; `calls` what it has under way;
+//! - `tls` settings; `shutdown` how a daemon ends; `rate` bounds log lines.
+
+mod calls;
+mod limits;
+mod rate;
+mod registry;
+mod shutdown;
+mod stream;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+
+pub use self::calls::CountCalls;
+pub use self::limits::Limits;
+pub use self::shutdown::{DRAIN_DEADLINE, Shutdown};
+pub use self::stream::PeerStream;
+pub use self::tls::{ClientCertificate, server_config};
+
+use self::rate::Rate;
+use self::registry::{Place, Registry, Who};
+use crate::identity::Peer;
+
+/// TLS handshake and HTTP/2 preface must each finish within this time.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the registry looks for connections that are over.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// A bound socket that turns into a stream of authenticated connections.
+pub struct Listener {
+    socket: TcpListener,
+    tls: TlsAcceptor,
+    limits: Limits,
+    only: Option<Peer>,
+}
+
+impl Listener {
+    /// Takes over a bound socket. The server that uses it needs the layer [`CountCalls`]: without
+    /// it no request has a peer.
+    pub fn new(socket: TcpListener, config: ServerConfig, limits: Limits) -> Self {
+        Self {
+            socket,
+            tls: TlsAcceptor::from(Arc::new(config)),
+            limits,
+            only: None,
+        }
+    }
+
+    /// Closes every connection of another peer right after its handshake.
+    #[must_use]
+    pub fn only(self, peer: Peer) -> Self {
+        Self {
+            only: Some(peer),
+            ..self
+        }
+    }
+
+    /// Connections whose handshake succeeded, until the drain begins. Ends by itself; failures are
+    /// logged at a bounded rate.
+    pub fn incoming(self, shutdown: Shutdown) -> ReceiverStream<io::Result<PeerStream>> {
+        let (ready, connections) = mpsc::channel(64);
+        let registry = Registry::new(self.limits, shutdown.close.clone());
+        let door = Arc::new(Door {
+            tls: self.tls,
+            only: self.only,
+            registry: registry.clone(),
+            failed: Rate::default(),
+            refused: Rate::default(),
+        });
+        tokio::spawn(accept_until_drained(
+            self.socket,
+            door,
+            ready,
+            shutdown.clone(),
+        ));
+        tokio::spawn(sweep_until_drained(registry, shutdown));
+        ReceiverStream::new(connections)
+    }
+}
+
+async fn accept_until_drained(
+    socket: TcpListener,
+    door: Arc<Door>,
+    ready: mpsc::Sender<io::Result<PeerStream>>,
+    shutdown: Shutdown,
+) {
+    let failed = Rate::default();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.drain.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, address)) => {
+                if let Some(place) = door.enter(Who::at(address.ip())) {
+                    tokio::spawn(door.clone().greet(socket, address, place, ready.clone()));
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, usually: shed load and try again.
+                let now = Instant::now();
+                if let Some(times) = failed.count(now) {
+                    tracing::warn!(event = "accept_failed", times, %error);
+                }
+                door.registry.shed(now);
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn sweep_until_drained(registry: Arc<Registry>, shutdown: Shutdown) {
+    let mut drain = None;
+    loop {
+        tokio::select! {
+            () = shutdown.close.cancelled() => return,
+            () = shutdown.drain.cancelled(), if drain.is_none() => drain = Some(Instant::now()),
+            () = sleep(SWEEP) => {}
+        }
+        let any = registry.sweep(Instant::now(), drain);
+        if drain.is_some() && !any {
+            return;
+        }
+    }
+}
+
+/// Decides who comes in.
+struct Door {
+    tls: TlsAcceptor,
+    only: Option<Peer>,
+    registry: Arc<Registry>,
+    failed: Rate,
+    refused: Rate,
+}
+
+impl Door {
+    /// Shakes hands and passes the connection on.
+    async fn greet(
+        self: Arc<Self>,
+        socket: TcpStream,
+        address: SocketAddr,
+        place: Place,
+        ready: mpsc::Sender<io::Result<PeerStream>>,
+    ) {
+        let Some(stream) = self.handshake(socket, address, &place).await else {
+            return;
+        };
+        let Some(peer) = self.peer(&stream) else {
+            return;
+        };
+        let place = match peer {
+            None => Some(place),
+            Some(peer) => self.enter(Who::Known(peer)),
+        };
+        if let Some(place) = place {
+            // The receiver is gone only when the server has stopped.
+            let _ = ready.send(Ok(PeerStream::new(stream, peer, place))).await;
+        }
+    }
+
+    async fn handshake(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        place: &Place,
+    ) -> Option<TlsStream<TcpStream>> {
+        let _ = socket.set_nodelay(true);
+        let shaken = timeout(HANDSHAKE_DEADLINE, self.tls.accept(socket));
+        let error = tokio::select! {
+            () = place.connection().closing().cancelled() => "closed for another".into(),
+            shaken = shaken => match shaken {
+                Ok(Ok(stream)) => return Some(stream),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "deadline passed".to_owned(),
+            },
+        };
+        if let Some(times) = self.failed.count(Instant::now()) {
+            tracing::info!(event = "tls_handshake_failed", times, %address, error);
+        }
+        None
+    }
+
+    /// Who shook hands, a stranger included; nobody when it is not to come in.
+    #[allow(
+        clippy::option_option,
+        reason = "no certificate is not the same as refused"
+    )]
+    fn peer(&self, stream: &TlsStream<TcpStream>) -> Option<Option<Peer>> {
+        let chain = stream.get_ref().1.peer_certificates();
+        let leaf = chain.and_then(<[_]>::first);
+        let peer = leaf.map(|leaf| Peer::from_certificate(leaf));
+        if peer == Some(None) {
+            self.refuse("certificate names no known role");
+            return None;
+        }
+        let peer = peer.flatten();
+        if self.only.is_some() && peer != self.only {
+            self.refuse("not the peer this server is for");
+            return None;
+        }
+        Some(peer)
+    }
+
+    fn enter(&self, who: Who) -> Option<Place> {
+        let place = self.registry.enter(who, Instant::now());
+        if place.is_none() {
+            self.refuse("too many connections, and none of them idle");
+        }
+        place
+    }
+
+    fn refuse(&self, error: &str) {
+        if let Some(times) = self.refused.count(Instant::now()) {
+            tracing::info!(event = "peer_refused", times, error);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! TLS settings of a server: TLS 1.3 only, one provider, no resumption.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+
+/// Whether a peer without a certificate may connect. Each call decides what such a peer may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Needed.
+    Required,
+    /// Checked when shown: for enrolment.
+    Optional,
+}
+
+/// TLS settings of a server.
+///
+/// # Errors
+/// When key and certificate do not belong together or the roots are empty.
+pub fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    roots: &[CertificateDer<'static>],
+    client: ClientCertificate,
+) -> Result<ServerConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store
+            .add(root.clone())
+            .map_err(|error| format!("root certificate: {error}"))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider.clone());
+    let verifier = match client {
+        ClientCertificate::Required => verifier,
+        ClientCertificate::Optional => verifier.allow_unauthenticated(),
+    };
+    let verifier = verifier
+        .build()
+        .map_err(|error| format!("root certificate: {error}"))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("key and certificate do not fit together: {error}"))?;
+    // No resumption: a resumed session would skip the certificate check, and revocation with it.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
