@@ -29,7 +29,7 @@ use tacit_round::seal::{OpeningKey, SCHEME_ID};
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{self, Kind, SignedTicket, Ticket};
 use tacit_sdk::Deployment;
-use tacit_types::{Delta, DeviceId, Digest, Epsilon, RoundId, TaskId};
+use tacit_types::{Delta, DeviceId, Digest, Epsilon, RoundId, TaskId, Timestamp};
 use tacit_wire::listener::{self, ClientCertificate, CountCalls, Limits, Listener};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown, clock, files, identity};
@@ -330,10 +330,17 @@ impl StandIn {
     /// # Errors
     /// When certificates cannot be made or the port not bound.
     pub async fn start(round: &Round) -> Result<Self> {
-        let authorities = create_authorities(clock::now())?;
+        Self::certified(round, clock::now()).await
+    }
+
+    /// As [`Self::start`], with authorities and a server's certificate made at `then`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn certified(round: &Round, then: Timestamp) -> Result<Self> {
+        let authorities = create_authorities(then)?;
         let authority = Authority::from_pem(&authorities.issuing.chain, &authorities.issuing.key)?;
-        let own =
-            authority.issue_server(Peer::Coordinator, &["localhost".to_owned()], clock::now())?;
+        let own = authority.issue_server(Peer::Coordinator, &["localhost".to_owned()], then)?;
         let folder = tempfile::tempdir()?;
         for (name, text) in [
             ("crt", &own.chain),
@@ -342,8 +349,8 @@ impl StandIn {
         ] {
             files::write_new_secret(&folder.path().join(name), text)?;
         }
-        let chain = files::read_certificates(&folder.path().join("crt"), clock::now())?;
-        let roots = files::read_certificates(&folder.path().join("root"), clock::now())?;
+        let chain = files::read_certificates(&folder.path().join("crt"), then)?;
+        let roots = files::read_certificates(&folder.path().join("root"), then)?;
         let key = files::read_key(&folder.path().join("key"))?;
         let tls = listener::server_config(chain, key, &roots, ClientCertificate::Optional)
             .map_err(anyhow::Error::msg)?;

@@ -3,17 +3,22 @@
 
 use std::time::Duration;
 
+use crate::reason::Reason;
+
 /// What went wrong, by what the app should do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SdkError {
-    /// The network or the coordinator is away: call again after this long.
-    #[error("try again later: {reason}")]
+    /// The network or the coordinator is away, or one of them is not what it should be: call again
+    /// after this long.
+    #[error("try again later: {reason}: {detail}")]
     RetryLater {
-        /// Earliest moment that makes sense.
+        /// How long to wait; it grows while the reason stays.
         after: Duration,
-        /// What failed.
-        reason: String,
+        /// What kind of failure, to act on.
+        reason: Reason,
+        /// What failed, in words.
+        detail: String,
     },
     /// Something a person must fix (a missing ledger, a foreign certificate): do not call again by
     /// itself.
@@ -25,10 +30,11 @@ pub enum SdkError {
 }
 
 impl SdkError {
-    pub(crate) fn retry(reason: impl ToString) -> Self {
+    pub(crate) fn retry(reason: Reason, detail: impl ToString) -> Self {
         Self::RetryLater {
             after: Duration::from_secs(1),
-            reason: reason.to_string(),
+            reason,
+            detail: detail.to_string(),
         }
     }
 }
@@ -37,9 +43,7 @@ impl From<rusqlite::Error> for SdkError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => {
-                Self::retry("another process is writing the local store")
-            }
+            Some(DatabaseBusy | DatabaseLocked) => Self::retry(Reason::StoreBusy, error),
             _ => Self::Stop(format!("store.sqlite: {error}")),
         }
     }

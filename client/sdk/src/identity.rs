@@ -11,8 +11,10 @@ use tacit_round::policy::Policy;
 use tacit_round::signed_policy::SignedPolicy;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+use crate::deadlines::Deadlines;
 use crate::error::SdkError;
 use crate::files;
+use crate::reason::Reason;
 use crate::store::Store;
 use crate::transport;
 
@@ -75,7 +77,11 @@ impl Deployment {
 
     /// An endpoint with this deployment's trust and, once enrolled, this installation's
     /// certificate.
-    pub(crate) fn endpoint(&self, identity: Option<Identity>) -> Result<Endpoint, SdkError> {
+    pub(crate) fn endpoint(
+        &self,
+        identity: Option<Identity>,
+        deadlines: &Deadlines,
+    ) -> Result<Endpoint, SdkError> {
         let mut tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.root_certificate))
             .domain_name(&self.server_name)
@@ -88,8 +94,10 @@ impl Deployment {
         };
         let endpoint = Endpoint::from_shared(self.coordinator.clone()).map_err(bad)?;
         endpoint
-            .connect_timeout(transport::CONNECT_TIMEOUT)
-            .timeout(transport::CALL_TIMEOUT)
+            .connect_timeout(deadlines.connect)
+            .timeout(deadlines.call)
+            .http2_keep_alive_interval(deadlines.keepalive)
+            .keep_alive_timeout(deadlines.keepalive)
             .tls_config(tls)
             .map_err(bad)
     }
@@ -178,13 +186,15 @@ pub async fn enrol(
         files::create_folder(folder)?;
         signing_request(folder)?
     };
-    let chain = transport::enrol(deployment.endpoint(None)?, token, request).await?;
+    let deadlines = Deadlines::default();
+    let endpoint = deployment.endpoint(None, &deadlines)?;
+    let chain = transport::enrol(endpoint, &deadlines, token, request).await?;
     // Only a chain that fits the key is kept: an installation with any other would count as
     // enrolled and never get in.
     let identity = Identity::from_pem(&chain, files::read(&key_path(folder))?);
     deployment
-        .endpoint(Some(identity))
-        .map_err(|error| SdkError::retry(format!("the certificate: {error}")))?;
+        .endpoint(Some(identity), &deadlines)
+        .map_err(|error| SdkError::retry(Reason::NotNow, format!("the certificate: {error}")))?;
     if !Store::path(folder).exists() {
         drop(Store::create(folder)?);
     }

@@ -13,16 +13,22 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod backoff;
+mod deadlines;
 pub mod error;
 mod files;
 pub mod identity;
+mod reason;
 pub mod recommender;
 pub mod store;
 pub mod transport;
 
 pub use agent::{Agent, Step};
+pub use backoff::Backoff;
+pub use deadlines::Deadlines;
 pub use error::SdkError;
 pub use identity::Deployment;
+pub use reason::Reason;
 pub use recommender::{Explanation, Feedback, PrivacyStatus, Recommendation, Recommender};
 pub use store::{Forget, Store};
 pub use tacit_privacy::noise::TableCache;

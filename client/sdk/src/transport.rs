@@ -11,16 +11,17 @@ use tacit_round::keys::SignatureBytes;
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
 use tacit_types::Digest;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use crate::deadlines::Deadlines;
 use crate::error::SdkError;
+use crate::reason::Reason;
 use crate::store::Spooled;
 
-/// A connection must stand within this time.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// One call must end within this time.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes by which an object must come on within [`Deadlines::progress`].
+const PROGRESS_BYTES: usize = tacit_proto::CHUNK_BYTES;
 /// Hashes of a consistency proof: at most two a level of a tree of 2^32 lines.
 const PROOF_MAX: usize = 64;
 /// Protocol version spoken.
@@ -29,6 +30,7 @@ const PROTOCOL: u32 = 1;
 /// A connection for one action.
 pub(crate) struct Connection {
     client: CoordinatorClient<Channel>,
+    progress: Duration,
 }
 
 /// Answer to a check-in.
@@ -52,13 +54,14 @@ pub(crate) enum Sent {
 }
 
 impl Connection {
-    pub(crate) async fn open(endpoint: Endpoint) -> Result<Self, SdkError> {
+    pub(crate) async fn open(endpoint: Endpoint, deadlines: &Deadlines) -> Result<Self, SdkError> {
         let channel = endpoint
             .connect()
             .await
-            .map_err(|error| SdkError::retry(with_causes(&error)))?;
+            .map_err(|error| SdkError::retry(Reason::of_connection(&error), with_causes(&error)))?;
         Ok(Self {
             client: CoordinatorClient::new(channel),
+            progress: deadlines.progress,
         })
     }
 
@@ -113,11 +116,22 @@ impl Connection {
             .map_err(from_status)?
             .into_inner();
         let mut object = Vec::new();
-        while let Some(part) = stream.message().await.map_err(from_status)? {
+        let (mut until, mut enough) = (Instant::now() + self.progress, PROGRESS_BYTES);
+        loop {
+            let part = timeout_at(until, stream.message()).await;
+            let Some(part) = part.map_err(|_| stalled())?.map_err(from_status)? else {
+                break;
+            };
             if object.len() + part.chunk.len() > OBJECT_BYTES_MAX {
                 return Ok(None);
             }
             object.extend_from_slice(&part.chunk);
+            if object.len() >= enough {
+                (until, enough) = (
+                    Instant::now() + self.progress,
+                    object.len() + PROGRESS_BYTES,
+                );
+            }
         }
         Ok((tacit_privacy::canonical::digest(&object) == hash).then_some(object))
     }
@@ -154,7 +168,7 @@ impl Connection {
             v1::ContributionOutcome::TooLate => Sent::TooLate,
             v1::ContributionOutcome::Refused => Sent::Refused,
             v1::ContributionOutcome::Unspecified => {
-                return Err(SdkError::retry("unreadable answer to a contribution"));
+                return Err(malformed("the outcome of a contribution"));
             }
         };
         Ok((
@@ -167,21 +181,23 @@ impl Connection {
 /// Trades a token and a request for a certificate chain, without a client certificate.
 pub(crate) async fn enrol(
     endpoint: Endpoint,
+    deadlines: &Deadlines,
     token: &[u8; 32],
     request: Vec<u8>,
 ) -> Result<String, SdkError> {
-    let mut connection = Connection::open(endpoint).await?;
+    let mut connection = Connection::open(endpoint, deadlines).await?;
     let request = v1::EnrolRequest {
         token: Bytes::copy_from_slice(token),
         signing_request: request.into(),
     };
-    Ok(connection
-        .client
-        .enrol(request)
-        .await
-        .map_err(from_status)?
-        .into_inner()
-        .certificate_chain)
+    let answer = timeout(deadlines.call, connection.client.enrol(request)).await;
+    let answer = answer.map_err(|_| stalled())?.map_err(from_status)?;
+    Ok(answer.into_inner().certificate_chain)
+}
+
+/// The error of a peer that does not go on.
+fn stalled() -> SdkError {
+    SdkError::retry(Reason::Silent, "it did not go on in time")
 }
 
 /// Reads a ticket as the coordinator sends it; nothing is verified yet.
@@ -208,7 +224,8 @@ fn read_rho(bytes: &[u8]) -> Result<Rho, SdkError> {
 }
 
 fn malformed(error: impl ToString) -> SdkError {
-    SdkError::retry(format!("unreadable answer: {}", error.to_string()))
+    let detail = format!("unreadable answer: {}", error.to_string());
+    SdkError::retry(Reason::NotNow, detail)
 }
 
 /// The one place a gRPC status becomes an error an app can act on.
@@ -220,7 +237,10 @@ fn from_status(status: Status) -> SdkError {
         | Code::Unimplemented => {
             SdkError::Stop(format!("the coordinator refused: {}", status.message()))
         }
-        _ => SdkError::retry(format!("{}: {}", status.code(), with_causes(&status))),
+        _ => {
+            let detail = format!("{}: {}", status.code(), with_causes(&status));
+            SdkError::retry(Reason::of_status(&status), detail)
+        }
     }
 }
 

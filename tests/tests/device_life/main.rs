@@ -9,6 +9,7 @@ mod disk;
 mod enrolment;
 mod kills;
 mod rollback;
+mod silence;
 mod tickets;
 
 use std::path::Path;

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use super::step::Step;
 use crate::error::SdkError;
 use crate::identity::Deployment;
+use crate::reason::Reason;
 use crate::store::{Spooled, Store};
 use crate::transport::{Connection, Sent};
 
@@ -82,7 +83,7 @@ impl Action {
         let Some(seen) = self.seen_before(content).await? else {
             return Ok(());
         };
-        let size = content.logged.head.head.size;
+        let (size, deadline) = (content.logged.head.head.size, content.deadline);
         let consistency = self.consistency(seen, size).await?;
 
         let offer = Offer {
@@ -91,7 +92,12 @@ impl Action {
             consistency,
         };
         let begun = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, now);
-        self.drive(begun, now).await
+        self.drive(begun, now).await?;
+        if self.step.outcome == Some(Outcome::TicketRefused(TicketRefusal::Expired)) {
+            let by_ms = now.millis_since(deadline);
+            self.step.later = Some(Reason::ClockAhead { by_ms });
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, refusal: TicketRefusal) -> Result<(), SdkError> {
@@ -242,9 +248,14 @@ impl Action {
                     Sent::TooLate | Sent::Refused => Input::TooLate,
                 })
             }
-            Err(SdkError::RetryLater { after, reason }) => {
-                tracing::debug!(event = "contribution_not_sent", reason);
+            Err(SdkError::RetryLater {
+                after,
+                reason,
+                detail,
+            }) => {
+                tracing::debug!(event = "contribution_not_sent", detail);
                 self.step.retry_after = after;
+                self.step.later = Some(reason);
                 Ok(Input::Unreachable)
             }
             Err(error) => Err(error),

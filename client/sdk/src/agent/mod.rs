@@ -10,28 +10,34 @@ mod model;
 mod step;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tacit_privacy::noise::TableCache;
 use tacit_round::device::{Outcome, Status};
 use tacit_types::Timestamp;
+use tokio::time::timeout;
 
 pub(crate) use self::model::model_path;
 pub use self::step::Step;
 
 use self::action::{Action, blocking};
+use crate::backoff::Backoff;
+use crate::deadlines::Deadlines;
 use crate::error::SdkError;
 use crate::identity::{self, Deployment};
+use crate::reason::Reason;
 use crate::store::Store;
 use crate::transport::Connection;
 
-/// One installation's trainer.
+/// One installation's trainer. Copies share what they know of failed tries.
 #[derive(Clone)]
 pub struct Agent {
     folder: Arc<Path>,
     deployment: Arc<Deployment>,
     tables: TableCache,
+    deadlines: Deadlines,
+    backoff: Arc<Mutex<Backoff>>,
 }
 
 impl Agent {
@@ -41,15 +47,45 @@ impl Agent {
             folder: folder.into(),
             deployment,
             tables,
+            deadlines: Deadlines::default(),
+            backoff: Arc::default(),
         }
     }
 
+    /// The same agent with other limits than the defaults.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self }
+    }
+
     /// Resumes what was interrupted, then checks in and takes part in the open round if there is
-    /// one.
+    /// one. Ends within [`Deadlines::step`], whatever the network does.
     ///
     /// # Errors
-    /// [`SdkError`]; a network failure leaves everything as it was and says when to retry.
+    /// [`SdkError`]; a network failure leaves everything as it was and says when to retry, later
+    /// from try to try.
     pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
+        let mut ended = self.act(now).await;
+        // Nothing panics while this is held.
+        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut ended {
+            Ok(Step {
+                later: Some(reason),
+                retry_after,
+                ..
+            }) => *retry_after = backoff.later(*reason, "this round", *retry_after),
+            Ok(_) => backoff.clear(),
+            Err(SdkError::RetryLater {
+                after,
+                reason,
+                detail,
+            }) => *after = backoff.later(*reason, detail, Duration::ZERO),
+            Err(_) => {}
+        }
+        ended
+    }
+
+    async fn act(&self, now: Timestamp) -> Result<Step, SdkError> {
         let folder = self.folder.clone();
         let open = move || {
             let mut store = Store::open(&folder)?;
@@ -68,12 +104,12 @@ impl Agent {
             });
         }
 
-        let endpoint = self.deployment.endpoint(Some(identity))?;
+        let endpoint = self.deployment.endpoint(Some(identity), &self.deadlines)?;
         let mut action = Action {
             folder: self.folder.clone(),
             deployment: self.deployment.clone(),
             tables: self.tables.clone(),
-            connection: Connection::open(endpoint).await?,
+            connection: Connection::open(endpoint, &self.deadlines).await?,
             store: Some(store),
             member: member.map(Arc::new),
             permit: None,
@@ -81,13 +117,20 @@ impl Agent {
             model: None,
             step: Step::default(),
         };
-        let result = action.run(now).await;
+        // What is durable stays as it is wherever this stops. Storage work that has begun ends by
+        // itself, and closes the store it holds; until then the next step finds it busy.
+        let result = timeout(self.deadlines.step, action.run(now)).await;
+        let result = result.unwrap_or_else(|_| Err(over_time()));
 
         let Action { store, step, .. } = action;
         let close = move || Ok(store.map_or(Duration::ZERO, Store::close));
         let committing = blocking(close).await?;
         result.map(|()| Step { committing, ..step })
     }
+}
+
+fn over_time() -> SdkError {
+    SdkError::retry(Reason::Silent, "the step took longer than it may")
 }
 
 /// Gives up a contribution that reached nobody before its ticket's deadline, whoever can be reached

@@ -17,6 +17,7 @@ use tacit_types::{Digest, TaskId};
 use super::action::{Action, blocking};
 use crate::error::SdkError;
 use crate::files;
+use crate::reason::Reason;
 
 /// Most ledger lines between a model and the one kept before it for its drift to be judged.
 const RECENT_LINES: u64 = 16;
@@ -87,7 +88,8 @@ impl Action {
 
         let (mark, task) = self.check_logged(hash, logged).await?;
         let bytes = self.fetch(hash).await?.ok_or_else(|| {
-            SdkError::retry("the coordinator sent another object than the last model")
+            let detail = "the coordinator sent another object than the last model";
+            SdkError::retry(Reason::NotNow, detail)
         })?;
         let bounds = self.deployment.policy().factors;
         blocking(move || {

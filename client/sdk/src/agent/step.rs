@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use tacit_round::device::Outcome;
 
+use crate::reason::Reason;
+
 /// What one step did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// How a round ended for this device in this step, if one did.
     pub outcome: Option<Outcome>,
-    /// When to call again.
+    /// When to call again; it grows while [`Self::later`] stays.
     pub retry_after: Duration,
+    /// Why the open round has to wait, if it does.
+    pub later: Option<Reason>,
     /// Whether the task has published its last model, which is now stored.
     pub finished: bool,
     /// Bytes of masked updates and sealed seeds sent in this step.
@@ -27,6 +31,7 @@ impl Default for Step {
         Self {
             outcome: None,
             retry_after: Duration::from_secs(1),
+            later: None,
             finished: false,
             bytes_up: 0,
             bytes_down: 0,

@@ -8,6 +8,7 @@ use tacit_types::{ItemId, Timestamp};
 
 use super::{FILE, Store};
 use crate::error::SdkError;
+use crate::reason::Reason;
 
 /// What an owner wants forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +154,7 @@ impl Store {
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy {
             Err(SdkError::retry(
+                Reason::StoreBusy,
                 "another process reads the local store: forget again",
             ))
         } else {

@@ -32,6 +32,7 @@ pub use self::behaviour::Forget;
 pub use self::ledger::Spooled;
 use crate::error::SdkError;
 use crate::files;
+use crate::reason::Reason;
 
 const FILE: &str = "store.sqlite";
 const VERSION: i32 = 3;
@@ -202,6 +203,7 @@ impl Store {
             let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
             if seal::check(&transaction)? != self.commits {
                 return Err(SdkError::retry(
+                    Reason::StoreBusy,
                     "another process has changed the device ledger",
                 ));
             }

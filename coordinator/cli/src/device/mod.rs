@@ -14,7 +14,7 @@ use tacit_model::history::interaction::Interaction;
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
 use tacit_round::signed_policy::{PolicyRefusal, SignedPolicy};
-use tacit_sdk::{Agent, Deployment, SdkError, Step, Store, TableCache, identity};
+use tacit_sdk::{Agent, Backoff, Deployment, SdkError, Step, Store, TableCache, identity};
 use tacit_wire::{clock, config, files};
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep};
@@ -260,10 +260,7 @@ impl Life {
             match stepped {
                 Ok(step) if step.finished => return Ok(()),
                 Ok(step) => sleep(step.retry_after).await,
-                Err(SdkError::RetryLater { after, reason }) => {
-                    tracing::debug!(event = "retry_later", reason);
-                    sleep(after).await;
-                }
+                Err(SdkError::RetryLater { after, .. }) => sleep(after).await,
                 Err(error) => {
                     return Err(Failure::input(format!(
                         "{}: {error}",
@@ -275,15 +272,15 @@ impl Life {
     }
 
     async fn enrol(&self, token: &[u8; 32]) -> Result<(), Failure> {
+        let mut backoff = Backoff::default();
         loop {
             let slot = self.active.acquire().await?;
             let enrolled = identity::enrol(&self.folder, &self.deployment, token).await;
             drop(slot);
             match enrolled {
                 Ok(()) => return Ok(()),
-                Err(SdkError::RetryLater { after, reason }) => {
-                    tracing::debug!(event = "retry_later", reason);
-                    sleep(after).await;
+                Err(SdkError::RetryLater { reason, detail, .. }) => {
+                    sleep(backoff.later(reason, &detail, Duration::ZERO)).await;
                 }
                 Err(error) => {
                     return Err(Failure::input(format!(
