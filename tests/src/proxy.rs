@@ -1,5 +1,5 @@
-//! A proxy between a device and its coordinator that goes silent: it keeps both connections open and
-//! carries nothing more in one direction.
+//! A proxy between a device and its coordinator that goes silent: it keeps both connections open
+//! and carries nothing more in one direction.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

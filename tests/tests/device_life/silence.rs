@@ -190,8 +190,8 @@ async fn a_wrong_name_root_or_address_is_told_apart_and_not_hammered() {
     assert_eq!(stand_in.recorded().len(), 0, "no call came through");
 }
 
-/// HOSTILE 60, 83 and 109: a coordinator's certificate that has ended, or that is not valid yet, says
-/// by how much; ten minutes are within what a fresh one allows.
+/// HOSTILE 60, 83 and 109: a coordinator's certificate that has ended, or that is not valid yet,
+/// says by how much; ten minutes are within what a fresh one allows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_outside_its_time_is_a_reason_with_the_difference() {
     let round = Round::counts(300).unwrap();
@@ -216,8 +216,8 @@ async fn a_certificate_outside_its_time_is_a_reason_with_the_difference() {
     }
 }
 
-/// HOSTILE 83 and 109: with a clock ten minutes ahead a device checks in ever more seldom while the ticket
-/// it takes for ended is still offered, and is back at once when the clock is right.
+/// HOSTILE 83 and 109: with a clock ten minutes ahead a device checks in ever more seldom while the
+/// ticket it takes for ended is still offered, and is back at once when the clock is right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_ahead_leads_to_few_check_ins() {
     let round = Round::counts(300).unwrap();

@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use tacit_round::head::{self, SignedHead};
 use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
 use super::Driver;
 use crate::error::ServerError;
 use crate::export;
 use crate::helper::HeadAnswer;
 
-/// Pause between attempts to reach the helper.
-const HELPER_RETRY: Duration = Duration::from_millis(500);
+/// First pause between attempts to reach the helper; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Longest pause between attempts to reach the helper.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Time between two words about a helper that stays away.
+const SPEAK_EVERY: Duration = Duration::from_secs(60);
 
 impl Driver {
     /// Makes sure both parties have signed the newest head, and writes the export. False when
@@ -80,24 +85,67 @@ impl Driver {
         runtime: &Handle,
         ask: impl Fn() -> F,
     ) -> Result<Asked<T>, ServerError> {
+        let mut absence = Absence::default();
         runtime.block_on(async {
             loop {
                 let answered = tokio::select! {
                     answered = ask() => answered,
                     () = self.shutdown.drain.cancelled() => return Ok(Asked::Stopped),
                 };
-                match answered {
+                let error = match answered {
                     Ok(answer) => return Ok(Asked::Answer(answer)),
                     Err(ServerError::HelperRefused(reason)) => return Ok(Asked::Refused(reason)),
-                    Err(ServerError::HelperUnavailable(error)) => {
-                        tracing::warn!(event = "helper_unavailable", error);
-                        tokio::time::sleep(HELPER_RETRY).await;
-                    }
+                    Err(ServerError::HelperUnavailable(error)) => error,
                     Err(error) => return Err(error),
+                };
+                tokio::select! {
+                    () = sleep(absence.met(Instant::now(), &error)) => {}
+                    () = self.shutdown.drain.cancelled() => return Ok(Asked::Stopped),
                 }
             }
         })
     }
+}
+
+/// A helper that does not answer, as one question sees it.
+#[derive(Default)]
+struct Absence {
+    tries: u32,
+    spoken: Option<Instant>,
+}
+
+impl Absence {
+    /// Notes a failed try, says so if it is time to, and gives the pause before the next.
+    fn met(&mut self, now: Instant, error: &str) -> Duration {
+        self.tries = self.tries.saturating_add(1);
+        let pause = pause(self.tries);
+        if self.speaks(now) {
+            let tries = self.tries;
+            tracing::warn!(
+                event = "helper_unavailable",
+                error,
+                tries,
+                "the helper does not answer; the round waits for it, and no model is published"
+            );
+        }
+        pause
+    }
+
+    /// Whether this is the first failure, or the last word is a minute old.
+    fn speaks(&mut self, now: Instant) -> bool {
+        let due = self
+            .spoken
+            .is_none_or(|spoken| now.duration_since(spoken) >= SPEAK_EVERY);
+        if due {
+            self.spoken = Some(now);
+        }
+        due
+    }
+}
+
+fn pause(tries: u32) -> Duration {
+    let doubled = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+    doubled.min(PAUSE_MAX)
 }
 
 /// How a question to the helper ended.
@@ -105,4 +153,24 @@ pub(super) enum Asked<T> {
     Answer(T),
     Refused(String),
     Stopped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An absent helper is neither hammered nor a flood in the log.
+    #[tokio::test]
+    async fn an_absent_helper_is_asked_less_and_less_and_spoken_of_once_a_minute() {
+        let pauses: Vec<u128> = (1..=7).map(|tries| pause(tries).as_millis()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+        assert_eq!(pause(u32::MAX), PAUSE_MAX);
+
+        let (start, mut absence) = (Instant::now(), Absence::default());
+        let seconds = (0..180).filter(|second| {
+            let now = start + Duration::from_secs(*second);
+            absence.speaks(now)
+        });
+        assert_eq!(seconds.collect::<Vec<_>>(), [0, 60, 120]);
+    }
 }
