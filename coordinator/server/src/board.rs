@@ -145,6 +145,16 @@ impl Board {
             .clone()
     }
 
+    /// Objects that devices are asked to fetch now, the model in force first; `None` until recovery
+    /// is done.
+    pub fn objects(&self) -> Option<Vec<Digest>> {
+        let published = self.published()?;
+        let asked = self.open();
+        let asked = asked.map(|round| round.ticket.content().model_in_hash);
+        let objects = [published.model, published.catalogue];
+        Some(objects.into_iter().chain(asked).collect())
+    }
+
     /// Announces what is published.
     pub fn set_published(&self, published: Published) {
         *self

@@ -2,7 +2,8 @@
 //! ledger, publishes factors.
 //!
 //! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC
-//!   codes; [`slots`] who may upload now; [`admission`] asks the helper which seeds open;
+//!   codes; [`slots`] who may hold memory now; [`admission`] asks the helper which seeds open;
+//!   `shelf` holds the published objects once for all who fetch them;
 //! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs
 //!   every effect;
 //! - [`catalogue`] what the operator says about the items; `tacit-plan` says what the task releases
@@ -30,6 +31,7 @@ pub mod ledger;
 pub mod objects;
 pub mod service;
 mod shared;
+mod shelf;
 pub mod slots;
 pub mod status;
 pub mod store;
@@ -124,6 +126,7 @@ pub async fn serve(
         .max_concurrent_streams(16)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .initial_stream_window_size(service::WINDOW_BYTES)
         .http2_max_header_list_size(16 * 1024)
         .add_service(health)
         .add_service(service)

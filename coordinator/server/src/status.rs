@@ -1,5 +1,7 @@
 //! The one place where domain errors become gRPC codes.
 
+use std::time::Duration;
+
 use tonic::Status;
 
 use crate::enrolment::EnrolError;
@@ -37,11 +39,22 @@ pub fn not_now() -> Status {
     Status::unavailable("the coordinator is starting or stopping; come back later")
 }
 
-/// Too many calls of one device at once.
-pub fn too_many_uploads() -> Status {
-    Status::resource_exhausted(
-        "this device has too many uploads under way; retry later, one at a time",
-    )
+/// Too many calls at once, of one device or of all.
+pub fn too_many(what: &str) -> Status {
+    Status::resource_exhausted(format!(
+        "too many {what} are under way; retry later, one at a time"
+    ))
+}
+
+/// A peer that sends or takes too little.
+pub fn late(what: &str, limit: Duration) -> Status {
+    let seconds = limit.as_secs();
+    Status::deadline_exceeded(format!("{what} took longer than {seconds} seconds"))
+}
+
+/// Nothing can be admitted at the moment.
+pub fn helper_away() -> Status {
+    Status::unavailable("the helper is away; send the same bytes again later")
 }
 
 /// The service of an action ended before it answered.

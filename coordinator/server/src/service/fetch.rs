@@ -1,0 +1,142 @@
+//! One fetch: a published object, cut into chunks as they are taken.
+//!
+//! HTTP/2 asks a stream for its next chunk only when the peer has room for it, so a peer that
+//! gives no room is never heard of again. Each fetch therefore has a watch beside it that takes the
+//! object and the slot back from a peer that takes too little.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tacit_proto::{CHUNK_BYTES, v1};
+use tacit_types::{DeviceId, Digest};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use crate::board::Board;
+use crate::objects::Objects;
+use crate::shelf::Shelf;
+use crate::slots::{Call, Limits, Slot, Slots};
+use crate::status;
+
+/// A fetch waits this long for its slot and its object.
+const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// A chunk must be taken within this time.
+const PROGRESS_DEADLINE: Duration = Duration::from_secs(5);
+/// A fetch must be over within this time once it has begun: as long as a device waits for it.
+const FETCH_DEADLINE: Duration = Duration::from_secs(120);
+/// One device may read two objects at once. Its calls count until its connection has let them go.
+const LIMITS: Limits = Limits {
+    slots: 64,
+    per_device: 2,
+    calls_per_device: 16,
+    crowd: 256,
+    calls: 1024,
+};
+
+/// Answers fetches.
+pub(super) struct Fetches {
+    board: Arc<Board>,
+    shelf: Shelf,
+    slots: Slots,
+}
+
+impl Fetches {
+    pub(super) fn new(board: Arc<Board>, objects: Objects) -> Self {
+        Self {
+            board,
+            shelf: Shelf::new(objects),
+            slots: Slots::new(LIMITS),
+        }
+    }
+
+    /// Begins to send an object.
+    pub(super) async fn open(&self, device: DeviceId, hash: Digest) -> Result<FetchStream, Status> {
+        let Some(published) = self.board.objects() else {
+            return Err(status::not_now());
+        };
+        let Some(call) = self.slots.enter(device, published.first().copied()) else {
+            return Err(status::too_many("fetches"));
+        };
+        let opening = async {
+            let slot = call.slot().await;
+            let object = self.shelf.get(hash, &published).await?;
+            Ok::<_, Status>(Rest { object, slot })
+        };
+        let Ok(opened) = timeout(OPEN_DEADLINE, opening).await else {
+            return Err(Status::unavailable("too many fetches; retry later"));
+        };
+        Ok(FetchStream::new(call, opened?))
+    }
+}
+
+/// What is still to be sent, and the slot it is sent under.
+struct Rest {
+    object: Bytes,
+    slot: Slot,
+}
+
+/// The chunks of one object.
+pub struct FetchStream {
+    /// `None` once all is sent or the watch took it.
+    rest: Arc<Mutex<Option<Rest>>>,
+    /// Told of every chunk but the last; `None` after it. Dropping it ends the watch.
+    taken: Option<watch::Sender<()>>,
+    _call: Call,
+}
+
+impl FetchStream {
+    fn new(call: Call, rest: Rest) -> Self {
+        let rest = Arc::new(Mutex::new(Some(rest)));
+        let (taken, progress) = watch::channel(());
+        tokio::spawn(watch(rest.clone(), progress));
+        Self {
+            rest,
+            taken: Some(taken),
+            _call: call,
+        }
+    }
+}
+
+/// Takes the rest back when chunks are taken too slowly.
+async fn watch(rest: Arc<Mutex<Option<Rest>>>, mut progress: watch::Receiver<()>) {
+    let keeps_up =
+        async { while let Ok(Ok(())) = timeout(PROGRESS_DEADLINE, progress.changed()).await {} };
+    let _ = timeout(FETCH_DEADLINE, keeps_up).await;
+    drop(lock(&rest).take());
+}
+
+fn lock(rest: &Mutex<Option<Rest>>) -> std::sync::MutexGuard<'_, Option<Rest>> {
+    rest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stream for FetchStream {
+    type Item = Result<v1::FetchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(taken) = self.taken.take() else {
+            return Poll::Ready(None);
+        };
+        let mut held = lock(&self.rest);
+        let Some(rest) = held.as_mut() else {
+            let late = status::late("65536 bytes of the object", PROGRESS_DEADLINE);
+            return Poll::Ready(Some(Err(late)));
+        };
+        let chunk = rest.object.split_to(CHUNK_BYTES.min(rest.object.len()));
+        if rest.object.is_empty() {
+            rest.slot.whole();
+            *held = None;
+            drop(held);
+        } else {
+            drop(held);
+            // The watch listens for as long as this stream has anything to send.
+            let _ = taken.send(());
+            self.taken = Some(taken);
+        }
+        Poll::Ready(Some(Ok(v1::FetchResponse { chunk })))
+    }
+}

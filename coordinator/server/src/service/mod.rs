@@ -1,0 +1,185 @@
+//! tonic handlers: parse, call, map. Nothing here decides; the driver does.
+//!
+//! `upload` and `fetch` are the two calls that hold memory; each has its slots and its deadlines.
+
+mod fetch;
+mod upload;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tacit_proto::v1::coordinator_server::Coordinator;
+use tacit_proto::{CHUNK_BYTES, v1};
+use tacit_types::{Digest, Timestamp};
+use tacit_wire::identity;
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::admission::Admission;
+use crate::board::{Board, OpenRound};
+use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
+use crate::ingest::Arrival;
+use crate::objects::Objects;
+use crate::status;
+
+use fetch::{FetchStream, Fetches};
+use upload::Uploads;
+pub use upload::{Header, read_header};
+
+/// Largest message: one chunk and its framing.
+pub const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES + 4096;
+/// What a peer may send ahead of being read: two messages, whether its upload has a slot or not.
+pub const WINDOW_BYTES: u32 = 139_264;
+const _: () = assert!(WINDOW_BYTES as usize == 2 * MESSAGE_BYTES_MAX);
+
+/// The device-facing service.
+pub struct CoordinatorService {
+    board: Arc<Board>,
+    enrolment: Enrolment,
+    fetches: Fetches,
+    uploads: Uploads,
+    now: fn() -> Timestamp,
+}
+
+impl CoordinatorService {
+    /// Puts the parts together.
+    pub fn new(
+        board: Arc<Board>,
+        objects: Objects,
+        enrolment: Enrolment,
+        admission: Admission,
+        queue: mpsc::Sender<Arrival>,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            fetches: Fetches::new(board.clone(), objects),
+            uploads: Uploads::new(board.clone(), admission, queue, now),
+            board,
+            enrolment,
+            now,
+        }
+    }
+
+    fn answer(&self, outcome: v1::ContributionOutcome) -> Response<v1::ContributeResponse> {
+        let retry_after_ms = self.board.retry_after_ms((self.now)());
+        Response::new(v1::ContributeResponse {
+            outcome: outcome.into(),
+            retry_after_ms,
+        })
+    }
+}
+
+fn to_proto(round: &OpenRound) -> v1::SignedTicket {
+    let signed = round.ticket.signed();
+    v1::SignedTicket {
+        ticket: Bytes::copy_from_slice(&signed.bytes),
+        coordinator_signature: Bytes::copy_from_slice(&signed.coordinator_signature.0),
+        helper_signature: Bytes::copy_from_slice(&signed.helper_signature.0),
+    }
+}
+
+#[tonic::async_trait]
+impl Coordinator for CoordinatorService {
+    async fn enrol(
+        &self,
+        request: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        let request = request.into_inner();
+        if request.token.len() != 32 || request.signing_request.len() > REQUEST_BYTES_MAX {
+            return Err(status::malformed(
+                "token and signing_request",
+                "32 bytes and at most 4096 bytes",
+            ));
+        }
+        let (enrolment, now) = (self.enrolment.clone(), (self.now)());
+        let work = move || enrolment.enrol(&request.token, &request.signing_request, now);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(certificate_chain)) => Ok(Response::new(v1::EnrolResponse { certificate_chain })),
+            Ok(Err(error)) => Err(status::enrol(&error)),
+            Err(_) => Err(status::internal("enrolment stopped")),
+        }
+    }
+
+    async fn check_in(
+        &self,
+        request: Request<v1::CheckInRequest>,
+    ) -> Result<Response<v1::CheckInResponse>, Status> {
+        let device = identity::device(&request)?;
+        let Some(published) = self.board.published() else {
+            return Err(status::not_now());
+        };
+        Ok(Response::new(v1::CheckInResponse {
+            ticket: self.board.open().map(|round| to_proto(&round)),
+            retry_after_ms: self.board.retry_after_ms((self.now)()),
+            model_hash: Bytes::copy_from_slice(&published.model.0),
+            catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),
+            finished: published.finished,
+            rho_counted: Bytes::copy_from_slice(&self.board.spent(device).units().to_be_bytes()),
+            model_logged: published.logged,
+        }))
+    }
+
+    async fn consistency(
+        &self,
+        request: Request<v1::ConsistencyRequest>,
+    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        identity::device(&request)?;
+        let v1::ConsistencyRequest { old_size, new_size } = request.into_inner();
+        let proof = self
+            .board
+            .consistency(old_size, new_size)
+            .unwrap_or_default();
+        let proof = proof
+            .iter()
+            .map(|hash| Bytes::copy_from_slice(&hash.0))
+            .collect();
+        Ok(Response::new(v1::ConsistencyResponse { proof }))
+    }
+
+    type FetchStream = FetchStream;
+
+    async fn fetch(
+        &self,
+        request: Request<v1::FetchRequest>,
+    ) -> Result<Response<FetchStream>, Status> {
+        let device = identity::device(&request)?;
+        let Ok(hash) = Digest::from_slice(&request.get_ref().hash) else {
+            return Err(status::malformed("hash", "32 bytes"));
+        };
+        Ok(Response::new(self.fetches.open(device, hash).await?))
+    }
+
+    async fn contribute(
+        &self,
+        request: Request<Streaming<v1::ContributeRequest>>,
+    ) -> Result<Response<v1::ContributeResponse>, Status> {
+        let device = identity::device(&request)?;
+        let outcome = self.uploads.take(device, request.into_inner()).await?;
+        Ok(self.answer(outcome))
+    }
+
+    async fn round_status(
+        &self,
+        request: Request<v1::RoundStatusRequest>,
+    ) -> Result<Response<v1::RoundStatusResponse>, Status> {
+        identity::device(&request)?;
+        let Some(published) = self.board.published() else {
+            return Err(status::not_now());
+        };
+        let open = self.board.open();
+        let ticket = open.as_ref().map(|round| round.ticket.content());
+        Ok(Response::new(v1::RoundStatusResponse {
+            task: ticket
+                .map(|ticket| ticket.task.to_string())
+                .unwrap_or_default(),
+            round: ticket.map_or(published.round, |ticket| ticket.round.0),
+            rounds_planned: published.rounds_planned,
+            kind: ticket
+                .map(|ticket| ticket.kind.as_str().to_owned())
+                .unwrap_or_default(),
+            received: self.board.received(),
+            cohort: self.board.cohort(),
+            finished: published.finished,
+        }))
+    }
+}
