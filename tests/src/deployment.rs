@@ -247,6 +247,20 @@ impl Deployment {
         self.start(role)
     }
 
+    /// Bytes of memory a process holds now.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn memory(&self, role: Role) -> Result<u64> {
+        let running = self.running[role as usize].as_ref();
+        let process = running.context("it does not run")?.id();
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let mut lines = status.lines();
+        let resident = lines.find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+        let kilobytes: u64 = resident.context("no VmRSS")?.trim().parse()?;
+        Ok(kilobytes * 1024)
+    }
+
     /// How a process ended by itself, if it has.
     ///
     /// # Errors

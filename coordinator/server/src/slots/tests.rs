@@ -74,7 +74,8 @@ async fn a_call_given_up_at_any_wait_is_not_counted_on_and_its_turn_passes_on() 
     let (first, second) = (ask(&slots, 5).await, ask(&slots, 6).await);
     first.abort();
     assert!(first.await.is_err());
-    assert_eq!((slots.state().calls, slots.state().waiting.len()), (5, 1));
+    let counted = |state: &State| (state.calls, state.waiting.len());
+    assert_eq!(counted(&slots.state()), (5, 1));
 
     // Given up after it was told that it is its turn, and before it took it.
     let third = ask(&slots, 7).await;
