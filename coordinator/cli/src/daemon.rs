@@ -1,6 +1,5 @@
 //! Runs a daemon: reads its configuration, sets up logs and signals, serves until told to stop.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use tacit_wire::{Shutdown, clock, config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
+use crate::logs;
 
 /// Options of a daemon.
 #[derive(clap::Args)]
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Check the configuration and exit: 0 when it is sound, 2 when not.
     #[arg(long)]
     check_config: bool,
+    /// What a line of the log on standard error is.
+    #[arg(long, value_enum, default_value_t = logs::Format::Text)]
+    log: logs::Format,
 }
 
 pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
@@ -49,8 +52,9 @@ pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
     if options.check_config {
         return Ok(());
     }
-    let served =
-        block_on(|shutdown| tacit_server::serve(settings, clock::now, shutdown, announce))?;
+    let served = block_on(options.log, |shutdown| {
+        tacit_server::serve(settings, clock::now, shutdown, announce)
+    })?;
     served.map_err(|error| match error {
         ServerError::OperatorConfig(_) => named(&error),
         other => Failure::Failed(other.into()),
@@ -76,8 +80,9 @@ pub(crate) fn helper(options: &Options) -> Result<(), Failure> {
     if options.check_config {
         return Ok(());
     }
-    let served =
-        block_on(|shutdown| tacit_helper::serve(settings, clock::now, shutdown, announce))?;
+    let served = block_on(options.log, |shutdown| {
+        tacit_helper::serve(settings, clock::now, shutdown, announce)
+    })?;
     served.map_err(|error| match error {
         tacit_helper::HelperError::OperatorConfig(problem) => named(problem),
         other => Failure::Failed(other.into()),
@@ -95,8 +100,11 @@ fn announce(address: SocketAddr) {
 
 /// Runs a daemon's future with logs and signals: SIGTERM or SIGINT drains, a second one closes at
 /// once.
-fn block_on<T, F: Future<Output = T>>(serve: impl FnOnce(Shutdown) -> F) -> Result<T, Failure> {
-    start_logs();
+fn block_on<T, F: Future<Output = T>>(
+    format: logs::Format,
+    serve: impl FnOnce(Shutdown) -> F,
+) -> Result<T, Failure> {
+    logs::start(format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -117,18 +125,4 @@ fn block_on<T, F: Future<Output = T>>(serve: impl FnOnce(Shutdown) -> F) -> Resu
         watch.abort();
         Ok(served)
     })
-}
-
-/// Logs to standard error; `RUST_LOG` chooses what, `info` by default. Colours are for terminals,
-/// and a reader of the log that has gone away does not stop a daemon.
-pub(crate) fn start_logs() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .with_target(false)
-        .try_init();
 }

@@ -10,6 +10,7 @@ mod demo;
 mod device;
 mod failure;
 mod family;
+mod logs;
 mod pki;
 mod plan;
 mod say;

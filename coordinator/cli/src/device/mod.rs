@@ -22,8 +22,9 @@ use tokio::time::{interval, sleep};
 use self::inputs::{Recorded, read_interactions, read_members, read_tokens};
 pub(crate) use self::tally::Summary;
 use self::tally::Tally;
-use crate::daemon::{folder_of, start_logs};
+use crate::daemon::folder_of;
 use crate::failure::Failure;
+use crate::logs;
 use crate::say;
 
 /// Devices active at once: each holds a connection, a store and one vector.
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Devices to run in this process.
     #[arg(long, default_value_t = 1)]
     devices: u32,
+    /// What a line of the log on standard error is.
+    #[arg(long, value_enum, default_value_t = logs::Format::Text)]
+    log: logs::Format,
     /// Print a summary as one JSON object when done.
     #[arg(long)]
     json: bool,
@@ -79,7 +83,7 @@ struct Config {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    start_logs();
+    logs::start(options.log);
     check_file_limit(options.devices)?;
     let mut config: Config = config::read(&options.config).map_err(Failure::input)?;
     let base = folder_of(&options.config);
