@@ -8,17 +8,13 @@ use tacit_privacy::{canonical, merkle};
 use tacit_round::helper::{HelperRefusal, HelperRound, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::{TICKET_BYTES_MAX, Ticket};
-use tacit_types::Digest;
+use tacit_types::{COHORT_MAX, Digest};
 
 use crate::error::Failure;
 use crate::helper::Helper;
 use crate::keys;
 use crate::open_round::OpenRound;
 use crate::store::rounds::{RoundRow, State};
-
-/// Largest cohort countersigned: its sealed seeds, some 320 MiB, are held in memory while they are
-/// summed.
-pub(crate) const COHORT_MAX: u32 = 1 << 18;
 
 impl Helper {
     /// Completes and signs a draft; the same draft gives the same bytes for as long as the round is
