@@ -433,6 +433,7 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
         fs::Permissions::from_mode(0o600),
     )
     .unwrap();
+    foreign_files(&deployment);
     fs::create_dir(deployment.path("pki/folder")).unwrap();
     std::os::unix::fs::symlink("loop.crt", deployment.path("pki/loop.crt")).unwrap();
 
@@ -442,6 +443,8 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
         "tokens.txt",
         "folder",
         "loop.crt",
+        "foreign.crt",
+        "other-role.crt",
     ];
     let keys = ["absent.key", "open.key", "private.key", "folder"];
     let seeds = ["absent.sign", "open.sign", "root.crt", "folder"];
@@ -463,6 +466,7 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
                     .map(|file| ("\"pki/tokens.sha256\"".to_owned(), file)),
             );
             cases.push(("\"catalogue.txt\"".to_owned(), "absent.txt"));
+            cases.push(("\"pki/issuing.crt\"".to_owned(), "foreign-issuing.crt"));
         }
         for (from, file) in cases {
             assert!(good.contains(&from), "{role}: no {from} to replace");
@@ -471,14 +475,7 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
                 good.replacen(&from, &format!("\"pki/{file}\""), 1),
             )
             .unwrap();
-            let output = deployment.tacit(&[role, "--config", "bad.toml"]).unwrap();
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            let told = format!("{role} with {file} for {from}: {stderr}");
-            assert_eq!(output.status.code(), Some(2), "{told}");
-            assert!(
-                stderr.lines().count() == 1 && stderr.contains(file),
-                "{told}"
-            );
+            let told = refused_alike(&deployment, role, file);
             for name in [
                 "store.sqlite",
                 "coordinator.sqlite",
@@ -500,12 +497,62 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
         };
         let mixed = good.replace(&own("key"), &format!("\"pki/{other}.key\""));
         fs::write(deployment.path("bad.toml"), mixed).unwrap();
-        let output = deployment.tacit(&[role, "--config", "bad.toml"]).unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{role}: {stderr}");
+        refused_alike(&deployment, role, "do not fit together");
+        // What stands in a sample in place of the other party's key.
+        let key = fs::read_to_string(deployment.path(&format!("pki/{other}.pub"))).unwrap();
+        let placeholder = good.replace(key.trim(), &"0".repeat(64));
+        assert_ne!(placeholder, good, "{role}: no key to replace");
+        fs::write(deployment.path("bad.toml"), placeholder).unwrap();
+        refused_alike(&deployment, role, "is a placeholder");
+        // A state folder that is a file.
+        let state = format!("state = \"{role}\"");
+        assert!(good.contains(&state), "{role}: no {state} to replace");
+        let no_folder = good.replacen(&state, "state = \"bad.toml\"", 1);
+        fs::write(deployment.path("bad.toml"), no_folder).unwrap();
+        refused_alike(&deployment, role, "bad.toml: is not a folder");
+        let arguments = [role, "--config", &format!("{role}.toml"), "--check-config"];
+        let output = deployment.tacit(&arguments).unwrap();
         assert!(
-            stderr.lines().count() == 1 && stderr.contains("do not fit together"),
-            "{role}: {stderr}"
+            output.status.success() && !deployment.path(role).exists(),
+            "{output:?}"
         );
     }
+}
+
+/// Certificates of another deployment, and one of another role that fits each server's key.
+fn foreign_files(deployment: &Deployment) {
+    let now = before_now(0);
+    let foreign = create_authorities(now).unwrap();
+    fs::write(
+        deployment.path("pki/foreign-issuing.crt"),
+        &foreign.issuing.chain,
+    )
+    .unwrap();
+    let foreign = Authority::from_pem(&foreign.issuing.chain, &foreign.issuing.key).unwrap();
+    let names = ["localhost".to_owned()];
+    let server = foreign
+        .issue_server(Peer::Coordinator, &names, now)
+        .unwrap();
+    fs::write(deployment.path("pki/foreign.crt"), server.chain).unwrap();
+    let device = issuing(deployment).issue_server(Peer::Device(DeviceId([1; 16])), &names, now);
+    fs::write(deployment.path("pki/other-role.crt"), device.unwrap().chain).unwrap();
+}
+
+/// A start with `bad.toml` and a check of it say the same, in one line with `words`, and end with
+/// exit code 2. Gives what was said.
+fn refused_alike(deployment: &Deployment, role: &str, words: &str) -> String {
+    let said = [&[][..], &["--check-config"]].map(|more| {
+        let arguments = [&[role, "--config", "bad.toml"], more].concat();
+        let output = deployment.tacit(&arguments).unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(
+            said.lines().count() == 1 && said.contains(words),
+            "{arguments:?}: {said}"
+        );
+        said
+    });
+    assert_eq!(said[0], said[1]);
+    let [said, _] = said;
+    said
 }

@@ -16,7 +16,8 @@ pub(crate) struct Options {
     /// Configuration file, TOML.
     #[arg(long)]
     config: PathBuf,
-    /// Check the configuration and exit: 0 when it is sound, 2 when not.
+    /// Do everything a start does before it listens or writes, and exit: 0 when all is sound, 2
+    /// when not.
     #[arg(long)]
     check_config: bool,
     /// What a line of the log on standard error is.
@@ -48,12 +49,9 @@ pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
         .for_each(|path| *path = base.join(&*path));
     let named =
         |error: &ServerError| Failure::input(format!("{}: {error}", options.config.display()));
-    settings.check().map_err(|error| named(&error))?;
-    if options.check_config {
-        return Ok(());
-    }
-    let served = block_on(options.log, |shutdown| {
-        tacit_server::serve(settings, clock::now, shutdown, announce)
+    let served = block_on(options.log, async |shutdown| match options.check_config {
+        true => tacit_server::Prepared::new(settings, clock::now()).map(drop),
+        false => tacit_server::serve(settings, clock::now, shutdown, announce).await,
     })?;
     served.map_err(|error| match error {
         ServerError::OperatorConfig(_) => named(&error),
@@ -76,12 +74,9 @@ pub(crate) fn helper(options: &Options) -> Result<(), Failure> {
     paths.into_iter().for_each(|path| *path = base.join(&*path));
     let named =
         |problem: String| Failure::input(format!("{}: {problem}", options.config.display()));
-    settings.check().map_err(named)?;
-    if options.check_config {
-        return Ok(());
-    }
-    let served = block_on(options.log, |shutdown| {
-        tacit_helper::serve(settings, clock::now, shutdown, announce)
+    let served = block_on(options.log, async |shutdown| match options.check_config {
+        true => tacit_helper::Prepared::new(settings, clock::now()).map(drop),
+        false => tacit_helper::serve(settings, clock::now, shutdown, announce).await,
     })?;
     served.map_err(|error| match error {
         tacit_helper::HelperError::OperatorConfig(problem) => named(problem),

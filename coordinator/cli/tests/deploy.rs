@@ -120,15 +120,91 @@ fn a_sample_names_only_files_that_exist_by_then() {
     }
 }
 
+/// Makes a daemon's sample run where it lies, on any free port.
+fn keep_here(folder: &Path, role: &str) {
+    let path = folder.join(format!("{role}.toml"));
+    let text = fs::read_to_string(&path).unwrap();
+    let here = text
+        .replace("0.0.0.0:7420", "127.0.0.1:0")
+        .replace("0.0.0.0:7421", "127.0.0.1:0")
+        .replace("helper.example.net:7421", "127.0.0.1:9")
+        .replace("/var/lib/", "state/");
+    fs::write(&path, here).unwrap();
+}
+
+/// OpenSSL 3 reads every key, so that an operator's tools do.
+#[test]
+fn keys_are_read_by_other_tools() {
+    let folder = deployment();
+    for name in ["root", "issuing", "coordinator", "helper"] {
+        let mut openssl = Command::new("openssl");
+        let key = folder.path().join(format!("pki/{name}.key"));
+        let Ok(read) = openssl.args(["pkey", "-noout", "-in"]).arg(&key).output() else {
+            println!("SKIPPED: openssl is not installed");
+            return;
+        };
+        let error = String::from_utf8_lossy(&read.stderr);
+        assert!(read.status.success(), "{name}: {error}");
+    }
+}
+
+/// HOSTILE 85: exit code 2 and one line, and nothing made.
+#[test]
+fn what_is_no_name_of_a_server_is_refused_in_one_line() {
+    let folder = TempDir::new().unwrap();
+    for name in ["host:7420", "https://host", "[::1]", "", " ", "ho st"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_tacit"))
+            .args(["pki", "init", "pki", "--helper", name])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name:?}: {error}");
+        assert!(
+            error.starts_with(&format!("tacit: --helper '{name}': give a DNS name"))
+                && error.lines().count() == 1,
+            "{error}"
+        );
+        assert!(!folder.path().join("pki").exists());
+    }
+}
+
+/// Standard output and error that are closed from the start end no daemon, nor does a log that is
+/// asked for in JSON hold anything else.
+#[test]
+fn a_daemon_without_outputs_goes_on_and_one_with_a_json_log_writes_only_that() {
+    let folder = deployment();
+    for role in ["coordinator", "helper"] {
+        keep_here(folder.path(), role);
+        for outputs in ["2>&- >&-", "2>log"] {
+            let program = env!("CARGO_BIN_EXE_tacit");
+            let line = format!("exec '{program}' {role} --config {role}.toml --log json {outputs}");
+            let mut daemon = Command::new("sh")
+                .args(["-c", &line])
+                .current_dir(folder.path())
+                .env("RUST_LOG", "debug")
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_secs(1));
+            assert_eq!(daemon.try_wait().unwrap(), None, "{line} stopped");
+            let pid = Pid::from_raw(daemon.id().cast_signed()).unwrap();
+            kill_process(pid, Signal::TERM).unwrap();
+            assert_eq!(daemon.wait().unwrap().code(), Some(0), "{line}");
+        }
+        let log = fs::read_to_string(folder.path().join("log")).unwrap();
+        let events = log.lines().map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).expect(line);
+            event["event"].as_str().map(str::to_owned)
+        });
+        let events: Vec<_> = events.flatten().collect();
+        assert!(events.iter().any(|event| event == "listening"), "{log}");
+    }
+}
+
 #[test]
 fn a_daemon_whose_log_nobody_reads_goes_on_until_it_is_told_to_stop() {
     let folder = deployment();
-    let path = folder.path().join("helper.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    let here = text
-        .replace("0.0.0.0:7421", "127.0.0.1:0")
-        .replace("/var/lib/tacit-helper", "state");
-    fs::write(&path, here).unwrap();
+    keep_here(folder.path(), "helper");
     let (_, unread) = std::io::pipe().unwrap();
     let mut helper = Command::new(env!("CARGO_BIN_EXE_tacit"))
         .args(["helper", "--config", "helper.toml"])

@@ -108,6 +108,21 @@ impl Config {
                 return Err(format!("{name}: a path is needed"));
             }
         }
+        let issuer = self.membership.as_ref().map(|one| &one.issuer_key);
+        for (name, key, file) in [
+            (
+                "coordinator_key",
+                Some(&self.coordinator_key),
+                "coordinator.pub",
+            ),
+            ("membership.issuer_key", issuer, "members.pub"),
+        ] {
+            if key.is_some_and(|key| !key.is_usable()) {
+                return Err(format!(
+                    "{name}: is a placeholder; give the key in pki/{file}"
+                ));
+            }
+        }
         if self.honest_min < 2 {
             return Err(format!(
                 "honest_min: {} would let a single device be summed; at least 2",

@@ -4,7 +4,7 @@
 //! `tacit_round::helper`; this crate adds what that machine leaves out: durable state, key files,
 //! signatures and the gRPC edge.
 //!
-//! - [`config`] what an operator sets; [`serve`] runs the daemon;
+//! - [`config`] what an operator sets; [`Prepared`] what a start reads; [`serve`] runs the daemon;
 //! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
 //! - `countersign`, `admit`, `release` are what it does, one file each, on the state in `helper`;
 //! - `keys` the key files of open rounds; `store` everything else that must survive.
@@ -23,6 +23,7 @@ mod error;
 mod helper;
 mod keys;
 mod open_round;
+mod prepared;
 mod recovery;
 mod release;
 mod server;
@@ -32,5 +33,6 @@ mod store;
 
 pub use config::Config;
 pub use error::HelperError;
+pub use prepared::Prepared;
 pub use server::serve;
 pub use service::parse_seed;

@@ -17,8 +17,11 @@ use crate::store::Store;
 use crate::store::rounds::RoundRow;
 
 /// Opens the state and recovers.
-pub(crate) fn open(config: &Config, now: fn() -> Timestamp) -> Result<Helper, HelperError> {
-    let signing = SigningKey::from_seed(&files::read_seed(&config.signing.key)?);
+pub(crate) fn open(
+    config: &Config,
+    signing: SigningKey,
+    now: fn() -> Timestamp,
+) -> Result<Helper, HelperError> {
     files::private_folder(&config.state)
         .map_err(|error| StorageError::file(&config.state, &error))?;
     // The store's lock comes first: nobody touches key files of a state folder another process

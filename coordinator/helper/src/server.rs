@@ -5,19 +5,18 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tacit_proto::v1::helper_server::HelperServer;
 use tacit_types::Timestamp;
-use tacit_wire::files::{read_certificates, read_key};
-use tacit_wire::listener::{ClientCertificate, CountCalls, DRAIN_DEADLINE, Limits, server_config};
+use tacit_wire::listener::{CountCalls, DRAIN_DEADLINE, Limits};
 use tacit_wire::{Listener, Peer, Shutdown};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tonic::server::NamedService;
 use tonic::transport::Server;
 
-use crate::config::{Config, Tls};
+use crate::config::Config;
 use crate::error::HelperError;
+use crate::prepared::Prepared;
 use crate::recovery;
 use crate::service::Service;
 
@@ -41,10 +40,13 @@ pub async fn serve(
     shutdown: Shutdown,
     on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), HelperError> {
-    config.check().map_err(HelperError::OperatorConfig)?;
-    let tls = tls(&config.tls, now())?;
+    let Prepared {
+        config,
+        tls,
+        signing,
+    } = Prepared::new(config, now())?;
     let listen = config.listen.clone();
-    let helper = tokio::task::spawn_blocking(move || recovery::open(&config, now))
+    let helper = tokio::task::spawn_blocking(move || recovery::open(&config, signing, now))
         .await
         .map_err(|error| HelperError::Storage(error.to_string()))??;
     let network = |error: std::io::Error| HelperError::Network(format!("{listen}: {error}"));
@@ -112,12 +114,4 @@ async fn close_late(stop: Shutdown) -> Infallible {
     sleep(DRAIN_DEADLINE).await;
     stop.close.cancel();
     pending().await
-}
-
-fn tls(files: &Tls, now: Timestamp) -> Result<ServerConfig, HelperError> {
-    let chain = read_certificates(&files.certificate, now)?;
-    let roots = read_certificates(&files.root, now)?;
-    let key = read_key(&files.key)?;
-    server_config(chain, key, &roots, ClientCertificate::Required)
-        .map_err(|problem| HelperError::OperatorConfig(format!("tls: {problem}")))
 }

@@ -210,6 +210,10 @@ impl Config {
                 task.start.is_none() || task.model == Family::Spectral,
             ),
             (
+                "helper.identity_key is a placeholder; give the key in the helper's pki/helper.pub",
+                self.helper.identity_key.is_usable(),
+            ),
+            (
                 "helper.address must start with https://",
                 self.helper.address.starts_with("https://"),
             ),

@@ -2,6 +2,7 @@
 //! same answer.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::TryRng;
@@ -9,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tacit_privacy::canonical::digest;
 use tacit_types::{DeviceId, Digest, Timestamp};
 use tacit_wire::files;
-use tacit_wire::pki::Authority;
+use tacit_wire::pki::{Authority, PkiError};
 
 use crate::config::Config;
 use crate::error::ServerError;
@@ -41,38 +42,52 @@ pub enum EnrolError {
     Random,
 }
 
+/// Who signs devices, and for which tokens; nothing of it is written.
+pub struct Issuing {
+    authority: Authority,
+    tokens: BTreeSet<Digest>,
+}
+
+impl Issuing {
+    /// Reads the issuing authority and the token digests.
+    ///
+    /// # Errors
+    /// [`ServerError::OperatorConfig`] naming the file, also for an authority of another
+    /// deployment.
+    pub fn read(config: &Config, now: Timestamp) -> Result<Self, ServerError> {
+        let (certificate, key) = (&config.enrolment.certificate, &config.enrolment.key);
+        files::read_certificates(certificate, now)?;
+        let (chain, secret) = (files::read_text(certificate)?, files::read_secret(key)?);
+        let named = |error: PkiError| {
+            let files = format!("{} with {}", certificate.display(), key.display());
+            ServerError::OperatorConfig(format!("{files}: {error}"))
+        };
+        let authority = Authority::from_pem(&chain, &secret).map_err(named)?;
+        let roots = files::read_certificates(&config.tls.root, now)?;
+        authority.check_below(&roots, now).map_err(named)?;
+        Ok(Self {
+            authority,
+            tokens: read_tokens(config)?,
+        })
+    }
+}
+
 /// The enrolment authority of a deployment.
 #[derive(Clone)]
 pub struct Enrolment {
-    authority: Arc<Authority>,
-    tokens: Arc<BTreeSet<Digest>>,
+    issuing: Arc<Issuing>,
     db: Arc<Mutex<Connection>>,
 }
 
 impl Enrolment {
-    /// Reads the issuing authority and the token digests, and opens the record of used tokens.
+    /// Opens the record of used tokens in `folder`.
     ///
     /// # Errors
-    /// [`ServerError::OperatorConfig`] naming the file, or storage errors.
-    pub fn open(config: &Config, now: Timestamp) -> Result<Self, ServerError> {
-        let settings = &config.enrolment;
-        files::read_certificates(&settings.certificate, now)?;
-        let certificate = files::read_text(&settings.certificate)?;
-        let key = files::read_secret(&settings.key)?;
-        let files = || {
-            format!(
-                "{} with {}",
-                settings.certificate.display(),
-                settings.key.display()
-            )
-        };
-        let authority = Authority::from_pem(&certificate, &key)
-            .map_err(|error| ServerError::OperatorConfig(format!("{}: {error}", files())))?;
-        let tokens = read_tokens(config)?;
-        let db = shared::open(config.deployment_state(), "enrolment.sqlite", SCHEMA)?;
+    /// As [`Accounts::open`](crate::accounts::Accounts::open).
+    pub fn open(issuing: Issuing, folder: &Path) -> Result<Self, ServerError> {
+        let db = shared::open(folder, "enrolment.sqlite", SCHEMA)?;
         Ok(Self {
-            authority: Arc::new(authority),
-            tokens: Arc::new(tokens),
+            issuing: Arc::new(issuing),
             db: Arc::new(Mutex::new(db)),
         })
     }
@@ -88,7 +103,7 @@ impl Enrolment {
         now: Timestamp,
     ) -> Result<String, EnrolError> {
         let token = digest(token);
-        if !self.tokens.contains(&token) {
+        if !self.issuing.tokens.contains(&token) {
             return Err(EnrolError::Token);
         }
         let request_hash = digest(request);
@@ -110,6 +125,7 @@ impl Enrolment {
             .try_fill_bytes(&mut id)
             .map_err(|_| EnrolError::Random)?;
         let chain = self
+            .issuing
             .authority
             .issue_device(request, DeviceId(id), now)
             .map_err(|error| EnrolError::Request(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release
 //! ledger, publishes factors.
 //!
+//! - [`Prepared`] what a start reads before it binds;
 //! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC
 //!   codes; [`slots`] who may hold memory now; [`admission`] asks the helper which seeds open;
 //!   `shelf` holds the published objects once for all who fetch them;
@@ -29,6 +30,7 @@ pub mod helper;
 pub mod ingest;
 pub mod ledger;
 pub mod objects;
+mod prepared;
 pub mod service;
 mod shared;
 mod shelf;
@@ -42,18 +44,19 @@ use std::time::Duration;
 
 use tacit_proto::v1::coordinator_server::CoordinatorServer;
 use tacit_types::Timestamp;
-use tacit_wire::listener::{self, ClientCertificate, CountCalls, Limits, Listener};
-use tacit_wire::{Shutdown, files};
+use tacit_wire::Shutdown;
+use tacit_wire::listener::{CountCalls, Limits, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::Server;
 
 pub use config::Config;
 pub use error::ServerError;
+pub use prepared::Prepared;
 
 use crate::admission::Admission;
 use crate::board::Board;
-use crate::driver::{Driver, Inputs};
+use crate::driver::Driver;
 use crate::enrolment::Enrolment;
 use crate::service::CoordinatorService;
 
@@ -75,13 +78,13 @@ pub async fn serve(
     shutdown: Shutdown,
     on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), ServerError> {
-    config.check()?;
-    let chain = files::read_certificates(&config.tls.certificate, now())?;
-    let key = files::read_key(&config.tls.key)?;
-    let roots = files::read_certificates(&config.tls.root, now())?;
-    let tls = listener::server_config(chain, key, &roots, ClientCertificate::Optional)
-        .map_err(|error| ServerError::OperatorConfig(format!("tls: {error}")))?;
-    let helper = helper::HelperClient::new(&config)?;
+    let Prepared {
+        config,
+        tls,
+        helper,
+        issuing,
+        inputs,
+    } = Prepared::new(config, now())?;
     let socket = TcpListener::bind(&config.listen).await.map_err(|error| {
         ServerError::OperatorConfig(format!(
             "listen = '{}': {error}",
@@ -92,9 +95,8 @@ pub async fn serve(
         .local_addr()
         .map_err(|error| ServerError::Internal(error.to_string()))?;
 
-    let inputs = Inputs::read(&config)?;
     let board = Arc::new(Board::new(config.task.cohort));
-    let enrolment = Enrolment::open(&config, now())?;
+    let enrolment = Enrolment::open(issuing, config.deployment_state())?;
     let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
     let driver = Driver::open(
         &config,

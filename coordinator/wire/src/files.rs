@@ -163,6 +163,20 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     close_to_others(path)
 }
 
+/// Checks that a folder of state is one or can still be made; makes nothing.
+///
+/// # Errors
+/// [`FileError`] for anything else of that name.
+pub fn check_folder(path: &Path) -> Result<(), FileError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => Err(FileError::new(path, "is not a folder")),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::new(path, format!("cannot be used: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes a database empty unless it exists, for its owner only; the log and index beside it take
 /// over its mode. Those that exist and are open to others are closed to them, with a warning.
 ///

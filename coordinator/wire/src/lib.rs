@@ -10,6 +10,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 pub mod files;
 pub mod identity;
 pub mod listener;

@@ -1,17 +1,21 @@
 //! Makes and signs certificates: an offline root, an online issuing authority below it, and
 //! short-lived leaves.
 
+use rand::TryRng;
+use rand::rngs::SysRng;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use tacit_types::{DeviceId, Timestamp};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 use crate::identity::Peer;
+use crate::listener::leads_to;
 
 /// A certificate that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,9 @@ pub enum PkiError {
     /// A key that is not the certificate's, or a certificate that may not sign.
     #[error("{0}")]
     Authority(&'static str),
+    /// A name no client can ask for.
+    #[error("give a DNS name or an address alone, as in rec.example.org or 192.0.2.7")]
+    Name,
     /// A key or certificate that cannot be used.
     #[error("certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -42,6 +49,10 @@ pub struct Authority {
     certificate: String,
 }
 
+/// What stands before the 32 bytes of an Ed25519 seed (RFC 8410, version 1).
+const PKCS8_V1_ED25519: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 /// How long leaves live.
 pub const LEAF_DAYS: i64 = 30;
 /// Certificates start this long in the past, for clocks that disagree.
@@ -60,7 +71,7 @@ pub struct NewAuthorities {
 /// # Errors
 /// [`PkiError`] when key generation fails.
 pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
-    let root_key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let root_key = new_key()?;
     let root =
         authority_params("Tacit root", 1, now, Duration::days(3650)).self_signed(&root_key)?;
     let root_credentials = Credentials {
@@ -69,7 +80,7 @@ pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
     };
     let root_issuer = Issuer::from_ca_cert_pem(&root.pem(), root_key)?;
 
-    let issuing_key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let issuing_key = new_key()?;
     let issuing = authority_params("Tacit issuing", 0, now, Duration::days(365))
         .signed_by(&issuing_key, &root_issuer)?;
     Ok(NewAuthorities {
@@ -79,6 +90,25 @@ pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
             key: issuing_key.serialize_pem(),
         },
     })
+}
+
+/// A new Ed25519 key, in the first version of PKCS#8: OpenSSL 3 refuses the second, which has the
+/// public key beside the secret one and is what key generation writes by itself.
+fn new_key() -> Result<KeyPair, PkiError> {
+    let mut seed = Zeroizing::new([0u8; 32]);
+    SysRng
+        .try_fill_bytes(seed.as_mut())
+        .map_err(|_| PkiError::Authority("the operating system has no randomness to give"))?;
+    let der = [&PKCS8_V1_ED25519[..], seed.as_ref()].concat();
+    Ok(KeyPair::try_from(&PrivatePkcs8KeyDer::from(der))?)
+}
+
+/// A name or an address that a TLS client can ask for: no port, no scheme, no brackets.
+fn check_name(name: &str) -> Result<(), PkiError> {
+    match ServerName::try_from(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(PkiError::Name),
+    }
 }
 
 impl Authority {
@@ -108,7 +138,8 @@ impl Authority {
         names: &[String],
         now: Timestamp,
     ) -> Result<Credentials, PkiError> {
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        names.iter().try_for_each(|name| check_name(name))?;
+        let key = new_key()?;
         let mut params = leaf_params(peer, names, now)?;
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
@@ -143,6 +174,24 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let leaf = params.signed_by(&key, &self.issuer)?;
         Ok(self.chain(&leaf.pem()))
+    }
+
+    /// Checks that what this authority signs leads to one of these roots.
+    ///
+    /// # Errors
+    /// [`PkiError::Authority`] when it does not.
+    pub fn check_below(
+        &self,
+        roots: &[CertificateDer<'static>],
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        let probe = self.issue_server(Peer::Helper, &[], now)?.chain;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(probe.as_bytes())
+            .flatten()
+            .collect();
+        leads_to(&chain, roots, now).map_err(|_| {
+            PkiError::Authority("the issuing certificate does not lead to the root of tls.root")
+        })
     }
 
     fn chain(&self, leaf: &str) -> String {
@@ -239,6 +288,51 @@ mod tests {
             Peer::from_certificate(&leaf_der(&chain)),
             Some(Peer::Device(id))
         );
+    }
+
+    #[test]
+    fn an_authority_of_another_deployment_is_known_as_one() {
+        let made = [
+            create_authorities(NOW).unwrap(),
+            create_authorities(NOW).unwrap(),
+        ];
+        let issuing = &made[0].issuing;
+        let authority = Authority::from_pem(&issuing.chain, &issuing.key).unwrap();
+        let roots = made.map(|one| CertificateDer::from_pem_slice(one.root.chain.as_bytes()));
+        let [own, other] = roots.map(|root| [root.unwrap()]);
+        assert!(authority.check_below(&own, NOW).is_ok());
+        // HOSTILE 74.
+        assert!(matches!(
+            authority.check_below(&other, NOW),
+            Err(PkiError::Authority(_))
+        ));
+    }
+
+    /// HOSTILE 85.
+    #[test]
+    fn only_a_name_or_an_address_alone_is_certified() {
+        let authority = authority();
+        let issue = |name: &str| authority.issue_server(Peer::Helper, &[name.to_owned()], NOW);
+        for name in ["localhost", "rec.example.org", "192.0.2.7", "2001:db8::7"] {
+            assert!(issue(name).is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            " ",
+            "host:7420",
+            "192.0.2.7:7420",
+            "[2001:db8::7]",
+            "https://rec.example.org",
+            "rec.example.org/",
+            "rec example.org",
+            "rec.example.org ",
+            "*",
+            "réc.example.org",
+            "a..b",
+            "rec\n.example.org",
+        ] {
+            assert!(matches!(issue(name), Err(PkiError::Name)), "{name:?}");
+        }
     }
 
     #[test]

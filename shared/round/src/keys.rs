@@ -124,6 +124,12 @@ hex_bytes!(
 );
 
 impl PublicKey {
+    /// Whether any signature can hold for this key: not for zeros, as a sample has in place of a
+    /// key, nor for any other point of small order.
+    pub fn is_usable(&self) -> bool {
+        Ed25519VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+    }
+
     /// Whether `signature` is this key's over `message` for `context` (strict verification: no
     /// malleable forms).
     pub fn verifies(&self, context: Context, message: &[u8], signature: &SignatureBytes) -> bool {
@@ -157,6 +163,7 @@ mod tests {
                 .public()
                 .verifies(Context::Ticket, b"message", &signature)
         );
+        assert!(key.public().is_usable() && !PublicKey([0; 32]).is_usable());
         assert!(!PublicKey([0; 32]).verifies(Context::Ticket, b"message", &signature));
     }
 }

@@ -30,7 +30,7 @@ pub use self::calls::CountCalls;
 pub use self::limits::Limits;
 pub use self::shutdown::{DRAIN_DEADLINE, Shutdown};
 pub use self::stream::PeerStream;
-pub use self::tls::{ClientCertificate, server_config};
+pub use self::tls::{ClientCertificate, leads_to, server_config};
 
 use self::rate::Rate;
 use self::registry::{Place, Registry, Who};

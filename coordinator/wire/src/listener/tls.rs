@@ -1,10 +1,12 @@
 //! TLS settings of a server: TLS 1.3 only, one provider, no resumption.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use tacit_types::Timestamp;
 
 /// Whether a peer without a certificate may connect. Each call decides what such a peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +28,8 @@ pub fn server_config(
     client: ClientCertificate,
 ) -> Result<ServerConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        store
-            .add(root.clone())
-            .map_err(|error| format!("root certificate: {error}"))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider.clone());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider.clone());
     let verifier = match client {
         ClientCertificate::Required => verifier,
         ClientCertificate::Optional => verifier.allow_unauthenticated(),
@@ -51,4 +48,32 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// Checks that a chain, leaf first, leads to one of the roots, as the other party will.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn leads_to(
+    chain: &[CertificateDer<'static>],
+    roots: &[CertificateDer<'static>],
+    now: Timestamp,
+) -> Result<(), String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider);
+    let verifier = verifier.build().map_err(|error| error.to_string())?;
+    let (leaf, above) = chain.split_first().ok_or("there is no certificate")?;
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
+    let verified = verifier.verify_client_cert(leaf, above, now);
+    verified.map(drop).map_err(|error| error.to_string())
+}
+
+fn root_store(roots: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, String> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store
+            .add(root.clone())
+            .map_err(|error| format!("root certificate: {error}"))?;
+    }
+    Ok(Arc::new(store))
 }
