@@ -22,6 +22,6 @@ pub use kind::Kind;
 pub use time::Timestamp;
 pub use unit::{Delta, Epsilon, UnitError};
 
-/// Most devices of one round, for the planner, the coordinator and the helper alike: a helper holds
-/// their sealed seeds, some 320 MiB, in memory while it sums them.
+/// Most devices of one round, for coordinator and helper alike: a helper holds their sealed seeds,
+/// some 320 MiB, in memory while it sums them.
 pub const COHORT_MAX: u32 = 1 << 18;
