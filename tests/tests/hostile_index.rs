@@ -211,8 +211,8 @@ fn every_case_a_source_cites_names_that_source() {
 
 #[test]
 fn citations_are_read_as_they_are_written() {
-    let source = "/// HOSTILE 56, 92-94\n    /// and 105 (k1 to k3), 124: two. \
-                  Kill points c1 to c2. HOSTILES 7, HOSTILE.md";
+    let source = "/// HOSTILE 56, 92-94\n    /// and 105 (k1 to k3), 124: two. Kill points c1 to \
+                  c2. HOSTILES 7, HOSTILE.md";
     let expected = [
         "56", "92", "93", "94", "105", "k1", "k2", "k3", "124", "c1", "c2",
     ];

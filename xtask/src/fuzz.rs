@@ -46,8 +46,7 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
     fs::create_dir_all(root().join(&found)).context(found.clone())?;
     cargo(&format!(
         "fuzz run --fuzz-dir tests/fuzz --sanitizer none {target} {found} \
-         tests/fuzz/corpus/{target} -- \
-         -max_total_time={seconds} -len_control=0 -timeout=10 -rss_limit_mb=1024 \
-         -print_final_stats=1"
+         tests/fuzz/corpus/{target} -- -max_total_time={seconds} -len_control=0 -timeout=10 \
+         -rss_limit_mb=1024 -print_final_stats=1"
     ))
 }

@@ -154,12 +154,10 @@ fn total(rows: &BTreeMap<String, Row>) -> [usize; OUTCOMES.len()] {
 fn table(rows: &BTreeMap<String, Row>) -> String {
     let mut text = format!(
         "# Mutation tests\n\nMade by `cargo xtask mutants` with cargo-mutants {CARGO_MUTANTS}: \
-         each mutant is one small change of \
-         the code, tested with the tests of its own crate. Caught: a test failed. Missed: none \
-         did. \
-         Timeout: a test did not end, which is \
-         noticed too. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out \
-         and why.\n\n\
+         each mutant is one small change of the code, tested with the tests of its own crate. \
+         Caught: a test failed. Missed: none did. Timeout: a test did not end, which is noticed \
+         too. Unviable: it does not compile. `.cargo/mutants.toml` says what is left out and \
+         why.\n\n\
          | file | mutants | caught | missed | timeout | unviable \
          |\n|---|---:|---:|---:|---:|---:|\n"
     );

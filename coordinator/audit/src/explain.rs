@@ -86,10 +86,9 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
     let together = summary::epsilon(charge.rho_total, so_far, CURVE_DELTA);
     format!(
         "Line {} is round {} of the task '{}', on {}.\n{}\n{}\
-         If your device took part, its own numbers were limited in size and hidden in noise before \
-         they left it, and \
-         it paid rho {}. On its own that is epsilon {} at delta 1e-5; with every round before it, \
-         epsilon {}.\n{}\n\
+         If your device took part, its own numbers were limited in size and hidden in noise \
+         before they left it, and it paid rho {}. On its own that is epsilon {} at delta 1e-5; \
+         with every round before it, epsilon {}.\n{}\n\
          If your device did not take part, this line cost it nothing.\n\
          {}\n{}\nHow epsilon follows from rho: {}.\n",
         entry.seq,
@@ -103,8 +102,7 @@ fn charged(verified: &Verified, entry: &Entry) -> String {
         format::round_up(together, 4),
         odds(together),
         "This holds while coordinator and helper do not put their knowledge together; the ledger \
-         shows the arithmetic, not \
-         their honesty.",
+         shows the arithmetic, not their honesty.",
         numbers(charge),
         convert::CONVERSION,
     )
@@ -130,10 +128,8 @@ fn numbers(charge: &Charge) -> String {
     };
     format!(
         "Rho is B2_int / (2 sigma^2){tau}: B2_int {} and sigma^2 {}, in squared grid steps; the \
-         clipping norm is {} steps; \
-         {shares}. What the samplers differ from ideal ones, {} in total variation, is taken out \
-         of delta (1 + e^epsilon) \
-         times.",
+         clipping norm is {} steps; {shares}. What the samplers differ from ideal ones, {} in \
+         total variation, is taken out of delta (1 + e^epsilon) times.",
         charge.squared_sensitivity,
         mechanism.sigma2,
         mechanism.steps,
@@ -149,9 +145,9 @@ fn what_happened(entry: &Entry) -> String {
         .sum_noise_std(entry.charge.mechanism.n_min);
     match &entry.outcome {
         Outcome::Released { .. } => format!(
-            "{} devices contributed to one sum of {} numbers ({kind}). {} The noise on each number \
-             of the sum is typically \
-             {} times the most one device can move all of them together.",
+            "{} devices contributed to one sum of {} numbers ({kind}). {} The noise on each \
+             number of the sum is typically {} times the most one device can move all of them \
+             together.",
             entry.contributors,
             entry.charge.mechanism.length,
             match entry.charge.mechanism.tier {
@@ -163,8 +159,7 @@ fn what_happened(entry: &Entry) -> String {
         ),
         Outcome::Abandoned { reason, answered } => format!(
             "The round was abandoned ({kind}; {} contributions had arrived): {}. {} It is counted \
-             as paid, because devices \
-             may have sent their noised numbers.",
+             as paid, because devices may have sent their noised numbers.",
             entry.contributors,
             format::shortened(reason, 200),
             if *answered {
@@ -183,8 +178,7 @@ fn what_was_found(verified: &Verified, entry: &Entry) -> String {
     };
     let mut text =
         "Each device asked how the model would have ranked what its owner used last; from the \
-         noisy sum of their \
-                    answers follow, with standard errors:\n"
+         noisy sum of their answers follow, with standard errors:\n"
             .to_owned();
     for figure in figures(&evaluated.evaluation) {
         text += &format!("  {}: {}\n", figure.name, figure.text);
@@ -203,8 +197,7 @@ fn odds(epsilon: f64) -> String {
     let percent = (1000.0 / (1.0 + (-epsilon).exp())).ceil() / 10.0;
     format!(
         "In other words: somebody who sees everything released so far, and before could only toss \
-         a coin about whether \
-         your device sent its own numbers or nothing at all, now guesses right at most about \
-         {percent:.1} times in 100."
+         a coin about whether your device sent its own numbers or nothing at all, now guesses \
+         right at most about {percent:.1} times in 100."
     )
 }

@@ -11,8 +11,7 @@ pub enum DataError {
     /// The path leads to nothing that is known as a data set.
     #[error(
         "{path}: {problem}; give a .csv or .csv.gz file, or a folder with interactions.csv, \
-         u.data, ratings.dat, \
-         ratings.csv or view_ecommerce.dat (each also as .gz)"
+         u.data, ratings.dat, ratings.csv or view_ecommerce.dat (each also as .gz)"
     )]
     NotADataset {
         /// The path as given.

@@ -155,8 +155,7 @@ impl Lines {
     fn read_failure(&self, error: io::Error) -> DataError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => self.fault(Fault::new(
-                "the compressed data is cut off \
-                                       here",
+                "the compressed data is cut off here",
                 "copy or download the file again",
             )),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => self.fault(Fault::new(

@@ -98,13 +98,11 @@ fn write_table(
 ) -> anyhow::Result<String> {
     let mut out = format!(
         "\nMovieLens-1M, times known. Users with even numbers train ({} devices, epsilon \
-         {EPSILON}); the {new} others with times are \
-         new owners. NDCG@10 over the whole catalogue for all that they used after their tenth \
-         interaction. (The very next \
-         item is no fair test here: people rated what a page of the site listed, in its order.) \
-         Features: genres, year and \
-         decade. How far taste is trusted was chosen with the halves the other way round; its \
-         weaker forms were tried on these.\n\n\
+         {EPSILON}); the {new} others with times are new owners. NDCG@10 over the whole catalogue \
+         for all that they used after their tenth interaction. (The very next item is no fair \
+         test here: people rated what a page of the site listed, in its order.) Features: genres, \
+         year and decade. How far taste is trusted was chosen with the halves the other way \
+         round; its weaker forms were tried on these.\n\n\
          | known interactions | private popularity | own list, no features | own list, features | \
          |\n|---|---|---|---|---|\n",
         trained.users(),

@@ -14,10 +14,10 @@ use crate::{FIFTH, ML_1M, ML_100K, measure as sweep};
 /// The table, on the random splits.
 pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let mut out = "\nSpectral model, random 80/20, full NDCG@10. The columns are fixed functions \
-                   of the catalogue and the released counts, \
-                   so they cost no privacy; each model has the whole budget.\n\n\
-                   | data | epsilon | private popularity | no features | genres | genres, year and \
-                   decade |\n|---|---|---|---|---|---|\n"
+                   of the catalogue and the released counts, so they cost no privacy; each model \
+                   has the whole budget.\n\n\
+                   | data | epsilon | private popularity | no features | genres | genres, year \
+                   and decade |\n|---|---|---|---|---|---|\n"
         .to_owned();
     for name in [ML_1M, ML_100K] {
         rows(&mut out, &data.join(name), name)?;

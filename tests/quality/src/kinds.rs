@@ -84,11 +84,10 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let folds = folds(&owners);
     let mut out = format!(
         "\nRetailRocket: {} owners, {items} items; no times, so nothing fades. Every purchase is \
-         held out once, in {FOLDS} turns with \
-         a model each. Full ranking. The weights were chosen on owners with even numbers and \
-         figures are of the others, but those \
-         had been seen too; that a shop trusts taste at once was decided on these very figures. A \
-         hit ratio of .3 has a standard error of .015; ± is the deviation over turns.\n",
+         held out once, in {FOLDS} turns with a model each. Full ranking. The weights were chosen \
+         on owners with even numbers and figures are of the others, but those had been seen too; \
+         that a shop trusts taste at once was decided on these very figures. A hit ratio of .3 \
+         has a standard error of .015; ± is the deviation over turns.\n",
         owners.len()
     );
     for (known, question) in [

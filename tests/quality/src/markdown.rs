@@ -58,20 +58,16 @@ fn write_results(out: &mut String, sections: &Sections) -> std::fmt::Result {
         out,
         "# Recommendation quality\n\n\
          Made by `cargo xtask quality` with `TACIT_DATA` set; do not edit. Simulated, mode {}.\n\n\
-         Epsilon is for {}; delta {:e}; {}. Every release is charged, no amplification. A share of \
-         {} drops out of each \
-         round, a share of {} is assumed dishonest, histories are capped at {}. Seeds {:?}; ± is \
-         the standard deviation over \
-         them. (99): against the 99 published negatives; all else against everything the user has \
-         not used. Presets were \
-         chosen on second-last interactions of MovieLens-1M and on a random fifth of what the \
-         test's random fifth left. \
-         One choice is not untouched by these tests: how far taste is trusted was chosen for new \
-         owners, after figures of \
-         MovieLens-1M's tests with and without it had been seen (differences up to .006). No \
-         tuning is charged. The private model uses public item features: genres, and the year and \
-         decade \
-         in titles; iALS and popularity do not. What they are worth is under Public features.\n",
+         Epsilon is for {}; delta {:e}; {}. Every release is charged, no amplification. A share \
+         of {} drops out of each round, a share of {} is assumed dishonest, histories are capped \
+         at {}. Seeds {:?}; ± is the standard deviation over them. (99): against the 99 published \
+         negatives; all else against everything the user has not used. Presets were chosen on \
+         second-last interactions of MovieLens-1M and on a random fifth of what the test's random \
+         fifth left. One choice is not untouched by these tests: how far taste is trusted was \
+         chosen for new owners, after figures of MovieLens-1M's tests with and without it had \
+         been seen (differences up to .006). No tuning is charged. The private model uses public \
+         item features: genres, and the year and decade in titles; iALS and popularity do not. \
+         What they are worth is under Public features.\n",
         leave_one_out.mode,
         leave_one_out.statement,
         leave_one_out.delta,
@@ -211,8 +207,7 @@ fn ranking_note(outcome: &Outcome) -> String {
     match outcome.half_life {
         Some(half_life) => format!(
             "Devices rank with a half-life of {half_life} interactions where histories have times \
-             (about half of these users); \
-             central iALS does not use time."
+             (about half of these users); central iALS does not use time."
         ),
         None => "Devices rank without recency: a random hold-out is no future.".into(),
     }

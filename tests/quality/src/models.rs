@@ -26,10 +26,10 @@ use crate::{
 const NOTE: &str = "\nCrowd, delta, seeds and rules as above.\n";
 /// How far weighted squares are from untouched data.
 const LOOKED_AT: &str = "\nRounds without noise and the penalty were chosen on second-last \
-                         interactions, as the spectral presets were. \
-    Earlier, about fifteen settings of clipping norm, damping and the share of the start were \
-    looked at on this very test, so \
-    these figures flatter the model a little.\n";
+                         interactions, as the spectral presets were. Earlier, about fifteen \
+                         settings of clipping norm, damping and the share of the start were \
+                         looked at on this very test, so these figures flatter the model a \
+                         little.\n";
 /// Factors at which weighted squares must reach central implicit ALS, and its least HR@10 (99).
 const PARITY: [(u32, f64); 3] = [(16, 0.0), (32, 0.70), (64, 0.72)];
 /// How far from central implicit ALS counts as parity.
@@ -111,16 +111,13 @@ fn growth(data: &Path) -> anyhow::Result<String> {
 
 fn ratings(data: &Path) -> anyhow::Result<String> {
     let mut out = format!(
-        "{NOTE}\nRMSE of a random tenth of the ratings; run k holds out tenth k and has noise seed \
-         k, ± over the five. \
-         Penalties and shares were taken over from \
-         earlier work; only the penalty of genres (12, not 6: .002 better) was compared, on other \
-         random tenths of \
+        "{NOTE}\nRMSE of a random tenth of the ratings; run k holds out tenth k and has noise \
+         seed k, ± over the five. Penalties and shares were taken over from earlier work; only \
+         the penalty of genres (12, not 6: .002 better) was compared, on other random tenths of \
          MovieLens-100K, which share ratings with these. The signal floor of 28 was set on tenths \
-         5 to 7 of MovieLens-1M, after \
-         the test had shown factors to lose at epsilon 2. Genres are public item \
-         features; what an owner thinks of them never leaves the device. Central ALS has 16 \
-         factors and no genres.\n"
+         5 to 7 of MovieLens-1M, after the test had shown factors to lose at epsilon 2. Genres \
+         are public item features; what an owner thinks of them never leaves the device. Central \
+         ALS has 16 factors and no genres.\n"
     );
     for (name, users, target) in [(ML_100K, None, RMSE[0]), (ML_1M, Some(2_999), RMSE[1])] {
         rated(&mut out, &data.join(name), users, target)?;
@@ -133,8 +130,8 @@ fn parity(out: &mut String, published: &Population) -> anyhow::Result<()> {
     writeln!(
         out,
         "\nMovieLens-1M, published leave-one-out, no recency. Without noise, \
-         {ROUNDS_WITHOUT_NOISE} rounds \
-         from spectral factors, beside central iALS at the same d from five random starts.\n\n\
+         {ROUNDS_WITHOUT_NOISE} rounds from spectral factors, beside central iALS at the same d \
+         from five random starts.\n\n\
          | d | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | \
          |\n|---|---|---|---|---|---|---|"
     )?;
@@ -203,8 +200,7 @@ fn noisy(out: &mut String, published: &Population) -> anyhow::Result<()> {
     writeln!(
         out,
         "\nUnder noise: half of the budget for the spectral start, half for the rounds. Beside it \
-         the spectral model with the whole \
-         budget, neither with recency.\n\n\
+         the spectral model with the whole budget, neither with recency.\n\n\
          | users | epsilon | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 \
          |\n|---|---|---|---|---|---|---|"
     )?;
@@ -312,13 +308,12 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     writeln!(
         out,
         "\nSpectral model, MovieLens-1M, published leave-one-out; a random tenth of the items is \
-         new. The earlier task knew {old} of {} items, at epsilon {epsilon}. The \
-         update (`[task] start`: counts and one round with carry, no head Gram) and the task from \
-         nothing cost epsilon {epsilon} each; the earlier \
-         task's own cost is not in either.\n\n\
+         new. The earlier task knew {old} of {} items, at epsilon {epsilon}. The update (`[task] \
+         start`: counts and one round with carry, no head Gram) and the task from nothing cost \
+         epsilon {epsilon} each; the earlier task's own cost is not in either.\n\n\
          | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | |\n|---|---|---|---|---|---|\n\
-         | updated, no features | {} | HR@10 (99) {}; HR@10 {} |\n| from nothing, no features | {} \
-         | |\n\
+         | updated, no features | {} | HR@10 (99) {}; HR@10 {} |\n| from nothing, no features | \
+         {} | |\n\
          | updated | {} | |\n| from nothing | {} | |",
         population.items,
         cells(&updated),

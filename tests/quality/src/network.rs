@@ -18,15 +18,13 @@ const EPSILONS: [f64; 4] = [10.0, 3.0, 1.0, 0.5];
 /// The table.
 pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let mut out = "\nBoth models know genres, and years and decades in titles, and each has the \
-                   whole budget. The network trains factors \
-                   that know nothing of an item but these; the spectral model trains factors of \
-                   its own and has features beside them. \
-                   Published or last item with half-life 10, random 80/20 without recency. \
-                   Largest: what a device sends in the \
-                   longest of its releases. Factors and rounds were chosen on second-last \
-                   interactions.\n\n\
-                   | data, split | epsilon | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 | \
-                   largest |\n|---|---|---|---|---|---|---|---|\n"
+                   whole budget. The network trains factors that know nothing of an item but \
+                   these; the spectral model trains factors of its own and has features beside \
+                   them. Published or last item with half-life 10, random 80/20 without recency. \
+                   Largest: what a device sends in the longest of its releases. Factors and \
+                   rounds were chosen on second-last interactions.\n\n\
+                   | data, split | epsilon | model | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 \
+                   | largest |\n|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for (name, split, label, half_life) in [
         (ML_1M, Split::LeaveOneOut, "leave-one-out", Some(HALF_LIFE)),

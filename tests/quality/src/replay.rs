@@ -44,9 +44,8 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     }
     let mut out = String::from(
         "\nMovieLens-100K, the last fifth of each history replayed in order of time: HR@10 over \
-         the whole catalogue for the next \
-         item, all items met so far left out. The model was trained on what came before and \
-         stays.\n\n\
+         the whole catalogue for the next item, all items met so far left out. The model was \
+         trained on what came before and stays.\n\n\
          | noise | half-life | profile stays | profile follows | lift over stays, no recency | \
          |\n|---|---|---|---|---|---|\n",
     );

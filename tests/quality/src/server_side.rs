@@ -83,8 +83,8 @@ pub(crate) fn measure(data: &Path) -> anyhow::Result<String> {
     let population = population(&data.join(ML_1M), Split::LeaveOneOut)?;
     let mut out = format!(
         "\nMovieLens-1M, published leave-one-out, epsilon {EPSILON}, no recency but in the last \
-         line. Each line changes one thing \
-         that costs no privacy, at the same releases or, with two rounds, at the same epsilon.\n\n\
+         line. Each line changes one thing that costs no privacy, at the same releases or, with \
+         two rounds, at the same epsilon.\n\n\
          | choice | HR@10 (99) | NDCG@10 (99) | HR@10 | NDCG@10 |\n|---|---|---|---|---|\n"
     );
     for variant in variants() {

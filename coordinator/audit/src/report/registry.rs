@@ -38,8 +38,8 @@ fn product(summary: &Summary, verified: &Verified) -> Value {
         "data_product_type": "Machine learning model",
         "data_product_region": "",
         "description": "Item factors and item counts of a recommender, learned from people's \
-                        devices by federated learning; \
-                        each device ranks items for its owner by itself.",
+                        devices by federated learning; each device ranks items for its owner by \
+                        itself.",
         "publication_date": format::hour(verified.time_last).get(..10).unwrap_or_default(),
         "data_product_sector": "",
     })
@@ -62,16 +62,14 @@ fn privacy_loss(summary: &Summary) -> Value {
     json!({
         "privacy_unit": "Device",
         "privacy_unit_description": "One installation with everything recorded on it. A wiped and \
-                                     newly enrolled installation \
-                                     counts as another.",
+                                     newly enrolled installation counts as another.",
         "privacy_parameters": {
             "rho": format::round_up(summary.rho.to_f64_up(), 6),
             "epsilon": summary.epsilon,
         },
         "privacy_parameters_description": format!(
-            "rho of all releases together, exactly {} units of 2^-64; epsilon at the deltas named, \
-             by the {}, sampler error \
-             included.",
+            "rho of all releases together, exactly {} units of 2^-64; epsilon at the deltas \
+             named, by the {}, sampler error included.",
             summary.rho, summary.conversion
         ),
     })
@@ -85,12 +83,11 @@ fn model(verified: &Verified) -> Value {
     json!({
         "model_name": if local { "Local" } else { "Distributed" },
         "model_name_description": "Each device adds a share of the noise; masked vectors are \
-                                   summed by a coordinator, masks by \
-                                   a helper, and only the noised sum is opened.",
+                                   summed by a coordinator, masks by a helper, and only the \
+                                   noised sum is opened.",
         "actors": "Devices hold the data. The coordinator sees masked vectors and noised sums and \
-                   is trusted to be at most \
-                   curious. The helper sees mask seeds and must not collude with the coordinator. \
-                   Everybody sees the models.",
+                   is trusted to be at most curious. The helper sees mask seeds and must not \
+                   collude with the coordinator. Everybody sees the models.",
         "release_type": "Many releases",
         "release_type_description": format!(
             "{} charged releases from {} to {}; each device's own ledger bounds what it spends in \
@@ -109,9 +106,8 @@ fn accounting(summary: &Summary) -> Value {
         "post_processing": "Models are made from noised sums alone; ranking on a device uses its \
                             owner's data exactly.",
         "composition": format!(
-            "Sum of rho over all {} releases and {} abandoned rounds, under fully adaptive choice. \
-             No amplification by sampling \
-             or shuffling is claimed.",
+            "Sum of rho over all {} releases and {} abandoned rounds, under fully adaptive \
+             choice. No amplification by sampling or shuffling is claimed.",
             summary.releases, summary.abandoned
         ),
     })
@@ -127,9 +123,8 @@ fn implementation(verified: &Verified) -> Value {
     json!({
         "pre_processing_eda_hyperparameter_tuning": "",
         "mechanisms": "Distributed discrete Gaussian: L2 clipping to norm 1, stochastic rounding \
-                       with an exact integer norm \
-                       test, discrete Gaussian shares from a table of 128-bit thresholds, no \
-                       floating point after rounding.",
+                       with an exact integer norm test, discrete Gaussian shares from a table of \
+                       128-bit thresholds, no floating point after rounding.",
         "side_channels_considered": note(&texts::SIDE_CHANNELS),
         "assumed": note(&texts::ASSUMED),
         "not_protected": note(&texts::KNOWN_GAPS),

@@ -96,9 +96,8 @@ fn what_canaries_measured_stands_beside_the_certificate_as_a_lower_bound() {
     let verified = verify(export(&task()).path()).unwrap();
     let found = report(&verified, Some(&measured));
     // A lower bound is rounded down, a certificate up.
-    let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries in \
-                releases certified at epsilon \
-                3.000 and delta 1e-5, by another build";
+    let said = "Empirical epsilon: at least 0.123 with probability 95.0 %, measured by canaries \
+                in releases certified at epsilon 3.000 and delta 1e-5, by another build";
     assert!(found.html.contains(said));
     let same = Measured {
         build_hash: Some(verified.entries[0].charge.build_hash),

@@ -25,8 +25,7 @@ impl Driver {
         if self.ledger.abandoned_in_a_row() >= ABANDONED_MAX {
             let problem = format!(
                 "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their \
-                 reasons in the ledger, \
-                 mend the cause, then start again"
+                 reasons in the ledger, mend the cause, then start again"
             );
             return Err(ServerError::OperatorConfig(problem));
         }

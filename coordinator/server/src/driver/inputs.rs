@@ -145,8 +145,7 @@ pub(super) fn keep_plan(store: &Store, planned: Plan) -> Result<Plan, ServerErro
         Some(kept) if kept.same_terms(&planned) => Ok(kept),
         Some(_) => Err(ServerError::OperatorConfig(
             "task: privacy parameters, cohort or catalogue differ from those this state was \
-             started with; \
-             restore them or use a new state folder"
+             started with; restore them or use a new state folder"
                 .into(),
         )),
         None => {
