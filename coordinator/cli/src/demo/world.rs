@@ -117,7 +117,7 @@ impl World {
     }
 
     fn write_configs(&self, options: &Options) -> Result<(), Failure> {
-        let (coordinator, helper) = (free_port()?, free_port()?);
+        let [coordinator, helper] = free_ports()?;
         let helper_key = pki::public_key(&self.pki(), "helper")?;
         let coordinator_key = pki::public_key(&self.pki(), "coordinator")?;
         let publisher_key = pki::public_key(&self.pki(), "publisher")?;
@@ -275,13 +275,20 @@ fn new_folder(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(fs::canonicalize(folder)?)
 }
 
-/// A port below those the system gives to outgoing connections, so that a daemon that restarts
-/// finds it free again.
-fn free_port() -> Result<u16, Failure> {
+/// Two ports below those the system gives to outgoing connections, so that a daemon that restarts
+/// finds its own free again.
+fn free_ports() -> Result<[u16; 2], Failure> {
+    // The first is held until the second is found: they must differ.
+    let (first, _held) = free_port()?;
+    let (second, _) = free_port()?;
+    Ok([first, second])
+}
+
+fn free_port() -> Result<(u16, TcpListener), Failure> {
     for _ in 0..1000 {
         let port = 20_000 + u16::try_from(rand::rngs::SysRng.try_next_u32()? % 10_000)?;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return Ok((port, listener));
         }
     }
     Err(anyhow::anyhow!("no free port between 20000 and 29999").into())
