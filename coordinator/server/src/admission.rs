@@ -5,8 +5,8 @@
 //! disk synchronisation each. Here they share it, and each upload still gets its own answer.
 //!
 //! Uploads hold their slots while they wait here. A helper that does not answer costs one wait of
-//! ten seconds (`PATIENCE`); from then on it counts as away, and one upload after another tries whether it is
-//! back while all others are told at once to come back later.
+//! ten seconds (`PATIENCE`); from then on it counts as away, and one upload after another tries
+//! whether it is back while all others are told at once to come back later.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
