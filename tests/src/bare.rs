@@ -73,7 +73,7 @@ impl BareDevice {
         Ok(Self { endpoint })
     }
 
-    /// The same device, giving each answer room for so many bytes; with 0 it takes none.
+    /// The same device, giving each answer room for `bytes`; with 0 it takes none.
     #[must_use]
     pub fn with_window(self, bytes: u32) -> Self {
         let endpoint = self.endpoint.initial_stream_window_size(bytes);

@@ -221,7 +221,7 @@ pub fn logged(models: &[Digest]) -> Result<LoggedLine> {
 /// Proof that the ledger of these models continues that of the first `old` of them.
 ///
 /// # Errors
-/// When there are not so many.
+/// When `old` is more than there are models.
 pub fn consistency(models: &[Digest], old: usize) -> Result<Vec<Digest>> {
     let leaf = |(model, seq): (&Digest, u64)| Ok(merkle::leaf(line(*model, seq)?.as_bytes()));
     let leaves = models

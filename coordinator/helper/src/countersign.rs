@@ -109,7 +109,7 @@ pub(crate) struct HeadProof {
 /// What became of a head.
 pub(crate) enum HeadAnswer {
     Signed(SignatureBytes),
-    /// The proof must start from the newest head signed, which has so many lines.
+    /// The proof must start from the newest head signed: its number of lines.
     ProveFrom(u64),
 }
 

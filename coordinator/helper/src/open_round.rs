@@ -21,7 +21,7 @@ pub(crate) struct OpenRound {
 }
 
 impl OpenRound {
-    /// An open round that has admitted so many seeds.
+    /// An open round and the number of seeds it has admitted.
     pub(crate) fn new(round: HelperRound, admitted: usize) -> Self {
         Self {
             round,

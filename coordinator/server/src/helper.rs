@@ -33,7 +33,7 @@ pub struct HelperClient {
 pub enum HeadAnswer {
     /// Its signature.
     Signed(SignatureBytes),
-    /// It signed a head of so many lines before: the proof must start there.
+    /// Lines under the head it signed before: the proof must start there.
     ProveFrom(u64),
 }
 

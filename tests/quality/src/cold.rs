@@ -25,7 +25,7 @@ const EPSILON: f64 = 8.0;
 const KNOWN: [usize; 5] = [0, 1, 3, 5, 10];
 /// The most of them; what comes later is what a list is judged by.
 const MOST: usize = KNOWN[KNOWN.len() - 1];
-/// From so many interactions on, the owner's own list must beat popularity.
+/// Interactions from which on the owner's own list must beat popularity.
 const MUST_WIN_FROM: usize = 3;
 
 /// The table, on the half of the users who did not train.

@@ -24,7 +24,7 @@ use crate::{RETAIL, SEEDS, setting};
 
 /// Budget of the noisy runs.
 const EPSILON: f64 = 8.0;
-/// Purchases are held out in so many turns, each once.
+/// Turns in which purchases are held out, each once.
 const FOLDS: usize = SEEDS.len();
 
 type Owner = Vec<Interaction>;

@@ -36,7 +36,7 @@ const PARITY: [(u32, f64); 3] = [(16, 0.0), (32, 0.70), (64, 0.72)];
 const PARITY_GAP: f64 = 0.005;
 /// Budget of the growth measurement.
 const GROWTH_EPSILON: f64 = 8.0;
-/// One in so many items is new.
+/// One item in this number is new.
 const NEW_ITEMS: u32 = 10;
 /// Largest RMSE: data, without noise, at epsilon 8.
 const RMSE: [(&str, f64, f64); 2] = [

@@ -22,7 +22,7 @@ use crate::{ML_100K, SEEDS, setting};
 
 /// Budget of the noisy runs.
 const EPSILON: f64 = 8.0;
-/// Part of each history that is replayed: the last in so many.
+/// Part of each history that is replayed: the last of this number of parts.
 const REPLAYED: usize = 5;
 /// Half-lives in interactions; 0 for none.
 const HALF_LIVES: [f32; 2] = [0.0, 10.0];

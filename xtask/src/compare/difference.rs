@@ -25,7 +25,7 @@ impl Outputs {
         self.0.insert(name.into(), without_measured(bytes));
     }
 
-    /// Adds every file below a folder, but for pages.
+    /// Adds every file below a folder, except pages.
     pub(super) fn add_files(&mut self, folder: &Path) -> anyhow::Result<()> {
         let mut open = vec![folder.to_owned()];
         while let Some(next) = open.pop() {

@@ -47,7 +47,7 @@ const EXPLORATION_POOL: usize = 10;
 pub struct Recommendation {
     /// The item.
     pub item: ItemId,
-    /// Ranking score; comparable within one list only, but for predicted ratings before they are
+    /// Ranking score; comparable within one list only, except predicted ratings before they are
     /// cut to their scale.
     pub score: f32,
 }

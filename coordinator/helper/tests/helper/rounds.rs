@@ -169,7 +169,7 @@ async fn no_answer_is_repeated_while_its_key_is_still_on_the_disk() {
     helper.stop().await;
 }
 
-/// A set is large, so only so many are held in memory at once; the others wait for their turn.
+/// A set is large, so `SETS_MAX` are held in memory at once; the others wait for their turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_few_sets_are_collected_at_once() {
     let deployment = Deployment::new();
