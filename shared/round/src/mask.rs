@@ -1,10 +1,10 @@
 //! The secure sum: a keyed keystream hides each update, and masks cancel only in the sum of a whole
 //! set.
 
+use chacha20::ChaCha20LegacyCore;
 use chacha20::cipher::array::Array;
 use chacha20::cipher::consts::U64;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
-use chacha20::{ChaCha20LegacyCore, Key};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use tacit_privacy::PrivateUpdate;
@@ -54,6 +54,37 @@ pub fn add_mask(
     round: RoundId,
     contribution: ContributionId,
 ) {
+    add_keystream(sum, keystream(seed, task, round, contribution));
+}
+
+/// Ring elements in one block of the cipher.
+const BLOCK_VALUES: usize = 16;
+
+/// Blocks drawn at a time: a multiple of what any processor computes at once, and little enough to
+/// stay in the nearest cache until it is added.
+const BLOCKS: usize = 64;
+
+/// Adds a keystream to `sum` as little-endian words.
+fn add_keystream(sum: &mut [u32], mut stream: ChaCha20LegacyCore) {
+    let mut buffer = Zeroizing::new([Array::<u8, U64>::default(); BLOCKS]);
+    for values in sum.chunks_mut(BLOCKS * BLOCK_VALUES) {
+        let blocks = &mut buffer[..values.len().div_ceil(BLOCK_VALUES)];
+        stream.write_keystream_blocks(blocks);
+        let (words, _) = Array::slice_as_flattened(blocks).as_chunks::<4>();
+        for (value, word) in values.iter_mut().zip(words) {
+            *value = value.wrapping_add(u32::from_le_bytes(*word));
+        }
+    }
+}
+
+/// The cipher itself and not the generator over it, which has no AVX-512 code. It overwrites key
+/// and counter when dropped: what it leaves in memory opens nothing.
+fn keystream(
+    seed: &MaskSeed,
+    task: &TaskId,
+    round: RoundId,
+    contribution: ContributionId,
+) -> ChaCha20LegacyCore {
     let scheme = SCHEME_ID.to_le_bytes();
     let info: [&[u8]; 6] = [
         b"tacit mask v1\0",
@@ -67,32 +98,12 @@ pub fn add_mask(
     Hkdf::<Sha256>::new(None, seed.0.as_ref())
         .expand_multi_info(&info, key.as_mut())
         .expect("32 bytes is a length HKDF-SHA256 can give");
-    add_keystream(sum, &key);
+    cipher(&key)
 }
 
-/// Ring elements in one block of the cipher.
-const BLOCK_VALUES: usize = 16;
-
-/// Blocks drawn at a time: a multiple of what any processor computes at once, and little enough to
-/// stay in the nearest cache until it is added.
-const BLOCKS: usize = 64;
-
-/// Adds the ChaCha20 keystream of `key`, nonce and counter zero, as little-endian words.
-///
-/// The cipher without a buffer of its own, and not the generator over it: the generator has no
-/// AVX-512 code. It overwrites key and counter when dropped, so what it leaves in memory opens
-/// nothing.
-fn add_keystream(sum: &mut [u32], key: &[u8; 32]) {
-    let mut stream = ChaCha20LegacyCore::new(<&Key>::from(key), &Array::default());
-    let mut buffer = Zeroizing::new([Array::<u8, U64>::default(); BLOCKS]);
-    for values in sum.chunks_mut(BLOCKS * BLOCK_VALUES) {
-        let blocks = &mut buffer[..values.len().div_ceil(BLOCK_VALUES)];
-        stream.write_keystream_blocks(blocks);
-        let (words, _) = Array::slice_as_flattened(blocks).as_chunks::<4>();
-        for (value, word) in values.iter_mut().zip(words) {
-            *value = value.wrapping_add(u32::from_le_bytes(*word));
-        }
-    }
+/// ChaCha20 with its counter and its 64-bit nonce at zero.
+fn cipher(key: &[u8; 32]) -> ChaCha20LegacyCore {
+    ChaCha20LegacyCore::new(key.into(), &[0; 8].into())
 }
 
 /// A sum in the ring, fed contribution by contribution in any order.
@@ -241,30 +252,49 @@ mod tests {
         assert_eq!(sum.unmask(&masks).unwrap(), [-10; 3000]);
     }
 
-    /// A mask of full length, computed from RFC 5869 and RFC 8439 (with a 64-bit counter) in another
-    /// language.
     #[test]
-    fn a_known_mask_comes_out_of_a_known_seed() {
-        let seed = MaskSeed(Zeroizing::new(std::array::from_fn(|byte| {
-            u8::try_from(byte).unwrap()
-        })));
-        let contribution =
-            ContributionId(std::array::from_fn(|byte| u8::try_from(16 + byte).unwrap()));
-        let mut mask = PartialSum::new(118_592);
-        mask.add_mask(
-            &seed,
-            &TaskId::new("films").unwrap(),
+    fn the_mask_is_the_ciphers_keystream_by_another_implementation_too() {
+        let task = TaskId::new("films").unwrap();
+        let mut key = [0; 32];
+        let mut info = b"tacit mask v1\0\x01\0\0\0films\0\x07\0\0\0".to_vec();
+        info.extend([2; 16]);
+        Hkdf::<Sha256>::new(None, &[1; 32])
+            .expand(&info, &mut key)
+            .unwrap();
+        let mut other = rand_chacha::ChaCha20Rng::from_seed(key);
+        let mut values = vec![0; 5_000];
+        add_mask(
+            &mut values,
+            &seed(1),
+            &task,
             RoundId(7),
-            contribution,
+            ContributionId([2; 16]),
         );
+        let mut bytes = vec![0; 20_000];
+        other.fill_bytes(&mut bytes);
+        assert_eq!(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect::<Vec<u8>>(),
+            bytes
+        );
+    }
+
+    /// Computed from RFC 8439, with a 64-bit counter, in another language.
+    #[test]
+    fn a_known_keystream_comes_out_of_a_known_key() {
+        let mut mask = PartialSum::new(118_592);
+        let key = std::array::from_fn(|byte| u8::try_from(byte).unwrap());
+        add_keystream(&mut mask.0, cipher(&key));
         assert_eq!(
             mask.0[..4],
-            [0xfee7_b39f, 0xe23d_7bc9, 0x8b20_0e10, 0x8e9a_c578]
+            [0x7d2b_fd39, 0x6a19_c5d9, 0x7703_bd8d, 0x494a_dcb8]
         );
-        assert_eq!(mask.0[118_590..], [0x719b_e8e7, 0x74f2_5547]);
+        assert_eq!(mask.0[118_590..], [0xc66b_cb51, 0x8fbe_a05f]);
         assert_eq!(
             digest(&mask.to_bytes()).to_string(),
-            "15d7d0372b07d2abad2ae1074f4e962575aced2d7dd76789c10a12abb92b835e"
+            "fea8dc0bee8705e246e44407a6e9b0506f5202371f0dd099c308e30c82148ffb"
         );
     }
 
@@ -278,9 +308,9 @@ mod tests {
         let whole = PartialSum::from_bytes(&bytes).unwrap();
         for length in (0..=1_040).chain(2_030..=2_100) {
             let mut values = vec![0; length];
-            add_keystream(&mut values, &key);
+            add_keystream(&mut values, cipher(&key));
             assert!(values == whole.0[..length], "{length} values");
-            add_keystream(&mut values, &key);
+            add_keystream(&mut values, cipher(&key));
             let doubled = |(value, word): (&u32, &u32)| *value == word.wrapping_mul(2);
             assert!(values.iter().zip(&whole.0).all(doubled), "added, not put");
         }
