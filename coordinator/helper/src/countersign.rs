@@ -10,10 +10,11 @@ use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::{TICKET_BYTES_MAX, Ticket};
 use tacit_types::{COHORT_MAX, Digest};
 
-use crate::error::Failure;
+use crate::error::{Failure, StorageError};
 use crate::helper::Helper;
 use crate::keys;
 use crate::open_round::OpenRound;
+use crate::opening::ExpandedKey;
 use crate::store::rounds::{RoundRow, State};
 
 impl Helper {
@@ -38,11 +39,12 @@ impl Helper {
         let key = keys::draw()?;
         let ticket = complete_draft(asked, &key, &self.terms)?;
         let row = self.sign(draft, &ticket)?;
-        self.keys.write(row.ticket_hash, &key)?;
-        let crowded_out = store.add_round(&row, &ticket)?;
         let hash = row.ticket_hash;
-        let round = OpenRound::new(HelperRound::new(ticket, hash, key, self.terms.issuer), 0);
-        self.open().insert(hash, Arc::new(round));
+        self.keys.write(hash, &key)?;
+        let expanded = ExpandedKey::new(&key).map_err(StorageError::key)?;
+        let crowded_out = store.add_round(&row, &ticket)?;
+        let round = HelperRound::new(ticket, hash, expanded, self.terms.issuer);
+        self.open().insert(hash, Arc::new(OpenRound::new(round, 0)));
         for oldest in crowded_out {
             self.erase(oldest)?;
         }

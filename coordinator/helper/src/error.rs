@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tacit_privacy::canonical::NotCanonical;
 use tacit_round::helper::HelperRefusal;
+use tacit_round::seal::SealError;
 use tacit_types::ContributionId;
 use tacit_wire::files::FileError;
 
@@ -46,6 +47,11 @@ impl StorageError {
     /// Names the file or folder at fault.
     pub(crate) fn file(path: &Path, problem: &io::Error) -> Self {
         Self(format!("{}: {problem}", path.display()))
+    }
+
+    /// A round's key cannot be used.
+    pub(crate) fn key(_: SealError) -> Self {
+        Self("the key of a round cannot be expanded: the machine is out of memory".into())
     }
 
     /// State that a correct helper cannot have written.

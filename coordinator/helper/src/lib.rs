@@ -7,7 +7,8 @@
 //! - [`config`] what an operator sets; [`Prepared`] what a start reads; [`serve`] runs the daemon;
 //! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
 //! - `countersign`, `admit`, `release` are what it does, one file each, on the state in `helper`;
-//! - `keys` the key files of open rounds; `store` everything else that must survive.
+//! - `keys` the key files of open rounds, [`ExpandedKey`] one of them ready to open seeds; `store`
+//!   everything else that must survive.
 //!
 //! Invariants: an answer leaves only after {used seeds, set digest, mask sum, ledger line} are
 //! durable in one transaction; a key file exists only while its round is open; a storage failure
@@ -23,6 +24,7 @@ mod error;
 mod helper;
 mod keys;
 mod open_round;
+mod opening;
 mod prepared;
 mod recovery;
 mod release;
@@ -33,6 +35,7 @@ mod store;
 
 pub use config::Config;
 pub use error::HelperError;
+pub use opening::ExpandedKey;
 pub use prepared::Prepared;
 pub use server::serve;
 pub use service::parse_seed;

@@ -13,6 +13,7 @@ use crate::error::{HelperError, StorageError};
 use crate::helper::Helper;
 use crate::keys::KeyFolder;
 use crate::open_round::OpenRound;
+use crate::opening::ExpandedKey;
 use crate::store::Store;
 use crate::store::rounds::RoundRow;
 
@@ -84,6 +85,7 @@ fn load(helper: &Helper, store: &Store, row: &RoundRow) -> Result<Option<OpenRou
     if ticket.sealing_key_bytes() != Some(key.sealing_key()) {
         return Ok(None);
     }
+    let key = ExpandedKey::new(&key).map_err(StorageError::key)?;
     let round = HelperRound::new(ticket, row.ticket_hash, key, helper.terms.issuer);
     Ok(Some(OpenRound::new(
         round,

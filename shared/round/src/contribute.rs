@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::keys::SigningKey;
     use crate::rehearsal::{OpenError, Rehearsal};
-    use crate::seal::SealError;
+    use crate::seal::{Opener, SealError};
 
     const LENGTH: u32 = 1000;
 

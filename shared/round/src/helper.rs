@@ -11,7 +11,7 @@ use tacit_types::{ContributionId, Digest};
 
 use crate::keys::PublicKey;
 use crate::mask::{PartialSum, set_digest};
-use crate::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID};
+use crate::seal::{Binding, MaskSeed, Opener, OpeningKey, SCHEME_ID};
 use crate::ticket::{SCHEMA, Ticket};
 
 /// Why the helper refuses. Nothing is revealed and nothing changes.
@@ -126,7 +126,7 @@ pub fn complete_draft(
 pub struct HelperRound {
     ticket: Ticket,
     ticket_hash: Digest,
-    key: OpeningKey,
+    key: Box<dyn Opener>,
     issuer: Option<PublicKey>,
 }
 
@@ -153,13 +153,13 @@ impl HelperRound {
     pub fn new(
         ticket: Ticket,
         ticket_hash: Digest,
-        key: OpeningKey,
+        key: impl Opener + 'static,
         issuer: Option<PublicKey>,
     ) -> Self {
         Self {
             ticket,
             ticket_hash,
-            key,
+            key: Box::new(key),
             issuer,
         }
     }

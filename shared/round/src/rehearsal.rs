@@ -13,7 +13,7 @@ use tacit_types::{ContributionId, Digest, Kind, RoundId, TaskId, Timestamp};
 use crate::head::{LoggedLine, SignedHead};
 use crate::keys::SignatureBytes;
 use crate::mask::PartialSum;
-use crate::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID, SealError};
+use crate::seal::{Binding, MaskSeed, Opener, OpeningKey, SCHEME_ID, SealError};
 use crate::ticket::{SCHEMA, Ticket};
 
 /// The end of the year 9999: a rehearsal is never late.

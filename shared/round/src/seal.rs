@@ -24,8 +24,11 @@ pub const SCHEME_ID: u32 = 1;
 /// none, so that the length is one.
 const OPENED_LEN: usize = MaskSeed::LEN + Proof::LEN;
 
+/// Length of an X-Wing ciphertext in bytes.
+pub const ENCAPSULATED_LEN: usize = 1120;
+
 /// Length of a sealed seed in bytes: X-Wing ciphertext, contents, tag.
-pub const SEALED_LEN: usize = 1120 + OPENED_LEN + 16;
+pub const SEALED_LEN: usize = ENCAPSULATED_LEN + OPENED_LEN + 16;
 
 /// Length of a sealing key (public half) in bytes.
 pub const SEALING_KEY_LEN: usize = 1216;
@@ -96,6 +99,41 @@ impl Binding<'_> {
 #[error("the sealed seed does not open under this round's key and binding")]
 pub struct SealError;
 
+/// Opens what [`seal`] seals, under one round's key.
+///
+/// [`OpeningKey`] does it anywhere; a helper hands in whatever its processor does fastest.
+pub trait Opener: fmt::Debug + Send + Sync {
+    /// Opens HPKE base mode (RFC 9180) with X-Wing, HKDF-SHA256 and ChaCha20-Poly1305:
+    /// `encapsulated` is the KEM's ciphertext of [`ENCAPSULATED_LEN`] bytes, `ciphertext` the
+    /// contents and their tag.
+    ///
+    /// # Errors
+    /// [`SealError`] whatever the reason.
+    fn open_bytes(
+        &self,
+        encapsulated: &[u8],
+        ciphertext: &[u8],
+        info: &[u8],
+        data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError>;
+
+    /// Opens a sealed seed. Whether the proof beside it holds is not checked here.
+    ///
+    /// # Errors
+    /// [`SealError`] whatever the reason.
+    fn open(&self, sealed: &[u8], binding: &Binding<'_>) -> Result<(MaskSeed, Proof), SealError> {
+        let (encapsulated, ciphertext) = sealed
+            .split_at_checked(ENCAPSULATED_LEN)
+            .filter(|_| sealed.len() == SEALED_LEN)
+            .ok_or(SealError)?;
+        let data = binding.associated_data();
+        let opened = self.open_bytes(encapsulated, ciphertext, INFO, &data)?;
+        let (seed, proof) = opened.split_first_chunk().ok_or(SealError)?;
+        let proof = Proof::from_bytes(proof.try_into().map_err(|_| SealError)?);
+        Ok((MaskSeed(Zeroizing::new(*seed)), proof))
+    }
+}
+
 /// Private half of a round's sealing key, held by the helper only.
 pub struct OpeningKey(<XWing as Kem>::PrivateKey);
 
@@ -127,34 +165,26 @@ impl OpeningKey {
     pub fn sealing_key(&self) -> Vec<u8> {
         XWing::sk_to_pk(&self.0).to_bytes().to_vec()
     }
+}
 
-    /// Opens a sealed seed. Whether the proof beside it holds is not checked here.
-    ///
-    /// # Errors
-    /// [`SealError`] whatever the reason.
-    pub fn open(
+impl Opener for OpeningKey {
+    fn open_bytes(
         &self,
-        sealed: &[u8],
-        binding: &Binding<'_>,
-    ) -> Result<(MaskSeed, Proof), SealError> {
-        let (key, ciphertext) = sealed
-            .split_at_checked(1120)
-            .filter(|_| sealed.len() == SEALED_LEN)
-            .ok_or(SealError)?;
-        let key = <XWing as Kem>::EncappedKey::from_bytes(key).map_err(|_| SealError)?;
-        let data = binding.associated_data();
+        encapsulated: &[u8],
+        ciphertext: &[u8],
+        info: &[u8],
+        data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let key = <XWing as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| SealError)?;
         let opened = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeR::Base,
             &self.0,
             &key,
-            INFO,
+            info,
             ciphertext,
-            &data,
+            data,
         );
-        let opened = Zeroizing::new(opened.map_err(|_| SealError)?);
-        let (seed, proof) = opened.split_first_chunk().ok_or(SealError)?;
-        let proof = Proof::from_bytes(proof.try_into().map_err(|_| SealError)?);
-        Ok((MaskSeed(Zeroizing::new(*seed)), proof))
+        opened.map(Zeroizing::new).map_err(|_| SealError)
     }
 }
 

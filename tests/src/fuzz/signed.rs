@@ -13,7 +13,7 @@ use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::helper::{Terms, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, TicketRefusal};
-use tacit_round::seal::{Binding, SEALED_LEN, SEALING_KEY_LEN};
+use tacit_round::seal::{Binding, Opener, SEALED_LEN, SEALING_KEY_LEN};
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{ParsedTicket, SignedTicket, Ticket};
 use tacit_types::{ContributionId, Delta, Digest, RoundId, TaskId};
