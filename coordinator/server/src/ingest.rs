@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacit_round::coordinator::Contribution;
+use tacit_round::mask::PartialSum;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+
+use crate::slots::Slot;
+use crate::store::NewContribution;
 
 /// Most contributions of one checkpoint.
 const GATHER_MAX: usize = 64;
@@ -23,8 +27,25 @@ pub struct Arrival {
     pub sealed: Bytes,
     /// Masked bytes, of the right length and digest.
     pub masked: Vec<u8>,
+    /// The right to hold them, given back with their memory even when the call is gone.
+    pub slot: Slot,
     /// Answered once durable, or at once when not counted; dropped when the driver stops.
-    pub reply: oneshot::Sender<Accepted>,
+    pub reply: Reply,
+}
+
+/// Where a handler waits for its answer.
+pub type Reply = oneshot::Sender<Accepted>;
+
+impl Arrival {
+    /// Adds the vector to `sum` and gives back its memory and its slot; what is left is small.
+    /// `None`, adding nothing, when it has another length.
+    pub fn fold(self, sum: &mut PartialSum) -> Option<(NewContribution, Reply)> {
+        let fresh = NewContribution {
+            contribution: self.contribution,
+            sealed: self.sealed.to_vec(),
+        };
+        sum.add(&self.masked).then_some((fresh, self.reply))
+    }
 }
 
 /// What the driver says to a handler.
@@ -61,4 +82,71 @@ pub fn gather(
         let _ = timeout(GATHER_TIME, fill).await;
         gathered
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_types::{ContributionId, DeviceId, Digest};
+
+    use super::*;
+    use crate::slots::{Limits, Slots};
+
+    const LIMITS: Limits = Limits {
+        slots: 1,
+        per_device: 1,
+        calls_per_device: 2,
+        crowd: 8,
+        calls: 8,
+    };
+
+    fn arrival(slot: Slot, masked: Vec<u8>) -> (Arrival, oneshot::Receiver<Accepted>) {
+        let (reply, answered) = oneshot::channel();
+        let contribution = Contribution {
+            device: DeviceId([1; 16]),
+            id: ContributionId([1; 16]),
+            digest: Digest([1; 32]),
+        };
+        let arrival = Arrival {
+            contribution,
+            ticket: Digest([2; 32]),
+            sealed: Bytes::from_static(b"sealed"),
+            masked,
+            slot,
+            reply,
+        };
+        (arrival, answered)
+    }
+
+    /// HOSTILE 22: a call given up here frees no slot before the memory.
+    #[tokio::test]
+    async fn a_folded_contribution_waits_for_its_checkpoint_without_a_slot() {
+        let slots = Slots::new(LIMITS);
+        let first = slots.enter(DeviceId([1; 16]), None).unwrap();
+        let second = slots.enter(DeviceId([2; 16]), None).unwrap();
+        let (arrival, answered) = arrival(first.slot().await, 7u32.to_le_bytes().to_vec());
+        // The call is given up; its vector still lies here.
+        drop(first);
+        let late = timeout(Duration::from_millis(20), second.slot()).await;
+        assert!(late.is_err(), "the vector is in memory and the slot taken");
+
+        let mut sum = PartialSum::new(1);
+        let (fresh, reply) = arrival.fold(&mut sum).unwrap();
+        let _slot = timeout(Duration::from_secs(10), second.slot())
+            .await
+            .expect("free before the answer");
+        assert_eq!(fresh.sealed, b"sealed");
+        assert_eq!(sum.to_bytes(), 7u32.to_le_bytes());
+        reply.send(Accepted::Yes).unwrap();
+        assert_eq!(answered.await, Ok(Accepted::Yes));
+    }
+
+    #[tokio::test]
+    async fn a_vector_of_another_length_is_not_added() {
+        let slots = Slots::new(LIMITS);
+        let call = slots.enter(DeviceId([1; 16]), None).unwrap();
+        let (arrival, _answered) = arrival(call.slot().await, vec![1; 8]);
+        let mut sum = PartialSum::new(1);
+        assert!(arrival.fold(&mut sum).is_none());
+        assert_eq!(sum, PartialSum::new(1));
+    }
 }

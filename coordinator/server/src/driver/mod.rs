@@ -31,14 +31,14 @@ use tacit_round::ticket::ParsedTicket;
 use tacit_types::{Digest, TaskId, Timestamp};
 use tacit_wire::Shutdown;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::accounts::Accounts;
 use crate::board::{Board, OpenRound, Published};
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
-use crate::ingest::{Accepted, Arrival};
+use crate::ingest::{Arrival, Reply};
 use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::store::Store;
@@ -76,7 +76,7 @@ struct RoundInHand {
     ticket: ParsedTicket,
     sum: PartialSum,
     /// Handlers whose contribution is in the sum and not yet durable.
-    waiting: Vec<oneshot::Sender<Accepted>>,
+    waiting: Vec<Reply>,
     answer: Option<HelperAnswer>,
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use tacit_round::coordinator::{Coordinator, Effect, Input, Verdict};
 use tacit_types::ContributionId;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::error::ServerError;
-use crate::ingest::{Accepted, Arrival, gather};
+use crate::ingest::{Accepted, Arrival, Reply, gather};
 use crate::store::NewContribution;
 
 /// Longest wait before the driver looks at clock and shutdown again.
@@ -68,15 +67,12 @@ impl Driver {
         match verdict {
             Verdict::Fold => {
                 let round = self.in_hand()?;
-                if !round.sum.add(&arrival.masked) {
+                let Some((fresh, reply)) = arrival.fold(&mut round.sum) else {
                     let problem = "a contribution of the wrong length reached the driver";
                     return Err(ServerError::Internal(problem.into()));
-                }
-                round.waiting.push(arrival.reply);
-                return Ok(Some(NewContribution {
-                    contribution: arrival.contribution,
-                    sealed: arrival.sealed.to_vec(),
-                }));
+                };
+                round.waiting.push(reply);
+                return Ok(Some(fresh));
             }
             // Its first copy is durable already or is in this turn's checkpoint.
             Verdict::Duplicate => self.in_hand()?.waiting.push(arrival.reply),
@@ -102,6 +98,6 @@ impl Driver {
 }
 
 /// A handler that has gone away needs no answer: its device will send the same bytes again.
-fn answer(reply: oneshot::Sender<Accepted>, accepted: Accepted) {
+fn answer(reply: Reply, accepted: Accepted) {
     let _ = reply.send(accepted);
 }

@@ -23,7 +23,7 @@ use tonic::{Code, Status, Streaming};
 use crate::admission::{Admission, Verdict};
 use crate::board::Board;
 use crate::ingest::{Accepted, Arrival};
-use crate::slots::{Call, Limits, Slots};
+use crate::slots::{Call, Limits, Slot, Slots};
 use crate::status;
 
 /// An upload must be complete and acknowledged within this time.
@@ -126,7 +126,7 @@ impl Uploads {
         if (self.now)().millis_since(begun) <= SLOW_MS {
             slot.whole();
         }
-        self.admit(contribution, header, masked).await
+        self.admit(contribution, header, masked, slot).await
     }
 
     /// What a device hears whose round is not open: whether exactly this contribution counts.
@@ -143,11 +143,12 @@ impl Uploads {
         contribution: Contribution,
         header: Header,
         masked: Vec<u8>,
+        slot: Slot,
     ) -> Result<v1::ContributionOutcome, Status> {
         let (device, seed) = (contribution.device, header.seed.clone());
         match self.admission.ask(device, header.ticket, seed).await {
             Verdict::Admitted => self
-                .hand_over(contribution, header, masked)
+                .hand_over(contribution, header, masked, slot)
                 .await
                 .ok_or_else(status::not_now),
             Verdict::Refused => Ok(v1::ContributionOutcome::Refused),
@@ -155,12 +156,14 @@ impl Uploads {
         }
     }
 
-    /// `None` when the driver stopped before answering.
+    /// `None` when the driver stopped before answering. The slot goes with the vector: from the
+    /// moment it is folded, this call waits for its checkpoint without one.
     async fn hand_over(
         &self,
         contribution: Contribution,
         header: Header,
         masked: Vec<u8>,
+        slot: Slot,
     ) -> Option<v1::ContributionOutcome> {
         let (reply, answered) = oneshot::channel();
         let arrival = Arrival {
@@ -168,6 +171,7 @@ impl Uploads {
             ticket: header.ticket,
             sealed: header.seed.sealed.into(),
             masked,
+            slot,
             reply,
         };
         self.queue.send(arrival).await.ok()?;
