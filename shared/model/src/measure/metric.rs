@@ -1,7 +1,8 @@
 //! Offline quality: where held-out items land in a ranking.
 //!
 //! Two protocols. Full ranking: against every catalogue item the owner has not used. Sampled:
-//! against a published list of negatives. Both count ranks from 0.
+//! against a published list of negatives. Both count ranks from 0, and in both an equal score
+//! counts against the held-out item, so a model that scores everything alike gets nothing.
 
 use tacit_types::ItemId;
 
@@ -35,7 +36,8 @@ impl Ranking {
         let in_20 = ranks.iter().filter(|rank| **rank < 20).count();
         Self {
             hr_at_10: if top10.is_empty() { 0.0 } else { 1.0 },
-            ndcg_at_10: found / ideal,
+            // The sum of no gains is -0.
+            ndcg_at_10: found / ideal + 0.0,
             recall_at_20: in_20 as f64 / ranks.len() as f64,
         }
     }
@@ -53,7 +55,7 @@ impl Ranking {
     /// Mean over owners; zero for none.
     pub fn mean(rankings: &[Self]) -> Self {
         let owners = rankings.len().max(1) as f64;
-        let mean = |part: fn(&Self) -> f64| rankings.iter().map(part).sum::<f64>() / owners;
+        let mean = |part: fn(&Self) -> f64| rankings.iter().map(part).sum::<f64>() / owners + 0.0;
         Self {
             hr_at_10: mean(|r| r.hr_at_10),
             ndcg_at_10: mean(|r| r.ndcg_at_10),
@@ -62,15 +64,17 @@ impl Ranking {
     }
 }
 
-/// Rank of each held-out item: how many of the items not in `seen` score more.
+/// Rank of each held-out item: how many of the items not in `seen` score at least as much.
 ///
-/// Items with an equal score do not count against it, except held-out items listed earlier, so that
-/// no two share a place. A held-out item without a score, or with NaN, ranks last.
+/// Of held-out items with an equal score only those listed earlier count against it, so that no two
+/// share a place and a perfect ranking of equals is perfect. A held-out item without a score, or
+/// with NaN, ranks last.
 pub fn full_ranks(scores: &[f32], seen: &[ItemId], held_out: &[ItemId]) -> Vec<usize> {
     let mut open = scores.to_vec();
     for item in seen.iter().filter(|item| !held_out.contains(item)) {
         if let Some(score) = open.get_mut(item.0 as usize) {
-            *score = f32::NEG_INFINITY;
+            // No comparison holds with NaN, so what was seen counts against nothing.
+            *score = f32::NAN;
         }
     }
     let score_of = |item: &ItemId| {
@@ -80,19 +84,19 @@ pub fn full_ranks(scores: &[f32], seen: &[ItemId], held_out: &[ItemId]) -> Vec<u
     };
     let rank = |(place, item): (usize, &ItemId)| match score_of(item) {
         Some(own) => {
-            let equal_before = held_out[..place]
-                .iter()
-                .filter(|other| score_of(other) == Some(own))
-                .count();
-            open.iter().filter(|score| **score > own).count() + equal_before
+            let equal = |others: &[ItemId]| {
+                let same = others.iter().filter(|other| score_of(other) == Some(own));
+                same.count()
+            };
+            let at_least = open.iter().filter(|score| **score >= own).count();
+            at_least - equal(held_out) + equal(&held_out[..place])
         }
         None => scores.len(),
     };
     held_out.iter().enumerate().map(rank).collect()
 }
 
-/// Rank of one held-out item among published negatives: how many score at least as much. A tie
-/// counts against it, so a model that scores everything alike gets nothing.
+/// Rank of one held-out item among published negatives: how many score at least as much.
 pub fn sampled_rank(scores: &[f32], held_out: ItemId, negatives: &[ItemId]) -> usize {
     let score_of = |item: ItemId| {
         scores
@@ -126,9 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tie_counts_against_the_item_among_negatives_only() {
+    fn a_tie_counts_against_the_item_in_both_protocols() {
         assert_eq!(sampled_rank(&SCORES, ItemId(1), &ids(&[3, 0])), 1);
-        assert_eq!(full_ranks(&SCORES, &[], &ids(&[1])), vec![0]);
+        assert_eq!(full_ranks(&SCORES, &[], &ids(&[1])), vec![1]);
+        assert_eq!(full_ranks(&[0.0; 5], &ids(&[0]), &ids(&[4])), vec![3]);
+        let unknown = [f32::NEG_INFINITY; 3];
+        assert_eq!(full_ranks(&unknown, &ids(&[0]), &ids(&[1])), vec![1]);
     }
 
     #[test]
@@ -173,6 +180,8 @@ mod tests {
 
     #[test]
     fn the_mean_of_no_rankings_is_zero() {
+        let missed = Ranking::mean(&[Ranking::from_ranks(&[50])]);
+        assert!(missed.ndcg_at_10.is_sign_positive() && missed.hr_at_10.is_sign_positive());
         assert_eq!(Ranking::mean(&[]), Ranking::default());
         assert_eq!(
             Ranking::mean(&[Ranking::from_ranks(&[0]), Ranking::from_ranks(&[99])]).hr_at_10,
