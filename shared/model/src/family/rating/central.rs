@@ -38,9 +38,9 @@ pub fn rating_als(
     let mut by_item = vec![Vec::new(); catalogue_len as usize];
     for (user, own) in ratings.iter().enumerate() {
         let own = || {
-            own.given()
-                .iter()
-                .map(|&(item, rating)| (item.0 as usize, rating - scale.midpoint()))
+            own.given().iter().map(|&(item, rating)| {
+                (item.0 as usize, (rating - scale.midpoint()) / scale.unit())
+            })
         };
         own().for_each(|(item, rating)| by_item[item].push((user, rating)));
         by_user.push(own().collect());
@@ -65,10 +65,10 @@ impl RatingAls {
         let (p, user_bias) = self.users.row(user);
         let predict = |item| {
             let (v, item_bias) = self.items.row(item);
-            narrow(
-                self.scale
-                    .nearest(self.scale.midpoint() + f64::from(user_bias + item_bias + dot(p, v))),
-            )
+            // The penalties are those of five stars, so learning is in units of one star.
+            let stars = f64::from(user_bias + item_bias + dot(p, v));
+            let rating = self.scale.midpoint() + self.scale.unit() * stars;
+            narrow(self.scale.nearest(rating))
         };
         (0..self.items.values.len() / self.items.width)
             .map(predict)
