@@ -3,6 +3,7 @@
 use tacit_model::family::Family;
 use tacit_model::family::recipe::{SIGNAL_GOOD, SIGNAL_UNSURE};
 use tacit_privacy::{Rho, convert};
+use tacit_types::Delta;
 
 use crate::outline::signal_min;
 use crate::planner::{Forecast, TOTAL_VARIATION_MAX};
@@ -19,7 +20,7 @@ pub fn advice(request: &PlanRequest, forecast: &Forecast) -> Vec<String> {
         weak_signal(request, forecast),
         more_gain(request, forecast),
         network(request, forecast),
-        large_delta(request),
+        large_delta(request.delta, request.cohort),
         unspendable(request, forecast),
         without_effect(request, forecast),
         cut_rounds(request, forecast),
@@ -74,13 +75,14 @@ fn network(request: &PlanRequest, forecast: &Forecast) -> Option<String> {
     trained.then(|| limits.to_owned())
 }
 
-fn large_delta(request: &PlanRequest) -> Option<String> {
-    let devices = f64::from(request.cohort);
+/// Says in a sentence when `delta` promises too little for this number of `devices`.
+pub fn large_delta(delta: Delta, devices: u32) -> Option<String> {
+    let usual = default_delta(devices);
+    let devices = f64::from(devices);
     // The usual delta is itself a rounded number.
-    if request.delta.get() * 10.0 * devices <= 1.0 + 1e-9 {
+    if delta.get() * 10.0 * devices <= 1.0 + 1e-9 {
         return None;
     }
-    let usual = default_delta(request.cohort);
     Some(format!(
         "delta is above 1/(10 n): use at most {:e} for {} devices.",
         usual.get(),

@@ -27,7 +27,7 @@ pub mod plan;
 mod planner;
 pub mod request;
 
-pub use advice::{advice, thousands};
+pub use advice::{advice, large_delta, thousands};
 pub use apply::{apply, opened_sum};
 pub use error::PlanError;
 pub use mechanism::{Crowd, Shape, mechanism_for};
