@@ -174,13 +174,11 @@ fn log_evaluation(opened: &OpenedSum, factors_dropped: bool) {
     let Some(found) = opened.evaluation() else {
         return;
     };
-    let (value, error) = found
-        .hr_at_10
-        .map_or((f64::NAN, f64::NAN), |hr| (hr.value, hr.error));
+    // A figure that nobody answered for is left out of the line.
     tracing::info!(
         event = "model_evaluated",
-        hr_at_10 = value,
-        standard_error = error,
+        hr_at_10 = found.hr_at_10.map(|hr| hr.value),
+        standard_error = found.hr_at_10.map(|hr| hr.error),
         factors_dropped
     );
 }
