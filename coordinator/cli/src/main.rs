@@ -6,6 +6,7 @@
 mod audit;
 mod canary;
 mod daemon;
+mod data;
 mod demo;
 mod device;
 mod failure;

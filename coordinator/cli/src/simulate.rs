@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tacit_data::{LoadOptions, SyntheticSpec};
+use tacit_data::{Dataset, Reading, SyntheticSpec};
 use tacit_model::family::weighted::CLIP_NORMS;
 use tacit_model::history::recency::HALF_LIFE;
 use tacit_simulate::rated::FOLDS;
 use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
 use tacit_types::{Delta, Epsilon};
 
+use crate::data::{DataOptions, scale_of};
 use crate::failure::Failure;
 use crate::family::ModelOption;
 use crate::say;
@@ -20,12 +21,10 @@ pub(crate) struct Options {
     /// What is trained. Of ratings a tenth is held out, and the figure is RMSE.
     #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
     model: ModelOption,
-    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in
-    /// generator without it.
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataOptions,
     /// What is held out of each user's history; without it as `tacit demo` does.
-    #[arg(long, requires = "data", value_enum)]
+    #[arg(long, requires = "data", conflicts_with = "test", value_enum)]
     split: Option<Split>,
     /// Privacy budgets of one device over the whole task, comma-separated.
     #[arg(long, value_delimiter = ',', default_value = "8")]
@@ -116,6 +115,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     new_file("--csv", options.csv.as_deref())?;
     new_file("--html", options.html.as_deref())?;
     let populations = populations(options)?;
+    let largest = populations
+        .iter()
+        .max_by_key(|population| population.users());
+    let reading = largest
+        .map(|largest| largest.reading.clone())
+        .unwrap_or_default();
+    let sweep = Sweep {
+        split: reading.split.clone(),
+        half_life: half_life(options, &reading),
+        ..sweep
+    };
+    warn_of_delta(&sweep, &populations);
     let bar = progress_bar(sweep.trainings(populations.len()));
     let outcome = tacit_simulate::run(&populations, &sweep, &|| bar.inc(1)).map_err(failure)?;
     bar.finish_and_clear();
@@ -126,6 +137,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
     let unused = [
         ("--split", options.split.is_some()),
+        ("--test", options.data.test.is_some()),
         ("--rounds", !options.rounds.is_empty()),
         ("--clip-norm", !options.clip_norm.is_empty()),
         ("--projected-users", !options.projected_users.is_empty()),
@@ -143,30 +155,36 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
             "{name}: --model rating has no use for it; leave it out"
         )));
     }
-    let Some(path) = &options.data else {
-        return Err(Failure::input(
-            "--model rating needs ratings: give --data with a folder that has them",
-        ));
-    };
     if let Some(seed) = sweep.seeds.iter().find(|seed| **seed >= FOLDS) {
         return Err(Failure::input(format!(
             "--seed: run {seed} holds out tenth {seed}; there are only 0 to 9"
         )));
     }
     let users = options.users.first().copied();
-    let load = LoadOptions {
-        users,
-        split: tacit_data::Split::Nothing,
-        ..LoadOptions::default()
-    };
-    let data = tacit_data::load(path, &load).map_err(Failure::input)?;
+    let nothing = tacit_data::Split::Nothing;
+    let data = options
+        .data
+        .load(users, nothing, options.seed)?
+        .ok_or_else(|| {
+            Failure::input("--model rating needs ratings: give --data with a column of ratings")
+        })?;
+    let scale = scale_of(&data.reading)?;
+    let devices = u32::try_from(data.users.len())?;
+    if let Some(warning) = tacit_plan::large_delta(sweep.base.delta, devices) {
+        say::note(format_args!("--delta: {warning}"));
+    }
     let base = Setting {
         factors: options.factors.first().copied(),
         ..sweep.base.clone()
     };
     let bar = progress_bar(sweep.epsilons.len() * sweep.seeds.len());
-    let outcome = rating::run(&data, &base, &sweep.epsilons, &sweep.seeds, &|| bar.inc(1))
-        .map_err(failure)?;
+    let rated = rating::Rated {
+        data: &data,
+        scale,
+        epsilons: &sweep.epsilons,
+        seeds: &sweep.seeds,
+    };
+    let outcome = rating::run(&rated, &base, &|| bar.inc(1)).map_err(failure)?;
     bar.finish_and_clear();
     if options.json {
         say::json(&outcome)?;
@@ -245,7 +263,7 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
         .ok_or_else(|| Failure::input("--epsilon: give at least one"))?;
     Ok(Sweep {
         family: options.model.into(),
-        split: split_name(options.split),
+        split: String::new(),
         base: Setting {
             epsilon,
             delta: Delta::new(options.delta)
@@ -268,18 +286,23 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
         seeds: (0..options.seeds)
             .map(|n| options.seed.wrapping_add(n))
             .collect(),
-        half_life: half_life(options),
+        half_life: None,
         exact: options.exact,
     })
 }
 
+/// Says where delta promises too little for the devices there are.
+fn warn_of_delta(sweep: &Sweep, populations: &[Population]) {
+    let smallest = populations.iter().map(Population::users).max();
+    let warning = tacit_plan::large_delta(sweep.base.delta, smallest.unwrap_or(0));
+    if let Some(warning) = warning {
+        say::note(format_args!("--delta: {warning}"));
+    }
+}
+
 /// A random split is no future, so recency says nothing about it.
-fn half_life(options: &Options) -> Option<f32> {
-    let usual = if matches!(options.split, Some(Split::Random)) {
-        0.0
-    } else {
-        HALF_LIFE
-    };
+fn half_life(options: &Options, reading: &Reading) -> Option<f32> {
+    let usual = if reading.random_split { 0.0 } else { HALF_LIFE };
     Some(options.half_life.unwrap_or(usual)).filter(|half_life| *half_life > 0.0)
 }
 
@@ -309,38 +332,22 @@ fn populations(options: &Options) -> Result<Vec<Population>, Failure> {
     Ok(populations)
 }
 
-fn load(options: &Options, users: Option<usize>) -> Result<tacit_data::Dataset, Failure> {
-    let Some(path) = &options.data else {
-        let spec = SyntheticSpec {
-            users: users.unwrap_or(1500),
-            seed: options.seed,
-            ..Default::default()
-        };
-        return Ok(tacit_data::synthetic(&spec));
-    };
+fn load(options: &Options, users: Option<usize>) -> Result<Dataset, Failure> {
     let split = match options.split {
         None => tacit_data::Split::Published,
         Some(Split::LeaveOneOut) => tacit_data::Split::LeaveOneOut,
         Some(Split::Random) => tacit_data::Split::Random,
         Some(Split::Time) => tacit_data::Split::Time,
     };
-    let load = LoadOptions {
-        users,
-        seed: options.seed,
-        split,
-        ..LoadOptions::default()
+    let generated = || {
+        tacit_data::synthetic(&SyntheticSpec {
+            users: users.unwrap_or(1500),
+            seed: options.seed,
+            ..Default::default()
+        })
     };
-    tacit_data::load(path, &load).map_err(Failure::input)
-}
-
-fn split_name(split: Option<Split>) -> String {
-    let name = match split {
-        None => "as published, or each user's last item",
-        Some(Split::LeaveOneOut) => "leave-one-out",
-        Some(Split::Random) => "random-20",
-        Some(Split::Time) => "time",
-    };
-    name.to_owned()
+    let loaded = options.data.load(users, split, options.seed)?;
+    Ok(loaded.unwrap_or_else(generated))
 }
 
 /// What the caller asked for is the caller's to fix.

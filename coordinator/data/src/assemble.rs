@@ -2,23 +2,16 @@
 
 use std::collections::HashMap;
 
-use tacit_model::history::interaction::{Interaction, InteractionKind};
-use tacit_types::{ItemId, Timestamp};
+use tacit_model::history::interaction::Interaction;
+use tacit_types::ItemId;
+use tacit_types::shown::is_control;
 
 use crate::Item;
 use crate::error::{Fault, shown};
+use crate::rows::Row;
 
 /// Most accepted interactions of one data set: about 3 GB in memory.
 const INTERACTIONS_MAX: usize = 100_000_000;
-
-/// One line of a file of interactions, checked.
-pub(crate) struct Row<'a> {
-    pub(crate) user: &'a str,
-    pub(crate) item: &'a str,
-    pub(crate) timestamp: Option<Timestamp>,
-    pub(crate) value: f32,
-    pub(crate) kind: InteractionKind,
-}
 
 /// A data set in the making.
 pub(crate) struct Assembly {
@@ -29,6 +22,8 @@ pub(crate) struct Assembly {
     user_indices: HashMap<String, usize>,
     users_max: usize,
     interactions: usize,
+    /// The last row's user, who is most often the next row's as well.
+    last: Option<(String, usize)>,
 }
 
 impl Assembly {
@@ -41,19 +36,13 @@ impl Assembly {
             user_indices: HashMap::new(),
             users_max,
             interactions: 0,
+            last: None,
         }
     }
 
     /// Adds an interaction, unless its user is beyond the limit.
     pub(crate) fn add(&mut self, row: &Row<'_>) -> Result<(), Fault> {
-        let index = match self.user_indices.get(row.user) {
-            Some(index) => *index,
-            None => {
-                let index = self.user_indices.len();
-                self.user_indices.insert(row.user.to_owned(), index);
-                index
-            }
-        };
+        let index = self.user(&row.user);
         if index >= self.users_max {
             return Ok(());
         }
@@ -68,7 +57,7 @@ impl Assembly {
             self.users.push(Vec::new());
         }
         let interaction = Interaction {
-            item: self.item(row.item)?,
+            item: self.item(&row.item)?,
             timestamp: row.timestamp,
             value: row.value,
             kind: row.kind,
@@ -78,6 +67,25 @@ impl Assembly {
             history.push(interaction);
         }
         Ok(())
+    }
+
+    /// Index of a user, entered when new.
+    fn user(&mut self, key: &str) -> usize {
+        if let Some((last, index)) = &self.last
+            && last == key
+        {
+            return *index;
+        }
+        let index = match self.user_indices.get(key) {
+            Some(index) => *index,
+            None => {
+                let index = self.user_indices.len();
+                self.user_indices.insert(key.to_owned(), index);
+                index
+            }
+        };
+        self.last = Some((key.to_owned(), index));
+        index
     }
 
     /// Index of a user that has interactions; `None` when the user is beyond the limit.
@@ -106,7 +114,7 @@ impl Assembly {
         self.item_ids.insert(key.to_owned(), id);
         self.items.push(Item {
             key: key.to_owned(),
-            title: key.to_owned(),
+            title: key.replace(is_control, " "),
             categories: Vec::new(),
         });
         Ok(id)
@@ -119,17 +127,16 @@ impl Assembly {
     }
 
     /// Drops all times of a user who lacks one: what is recent cannot be told from half of the
-    /// times.
-    pub(crate) fn forget_partial_times(&mut self) {
+    /// times. Gives the numbers of interactions without a time, and of all.
+    pub(crate) fn forget_partial_times(&mut self) -> [usize; 2] {
+        let mut missing = 0;
         for history in &mut self.users {
-            if history
-                .iter()
-                .any(|interaction| interaction.timestamp.is_none())
-            {
-                history
-                    .iter_mut()
-                    .for_each(|interaction| interaction.timestamp = None);
+            let untimed = history.iter().filter(|one| one.timestamp.is_none()).count();
+            missing += untimed;
+            if untimed > 0 {
+                history.iter_mut().for_each(|one| one.timestamp = None);
             }
         }
+        [missing, self.interactions]
     }
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 pub enum DataError {
     /// The path leads to nothing that is known as a data set.
     #[error(
-        "{path}: {problem}; give a .csv or .csv.gz file, or a folder with interactions.csv, \
-         u.data, ratings.dat, ratings.csv or view_ecommerce.dat (each also as .gz)"
+        "{path}: {problem}; give a file of interactions, or a folder or zip archive with \
+         interactions.csv, u.data, ratings.dat, ratings.csv, a .inter or .parquet file (each also \
+         as .gz)"
     )]
     NotADataset {
         /// The path as given.
@@ -58,6 +59,13 @@ impl DataError {
             problem: problem.into(),
         }
     }
+
+    pub(crate) fn unreadable(file: &str, source: io::Error) -> Self {
+        Self::Unreadable {
+            file: file.to_owned(),
+            source,
+        }
+    }
 }
 
 /// What is wrong with one line, before it is known which line that is.
@@ -72,6 +80,16 @@ impl Fault {
         Self {
             problem: problem.into(),
             fix: fix.into(),
+        }
+    }
+
+    /// Says where it is.
+    pub(crate) fn at(self, file: &str, line: u64) -> DataError {
+        DataError::Malformed {
+            file: file.to_owned(),
+            line,
+            problem: self.problem,
+            fix: self.fix,
         }
     }
 }

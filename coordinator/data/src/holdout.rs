@@ -11,8 +11,17 @@ use tacit_types::ItemId;
 use crate::Split;
 use crate::error::DataError;
 
+/// The words for a random split.
+pub(crate) const RANDOM: &str = "a random fifth of each user's items";
+
 /// One in this many distinct items is held out where it is not one item.
 const SHARE: usize = 5;
+
+/// What each user is tested on, and the words for how it was chosen.
+pub(crate) struct HeldOut {
+    pub(crate) test: Vec<Vec<ItemId>>,
+    pub(crate) split: &'static str,
+}
 
 /// Takes the items each user is tested on out of their interactions. A user with fewer than two
 /// distinct items keeps everything.
@@ -20,13 +29,8 @@ pub(crate) fn choose(
     users: &mut [Vec<Interaction>],
     asked: Split,
     seed: u64,
-) -> Result<Vec<Vec<ItemId>>, DataError> {
-    let split = match asked {
-        // One rule for all users, so that a result means one thing.
-        Split::Published if users.iter().all(|history| is_timed(history)) => Split::LeaveOneOut,
-        Split::Published => Split::Random,
-        other => other,
-    };
+) -> Result<HeldOut, DataError> {
+    let split = chosen(asked, users);
     let choose = |(index, history): (usize, &Vec<Interaction>)| {
         let distinct = distinct_items(history);
         match split {
@@ -48,7 +52,28 @@ pub(crate) fn choose(
         });
     }
     remove(users, &test);
-    Ok(test)
+    Ok(HeldOut {
+        test,
+        split: words(split),
+    })
+}
+
+/// The rule for all users, so that a result means one thing.
+fn chosen(asked: Split, users: &[Vec<Interaction>]) -> Split {
+    match asked {
+        Split::Published if users.iter().all(|history| is_timed(history)) => Split::LeaveOneOut,
+        Split::Published => Split::Random,
+        other => other,
+    }
+}
+
+fn words(split: Split) -> &'static str {
+    match split {
+        Split::Published | Split::LeaveOneOut => "each user's last item by time",
+        Split::Random => RANDOM,
+        Split::Time => "the latest fifth of each user's items by time",
+        Split::Nothing => "nothing",
+    }
 }
 
 fn is_timed(history: &[Interaction]) -> bool {
@@ -137,7 +162,7 @@ mod tests {
     }
 
     fn published(users: &mut [Vec<Interaction>], seed: u64) -> Vec<Vec<ItemId>> {
-        choose(users, Split::Published, seed).unwrap()
+        choose(users, Split::Published, seed).unwrap().test
     }
 
     #[test]
@@ -148,12 +173,13 @@ mod tests {
         timed.push(at(7, Some(200)));
         let mut users = vec![timed, vec![at(1, None), at(2, Some(5))]];
         assert_eq!(
-            choose(&mut users, Split::Time, 0).unwrap(),
+            choose(&mut users, Split::Time, 0).unwrap().test,
             [vec![ItemId(7), ItemId(0)], vec![]]
         );
         assert_eq!((users[0].len(), users[1].len()), (8, 2));
         let error = choose(&mut users[1..], Split::LeaveOneOut, 0)
-            .unwrap_err()
+            .err()
+            .unwrap()
             .to_string();
         assert!(error.starts_with("option split: no user"), "{error}");
     }
@@ -166,7 +192,7 @@ mod tests {
                 .collect(),
         ];
         assert_eq!(
-            choose(&mut users, Split::Random, 1).unwrap()[0].len(),
+            choose(&mut users, Split::Random, 1).unwrap().test[0].len(),
             5,
             "to the nearest: 4.6"
         );

@@ -8,24 +8,8 @@
 //!
 //! # What [`load`] reads
 //!
-//! A folder is recognised by the first of these it contains; every file may also be there as
-//! `NAME.gz`.
-//!
-//! | file | data set | also read |
-//! |---|---|---|
-//! | `interactions.csv` | own data, below | `ncf_test.csv`, `ncf_negatives.csv`, titles |
-//! | `u.data` | MovieLens 100K | `u.item`, `u.genre` |
-//! | `ratings.dat` | MovieLens 1M | `movies.dat` |
-//! | `ratings.csv` | MovieLens latest | `movies.csv` |
-//! | `view_ecommerce.dat` | RetailRocket | `add_to_cart_ecommerce.dat`, `purchase_ecommerce.dat` |
-//! | `Retailrocket_Ecommerce.zip` | the same, packed | |
-//!
-//! A path to one `.csv` or `.csv.gz` file is read as `interactions.csv`, without its neighbours.
-//!
-//! # The CSV format
-//!
-//! UTF-8, comma-separated, one interaction per line, first line exactly these five names (in any
-//! order, and the rows in the same order):
+//! `README.md` in this crate's folder documents the format: separated files with a header, Parquet, and public data sets as
+//! they are downloaded, each plain, compressed or in a zip archive.
 //!
 //! ```csv
 //! user,item,timestamp,value,type
@@ -34,26 +18,10 @@
 //! ben,"film, the",,2,purchase
 //! ```
 //!
-//! | column | content | when empty |
-//! |---|---|---|
-//! | `user`, `item` | 1 to 128 bytes of text, no control characters, no negative number | refused |
-//! | `timestamp` | whole seconds since 1970, up to the year 2100 | no time of this user is kept |
-//! | `value` | stars of a rating, otherwise a count; at most 1000000 either way | 1 |
-//! | `type` | `view`, `click`, `cart`, `purchase` or `rating` | `rating` with value, else `view` |
-//!
-//! A user of whom one time is missing has no recency.
-//!
-//! A rating without a value says that the item was used but not how it was liked, so it is loaded
-//! as a view with value 1: nobody is given one star. Repeated lines are kept. Blank lines are
-//! skipped. A byte order mark, Windows line ends and quoted fields are read; line breaks inside
-//! quotes are not. Lines may come in any order.
-//!
-//! - `ncf_test.csv` has the columns `user,item` (the other three are allowed and ignored): what is
-//!   held out.
-//! - `ncf_negatives.csv` has `user,n1,...,n99`: the items each user's held-out item is ranked
-//!   against.
-//! - Titles and categories come from `u.item`, `movies.dat` or `movies.csv`
-//!   (`movieId,title,genres`) in the folder; an item without a title is shown by its key.
+//! One loader reads data, test files and what devices record ([`recorded()`]): `place` (folder,
+//! file or archive), `shape` (which of its files), `input` (bytes, bounded), `table` or `columnar`
+//! (records), `header` (which column is what), `rows` with `field` and `time` (one interaction),
+//! `assemble` (users and catalogue).
 //!
 //! # Order, and what is held out
 //!
@@ -81,33 +49,43 @@
 #![warn(missing_docs)]
 
 mod assemble;
+mod columnar;
+mod columns;
 mod error;
 mod field;
+mod header;
 mod holdout;
-mod interactions;
-mod lines;
-mod movielens;
-mod retailrocket;
+mod input;
+mod jester;
+mod load;
+mod pairs;
+mod place;
+mod reading;
+mod recorded;
+mod rows;
+mod shape;
 mod synthetic;
 mod table;
+mod time;
 mod title;
 mod words;
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tacit_model::history::interaction::Interaction;
 use tacit_types::ItemId;
 
-use crate::assemble::Assembly;
-
+pub use crate::columns::Columns;
 pub use crate::error::DataError;
+pub use crate::load::{load, load_watched};
+pub use crate::reading::Reading;
+pub use crate::recorded::recorded;
 pub use crate::synthetic::{SyntheticSpec, synthetic, synthetic_ratings};
 
 /// One item of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Name of the item in its source, 1 to 128 bytes.
+    /// Name of the item in its source, 1 to 512 bytes.
     pub key: String,
     /// Title shown to people; the key where the source has none.
     pub title: String,
@@ -164,6 +142,8 @@ pub struct Dataset {
     /// As published: a held-out item may occur among its own user's negatives, so a ranking must
     /// skip it there.
     pub negatives: Option<Vec<Vec<ItemId>>>,
+    /// How the files were understood.
+    pub reading: Reading,
 }
 
 impl Dataset {
@@ -205,148 +185,8 @@ pub struct LoadOptions {
     pub split: Split,
     /// Decides what is held out where there is neither a test file nor a time.
     pub seed: u64,
-}
-
-/// Reads the data set at `path`: see the crate documentation for what it may contain.
-///
-/// # Errors
-/// [`DataError`], one line naming file, line, field and fix, for anything that is not exactly as
-/// documented.
-pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
-    if options.users == Some(0) {
-        return Err(DataError::InvalidOption {
-            option: "users",
-            problem: "must be at least 1".into(),
-        });
-    }
-    let mut assembly = Assembly::new(options.users.unwrap_or(usize::MAX));
-    let source = Source::recognise(path)?;
-    match source.format {
-        Format::Interactions => interactions::read(&source.file, &mut assembly)?,
-        Format::UData => movielens::read_u_data(&source.file, &mut assembly)?,
-        Format::RatingsDat => movielens::read_ratings_dat(&source.file, &mut assembly)?,
-        Format::RatingsCsv => movielens::read_ratings_csv(&source.file, &mut assembly)?,
-        Format::Shop => retailrocket::read_folder(&source.file, &mut assembly)?,
-        Format::ShopArchive => retailrocket::read_archive(&source.file, &mut assembly)?,
-    }
-    assembly.forget_partial_times();
-
-    let reads_test = matches!(options.split, Split::Published | Split::LeaveOneOut);
-    let own_test = source.neighbour("ncf_test.csv").filter(|_| reads_test);
-    let chosen_test = options.test.as_deref().or(own_test.as_deref());
-    let test = match chosen_test {
-        Some(file) => {
-            let test = interactions::read_test(file, &mut assembly)?;
-            holdout::remove(&mut assembly.users, &test);
-            test
-        }
-        None => holdout::choose(&mut assembly.users, options.split, options.seed)?,
-    };
-    let negatives = match source.neighbour("ncf_negatives.csv") {
-        Some(file) if own_test.is_some() && same_file(chosen_test, own_test.as_deref()) => {
-            Some(interactions::read_negatives(&file, &mut assembly)?)
-        }
-        _ => None,
-    };
-    if let Some(folder) = &source.folder {
-        title::read(folder, &mut assembly)?;
-    }
-    Ok(Dataset {
-        name: source.name,
-        items: assembly.items,
-        users: assembly.users,
-        test,
-        negatives,
-    })
-}
-
-/// Whether both paths lead to one file.
-fn same_file(a: Option<&Path>, b: Option<&Path>) -> bool {
-    let resolve = |path: Option<&Path>| path.and_then(|path| path.canonicalize().ok());
-    resolve(a).is_some_and(|a| Some(a) == resolve(b))
-}
-
-#[derive(Clone, Copy)]
-enum Format {
-    Interactions,
-    UData,
-    RatingsDat,
-    RatingsCsv,
-    Shop,
-    ShopArchive,
-}
-
-/// Place and format of a data set.
-struct Source {
-    name: String,
-    /// The file of interactions.
-    file: PathBuf,
-    format: Format,
-    /// The folder, unless a single file was named.
-    folder: Option<PathBuf>,
-}
-
-impl Source {
-    const KNOWN: [(&'static str, Format); 6] = [
-        ("interactions.csv", Format::Interactions),
-        ("u.data", Format::UData),
-        ("ratings.dat", Format::RatingsDat),
-        ("ratings.csv", Format::RatingsCsv),
-        (retailrocket::VIEWS, Format::Shop),
-        (retailrocket::ARCHIVE, Format::ShopArchive),
-    ];
-
-    fn recognise(path: &Path) -> Result<Self, DataError> {
-        let refuse = |problem: &str| Err(DataError::not_a_dataset(path, problem));
-        let name = path
-            .file_name()
-            .and_then(OsStr::to_str)
-            .unwrap_or("dataset")
-            .to_owned();
-        if path.is_dir() {
-            let found = Self::KNOWN
-                .iter()
-                .find_map(|(name, format)| Some((find(path, name)?, *format)));
-            let Some((file, format)) = found else {
-                return refuse("the folder has none of the files a data set is known by");
-            };
-            return Ok(Self {
-                name,
-                file,
-                format,
-                folder: Some(path.to_owned()),
-            });
-        }
-        if !path.exists() {
-            return refuse("there is no such file or folder");
-        }
-        let Some(stem) = name
-            .strip_suffix(".csv")
-            .or_else(|| name.strip_suffix(".csv.gz"))
-        else {
-            return refuse("a single file must end in .csv or .csv.gz");
-        };
-        Ok(Self {
-            name: stem.to_owned(),
-            file: path.to_owned(),
-            format: Format::Interactions,
-            folder: None,
-        })
-    }
-
-    /// Another file of the same folder. Only the documented format has any that change what is
-    /// learned.
-    fn neighbour(&self, name: &str) -> Option<PathBuf> {
-        match self.format {
-            Format::Interactions => find(self.folder.as_deref()?, name),
-            _ => None,
-        }
-    }
-}
-
-/// The file of this name in the folder, plain or compressed.
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(name), folder.join(format!("{name}.gz"))]
-        .into_iter()
-        .find(|path| path.exists())
+    /// Which column is what, in place of the names that are known; a test file has the same.
+    pub columns: Option<Columns>,
+    /// Least and largest rating; a rating outside is refused. Without it, those of the data.
+    pub scale: Option<[f64; 2]>,
 }

@@ -20,7 +20,7 @@ use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
 use crate::words::CATEGORIES;
-use crate::{Dataset, Item, words};
+use crate::{Dataset, Item, Reading, words};
 
 /// Popularity of the item of rank r is `(r + 1)^-DECAY`.
 const DECAY: f64 = 1.0;
@@ -85,6 +85,7 @@ pub fn synthetic(spec: &SyntheticSpec) -> Dataset {
         users,
         test,
         negatives: None,
+        reading: generated("each user's last item by time", None),
     }
 }
 
@@ -108,6 +109,16 @@ pub fn synthetic_ratings(spec: &SyntheticSpec) -> Dataset {
         users,
         test: vec![Vec::new(); spec.users],
         negatives: None,
+        reading: generated("nothing", Some([1.0, 5.0])),
+    }
+}
+
+fn generated(split: &str, scale: Option<[f64; 2]>) -> Reading {
+    Reading {
+        times: "milliseconds since 1970, the year 2025".into(),
+        split: split.into(),
+        scale,
+        ..Reading::default()
     }
 }
 

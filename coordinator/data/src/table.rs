@@ -1,208 +1,297 @@
-//! Reads a CSV file with a known header, one record per line.
+//! Reads the records of one separated file: the `csv` crate splits, this finds the header.
 
-use std::path::Path;
+use std::io::{self, Chain, Cursor, Read};
 
-use csv::{ReaderBuilder, StringRecord, Terminator};
+use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use crate::error::{DataError, Fault, shown};
-use crate::lines::Lines;
+use crate::error::{DataError, Fault};
+use crate::header::Separator;
+use crate::input::{Bounded, Input, read_failure};
 
-/// A CSV file whose columns are asked for by their place in a list of known names, whatever their
-/// order in the file.
-pub(crate) struct Table {
-    lines: Lines,
-    /// Where each known column is in the file; `None` for an optional one that is not there.
-    places: Vec<Option<usize>>,
+/// The one byte that stands for a separator of two; no text has it.
+const UNIT_SEPARATOR: u8 = 0x1f;
+
+/// A separated file whose first record has been looked at.
+pub(crate) struct Table<'a> {
+    pub(crate) file: String,
+    reader: Reader<Source<'a>>,
+    record: ByteRecord,
+    /// Lines before those that `reader` sees.
+    before: u64,
     columns: usize,
-    record: StringRecord,
+    /// Whether the file cannot be read any further.
+    failed: bool,
 }
 
-impl Table {
-    /// Opens the file and reads its header: each of `known` at most once, the first `required` of
-    /// them at least once, nothing else. Case does not matter, because published copies of one data
-    /// set differ in it.
-    pub(crate) fn open(path: &Path, known: &[&str], required: usize) -> Result<Self, DataError> {
-        let mut lines = Lines::open(path)?;
-        let header = known.get(..required).unwrap_or(known);
-        if !lines.advance()? {
-            let fix = format!("its first line must be {}", list(header));
-            return Err(lines.fault(Fault::new("the file is empty", fix)));
-        }
-        let mut record = StringRecord::new();
-        split(lines.utf8()?, &mut record).map_err(|fault| lines.fault(fault))?;
-        let places = match_header(&record, known, header).map_err(|fault| lines.fault(fault))?;
-        Ok(Self {
-            lines,
-            places,
-            columns: record.len(),
-            record,
+/// What the caller made of the first record.
+pub(crate) struct Opened<'a, L> {
+    pub(crate) table: Table<'a>,
+    pub(crate) layout: L,
+    pub(crate) separator: Separator,
+}
+
+impl<'a> Table<'a> {
+    /// Opens a file and hands its first record to `layout`, which says what its columns are and
+    /// whether it is a header. `separator` is detected unless it is given.
+    pub(crate) fn open<L>(
+        mut input: Input<'a>,
+        separator: Option<Separator>,
+        layout: impl FnOnce(&[String], Separator) -> Result<(L, bool), Fault>,
+    ) -> Result<Opened<'a, L>, DataError> {
+        let start = Start::read(&mut input)?;
+        let separator = separator
+            .or(start.separator)
+            .unwrap_or_else(|| Separator::detect(&start.line));
+        let fields = separator.split(&start.line);
+        let (layout, has_header) =
+            layout(&fields, separator).map_err(|fault| fault.at(&input.file, start.lines))?;
+        let (line, before) = if has_header {
+            (Vec::new(), start.lines)
+        } else {
+            (with_end(start.line), start.lines - 1)
+        };
+        let source = Source::new(line, input.reader, separator);
+        let comment = start.has_comments.then_some(b'#');
+        let table = Self {
+            file: input.file,
+            reader: reader(separator, comment).from_reader(source),
+            record: ByteRecord::new(),
+            before,
+            columns: fields.len(),
+            failed: false,
+        };
+        Ok(Opened {
+            table,
+            layout,
+            separator,
         })
     }
 
     /// Goes to the next record; false at the end of the file.
     pub(crate) fn advance(&mut self) -> Result<bool, DataError> {
-        if !self.lines.advance()? {
-            return Ok(false);
+        self.reader.get_mut().start_record();
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(false) => Ok(false),
+            Ok(true) if self.record.len() == self.columns => Ok(true),
+            Ok(true) => Err(self.fault(self.ragged())),
+            Err(error) => {
+                self.failed = true;
+                Err(self.failure(error))
+            }
         }
-        split(self.lines.utf8()?, &mut self.record).map_err(|fault| self.lines.fault(fault))?;
-        if self.record.len() != self.columns {
-            let problem = format!(
-                "the line has {} columns, the header has {}",
-                self.record.len(),
-                self.columns
-            );
-            let fix = "correct the line, and put quotes around a field that contains a comma";
-            return Err(self.lines.fault(Fault::new(problem, fix)));
-        }
-        Ok(true)
     }
 
-    /// The field of a known column; empty when the column is not in the file.
-    pub(crate) fn field(&self, column: usize) -> &str {
-        self.places
-            .get(column)
-            .copied()
-            .flatten()
+    /// A field of the current record; empty where there is none.
+    pub(crate) fn field(&self, place: Option<usize>) -> &[u8] {
+        place
             .and_then(|place| self.record.get(place))
             .unwrap_or_default()
     }
 
-    /// Says that the current line is wrong.
+    /// Whether nothing can be read after the last error.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Says that the current record is wrong.
     pub(crate) fn fault(&self, fault: Fault) -> DataError {
-        self.lines.fault(fault)
+        fault.at(&self.file, self.line())
     }
 
     /// Says that the file ended without any record.
     pub(crate) fn no_records(&self) -> DataError {
-        self.fault(Fault::new(
+        let fault = Fault::new(
             "there is a header and nothing after it",
             "add one record per line",
-        ))
+        );
+        fault.at(&self.file, self.before + 1)
     }
-}
 
-/// Splits one line into fields.
-fn split(line: &str, record: &mut StringRecord) -> Result<(), Fault> {
-    record.clear();
-    // Nearly every line has no quotes, and then nothing is left to parse.
-    if !line.contains('"') {
-        line.split(',').for_each(|field| record.push_field(field));
-        return Ok(());
+    /// Number of the current record's first line, from 1.
+    fn line(&self) -> u64 {
+        // Lines that end with CR alone are not counted as lines by the library.
+        let position = self.record.position();
+        self.before + position.map_or(1, |at| at.line().max(at.record() + 1))
     }
-    if line.matches('"').count() % 2 == 1 {
-        let fix = "write a field on one line and close its quotes";
-        return Err(Fault::new(
-            format!("a quoted field is not closed in {}", shown(line)),
-            fix,
-        ));
-    }
-    // Only the line end just taken off ends a record: a stray carriage return is left for the field
-    // to refuse.
-    let mut builder = ReaderBuilder::new();
-    builder
-        .has_headers(false)
-        .terminator(Terminator::Any(b'\n'))
-        .buffer_capacity(line.len());
-    let mut reader = builder.from_reader(line.as_bytes());
-    match reader.read_record(record) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Fault::new(format!("not CSV ({error})"), "correct the line")),
-    }
-}
 
-fn match_header(
-    record: &StringRecord,
-    known: &[&str],
-    header: &[&str],
-) -> Result<Vec<Option<usize>>, Fault> {
-    let fix = || format!("the first line must be {}", list(header));
-    let is = |name: &str, column: &str| name.eq_ignore_ascii_case(column);
-    if !record.iter().any(|column| {
-        known
-            .iter()
-            .any(|name| is(name, column) || resembles(name, column))
-    }) {
-        return Err(Fault::new(
-            format!(
-                "there is no header, the file starts with {}",
-                shown(&list_record(record))
-            ),
-            fix(),
-        ));
+    fn ragged(&self) -> Fault {
+        let (have, columns) = (self.record.len(), self.columns);
+        Fault::new(
+            format!("the line has {have} columns, the first line has {columns}"),
+            "correct the line, and put quotes around a field that contains the separator",
+        )
     }
-    let mut places = vec![None; known.len()];
-    for (place, column) in record.iter().enumerate() {
-        let Some(index) = known.iter().position(|name| is(name, column)) else {
-            let nearest = known
-                .iter()
-                .min_by_key(|name| distance(name, column))
-                .copied()
-                .unwrap_or_default();
-            let problem = format!(
-                "unknown column {}, the nearest known one is '{nearest}'",
-                shown(column)
-            );
-            return Err(Fault::new(problem, fix()));
-        };
-        match places.get_mut(index) {
-            Some(free @ None) => *free = Some(place),
-            _ => {
-                return Err(Fault::new(
-                    format!("column {} occurs twice", shown(column)),
-                    fix(),
-                ));
+
+    fn failure(&self, error: csv::Error) -> DataError {
+        let line = self.before + self.reader.position().line();
+        let start: Vec<u8> = self.record.iter().next().unwrap_or_default().to_vec();
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) => read_failure(&self.file, line, &start, error),
+            other => {
+                let problem = format!("the line cannot be read ({})", csv_problem(&other));
+                Fault::new(problem, "correct the line").at(&self.file, line)
             }
         }
     }
-    match header
-        .iter()
-        .zip(&places)
-        .find(|(_, place)| place.is_none())
-    {
-        Some((name, _)) => Err(Fault::new(format!("column '{name}' is missing"), fix())),
-        None => Ok(places),
-    }
 }
 
-/// The names as a header line, shortened where there are many.
-fn list(header: &[&str]) -> String {
-    match header {
-        [first, second, .., last] if header.len() > 10 => format!("{first},{second},...,{last}"),
-        _ => header.join(","),
-    }
+fn csv_problem(kind: &csv::ErrorKind) -> String {
+    format!("{kind:?}").chars().take(80).collect()
 }
 
-fn list_record(record: &StringRecord) -> String {
-    record.iter().take(10).collect::<Vec<_>>().join(",")
+fn reader(separator: Separator, comment: Option<u8>) -> ReaderBuilder {
+    let delimiter = match separator {
+        Separator::Byte(byte) => byte,
+        Separator::Twice(_) => UNIT_SEPARATOR,
+    };
+    let mut builder = ReaderBuilder::new();
+    builder
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .quoting(separator.has_quotes())
+        // A backslash before a quote, as Book-Crossing writes it.
+        .escape(matches!(separator, Separator::Byte(b';')).then_some(b'\\'))
+        .comment(comment)
+        .buffer_capacity(1 << 16);
+    builder
 }
 
-/// Whether a column was probably meant to be this name: `userId`, `usr` or `Item_ID`.
-fn resembles(name: &str, column: &str) -> bool {
-    column.to_ascii_lowercase().starts_with(name) || distance(name, column) <= name.len() / 3
+fn with_end(mut line: Vec<u8>) -> Vec<u8> {
+    line.push(b'\n');
+    line
 }
 
-/// Edit distance (Levenshtein) ignoring case, of short words; anything long is far from everything.
-fn distance(name: &str, column: &str) -> usize {
-    let (name, column) = (name.to_ascii_lowercase(), column.to_ascii_lowercase());
-    if column.len() > 64 {
-        return column.len();
-    }
-    let mut row: Vec<usize> = (0..=column.len()).collect();
-    for (i, a) in name.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(column.bytes()) {
-            let cost = (diagonal + usize::from(a != b))
-                .min(*cell + 1)
-                .min(left + 1);
-            diagonal = std::mem::replace(cell, cost);
-            left = cost;
+/// The beginning of a file, up to its first record.
+struct Start {
+    line: Vec<u8>,
+    /// Lines read, with this one.
+    lines: u64,
+    /// What a line `sep=;` of a spreadsheet says.
+    separator: Option<Separator>,
+    has_comments: bool,
+}
+
+impl Start {
+    /// Skips a byte order mark, blank lines, comments, and the line in which spreadsheets name the
+    /// separator.
+    fn read(input: &mut Input<'_>) -> Result<Self, DataError> {
+        let mut start = Self {
+            line: Vec::new(),
+            lines: 0,
+            separator: None,
+            has_comments: false,
+        };
+        loop {
+            start.lines += 1;
+            let read = input.reader.read_line(&mut start.line);
+            let read =
+                read.map_err(|error| read_failure(&input.file, start.lines, &start.line, error))?;
+            if !read {
+                let fault = Fault::new("the file is empty", "copy or download it again");
+                return Err(fault.at(&input.file, 1));
+            }
+            if start.lines == 1 {
+                start
+                    .check_encoding()
+                    .map_err(|fault| fault.at(&input.file, 1))?;
+            }
+            if !start.skips_line() {
+                return Ok(start);
+            }
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
+    }
+
+    fn check_encoding(&mut self) -> Result<(), Fault> {
+        if self.line.starts_with(b"\xFF\xFE") || self.line.starts_with(b"\xFE\xFF") {
+            return Err(Fault::new("the text is UTF-16", "save the file as UTF-8"));
+        }
+        if self.line.starts_with(b"\xEF\xBB\xBF") {
+            self.line.drain(..3);
+        }
+        Ok(())
+    }
+
+    /// Whether the line comes before the first record, remembering what it says.
+    fn skips_line(&mut self) -> bool {
+        if self.line.starts_with(b"#") {
+            self.has_comments = true;
+            return true;
+        }
+        if let [b's', b'e', b'p', b'=', separator] = self.line[..] {
+            self.separator = Some(Separator::Byte(separator));
+            return true;
+        }
+        self.line.is_empty()
+    }
+}
+
+/// The bytes of a file, with a separator of two bytes written as one.
+struct Source<'a> {
+    bytes: Chain<Cursor<Vec<u8>>, Bounded<'a>>,
+    twice: Option<u8>,
+    /// Whether the last byte read may be the first half of a separator.
+    half: bool,
+}
+
+impl<'a> Source<'a> {
+    fn new(first_line: Vec<u8>, rest: Bounded<'a>, separator: Separator) -> Self {
+        let twice = match separator {
+            Separator::Byte(_) => None,
+            Separator::Twice(byte) => Some(byte),
+        };
+        Self {
+            bytes: Cursor::new(first_line).chain(rest),
+            twice,
+            half: false,
         }
     }
-    row.last().copied().unwrap_or_default()
+
+    fn start_record(&mut self) {
+        self.bytes.get_mut().1.start_record();
+    }
+
+    /// Writes the `count` bytes after the first of `buffer` anew from its start, and says how many
+    /// they are now.
+    fn join(&mut self, buffer: &mut [u8], count: usize, twice: u8) -> usize {
+        let mut to = 0;
+        for from in 1..=count {
+            let byte = buffer[from];
+            if byte == twice && !self.half {
+                self.half = true;
+                continue;
+            }
+            if byte == twice {
+                self.half = false;
+                buffer[to] = UNIT_SEPARATOR;
+                to += 1;
+                continue;
+            }
+            if std::mem::take(&mut self.half) {
+                buffer[to] = twice;
+                to += 1;
+            }
+            buffer[to] = byte;
+            to += 1;
+        }
+        to
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(twice) = self.twice else {
+            return self.bytes.read(into);
+        };
+        loop {
+            // The first place is kept for a half, of the read before, that turns out to be none.
+            let count = self.bytes.read(into.get_mut(1..).unwrap_or_default())?;
+            let joined = self.join(into, count, twice);
+            if joined > 0 || count == 0 {
+                return Ok(joined);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -210,22 +299,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_protect_commas_and_quotes() {
-        let mut record = StringRecord::new();
-        split("1,\"American President, The\",\"\"\"x\"\"\",", &mut record).unwrap();
-        assert_eq!(record, vec!["1", "American President, The", "\"x\"", ""]);
-        split("1,\"broken", &mut record).unwrap_err();
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, edits) in [
-            ("user", "User", 0),
-            ("user", "usr", 1),
-            ("item", "time", 3),
-            ("item", "", 4),
-        ] {
-            assert_eq!(distance(a, b), edits, "{a} {b}");
+    fn a_separator_of_two_bytes_may_lie_across_two_reads() {
+        let content = b"1::a:b::::3\n";
+        for size in 2..8 {
+            let rest = Input::new("x".into(), io::empty(), 0, &|_, _| ()).unwrap();
+            let separator = Separator::Twice(b':');
+            let mut source = Source::new(content.to_vec(), rest.reader, separator);
+            let (mut buffer, mut seen) = (vec![0; size], Vec::new());
+            loop {
+                match source.read(&mut buffer).unwrap() {
+                    0 => break,
+                    count => seen.extend_from_slice(&buffer[..count]),
+                }
+            }
+            assert_eq!(seen, b"1\x1fa:b\x1f\x1f3\n", "{size}");
         }
     }
 }

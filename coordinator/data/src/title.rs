@@ -1,15 +1,16 @@
 //! Titles and categories of items that are already in the catalogue.
 //!
-//! A title file may name more items than the catalogue has; those are checked and left out.
-
-use std::path::Path;
+//! They are display text: what is not as documented is left out and counted, and refuses nothing. A
+//! title file may name more items than the catalogue has.
 
 use crate::assemble::Assembly;
-use crate::error::{DataError, Fault};
-use crate::field;
-use crate::find;
-use crate::lines::Lines;
-use crate::movielens::columns;
+use crate::columns::plain;
+use crate::error::DataError;
+use crate::field::{CATEGORY_MAX, TITLE_MAX, display};
+use crate::header::Separator;
+use crate::input::{Input, read_failure, text};
+use crate::place::{Place, Watch};
+use crate::reading::Tally;
 use crate::table::Table;
 
 /// What MovieLens writes in place of a category.
@@ -18,112 +19,166 @@ const NO_CATEGORY: [&str; 2] = ["unknown", "(no genres listed)"];
 /// Columns of `u.item` before the flags, one flag per genre.
 const U_ITEM_TEXTS: usize = 5;
 
-/// Reads the titles a folder has, if any.
-pub(crate) fn read(folder: &Path, assembly: &mut Assembly) -> Result<(), DataError> {
-    if let Some(file) = find(folder, "u.item") {
-        let genres = find(folder, "u.genre")
-            .map(|file| read_genres(&file))
-            .transpose()?;
-        return read_u_item(&file, genres, assembly);
+/// Title files with a header, in the order in which they are looked for.
+const WITH_HEADER: [&str; 6] = [
+    "movies.csv",
+    "books.csv",
+    "bx-books.csv",
+    "bx_books.csv",
+    "artists.dat",
+    "items.csv",
+];
+
+/// Names of their columns, plain; the first that is there is read.
+const ITEM: [&str; 7] = [
+    "movieid", "itemid", "bookid", "isbn", "artistid", "item", "id",
+];
+const TITLE: [&str; 5] = ["title", "booktitle", "movietitle", "itemname", "name"];
+const CATEGORIES: [&str; 5] = ["genres", "genre", "categories", "category", "class"];
+
+/// Reads the titles a place has, if any.
+pub(crate) fn read(
+    place: &Place,
+    assembly: &mut Assembly,
+    tally: &mut Tally,
+    watch: Watch<'_>,
+) -> Result<(), DataError> {
+    if let Some(items) = place.find("u.item") {
+        let genres = match place.find("u.genre") {
+            Some(genres) => place.read(genres, watch, read_genres)?,
+            None => Vec::new(),
+        };
+        return place.read(items, watch, |input| {
+            lines(input, tally, |line, tally| {
+                u_item(line, &genres, assembly, tally)
+            })
+        });
     }
-    if let Some(file) = find(folder, "movies.dat") {
-        return read_movies_dat(&file, assembly);
+    if let Some(movies) = place.find("movies.dat") {
+        let is_item = |line: &str| line.contains("::");
+        return place.read(movies, watch, |input| {
+            lines(input, tally, |line, tally| {
+                is_item(line) && movies_dat(line, assembly, tally)
+            })
+        });
     }
-    match find(folder, "movies.csv") {
-        Some(file) => read_movies_csv(&file, assembly),
+    let recbole = || {
+        place
+            .files()
+            .iter()
+            .find(|file| file.name.ends_with(".item"))
+    };
+    let known = WITH_HEADER.iter().find_map(|name| place.find(name));
+    match known.or_else(recbole) {
+        Some(file) => place.read(file, watch, |input| with_header(input, assembly, tally)),
         None => Ok(()),
     }
 }
 
-/// Reads `u.genre`: the names in the order of the flags of `u.item`.
-fn read_genres(path: &Path) -> Result<Vec<String>, DataError> {
-    let mut lines = Lines::open(path)?;
-    let mut genres = Vec::new();
-    while lines.advance()? {
-        let line = lines.latin1();
-        let [name, number] =
-            columns(&line, "|", ["genre", "number"]).map_err(|fault| lines.fault(fault))?;
-        if field::number_key("number", number).map_err(|fault| lines.fault(fault))? as usize
-            != genres.len()
-        {
-            let problem = format!("number '{number}' is not the next one, {}", genres.len());
-            return Err(lines.fault(Fault::new(problem, "number the genres from 0")));
+/// Hands each line that is not blank to `read`, which says whether it is as documented.
+fn lines(
+    mut input: Input<'_>,
+    tally: &mut Tally,
+    mut read: impl FnMut(&str, &mut Tally) -> bool,
+) -> Result<(), DataError> {
+    let (mut line, mut number) = (Vec::new(), 0);
+    loop {
+        number += 1;
+        let more = input.reader.read_line(&mut line);
+        if !more.map_err(|error| read_failure(&input.file, number, &line, error))? {
+            return Ok(());
         }
-        genres.push(name.to_owned());
+        // Latin-1 is what these files are published in, so nothing was guessed.
+        let line = text(&line, &mut 0);
+        if !line.is_empty() && !read(&line, tally) {
+            tally.titles_left_out += 1;
+        }
     }
+}
+
+/// Reads `u.genre`: the names in the order of the flags of `u.item`.
+fn read_genres(input: Input<'_>) -> Result<Vec<String>, DataError> {
+    let mut genres = Vec::new();
+    lines(input, &mut Tally::default(), |line, _| {
+        let name = line.split('|').next().unwrap_or_default();
+        genres.push(name.to_owned());
+        true
+    })?;
     Ok(genres)
 }
 
-/// Reads `u.item`. Without `u.genre` the flags have no names and are skipped.
-fn read_u_item(
-    path: &Path,
-    genres: Option<Vec<String>>,
-    assembly: &mut Assembly,
-) -> Result<(), DataError> {
-    let mut lines = Lines::open(path)?;
-    while lines.advance()? {
-        let line = lines.latin1();
-        u_item(&line, genres.as_deref(), assembly).map_err(|fault| lines.fault(fault))?;
-    }
-    Ok(())
-}
-
-fn u_item(line: &str, genres: Option<&[String]>, assembly: &mut Assembly) -> Result<(), Fault> {
-    let fields: Vec<_> = line.split('|').collect();
+/// Reads a line of `u.item`. Flags that are not one for each genre have no names and are skipped.
+fn u_item(line: &str, genres: &[String], assembly: &mut Assembly, tally: &mut Tally) -> bool {
+    let fields: Vec<&str> = line.split('|').collect();
     let (Some([item, title, ..]), Some(flags)) =
         (fields.get(..U_ITEM_TEXTS), fields.get(U_ITEM_TEXTS..))
     else {
-        let problem = format!(
-            "the line has {} columns separated by '|', not at least {U_ITEM_TEXTS}",
-            fields.len()
-        );
-        return Err(Fault::new(
-            problem,
-            "give item, title, release, video release, address and one flag per genre",
-        ));
+        return false;
     };
-    let genres = genres.unwrap_or_default();
-    if !genres.is_empty() && flags.len() != genres.len() {
-        let problem = format!(
-            "the line has {} genre flags, u.genre has {} genres",
-            flags.len(),
-            genres.len()
-        );
-        return Err(Fault::new(problem, "give one flag per genre"));
-    }
-    if let Some(bad) = flags.iter().find(|flag| !matches!(**flag, "0" | "1")) {
-        return Err(Fault::new(
-            format!("genre flag {} is not 0 or 1", crate::error::shown(bad)),
-            "correct it",
-        ));
-    }
-    let names = genres
+    let named = genres.len() == flags.len();
+    let flagged = genres
         .iter()
         .zip(flags)
-        .filter(|(_, flag)| **flag == "1")
-        .map(|(name, _)| name.as_str());
-    set(item, title, names, assembly)
+        .filter(|(_, flag)| named && **flag == "1");
+    set(
+        item,
+        title,
+        flagged.map(|(name, _)| name.as_str()),
+        assembly,
+        tally,
+    );
+    named || genres.is_empty()
 }
 
-fn read_movies_dat(path: &Path, assembly: &mut Assembly) -> Result<(), DataError> {
-    let mut lines = Lines::open(path)?;
-    while lines.advance()? {
-        let line = lines.latin1();
-        columns(&line, "::", ["item", "title", "genres"])
-            .and_then(|[item, title, genres]| set(item, title, genres.split('|'), assembly))
-            .map_err(|fault| lines.fault(fault))?;
+/// Reads `item::title::genres`; a title may have colons of its own.
+fn movies_dat(line: &str, assembly: &mut Assembly, tally: &mut Tally) -> bool {
+    let parts = line.split_once("::").and_then(|(item, rest)| {
+        let (title, genres) = rest.rsplit_once("::")?;
+        Some((item, title, genres))
+    });
+    if let Some((item, title, genres)) = parts {
+        set(item, title, genres.split('|'), assembly, tally);
     }
-    Ok(())
+    parts.is_some()
 }
 
-fn read_movies_csv(path: &Path, assembly: &mut Assembly) -> Result<(), DataError> {
-    const COLUMNS: [&str; 3] = ["movieId", "title", "genres"];
-    let mut table = Table::open(path, &COLUMNS, COLUMNS.len())?;
-    while table.advance()? {
-        let [item, title, genres] = [0, 1, 2].map(|column| table.field(column));
-        set(item, title, genres.split('|'), assembly).map_err(|fault| table.fault(fault))?;
+/// Where item, title and categories are.
+type TitleColumns = [Option<usize>; 3];
+
+/// Reads a separated file whose header names an item and a title; without them it says nothing.
+fn with_header(
+    input: Input<'_>,
+    assembly: &mut Assembly,
+    tally: &mut Tally,
+) -> Result<(), DataError> {
+    let opened = Table::open(input, None, |fields, _: Separator| {
+        let plain: Vec<String> = fields.iter().map(|field| plain(field)).collect();
+        let find = |names: &[&str]| {
+            let place = |name: &&str| plain.iter().position(|field| field == name);
+            names.iter().find_map(place)
+        };
+        Ok(([find(&ITEM), find(&TITLE), find(&CATEGORIES)], true))
+    })?;
+    let (mut table, columns): (Table<'_>, TitleColumns) = (opened.table, opened.layout);
+    loop {
+        match table.advance() {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(DataError::Malformed { .. }) if !table.has_failed() => {
+                tally.titles_left_out += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        let [item, title, categories] = columns.map(|place| text(table.field(place), &mut 0));
+        // RecBole parts the words of a list by blanks, MovieLens by bars.
+        let bars = categories.contains('|');
+        let by_tabs = opened.separator == Separator::Byte(b'\t');
+        let parted = |c: char| c == '|' || (by_tabs && !bars && c == ' ');
+        if !title.is_empty() {
+            set(&item, &title, categories.split(parted), assembly, tally);
+        }
     }
-    Ok(())
 }
 
 fn set<'a>(
@@ -131,16 +186,18 @@ fn set<'a>(
     title: &str,
     categories: impl Iterator<Item = &'a str>,
     assembly: &mut Assembly,
-) -> Result<(), Fault> {
-    let key = field::key("item", item)?;
-    let title = field::title(title)?;
-    let named = categories.filter(|name| !name.is_empty() && !NO_CATEGORY.contains(name));
-    let categories = named
-        .map(|name| field::category(name).map(str::to_owned))
-        .collect::<Result<_, _>>()?;
-    if let Some(entry) = assembly.entry(key) {
-        title.clone_into(&mut entry.title);
-        entry.categories = categories;
+    tally: &mut Tally,
+) {
+    let Some(entry) = assembly.entry(item.trim()) else {
+        return;
+    };
+    let title = display(title, TITLE_MAX, &mut tally.controls);
+    if !title.is_empty() {
+        entry.title = title.into_owned();
     }
-    Ok(())
+    let named = categories.map(str::trim);
+    let named = named.filter(|name| !name.is_empty() && !NO_CATEGORY.contains(name));
+    entry.categories = named
+        .map(|name| display(name, CATEGORY_MAX, &mut tally.controls).into_owned())
+        .collect();
 }

@@ -143,9 +143,24 @@ fn bad_rows() -> Vec<Case> {
             &["user", "control character"],
         ),
         row(
-            "stray carriage return",
-            "\"u\",i,1,5,rating\r,u",
-            &["6 columns"],
+            "missing user",
+            "nan,i,1,5,rating",
+            &["user 'nan' stands for a missing value"],
+        ),
+        row(
+            "no view",
+            "u,i,1,0,view",
+            &["value '0' of a view is not above 0"],
+        ),
+        row(
+            "negative count",
+            "u,i,1,-3,purchase",
+            &["value '-3' of a purchase is not above 0"],
+        ),
+        row(
+            "decimal comma",
+            "u,i,1,\"4,5\",rating",
+            &["value '4,5' is not a number", "with a point"],
         ),
         row(
             "hidden carriage return",
@@ -155,23 +170,27 @@ fn bad_rows() -> Vec<Case> {
         row(
             "tab instead of comma",
             "u\ti\t1\t5\trating",
-            &["1 columns, the header has 5"],
+            &["1 columns, the first line has 5"],
         ),
-        row("too few columns", "u,i,1", &["3 columns, the header has 5"]),
+        row(
+            "too few columns",
+            "u,i,1",
+            &["3 columns, the first line has 5"],
+        ),
         row(
             "too many columns",
             "u,i,1,5,rating,9",
-            &["6 columns, the header has 5"],
+            &["6 columns, the first line has 5"],
         ),
         row(
             "quoted line break",
             "u,\"a\nb\",1,5,rating",
-            &["quoted field is not closed", "on one line"],
+            &["item 'a\\nb' contains a control character"],
         ),
         row(
             "a million columns",
             &",".repeat(999_999),
-            &["1000000 columns, the header has 5"],
+            &["1000000 columns, the first line has 5"],
         ),
         row(
             "a line too long",
@@ -184,14 +203,13 @@ fn bad_rows() -> Vec<Case> {
             &["timestamp '-1'", "before 1970"],
         ),
         row(
-            "time after 2100",
-            "u,i,4102444800,5,rating",
-            &["timestamp '4102444800'", "after the year 2100"],
-        ),
-        row(
-            "time in milliseconds",
+            "time in milliseconds after one in seconds",
             "u,i,978824268000,5,rating",
-            &["timestamp", "not milliseconds"],
+            &[
+                "'978824268000' is read as milliseconds",
+                "as seconds",
+                "one unit",
+            ],
         ),
         row(
             "time 2^63",
@@ -201,7 +219,7 @@ fn bad_rows() -> Vec<Case> {
         row(
             "time as text",
             "u,i,yesterday,5,rating",
-            &["timestamp 'yesterday'", "whole number of seconds"],
+            &["timestamp 'yesterday'", "number of seconds", "ISO 8601"],
         ),
         row(
             "unknown type",
@@ -211,16 +229,11 @@ fn bad_rows() -> Vec<Case> {
                 "view, click, search, dwell, cart, purchase, rating, like,",
             ],
         ),
-        row(
-            "a refusal is no use",
-            "u,i,1,5,dislike",
-            &["type 'dislike'", "use one of"],
-        ),
     ]
 }
 
 fn bad_csv_files() -> Vec<Case> {
-    let long = format!("{HEADER}{},i,1,5,rating\n", "x".repeat(129));
+    let long = format!("{HEADER}{},i,1,5,rating\n", "x".repeat(513));
     let good = format!(
         "{HEADER}{}",
         "u,i,978824268,5,rating\nv,j,978824269,4,rating\n".repeat(500)
@@ -232,16 +245,7 @@ fn bad_csv_files() -> Vec<Case> {
     let csv = "interactions.csv";
     let compressed = "interactions.csv.gz";
     vec![
-        file(
-            "empty",
-            csv,
-            "",
-            &[
-                "line 1",
-                "the file is empty",
-                "user,item,timestamp,value,type",
-            ],
-        ),
+        file("empty", csv, "", &["line 1", "the file is empty"]),
         file("blank lines only", csv, "\n\r\n\n", &["the file is empty"]),
         file(
             "byte order mark only",
@@ -254,25 +258,28 @@ fn bad_csv_files() -> Vec<Case> {
             "no header",
             csv,
             "1,1193,978300760,5,rating\n",
-            &["line 1", "no header", "'1,1193,978300760,5,rating'"],
-        ),
-        file(
-            "MovieLens header",
-            csv,
-            "userId,item,timestamp,value,type\n",
-            &["line 1", "'userId'", "nearest", "'user'"],
+            &[
+                "line 1",
+                "no header",
+                "'1', '1193'",
+                "--columns user=1,item=2,value=3",
+            ],
         ),
         file(
             "misspelt header",
             csv,
             "user,item,timestmp,value,type\n",
-            &["line 1", "'timestmp'", "'timestamp'"],
+            &["line 1", "'timestmp' is near 'time'", "time=timestmp"],
         ),
         file(
-            "missing column",
+            "no item",
             csv,
-            "user,item,value,type\nu,i,5,rating\n",
-            &["line 1", "'timestamp' is missing"],
+            "user,thing,value\nu,i,5\n",
+            &[
+                "line 1",
+                "no column is known as item",
+                "user=user,item=thing,value=value",
+            ],
         ),
         file(
             "column twice",
@@ -281,22 +288,10 @@ fn bad_csv_files() -> Vec<Case> {
             &["line 1", "'user' occurs twice"],
         ),
         file(
-            "semicolons",
+            "stray carriage return",
             csv,
-            "user;item;timestamp;value;type\nu;i;1;5;rating\n",
-            &["line 1", "the first line must be"],
-        ),
-        file(
-            "Latin-1",
-            csv,
-            [HEADER.as_bytes(), b"u,caf\xe9,1,5,rating\n"].concat(),
-            &["line 2", "column 2", "UTF-8"],
-        ),
-        file(
-            "mixed encodings",
-            csv,
-            [HEADER.as_bytes(), "ü,é,1,,\n".as_bytes(), b"\xfc,x,1,,\n"].concat(),
-            &["line 3"],
+            format!("{HEADER}u,i,1,5,rating\r,u\n"),
+            &["line 3", "2 columns"],
         ),
         file(
             "UTF-16",
@@ -305,16 +300,10 @@ fn bad_csv_files() -> Vec<Case> {
             &["line 1", "UTF-8"],
         ),
         file(
-            "compressed without .gz",
-            csv,
-            whole.clone(),
-            &["line 1", "UTF-8"],
-        ),
-        file(
             "long user",
             csv,
             long,
-            &["line 2", "user 'xxx", "129 bytes", "at most 128"],
+            &["line 2", "user 'xxx", "513 bytes", "at most 512"],
         ),
         file(
             "0-byte gz",
@@ -342,12 +331,6 @@ fn bad_csv_files() -> Vec<Case> {
         ),
         file("damaged gz", compressed, damaged, &["line ", "damaged"]),
         file(
-            "not a gz",
-            compressed,
-            good.clone(),
-            &["line 1", "damaged", "remove .gz"],
-        ),
-        file(
             "gz bomb",
             compressed,
             gz(&vec![0; 64 << 20]),
@@ -367,7 +350,7 @@ fn bad_csv_files() -> Vec<Case> {
             "test without header",
             "ncf_test.csv",
             "1,10\n",
-            &["line 1", "no header", "user,item"],
+            &["line 1", "no header", "user=1,item=2"],
         ),
         beside(
             "test header only",
@@ -405,23 +388,12 @@ fn bad_csv_files() -> Vec<Case> {
             negatives(99, &[("1", 99); 2]),
             &["line 3", "user '1'", "already"],
         ),
-        beside(
-            "bad title",
-            "movies.csv",
-            "movieId,title,genres\n10,\u{1b}[2Jx,\n",
-            &["line 2", "title", "control"],
-        ),
-        beside(
-            "no title",
-            "movies.dat",
-            "10::X\n",
-            &["line 1", "2 columns", "item, title, genres"],
-        ),
     ]
 }
 
 fn bad_movielens_files() -> Vec<Case> {
     let latest = "userId,movieId,rating,timestamp\n";
+    let good = "1\t2\t3\t881250949\n";
     vec![
         file(
             "empty u.data",
@@ -432,38 +404,26 @@ fn bad_movielens_files() -> Vec<Case> {
         file(
             "ragged u.data",
             "u.data",
-            "1\t2\t3\t4\n1\t2\t3\n",
-            &["line 2", "3 columns", "user, item, rating, timestamp"],
+            format!("{good}1\t2\t3\n"),
+            &["line 2", "3 columns"],
         ),
         file(
             "negative user",
             "u.data",
-            "-1\t2\t3\t4\n",
-            &["line 1", "user '-1'", "whole number"],
+            format!("{good}-1\t2\t3\t881250949\n"),
+            &["line 2", "user '-1'", "negative"],
         ),
         file(
             "negative item",
             "ratings.dat",
-            "1::-2::3::4\n",
-            &["line 1", "item '-2'", "whole number"],
-        ),
-        file(
-            "item 2^63",
-            "ratings.dat",
-            "1::9223372036854775808::3::4\n",
-            &["line 1", "item '9223372036854775808'"],
+            "1::-2::3::881250949\n",
+            &["line 1", "item '-2'", "negative"],
         ),
         file(
             "text rating",
             "ratings.dat",
-            "1::2::good::4\n",
-            &["line 1", "rating 'good'", "not a number"],
-        ),
-        file(
-            "Latin-1 rating",
-            "ratings.dat",
-            b"1::2::\xbd::4\n".to_vec(),
-            &["line 1", "rating '½'", "not a number"],
+            "1::2::3::881250949\n1::2::good::881250949\n",
+            &["line 2", "value 'good'", "not a number"],
         ),
         file(
             "header only",
@@ -475,57 +435,20 @@ fn bad_movielens_files() -> Vec<Case> {
             "NaN rating",
             "ratings.csv",
             format!("{latest}1,2,NaN,4\n"),
-            &["line 2", "rating 'NaN'", "finite"],
-        ),
-        file(
-            "empty rating",
-            "ratings.csv",
-            format!("{latest}1,2,,4\n"),
-            &["line 2", "rating ''", "not a number"],
-        ),
-        file(
-            "empty time",
-            "ratings.csv",
-            format!("{latest}1,2,5,\n"),
-            &["line 2", "timestamp ''", "seconds"],
+            &["line 2", "value 'NaN'", "finite"],
         ),
         file(
             "negative film",
             "ratings.csv",
             format!("{latest}1,-2,5,4\n"),
-            &["line 2", "movieId '-2'"],
+            &["line 2", "item '-2'"],
         ),
         file(
-            "film 2^63",
+            "not rated",
             "ratings.csv",
-            format!("{latest}1,9223372036854775808,5,4\n"),
-            &["line 2", "movieId '922"],
+            format!("{latest}1,2,5,4\n1,3,99,5\n1,4,-3,6\n"),
+            &["from -3 to 5", "99", "--scale"],
         ),
-        file(
-            "own header",
-            "ratings.csv",
-            HEADER,
-            &["line 1", "userId,movieId,rating,timestamp"],
-        ),
-        Case {
-            id: "118",
-            name: "ragged u.item",
-            files: vec![
-                ("u.data", b"1\t2\t3\t4\n".to_vec()),
-                ("u.genre", b"a|0\nb|1\n".to_vec()),
-                ("u.item", b"2|T|||x|1\n".to_vec()),
-            ],
-            says: vec!["u.item", "line 1", "1 genre flags"],
-        },
-        Case {
-            id: "118",
-            name: "short u.item",
-            files: vec![
-                ("u.data", b"1\t2\t3\t4\n".to_vec()),
-                ("u.item", b"2|T\n".to_vec()),
-            ],
-            says: vec!["u.item", "line 1", "2 columns"],
-        },
     ]
 }
 
@@ -567,31 +490,20 @@ fn bad_shops() -> Vec<Case> {
             "archive of nothing",
             ARCHIVE,
             zip(&[("../../etc/passwd", "x")]),
-            &[views, "has no such file"],
+            &["none of the files"],
         ),
         Case {
             id: "118",
             name: "carts missing",
             files: vec![(views, good.clone().into_bytes())],
-            says: vec!["add_to_cart_ecommerce.dat: cannot be read"],
+            says: vec!["not add_to_cart_ecommerce.dat"],
         },
-        file(
-            "no header",
-            views,
-            "1\t2\t1\n",
-            &["line 1", "visitorid, itemid, event"],
-        ),
+        file("no header", views, "1\t2\t1\n", &["line 1", "no header"]),
         file(
             "two columns",
             views,
             format!("{header}1\t2\n"),
             &["line 2", "2 columns"],
-        ),
-        file(
-            "item as text",
-            views,
-            format!("{header}1\tx\t1\n"),
-            &["line 2", "itemid 'x'"],
         ),
     ]
 }
@@ -686,14 +598,11 @@ fn paths_that_are_no_data_set_are_refused_by_name() {
     for (name, says) in [
         ("absent", "no such file or folder"),
         ("empty", "none of the files"),
-        ("data.json", "must end in .csv or .csv.gz"),
+        ("data.json", "line 1"),
         ("fake", "not a regular file"),
     ] {
         let message = message(&at(name), &LoadOptions::default());
-        assert!(
-            message.contains(says) && message.contains("interactions.csv"),
-            "{name}: {message}"
-        );
+        assert!(message.contains(says), "{name}: {message}");
     }
     let listed = message(&at("empty"), &LoadOptions::default());
     assert!(
@@ -707,7 +616,7 @@ fn paths_that_are_no_data_set_are_refused_by_name() {
         test: Some(at("absent.csv")),
         ..LoadOptions::default()
     };
-    assert!(message(&at("good.csv"), &options).contains("absent.csv: cannot be read"));
+    assert!(message(&at("good.csv"), &options).contains("no such file or folder"));
     let options = LoadOptions {
         users: Some(0),
         ..LoadOptions::default()

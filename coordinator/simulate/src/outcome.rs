@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use tacit_data::Reading;
 
 use crate::evaluated::Evaluated;
 use crate::quality::{Figures, Group, LENGTHS, METRICS};
@@ -18,6 +19,8 @@ pub struct Outcome {
     pub family: &'static str,
     /// What was held out.
     pub split: String,
+    /// How the data was read.
+    pub reading: Reading,
     /// How the noise was made.
     pub mode: &'static str,
     /// Whom the guarantee would be for, and against whom.

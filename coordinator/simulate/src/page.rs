@@ -5,7 +5,7 @@ use tacit_audit::chart::{self, Chart, Join, Line, Mark, XAxis};
 
 use crate::outcome::{Outcome, Point, Row};
 use crate::quality::{Group, LENGTHS, METRICS};
-use crate::table::{headline, label, pairs};
+use crate::table::{fixed, headline, label, pairs};
 
 /// Models from the least to the most important, the order lines are drawn in.
 const MODELS: [(&str, &str); 5] = [
@@ -384,10 +384,8 @@ fn table(point: &Point, delta: f64, shown: &[usize]) -> Table {
 
 fn table_row(row: &Row, shown: &[usize]) -> TableRow {
     let cell = |&place: &usize| match row.figures.get(METRICS[place].0) {
-        Some(spread) if spread.runs.len() > 1 => {
-            (format!("{:.3}", spread.mean), format!("{:.3}", spread.std))
-        }
-        Some(spread) => (format!("{:.3}", spread.mean), String::new()),
+        Some(spread) if spread.runs.len() > 1 => (fixed(spread.mean, 3), fixed(spread.std, 3)),
+        Some(spread) => (fixed(spread.mean, 3), String::new()),
         None => ("-".into(), String::new()),
     };
     TableRow {

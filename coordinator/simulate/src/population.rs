@@ -1,6 +1,6 @@
 //! Who is simulated: the histories devices would hold, and what is held out of them.
 
-use tacit_data::Dataset;
+use tacit_data::{Dataset, Reading};
 use tacit_model::family::features::Features;
 use tacit_model::history::interaction::Interaction;
 use tacit_model::history::preference::{HISTORY_CAP, History};
@@ -14,6 +14,8 @@ const HEAD_SHARE: f64 = 0.2;
 pub struct Population {
     /// Name of the data.
     pub name: String,
+    /// How it was read, and what was held out.
+    pub reading: Reading,
     /// Items in the catalogue.
     pub items: u32,
     /// What each device learned from, as its ranking sees it: oldest first, at most the
@@ -52,6 +54,7 @@ impl Population {
             // A catalogue with too many categories to use is ranked without them.
             features: Features::from_categories(&tags).unwrap_or_else(|_| Features::none(items)),
             name: data.name,
+            reading: data.reading,
             items,
             tail: tail(&owners),
             histories,

@@ -15,6 +15,7 @@ use crate::error::SimulateError;
 use crate::outcome::Spread;
 use crate::rated::RatedPopulation;
 use crate::setting::Setting;
+use crate::table::write_reading;
 use crate::train::{Free, Run, train_owners};
 
 /// Factors unless asked otherwise; users with few ratings cannot be fitted to more.
@@ -23,6 +24,8 @@ const FACTORS: u32 = 16;
 const HEAD_MAX: u32 = 500;
 /// Factors of the central reference.
 const CENTRAL_FACTORS: usize = 16;
+/// What is held out.
+const SPLIT: &str = "a random tenth of each user's ratings";
 
 /// Plans a setting, or biases alone at the same price.
 fn planned(
@@ -104,6 +107,12 @@ pub struct RatingOutcome {
     pub delta: f64,
     /// Folds held out, and seeds.
     pub seeds: Vec<u64>,
+    /// What was held out.
+    pub split: &'static str,
+    /// Least and largest rating; predictions never leave it.
+    pub scale: [f64; 2],
+    /// How the data was read.
+    pub reading: tacit_data::Reading,
     /// Models that need no budget: `own_mean` (nothing sent), `noise_free` and `central_als`.
     pub references: Vec<RatingRow>,
     /// One entry per budget.
@@ -147,8 +156,15 @@ pub fn label(model: &'static str) -> &'static str {
 /// The table a person reads.
 pub fn text(outcome: &RatingOutcome) -> String {
     let mut out = format!(
-        "\n{} users, {} items, {} public categories, delta {:e}: RMSE of {} held-out ratings\n",
-        outcome.users, outcome.items, outcome.features, outcome.delta, outcome.tested
+        "\n{} users, {} items, {} public categories, delta {:e}: RMSE of {} held-out ratings, \
+         scale {} to {}\n",
+        outcome.users,
+        outcome.items,
+        outcome.features,
+        outcome.delta,
+        outcome.tested,
+        outcome.scale[0],
+        outcome.scale[1]
     );
     let line = |epsilon: Option<f64>, row: &RatingRow| {
         let epsilon = epsilon.map_or_else(|| "-".to_owned(), convert::shown);
@@ -163,29 +179,52 @@ pub fn text(outcome: &RatingOutcome) -> String {
     for point in &outcome.points {
         out.extend(point.rows.iter().map(|row| line(Some(point.epsilon), row)));
     }
-    let note = "Seeded noise: a simulation protects nobody.";
-    out + &format!(
-        "Epsilon: {}; {}.\n{note}\n",
+    out += &format!(
+        "Held out: {}.\nEpsilon: {}; {}.\nSeeded noise: a simulation protects nobody.\n",
+        outcome.split,
         outcome.statement,
         convert::CONVERSION
-    )
+    );
+    // Writing to a String cannot fail.
+    let _ = write_reading(&mut out, &outcome.reading);
+    out
 }
 
-/// Measures every budget on the folds `seeds`, each with the seed of its number.
+/// What ratings are measured on.
+pub struct Rated<'a> {
+    /// Ratings, nothing held out.
+    pub data: &'a tacit_data::Dataset,
+    /// Scale of the ratings; predictions never leave it.
+    pub scale: Scale,
+    /// Budgets.
+    pub epsilons: &'a [tacit_types::Epsilon],
+    /// Folds that are held out, each with the seed of its number.
+    pub seeds: &'a [u64],
+}
+
+/// Measures every budget on every fold.
 ///
 /// # Errors
-/// [`SimulateError`] when a budget makes no plan.
+/// [`SimulateError`] when a budget makes no plan, or no rating is held out.
 pub fn run(
-    data: &tacit_data::Dataset,
+    rated: &Rated<'_>,
     base: &Setting,
-    epsilons: &[tacit_types::Epsilon],
-    seeds: &[u64],
     done: &dyn Fn(),
 ) -> Result<RatingOutcome, SimulateError> {
+    let &Rated {
+        data,
+        scale,
+        epsilons,
+        seeds,
+    } = rated;
     let folds: Vec<RatedPopulation> = seeds
         .iter()
-        .map(|&fold| RatedPopulation::new(data, fold, base.history_max, Scale::STARS))
+        .map(|&fold| RatedPopulation::new(data, fold, base.history_max, scale))
         .collect();
+    if folds.iter().any(|fold| fold.tested() == 0) {
+        let problem = "too few ratings to hold any out: a tenth of them is none";
+        return Err(SimulateError::Input(problem.to_owned()));
+    }
     let users = u32::try_from(data.users.len()).unwrap_or(u32::MAX);
     let items = folds.first().map_or(0, |fold| fold.items);
     let mut points = Vec::new();
@@ -214,6 +253,9 @@ pub fn run(
         statement: crate::sweep::STATEMENT,
         delta: base.delta.get(),
         seeds: seeds.to_vec(),
+        split: SPLIT,
+        scale: [scale.low, scale.high],
+        reading: data.reading.clone(),
         references: vec![
             RatingRow {
                 model: "own_mean",

@@ -113,12 +113,10 @@ pub fn run(
             throughput = throughput.and(spent);
         }
     }
+    let largest = populations.iter().max_by_key(|one| one.users());
     Ok(Outcome {
-        data: populations
-            .iter()
-            .max_by_key(|population| population.users())
-            .map(|population| population.name.clone())
-            .unwrap_or_default(),
+        data: largest.map(|one| one.name.clone()).unwrap_or_default(),
+        reading: largest.map(|one| one.reading.clone()).unwrap_or_default(),
         family: sweep.family.as_str(),
         split: sweep.split.clone(),
         mode: if sweep.exact {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use tacit_audit::{Figure, figures};
+use tacit_data::Reading;
 use tacit_privacy::convert;
 
 use crate::evaluated::Evaluated;
@@ -40,22 +41,14 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
                  popularity and public features."
             )?;
         }
-        writeln!(
-            out,
-            "{:<34}{:>14}{:>14}{:>8}{:>14}{:>9}{:>7}{:>7}",
-            "", "HR@10", "NDCG@10", "R@20", "HR@10 (99)", "coverage", "lift", "tail"
-        )?;
-        for row in &point.rows {
-            write_row(out, row)?;
-        }
+        write_rows(out, &point.rows)?;
         if let Some(found) = &point.evaluation {
             write_evaluation(out, found)?;
         }
     }
     writeln!(
         out,
-        "\n{} seed(s), +- is their standard deviation; {} users tested, split {}; a half-life of \
-         {} orders their lists.\n\
+        "\n{} seed(s), +- is their standard deviation; {} users tested; held out: {}; {}.\n\
          Full ranking of everything not seen; (99): against published negatives; coverage: share \
          of the catalogue in\n\
          somebody's first ten; lift: popularity of the first ten over that of the history, minus \
@@ -73,12 +66,27 @@ fn write_text(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
             .max()
             .unwrap_or(0),
         outcome.split,
-        outcome.half_life.map_or("none".into(), |half_life| format!(
-            "{half_life} interactions"
-        )),
+        recency(outcome.half_life),
         outcome.statement,
         outcome.conversion,
-    )
+    )?;
+    write_reading(out, &outcome.reading)
+}
+
+fn recency(half_life: Option<f32>) -> String {
+    half_life.map_or("recency does not order lists".into(), |half_life| {
+        format!("a half-life of {half_life} interactions orders lists")
+    })
+}
+
+/// Writes how the data was read, and what a person should know of it before the figures.
+pub(crate) fn write_reading(out: &mut String, reading: &Reading) -> std::fmt::Result {
+    if reading.columns.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "Read: {}; times: {}.", reading.columns, reading.times)?;
+    let mut notes = reading.notes.iter();
+    notes.try_for_each(|note| writeln!(out, "Note: {note}."))
 }
 
 /// Names a point in one line.
@@ -106,28 +114,56 @@ pub fn headline(point: &Point, delta: f64) -> String {
     )
 }
 
-fn write_row(out: &mut String, row: &Row) -> std::fmt::Result {
-    let spread = |metric| match row.figures.get(metric) {
-        Some(figure) if figure.runs.len() > 1 => format!("{:.4}+-{:.4}", figure.mean, figure.std),
-        Some(figure) => format!("{:.4}", figure.mean),
+/// Columns of the table: name, figure, decimals, and whether the spread over seeds is shown.
+const SHOWN: [(&str, &str, usize, bool); 7] = [
+    ("HR@10", "hr_at_10", 4, true),
+    ("NDCG@10", "ndcg_at_10", 4, true),
+    ("R@20", "recall_at_20", 3, false),
+    ("HR@10 (99)", "hr_at_10_sampled", 4, true),
+    ("coverage", "coverage_at_10", 3, false),
+    ("lift", "popularity_lift", 3, false),
+    ("tail", "tail_recall_at_20", 3, false),
+];
+
+/// Writes one line a model, each column as wide as its widest cell.
+fn write_rows(out: &mut String, rows: &[Row]) -> std::fmt::Result {
+    let names = SHOWN.map(|(name, ..)| name.to_owned());
+    let lines = rows
+        .iter()
+        .map(|row| (label(row.model), SHOWN.map(|shown| cell(row, shown))));
+    let lines: Vec<_> = std::iter::once(("", names)).chain(lines).collect();
+    let width = |place: usize| {
+        let widest = lines.iter().map(|(_, cells)| cells[place].len()).max();
+        widest.unwrap_or(0) + 2
+    };
+    for (label, cells) in &lines {
+        write!(out, "{label:<34}")?;
+        for (place, cell) in cells.iter().enumerate() {
+            write!(out, "{cell:>width$}", width = width(place))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn cell(row: &Row, (_, metric, decimals, spread): (&str, &str, usize, bool)) -> String {
+    match row.figures.get(metric) {
+        Some(figure) if spread && figure.runs.len() > 1 => {
+            let (mean, std) = (fixed(figure.mean, decimals), fixed(figure.std, decimals));
+            format!("{mean}+-{std}")
+        }
+        Some(figure) => fixed(figure.mean, decimals),
         None => "-".into(),
-    };
-    let plain = |metric| {
-        row.mean(metric)
-            .map_or("-".into(), |mean| format!("{mean:.3}"))
-    };
-    writeln!(
-        out,
-        "{:<34}{:>14}{:>14}{:>8}{:>14}{:>9}{:>7}{:>7}",
-        label(row.model),
-        spread("hr_at_10"),
-        spread("ndcg_at_10"),
-        plain("recall_at_20"),
-        spread("hr_at_10_sampled"),
-        plain("coverage_at_10"),
-        plain("popularity_lift"),
-        plain("tail_recall_at_20")
-    )
+    }
+}
+
+/// A number with this many decimals; nothing is minus zero.
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) => digits.to_owned(),
+        _ => text,
+    }
 }
 
 /// Writes the figures of the devices' own evaluation, under noise and in the clear.
@@ -273,4 +309,44 @@ fn record(
             .unwrap_or_default()
     }));
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Spread;
+
+    fn row(model: &'static str, value: f64) -> Row {
+        let figures = SHOWN.map(|(_, metric, ..)| (metric, Spread::of(vec![value, value + 0.001])));
+        Row {
+            model,
+            tested: 10,
+            figures: figures.into(),
+            by_history: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn columns_never_touch_however_long_their_cells_are() {
+        let mut out = String::new();
+        write_rows(
+            &mut out,
+            &[row("random", -0.00001), row("federated", -12.5)],
+        )
+        .unwrap();
+        for line in out.lines().skip(1) {
+            let cells = line[34..].split_whitespace().count();
+            assert_eq!(cells, SHOWN.len(), "{line}");
+        }
+        assert!(
+            !out.contains("-0.000 ") && !out.contains("-0.0000"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_minus_zero() {
+        assert_eq!([fixed(-0.0, 4), fixed(-0.00004, 4)], ["0.0000", "0.0000"]);
+        assert_eq!([fixed(-0.0002, 4), fixed(-1.5, 1)], ["-0.0002", "-1.5"]);
+    }
 }

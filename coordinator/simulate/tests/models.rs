@@ -237,7 +237,13 @@ fn ratings_cost_what_was_asked_and_are_predicted() {
         factors: Some(2),
         ..setting(20.0)
     };
-    let outcome = rating::run(&rated, &base, &epsilons, &[0, 1], &|| ()).unwrap();
+    let measured = rating::Rated {
+        data: &rated,
+        scale: Scale::STARS,
+        epsilons: &epsilons,
+        seeds: &[0, 1],
+    };
+    let outcome = rating::run(&measured, &base, &|| ()).unwrap();
     for point in &outcome.points {
         assert!(
             point.epsilon > 0.9 * point.epsilon_asked && point.epsilon <= point.epsilon_asked,

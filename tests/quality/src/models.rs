@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use tacit_data::{LoadOptions, Split};
 use tacit_model::Features;
+use tacit_model::family::rating::Scale;
 use tacit_model::family::weighted::WeightedTerms;
 use tacit_model::measure::baseline::{IalsConfig, ials};
 use tacit_simulate::outcome::{Outcome, Row};
@@ -342,9 +343,13 @@ fn rated(
         .into_iter()
         .map(Epsilon::new)
         .collect::<Result<Vec<_>, _>>()?;
-    let outcome = rating::run(&data, &setting(epsilons[0])?, &epsilons, &SEEDS, &|| {
-        eprint!(".")
-    })?;
+    let measured = rating::Rated {
+        data: &data,
+        scale: Scale::STARS,
+        epsilons: &epsilons,
+        seeds: &SEEDS,
+    };
+    let outcome = rating::run(&measured, &setting(epsilons[0])?, &|| eprint!("."))?;
     write_rated(out, &outcome, target)?;
     Ok(())
 }

@@ -120,16 +120,18 @@ pub(super) fn rows(
         Family::Spectral | Family::Neural => plan.recipe.factors,
         _ => u32::try_from(federated.factor_count())?,
     };
+    // A random share is no future, so recency says nothing about it.
+    let half_life = (!population.reading.random_split).then_some(HALF_LIFE);
     Ok(vec![
         Row::new("random", &reference::random(&population, seed)),
         Row::new("popularity", &popularity),
         Row::new(
             "federated",
-            &reference::ranked_with(&population, federated, Some(HALF_LIFE)),
+            &reference::ranked_with(&population, federated, half_life),
         ),
         Row::new(
             "noise_free",
-            &reference::ranked_with(&population, &noise_free, Some(HALF_LIFE)),
+            &reference::ranked_with(&population, &noise_free, half_life),
         ),
         Row::new(
             "central_ials",

@@ -10,14 +10,14 @@ mod world;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tacit_data::{Dataset, LoadOptions, Split, SyntheticSpec};
+use tacit_data::{Dataset, Split, SyntheticSpec};
 use tacit_model::Model;
-use tacit_model::family::rating::Scale;
 use tacit_plan::{EVALUATION_SHARE, Plan};
 use tacit_simulate::rated::{FOLDS, RatedPopulation};
 use tacit_types::{Delta, Epsilon};
 use tacit_wire::clock;
 
+use crate::data::{DataOptions, scale_of};
 use crate::failure::Failure;
 use crate::family::ModelOption;
 use crate::say;
@@ -34,13 +34,8 @@ pub(crate) struct Options {
     /// What is trained; generated data come with ratings where they are needed.
     #[arg(long, value_enum, default_value_t = ModelOption::Spectral)]
     model: ModelOption,
-    /// MovieLens folder as downloaded, or a folder or file in the documented CSV; a built-in
-    /// generator without it.
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// CSV of held-out interactions to evaluate on.
-    #[arg(long, requires = "data")]
-    test: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataOptions,
     /// Privacy budget of one device over the whole run, at delta 1e-5.
     #[arg(long, default_value_t = 8.0)]
     epsilon: f64,
@@ -110,6 +105,8 @@ async fn federate(
         world::DROPOUT
     ));
 
+    say::note(format_args!("held out: {}", data.reading.split));
+
     let plan = world.plan();
     let running = children::run(&world, plan.releases.len(), devices);
     let ran = signals.or_stop(running).await?;
@@ -160,10 +157,11 @@ fn load(options: &Options) -> Result<(Dataset, Option<RatedPopulation>), Failure
     if options.model != ModelOption::Rating {
         return Ok((data, None));
     }
-    let population = RatedPopulation::new(&data, options.seed % FOLDS, HISTORY_MAX, Scale::STARS);
+    let scale = scale_of(&data.reading)?;
+    let population = RatedPopulation::new(&data, options.seed % FOLDS, HISTORY_MAX, scale);
     if population.tested() == 0 {
         return Err(Failure::input(
-            "--model rating needs ratings: give --data with a folder that has them",
+            "--model rating: too few ratings to hold any out; give more of them",
         ));
     }
     // A device never sees what is held out.
@@ -178,31 +176,22 @@ fn load(options: &Options) -> Result<(Dataset, Option<RatedPopulation>), Failure
 
 fn read(options: &Options) -> Result<Dataset, Failure> {
     let rated = options.model == ModelOption::Rating;
-    match &options.data {
-        Some(path) => {
-            let load = LoadOptions {
-                test: options.test.clone(),
-                users: options.users,
-                seed: options.seed,
-                split: if rated {
-                    Split::Nothing
-                } else {
-                    Split::default()
-                },
-            };
-            tacit_data::load(path, &load).map_err(Failure::input)
-        }
-        None => {
-            let spec = SyntheticSpec {
-                users: options.users.unwrap_or(1500),
-                seed: options.seed,
-                ..Default::default()
-            };
-            Ok(if rated {
-                tacit_data::synthetic_ratings(&spec)
-            } else {
-                tacit_data::synthetic(&spec)
-            })
-        }
+    let split = if rated {
+        Split::Nothing
+    } else {
+        Split::default()
+    };
+    if let Some(data) = options.data.load(options.users, split, options.seed)? {
+        return Ok(data);
     }
+    let spec = SyntheticSpec {
+        users: options.users.unwrap_or(1500),
+        seed: options.seed,
+        ..Default::default()
+    };
+    Ok(if rated {
+        tacit_data::synthetic_ratings(&spec)
+    } else {
+        tacit_data::synthetic(&spec)
+    })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use tacit_audit::Verified;
-use tacit_data::Dataset;
+use tacit_data::{Dataset, Reading};
 use tacit_model::History;
 use tacit_model::family::rating::Ratings;
 use tacit_model::family::{Family, Owner};
@@ -31,6 +31,8 @@ const DELTAS: [(&str, f64); 3] = [("1e-5", 1e-5), ("1e-6", 1e-6), ("1e-8", 1e-8)
 #[derive(Serialize)]
 pub(super) struct Outcome {
     model: Family,
+    /// How the data was read, and what was held out.
+    reading: Reading,
     rows: Vec<Row>,
     /// What the devices found themselves, and the same questions answered centrally.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +89,7 @@ impl Outcome {
         let summary = &ran.summary;
         Ok(Self {
             model: plan.model,
+            reading: data.reading.clone(),
             rows,
             evaluation: evaluation.flatten(),
             epsilon: stated,
@@ -196,7 +199,9 @@ impl Outcome {
         }
         writeln!(
             out,
-            "full ranking of everything not seen; (99): against 99 published negatives\n"
+            "held out: {}; full ranking of everything not seen; (99): against 99 published \
+             negatives\n",
+            self.reading.split
         )
     }
 
@@ -210,7 +215,12 @@ impl Outcome {
                 row.rmse.unwrap_or(f64::NAN)
             )?;
         }
-        writeln!(out, "a random tenth of the ratings, held out\n")
+        let scale = self.reading.scale.unwrap_or_default();
+        writeln!(
+            out,
+            "held out: a random tenth of the ratings; scale {} to {}\n",
+            scale[0], scale[1]
+        )
     }
 }
 
@@ -275,7 +285,11 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
     };
     let rates = recommender.predicted_rating(chosen.item).is_some();
     let (kind, value, did) = match rates {
-        true => (InteractionKind::Rating, 5.0, "giving five stars to"),
+        true => (
+            InteractionKind::Rating,
+            best_rating(data),
+            "giving the best rating to",
+        ),
         false => (InteractionKind::View, 1.0, "one view of"),
     };
     let newest = recommender
@@ -305,6 +319,12 @@ pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure>
         &recommender.recommend(8, &Filter::default()),
     )?;
     Ok(out)
+}
+
+/// The largest rating of the scale.
+#[allow(clippy::cast_possible_truncation, reason = "ratings are stored so")]
+fn best_rating(data: &Dataset) -> f32 {
+    data.reading.scale.map_or(5.0, |[_, high]| high as f32)
 }
 
 fn list(out: &mut String, data: &Dataset, recommended: &[Recommendation]) -> std::fmt::Result {

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use rand::TryRng;
 use tacit_data::{Dataset, Item};
 use tacit_model::Model;
+use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
 use tacit_plan::{Plan, PlanError, PlanRequest, plan};
 use tacit_round::policy::published;
-use tacit_types::{Delta, Digest, Epsilon};
+use tacit_types::{Delta, Digest, Epsilon, Timestamp};
 use tempfile::TempDir;
 
 use super::Options;
+use crate::data::scale_of;
 use crate::failure::Failure;
 use crate::pki;
 
@@ -136,6 +138,10 @@ impl World {
                 writeln!(own, "{key} = {value}")?;
             }
         }
+        if request.model == Family::Rating {
+            let Scale { low, high } = request.scale;
+            writeln!(own, "scale = [{low:?}, {high:?}]")?;
+        }
         fs::write(
             self.path("coordinator.toml"),
             format!(
@@ -233,7 +239,10 @@ fn request(
     };
     Ok(PlanRequest {
         model: options.model.into(),
-        scale: Scale::STARS,
+        scale: match Family::from(options.model) {
+            Family::Rating => scale_of(&data.reading)?,
+            _ => Scale::STARS,
+        },
         cohort: u32::try_from(data.users.len())?,
         items: u32::try_from(data.items.len())?,
         epsilon,
@@ -316,7 +325,9 @@ fn interactions(data: &Dataset) -> String {
     let mut text = String::from("device,item,timestamp,value,type\n");
     for (device, interactions) in data.users.iter().enumerate() {
         for one in interactions {
-            let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
+            // Seconds with a fraction, so that no early time is taken for another unit.
+            let seconds = |at: Timestamp| format!("{}.{:03}", at.0 / 1000, at.0 % 1000);
+            let at = one.timestamp.map(seconds).unwrap_or_default();
             let _ = writeln!(
                 text,
                 "{device},{},{at},{},{}",

@@ -19,7 +19,7 @@ use tacit_wire::{clock, config, files};
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep};
 
-use self::inputs::{Recorded, read_interactions, read_members, read_tokens};
+use self::inputs::{Recorded, read_members, read_tokens};
 pub(crate) use self::tally::Summary;
 use self::tally::Tally;
 use crate::daemon::folder_of;
@@ -78,7 +78,8 @@ struct Config {
     tokens: PathBuf,
     /// Memberships issued by the helper's organisation, one a line; line i is for device i.
     members: Option<PathBuf>,
-    /// CSV `device,item,timestamp,value,type` recorded on first start, as an app would record it.
+    /// Interactions recorded on first start, as an app would record them: `device` and `item` by
+    /// number, `timestamp`, `value`, `type`, in any format of `--data`.
     interactions: Option<PathBuf>,
 }
 
@@ -107,8 +108,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let recorded = config
         .interactions
         .as_deref()
-        .map(read_interactions)
-        .transpose()?
+        .map(tacit_data::recorded)
+        .transpose()
+        .map_err(Failure::input)?
         .unwrap_or_default();
     if options.check_config {
         return Ok(());
