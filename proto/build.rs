@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=tacit");
-    let descriptors = protox::compile(["tacit/v1/tacit.proto"], ["."])?;
+    let descriptors = protox::compile(["tacit/v2/tacit.proto"], ["."])?;
     tonic_prost_build::configure()
         .bytes(".")
         .compile_fds(descriptors)?;

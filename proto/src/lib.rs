@@ -1,4 +1,4 @@
-//! The generated wire protocol, and the two sizes it fixes. Read `tacit/v1/tacit.proto`.
+//! The generated wire protocol, and the two sizes it fixes. Read `tacit/v2/tacit.proto`.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -10,9 +10,9 @@
 
 use bytes::Bytes;
 
-/// Version 1 of the protocol.
-pub mod v1 {
-    tonic::include_proto!("tacit.v1");
+/// Version 2 of the protocol.
+pub mod v2 {
+    tonic::include_proto!("tacit.v2");
 }
 
 /// Largest object, a model or a catalogue, that a device fetches.

@@ -15,7 +15,7 @@ use tacit_privacy::canonical::digest;
 use tacit_round::helper::{HelperRound, SealedSeed};
 use tacit_round::seal::{Binding, MaskSeed, OpeningKey, seal};
 use tacit_round::ticket::Ticket;
-use tacit_types::{ContributionId, Digest};
+use tacit_types::{Commitment, ContributionId, Digest};
 
 use common::{LENGTH, mechanism, ticket};
 
@@ -76,14 +76,14 @@ fn sealed(ticket: &Ticket, hash: Digest, name: u8, rng: &mut ChaCha20Rng) -> Sea
         ticket: hash,
         length: LENGTH,
         contribution: ContributionId([name; 16]),
-        digest: Digest([name; 32]),
+        commitment: Commitment([name; 32]),
     };
     let key = ticket.sealing_key_bytes().expect("hexadecimal");
     let sealed = seal(&MaskSeed::draw(rng), None, &key, &binding, rng).expect("a good key");
     SealedSeed {
         contribution: binding.contribution,
         sealed,
-        digest: binding.digest,
+        commitment: binding.commitment,
     }
 }
 

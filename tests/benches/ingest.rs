@@ -20,11 +20,11 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
-use tacit_privacy::canonical::digest;
-use tacit_proto::v1;
-use tacit_proto::v1::contribute_request::Part;
-use tacit_proto::v1::coordinator_client::CoordinatorClient;
-use tacit_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
+use tacit_proto::v2;
+use tacit_proto::v2::contribute_request::Part;
+use tacit_proto::v2::coordinator_client::CoordinatorClient;
+use tacit_proto::v2::coordinator_server::{Coordinator, CoordinatorServer};
+use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::keys::SigningKey;
 use tacit_round::seal::{Binding, MaskSeed, SCHEME_ID, seal};
 use tacit_round::ticket::Ticket;
@@ -124,7 +124,7 @@ async fn connect(
             .connect()
             .await?;
         // A first call, so that both ends are past their settings frames.
-        client.check_in(v1::CheckInRequest { protocol: 1 }).await?;
+        client.check_in(v2::CheckInRequest { protocol: 2 }).await?;
         connected.push(client);
     }
     Ok(connected)
@@ -134,7 +134,7 @@ async fn connect(
 /// acknowledged.
 async fn send(
     clients: Vec<CoordinatorClient<Channel>>,
-    uploads: &Arc<Vec<Vec<v1::ContributeRequest>>>,
+    uploads: &Arc<Vec<Vec<v2::ContributeRequest>>>,
 ) -> Result<()> {
     let mut lanes: Vec<Vec<(usize, CoordinatorClient<Channel>)>> =
         (0..IN_FLIGHT).map(|_| Vec::new()).collect();
@@ -151,7 +151,7 @@ async fn send(
                     .await?
                     .into_inner();
                 ensure!(
-                    answer.outcome() == v1::ContributionOutcome::Accepted,
+                    answer.outcome() == v2::ContributionOutcome::Accepted,
                     "{:?}",
                     answer.outcome()
                 );
@@ -174,31 +174,33 @@ fn upload(
     hash: Digest,
     device: usize,
     masked: &Bytes,
-) -> Result<Vec<v1::ContributeRequest>> {
+) -> Result<Vec<v2::ContributeRequest>> {
     let mut rng = ChaCha20Rng::seed_from_u64(1_000_000 + device as u64);
     let contribution = ContributionId(device_id(device));
+    let commitment_key = CommitmentKey::draw(&mut rng);
     let binding = Binding {
         task: &ticket.task,
         round: ticket.round,
         ticket: hash,
         length: LENGTH,
         contribution,
-        digest: digest(masked),
+        commitment: commit(&commitment_key, masked),
     };
     let key = ticket
         .sealing_key_bytes()
         .context("the ticket has a sealing key")?;
-    let header = v1::ContributionHeader {
+    let header = v2::ContributionHeader {
         scheme_id: SCHEME_ID,
         ticket_hash: Bytes::copy_from_slice(&hash.0),
         contribution_id: Bytes::copy_from_slice(&contribution.0),
         sealed_seed: seal(&MaskSeed::draw(&mut rng), None, &key, &binding, &mut rng)?.into(),
-        digest: Bytes::copy_from_slice(&binding.digest.0),
+        commitment: Bytes::copy_from_slice(&binding.commitment.0),
+        commitment_key: Bytes::copy_from_slice(commitment_key.as_bytes()),
     };
     let chunks = tacit_proto::chunks(masked.clone()).map(Part::Chunk);
     let parts = std::iter::once(Part::Header(header)).chain(chunks);
     Ok(parts
-        .map(|part| v1::ContributeRequest { part: Some(part) })
+        .map(|part| v2::ContributeRequest { part: Some(part) })
         .collect())
 }
 
@@ -271,6 +273,7 @@ impl Servers {
         )?;
         let config = tacit_server::Config {
             listen: "127.0.0.1:0".into(),
+            policy: None,
             state: path("coordinator"),
             tls: tacit_server::config::Tls {
                 certificate: path("coordinator.crt"),
@@ -420,42 +423,42 @@ struct Discarding;
 impl Coordinator for Discarding {
     async fn enrol(
         &self,
-        _: Request<v1::EnrolRequest>,
-    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        _: Request<v2::EnrolRequest>,
+    ) -> Result<Response<v2::EnrolResponse>, Status> {
         Err(Status::unimplemented("enrol"))
     }
 
     async fn check_in(
         &self,
-        _: Request<v1::CheckInRequest>,
-    ) -> Result<Response<v1::CheckInResponse>, Status> {
-        Ok(Response::new(v1::CheckInResponse::default()))
+        _: Request<v2::CheckInRequest>,
+    ) -> Result<Response<v2::CheckInResponse>, Status> {
+        Ok(Response::new(v2::CheckInResponse::default()))
     }
 
     async fn consistency(
         &self,
-        _: Request<v1::ConsistencyRequest>,
-    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
-        Ok(Response::new(v1::ConsistencyResponse::default()))
+        _: Request<v2::ConsistencyRequest>,
+    ) -> Result<Response<v2::ConsistencyResponse>, Status> {
+        Ok(Response::new(v2::ConsistencyResponse::default()))
     }
 
-    type FetchStream = tokio_stream::Empty<Result<v1::FetchResponse, Status>>;
+    type FetchStream = tokio_stream::Empty<Result<v2::FetchResponse, Status>>;
 
     async fn fetch(
         &self,
-        _: Request<v1::FetchRequest>,
+        _: Request<v2::FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
         Ok(Response::new(tokio_stream::empty()))
     }
 
     async fn contribute(
         &self,
-        request: Request<Streaming<v1::ContributeRequest>>,
-    ) -> Result<Response<v1::ContributeResponse>, Status> {
+        request: Request<Streaming<v2::ContributeRequest>>,
+    ) -> Result<Response<v2::ContributeResponse>, Status> {
         let mut stream = request.into_inner();
         while stream.message().await?.is_some() {}
-        let outcome = v1::ContributionOutcome::Accepted.into();
-        Ok(Response::new(v1::ContributeResponse {
+        let outcome = v2::ContributionOutcome::Accepted.into();
+        Ok(Response::new(v2::ContributeResponse {
             outcome,
             retry_after_ms: 0,
         }))
@@ -463,8 +466,8 @@ impl Coordinator for Discarding {
 
     async fn round_status(
         &self,
-        _: Request<v1::RoundStatusRequest>,
-    ) -> Result<Response<v1::RoundStatusResponse>, Status> {
+        _: Request<v2::RoundStatusRequest>,
+    ) -> Result<Response<v2::RoundStatusResponse>, Status> {
         Err(Status::unimplemented("round_status"))
     }
 }

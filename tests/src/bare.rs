@@ -10,9 +10,10 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use tacit_privacy::canonical::digest;
-use tacit_proto::v1;
-use tacit_proto::v1::contribute_request::Part;
-use tacit_proto::v1::coordinator_client::CoordinatorClient;
+use tacit_proto::v2;
+use tacit_proto::v2::contribute_request::Part;
+use tacit_proto::v2::coordinator_client::CoordinatorClient;
+use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::mask::add_mask;
 use tacit_round::seal::{Binding, MaskSeed, SCHEME_ID, seal};
 use tacit_round::ticket::Ticket;
@@ -47,7 +48,7 @@ pub struct BareDevice {
 #[derive(Clone)]
 pub struct Contribution {
     /// First message.
-    pub header: v1::ContributionHeader,
+    pub header: v2::ContributionHeader,
     /// Masked ring elements.
     pub masked: Bytes,
 }
@@ -110,11 +111,11 @@ impl BareDevice {
     ///
     /// # Errors
     /// What the coordinator or the network says.
-    pub async fn check_in(&self) -> Result<v1::CheckInResponse, Status> {
+    pub async fn check_in(&self) -> Result<v2::CheckInResponse, Status> {
         Ok(self
             .connect()
             .await?
-            .check_in(v1::CheckInRequest { protocol: 1 })
+            .check_in(v2::CheckInRequest { protocol: 2 })
             .await?
             .into_inner())
     }
@@ -156,7 +157,7 @@ impl BareDevice {
     pub async fn send(
         &self,
         contribution: &Contribution,
-    ) -> Result<v1::ContributionOutcome, Status> {
+    ) -> Result<v2::ContributionOutcome, Status> {
         let parts = contribution.parts();
         let answer = self
             .connect()
@@ -174,7 +175,7 @@ impl BareDevice {
         &self,
         contribution: &Contribution,
         deadline: Instant,
-    ) -> Result<v1::ContributionOutcome> {
+    ) -> Result<v2::ContributionOutcome> {
         repeat(deadline, || self.send(contribution))
             .await
             .context("sending a contribution")
@@ -182,7 +183,8 @@ impl BareDevice {
 }
 
 impl Contribution {
-    /// Masks `values` and seals the mask's seed for this ticket.
+    /// Masks `values` and the zeros that follow a short vector, and seals the mask's seed for this
+    /// ticket.
     ///
     /// # Errors
     /// When the system has no randomness or the ticket's key is not one.
@@ -191,7 +193,9 @@ impl Contribution {
         SysRng.try_fill_bytes(&mut id)?;
         let contribution = ContributionId(id);
         let mut rng = UnwrapErr(SysRng);
+        values.resize(ticket.mechanism.sent_length() as usize, 0);
         let seed = MaskSeed::draw(&mut rng);
+        let commitment_key = CommitmentKey::draw(&mut rng);
         add_mask(&mut values, &seed, &ticket.task, ticket.round, contribution);
         let masked: Vec<u8> = values
             .iter()
@@ -201,19 +205,20 @@ impl Contribution {
             task: &ticket.task,
             round: ticket.round,
             ticket: ticket_hash,
-            length: ticket.mechanism.length,
+            length: ticket.mechanism.sent_length(),
             contribution,
-            digest: digest(&masked),
+            commitment: commit(&commitment_key, &masked),
         };
         let key = ticket
             .sealing_key_bytes()
             .context("the ticket has no sealing key")?;
-        let header = v1::ContributionHeader {
+        let header = v2::ContributionHeader {
             scheme_id: SCHEME_ID,
             ticket_hash: Bytes::copy_from_slice(&ticket_hash.0),
             contribution_id: Bytes::copy_from_slice(&contribution.0),
             sealed_seed: seal(&seed, None, &key, &binding, &mut rng)?.into(),
-            digest: Bytes::copy_from_slice(&binding.digest.0),
+            commitment: Bytes::copy_from_slice(&binding.commitment.0),
+            commitment_key: Bytes::copy_from_slice(commitment_key.as_bytes()),
         };
         Ok(Self {
             header,
@@ -222,11 +227,11 @@ impl Contribution {
     }
 
     /// The messages it is sent in.
-    pub fn parts(&self) -> Vec<v1::ContributeRequest> {
+    pub fn parts(&self) -> Vec<v2::ContributeRequest> {
         let chunks = tacit_proto::chunks(self.masked.clone()).map(Part::Chunk);
         let parts = std::iter::once(Part::Header(self.header.clone())).chain(chunks);
         parts
-            .map(|part| v1::ContributeRequest { part: Some(part) })
+            .map(|part| v2::ContributeRequest { part: Some(part) })
             .collect()
     }
 }
@@ -234,7 +239,7 @@ impl Contribution {
 /// Makes a key and has it signed for a token; the same request is repeated until it is answered.
 async fn enrol(address: &str, root: &str, token: &[u8], deadline: Instant) -> Result<Credentials> {
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
-    let request = v1::EnrolRequest {
+    let request = v2::EnrolRequest {
         token: Bytes::copy_from_slice(token),
         signing_request: CertificateParams::default()
             .serialize_request(&key)?

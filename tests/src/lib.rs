@@ -21,3 +21,33 @@ pub mod fuzz;
 pub mod installation;
 pub mod proxy;
 pub mod stand_in;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Puts a copy of a folder, with all that lies in it, in the place of `to`.
+///
+/// # Errors
+/// When the disk fails.
+pub fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::create_dir_all(to)?,
+    }
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &place)?;
+        } else {
+            fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where an installation keeps the model of a task.
+pub fn kept_model(installation: &Path, task: &str) -> PathBuf {
+    installation.join("models").join(format!("{task}.bin"))
+}

@@ -18,10 +18,11 @@ use tacit_model::family::rating::Scale;
 use tacit_model::family::spectral::SpectralModel;
 use tacit_plan::{PlanRequest, plan};
 use tacit_privacy::canonical::digest;
-use tacit_privacy::record::{Event, Genesis, Keeper, Line, SCHEMA, TreeHead};
-use tacit_privacy::{Rho, merkle};
-use tacit_proto::v1;
-use tacit_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
+use tacit_privacy::noise::table::release_total_variation;
+use tacit_privacy::record::{Charge, Event, Keeper, Line, Release, SCHEMA, TreeHead};
+use tacit_privacy::{Mechanism, Rho, Tier, merkle};
+use tacit_proto::v2;
+use tacit_proto::v2::coordinator_server::{Coordinator, CoordinatorServer};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SigningKey};
 use tacit_round::policy::Policy;
@@ -57,11 +58,11 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     /// A check-in.
-    CheckIn(v1::CheckInRequest),
+    CheckIn(v2::CheckInRequest),
     /// A request for an object.
-    Fetch(v1::FetchRequest),
+    Fetch(v2::FetchRequest),
     /// A contribution, message by message.
-    Contribute(Vec<v1::ContributeRequest>),
+    Contribute(Vec<v2::ContributeRequest>),
 }
 
 /// One valid round.
@@ -139,6 +140,22 @@ impl Round {
             policy,
         })
     }
+
+    /// The same round, its model published by a line that says what all releases cost up to it.
+    ///
+    /// # Errors
+    /// When the ticket has no canonical form any more.
+    pub fn after(self, rho_total: Rho) -> Result<Self> {
+        let ticket = Ticket {
+            logged: last_of(vec![released(self.ticket.model_in_hash, 0, rho_total)?])?,
+            ..self.ticket
+        };
+        Ok(Self {
+            signed: sign(&ticket)?,
+            ticket,
+            ..self
+        })
+    }
 }
 
 /// Signs a ticket for both parties, whatever it says.
@@ -192,6 +209,11 @@ pub fn logged(models: &[Digest]) -> Result<LoggedLine> {
         .zip(0u64..)
         .map(|(model, seq)| line(*model, seq))
         .collect::<Result<Vec<_>>>()?;
+    last_of(lines)
+}
+
+/// The last of these lines, under a head signed by both.
+fn last_of(lines: Vec<String>) -> Result<LoggedLine> {
     let leaves: Vec<Digest> = lines
         .iter()
         .map(|line| merkle::leaf(line.as_bytes()))
@@ -233,29 +255,77 @@ pub fn consistency(models: &[Digest], old: usize) -> Result<Vec<Digest>> {
 }
 
 fn line(model: Digest, seq: u64) -> Result<String> {
+    released(model, seq, Rho::MAX)
+}
+
+/// The line of a release that made `model`.
+fn released(model: Digest, seq: u64, rho_total: Rho) -> Result<String> {
+    let nothing = Digest([0; 32]);
+    let release = Release {
+        charge: charge(model, rho_total)?,
+        contributors: 10,
+        set_digest: nothing,
+        sum_digest: nothing,
+        helper_line_hash: nothing,
+        model_out_hash: model,
+    };
     let line = Line {
         schema: SCHEMA,
         ledger_id: Digest([5; 32]),
         generation: 1,
         seq,
-        prev_hash: Digest([0; 32]),
+        prev_hash: nothing,
         keeper: Keeper::Coordinator,
         time_bucket: 0,
-        event: Event::Genesis(Genesis {
-            task: TaskId::new("test")?,
-            model_out_hash: model,
-            catalogue_hash: Digest([6; 32]),
-            rho_budget: Rho::saturating_from_units(1),
-        }),
+        event: Event::Release(Box::new(release)),
     };
     Ok(String::from_utf8(line.to_bytes()?)?)
+}
+
+/// The price of a release of factors; devices look at nothing in it but the total.
+fn charge(model: Digest, rho_total: Rho) -> Result<Charge> {
+    let mechanism = Mechanism {
+        tier: Tier::Helper,
+        length: 1,
+        row_width: 1,
+        row_cap_milli: 1000,
+        history_max: 1,
+        nnz_max: 1,
+        steps: 100,
+        sigma2: 1 << 20,
+        n_min: 2,
+        cohort_max: 10,
+        helper_noise: false,
+    };
+    Ok(Charge {
+        task: TaskId::new("test")?,
+        round: RoundId(1),
+        kind: Kind::FactorGradient.as_str().into(),
+        ticket_hash: Digest([0; 32]),
+        model_in_hash: model,
+        squared_sensitivity: mechanism.squared_sensitivity(),
+        total_variation: release_total_variation(&mechanism),
+        rho: mechanism.rho(),
+        rho_total,
+        mechanism,
+        dishonest_milli: 50,
+        dropout_milli: 50,
+        participation_index: 1,
+        separation: 0,
+        sampler: Charge::SAMPLER.into(),
+        rng: Charge::RNG.into(),
+        table_hash: Digest([0; 32]),
+        build_hash: Digest([0; 32]),
+        unit: Charge::UNIT.into(),
+        adjacency: Charge::ADJACENCY.into(),
+    })
 }
 
 /// What the stand-in says, until it is told otherwise.
 #[derive(Clone)]
 pub struct Script {
     /// Ticket offered at check-in.
-    pub ticket: Option<v1::SignedTicket>,
+    pub ticket: Option<v2::SignedTicket>,
     /// Newest model, and whether the task ends with it.
     pub model: Digest,
     /// Whether the task has ended.
@@ -307,8 +377,8 @@ impl Script {
 }
 
 /// A ticket as it is offered.
-pub fn to_proto(signed: &SignedTicket) -> v1::SignedTicket {
-    v1::SignedTicket {
+pub fn to_proto(signed: &SignedTicket) -> v2::SignedTicket {
+    v2::SignedTicket {
         ticket: signed.bytes.clone().into(),
         coordinator_signature: Bytes::copy_from_slice(&signed.coordinator_signature.0),
         helper_signature: Bytes::copy_from_slice(&signed.helper_signature.0),
@@ -449,8 +519,8 @@ impl Service {
 impl Coordinator for Service {
     async fn enrol(
         &self,
-        request: Request<v1::EnrolRequest>,
-    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        request: Request<v2::EnrolRequest>,
+    ) -> Result<Response<v2::EnrolResponse>, Status> {
         let mut id = [0; DeviceId::LEN];
         id[..4].copy_from_slice(&self.enrolled.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let chain = self.authority.issue_device(
@@ -460,20 +530,20 @@ impl Coordinator for Service {
         );
         let chain = chain.map_err(|error| Status::internal(error.to_string()))?;
         let certificate_chain = self.script().certificate.unwrap_or(chain);
-        Ok(Response::new(v1::EnrolResponse { certificate_chain }))
+        Ok(Response::new(v2::EnrolResponse { certificate_chain }))
     }
 
     async fn check_in(
         &self,
-        request: Request<v1::CheckInRequest>,
-    ) -> Result<Response<v1::CheckInResponse>, Status> {
+        request: Request<v2::CheckInRequest>,
+    ) -> Result<Response<v2::CheckInResponse>, Status> {
         self.record(
             identity::device(&request)?,
             request.metadata(),
             Said::CheckIn(*request.get_ref()),
         );
         let script = self.script();
-        Ok(Response::new(v1::CheckInResponse {
+        Ok(Response::new(v2::CheckInResponse {
             ticket: script.ticket,
             retry_after_ms: 200,
             model_hash: Bytes::copy_from_slice(&script.model.0),
@@ -486,22 +556,22 @@ impl Coordinator for Service {
 
     async fn consistency(
         &self,
-        _: Request<v1::ConsistencyRequest>,
-    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        _: Request<v2::ConsistencyRequest>,
+    ) -> Result<Response<v2::ConsistencyResponse>, Status> {
         let proof = self
             .script()
             .proof
             .iter()
             .map(|hash| Bytes::copy_from_slice(&hash.0))
             .collect();
-        Ok(Response::new(v1::ConsistencyResponse { proof }))
+        Ok(Response::new(v2::ConsistencyResponse { proof }))
     }
 
-    type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchResponse, Status>> + Send>>;
+    type FetchStream = Pin<Box<dyn Stream<Item = Result<v2::FetchResponse, Status>> + Send>>;
 
     async fn fetch(
         &self,
-        request: Request<v1::FetchRequest>,
+        request: Request<v2::FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
         self.record(
             identity::device(&request)?,
@@ -517,14 +587,14 @@ impl Coordinator for Service {
             .remove(&hash)
             .ok_or_else(|| Status::not_found("no such object"))?;
         let chunks = tacit_proto::chunks(object);
-        let parts = chunks.map(|chunk| Ok(v1::FetchResponse { chunk }));
+        let parts = chunks.map(|chunk| Ok(v2::FetchResponse { chunk }));
         Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
 
     async fn contribute(
         &self,
-        request: Request<Streaming<v1::ContributeRequest>>,
-    ) -> Result<Response<v1::ContributeResponse>, Status> {
+        request: Request<Streaming<v2::ContributeRequest>>,
+    ) -> Result<Response<v2::ContributeResponse>, Status> {
         let (device, headers) = (identity::device(&request)?, request.metadata().clone());
         let messages = request
             .into_inner()
@@ -532,8 +602,8 @@ impl Coordinator for Service {
             .await?;
         self.record(device, &headers, Said::Contribute(messages));
         self.admit(|script| script.contribute).await?;
-        let outcome = v1::ContributionOutcome::Accepted.into();
-        Ok(Response::new(v1::ContributeResponse {
+        let outcome = v2::ContributionOutcome::Accepted.into();
+        Ok(Response::new(v2::ContributeResponse {
             outcome,
             retry_after_ms: 200,
         }))
@@ -541,8 +611,8 @@ impl Coordinator for Service {
 
     async fn round_status(
         &self,
-        _: Request<v1::RoundStatusRequest>,
-    ) -> Result<Response<v1::RoundStatusResponse>, Status> {
+        _: Request<v2::RoundStatusRequest>,
+    ) -> Result<Response<v2::RoundStatusResponse>, Status> {
         Err(Status::unimplemented("devices do not ask"))
     }
 }

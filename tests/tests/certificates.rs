@@ -14,8 +14,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
 };
-use tacit_proto::v1;
-use tacit_proto::v1::helper_client::HelperClient;
+use tacit_proto::v2;
+use tacit_proto::v2::helper_client::HelperClient;
 use tacit_tests::bare::{BareDevice, Contribution, Credentials, repeat};
 use tacit_tests::deployment::{Deployment, Settings};
 use tacit_types::{DeviceId, Digest, Timestamp};
@@ -100,7 +100,7 @@ fn signed(deployment: &Deployment, params: &CertificateParams, key: &KeyPair) ->
 async fn check_in(
     deployment: &Deployment,
     credentials: Option<&Credentials>,
-) -> Result<v1::CheckInResponse, Status> {
+) -> Result<v2::CheckInResponse, Status> {
     let root = deployment.pki("root.crt").unwrap();
     BareDevice::new(&deployment.coordinator_address(), &root, credentials)
         .unwrap()
@@ -261,7 +261,7 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         )
         .unwrap();
         let mut client = peer.connect().await.unwrap();
-        let mut spoofed = tonic::Request::new(v1::CheckInRequest { protocol: 1 });
+        let mut spoofed = tonic::Request::new(v2::CheckInRequest { protocol: 2 });
         spoofed.metadata_mut().insert(
             "x-device-id",
             "09090909090909090909090909090909".parse().unwrap(),
@@ -269,8 +269,8 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         let hash = Bytes::copy_from_slice(&Digest([0; 32]).0);
         let refusals = [
             client.check_in(spoofed).await.err(),
-            client.fetch(v1::FetchRequest { hash }).await.err(),
-            client.round_status(v1::RoundStatusRequest {}).await.err(),
+            client.fetch(v2::FetchRequest { hash }).await.err(),
+            client.round_status(v2::RoundStatusRequest {}).await.err(),
             peer.send(&contribution).await.err(),
         ];
         for refusal in refusals {
@@ -282,7 +282,7 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         .connect()
         .await
         .unwrap()
-        .round_status(v1::RoundStatusRequest {})
+        .round_status(v2::RoundStatusRequest {})
         .await
         .unwrap()
         .into_inner();
@@ -328,7 +328,7 @@ async fn the_helper_answers_the_coordinator_only() {
             Ok(channel) => {
                 let ticket_hash = Bytes::copy_from_slice(&[0; 32]);
                 HelperClient::new(channel)
-                    .abandon(v1::AbandonRequest { ticket_hash })
+                    .abandon(v2::AbandonRequest { ticket_hash })
                     .await
                     .expect_err(name)
             }

@@ -40,7 +40,7 @@ async fn idle_peers_do_not_hold_a_daemon_that_is_to_end() {
     let mut deployment = Deployment::running(Settings::default()).unwrap();
     let device = enrolled(&deployment).await;
     let mut idle = device.connect().await.unwrap();
-    idle.round_status(tacit_proto::v1::RoundStatusRequest {})
+    idle.round_status(tacit_proto::v2::RoundStatusRequest {})
         .await
         .unwrap();
     let _silent = TcpStream::connect(("127.0.0.1", deployment.coordinator_port())).unwrap();

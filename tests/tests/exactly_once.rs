@@ -15,7 +15,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::digest;
-use tacit_proto::v1::ContributionOutcome::{Accepted, Refused, TooLate};
+use tacit_proto::v2::ContributionOutcome::{Accepted, Refused, TooLate};
 use tacit_tests::bare::{BareDevice, Contribution};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::Digest;

@@ -15,6 +15,7 @@ use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_model::rank::filter::Filter;
 use tacit_sdk::{Feedback, Recommender};
 use tacit_tests::deployment::{Deployment, Role, Settings};
+use tacit_tests::kept_model;
 use tacit_types::{ItemId, Timestamp};
 
 const USERS: u32 = 60;
@@ -73,7 +74,7 @@ fn bare() -> String {
 
 /// The model every device has kept, read from one of them.
 fn kept(deployment: &Deployment) -> Model {
-    let bytes = fs::read(deployment.path("devices/000003/model.bin")).unwrap();
+    let bytes = fs::read(kept_model(&deployment.path("devices/000003"), "test")).unwrap();
     let last = deployment
         .releases()
         .unwrap()

@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::time::Duration;
 
-use tacit_proto::v1::ContributionOutcome::Refused;
+use tacit_proto::v2::ContributionOutcome::Refused;
 use tacit_tests::bare::{BareDevice, Contribution};
 use tacit_tests::deployment::{Deployment, Role, Settings, tacit};
 use tokio::time::{Instant, sleep};

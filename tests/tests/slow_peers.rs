@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
-use tacit_proto::v1;
-use tacit_proto::v1::ContributeRequest;
-use tacit_proto::v1::ContributionOutcome::Accepted;
+use tacit_proto::v2;
+use tacit_proto::v2::ContributeRequest;
+use tacit_proto::v2::ContributionOutcome::Accepted;
 use tacit_tests::bare::{BareDevice, Contribution, Credentials, repeat};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::DeviceId;
@@ -101,7 +101,7 @@ async fn uploads_that_stand_still_hold_up_nobody_else() {
 
 /// Fetches an object to its end.
 async fn fetch(device: &BareDevice, hash: &Bytes) -> Result<Vec<u8>, Status> {
-    let request = v1::FetchRequest { hash: hash.clone() };
+    let request = v2::FetchRequest { hash: hash.clone() };
     let mut stream = device.connect().await?.fetch(request).await?.into_inner();
     let mut bytes = Vec::new();
     while let Some(message) = stream.message().await? {
@@ -117,7 +117,7 @@ async fn begin(device: &BareDevice, hash: &Bytes, count: usize) -> JoinSet<()> {
     for _ in 0..count {
         let (mut client, hash) = (client.clone(), hash.clone());
         begun.spawn(async move {
-            let _unread = client.fetch(v1::FetchRequest { hash }).await;
+            let _unread = client.fetch(v2::FetchRequest { hash }).await;
             std::future::pending::<()>().await;
         });
     }

@@ -18,6 +18,8 @@ use tacit_round::policy::Policy;
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_sdk::{Agent, Store, TableCache};
 use tacit_tests::deployment::{Deployment, Role, Settings};
+use tacit_tests::{copy_folder, kept_model};
+use tacit_types::Digest;
 use tacit_wire::clock;
 use tokio::time::{Instant, sleep};
 
@@ -59,13 +61,6 @@ fn spent(folder: &Path) -> (Vec<(String, Status)>, Rho) {
         .map(|(line, status)| (line.task.to_string(), status))
         .collect();
     (lines, store.spent().unwrap())
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
 
 /// What the app ships with.
@@ -162,7 +157,7 @@ fn the_next_task_updates_the_factors_of_the_one_before() {
         ["counts", "factor_gradient"],
         "no head Gram: the basis is there"
     );
-    let updated = read(&deployment.path("devices/000003/model.bin"));
+    let updated = read(&kept_model(&deployment.path("devices/000003"), "update"));
     assert!(
         updated.catalogue_len() == ITEMS + 5 && updated.factor_count() > known,
         "categories stand beside"
@@ -265,7 +260,7 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
         both <= lifetime && lifetime < both.compose(price),
         "this test is about the third task"
     );
-    copy(&folders[3], &deployment.path("old"));
+    copy_folder(&folders[3], &deployment.path("old")).unwrap();
 
     next_task(&mut deployment, "test", "second");
     finished(&mut deployment);
@@ -281,7 +276,7 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
         .for_each(|folder| assert_eq!(spent(folder), (lines.clone(), both)));
 
     // One of them comes back as it was after the first task.
-    copy(&deployment.path("old"), &folders[3]);
+    copy_folder(&deployment.path("old"), &folders[3]).unwrap();
     assert_eq!(spent(&folders[3]), (lines[1..].to_vec(), price));
     next_task(&mut deployment, "second", "third");
     for folder in [&folders[0], &folders[3]] {
@@ -302,4 +297,110 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
         .await
         .unwrap_err();
     assert!(again.to_string().contains("already used"), "{again}");
+}
+
+/// Hashes of the models devices recommend with.
+fn served(deployment: &Deployment, task: &str) -> Vec<Digest> {
+    let device = |number: u32| deployment.path(&format!("devices/{number:06}"));
+    let model = |number| fs::read(kept_model(&device(number), task)).unwrap();
+    (0..USERS)
+        .map(|number| canonical::digest(&model(number)))
+        .collect()
+}
+
+/// A second task that nobody can pay for changes nobody's model and is never said to be finished.
+/// HOSTILE 131.
+#[test]
+fn a_task_that_released_nothing_takes_no_models_place() {
+    let settings = Settings {
+        cohort: USERS,
+        tokens: USERS,
+        items: ITEMS,
+        epsilon: 8.0,
+        task: "factors = 4\nrounds = 1\n",
+        ..Settings::default()
+    };
+    let mut deployment = Deployment::running(settings).unwrap();
+    let data = synthetic(&SyntheticSpec {
+        users: USERS as usize,
+        items: ITEMS as usize,
+        seed: 1,
+    });
+    deployment.write_interactions(&data).unwrap();
+    finished(&mut deployment);
+    let good = served(&deployment, "test");
+
+    // Told of the policy, the coordinator does not begin what its fleet cannot pay.
+    let config = deployment.path("coordinator.toml");
+    let first = fs::read_to_string(&config).unwrap();
+    let second = first
+        .replace("name = \"test\"", "name = \"empty\"")
+        .replace("state = \"coordinator\"", "state = \"coordinator.empty\"");
+    fs::write(&config, format!("policy = \"pki/policy.json\"\n{second}")).unwrap();
+    let check = [
+        "coordinator",
+        "--config",
+        "coordinator.toml",
+        "--check-config",
+    ];
+    let refused = deployment.tacit(&check).unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let short = format!("{USERS} of {USERS} devices that took part before cannot pay");
+    assert!(
+        said.contains(&short) && said.contains("costs rho"),
+        "{said}"
+    );
+    fs::write(&config, &first).unwrap();
+
+    // Not told of it, it begins; devices refuse, rounds are abandoned, and the task pauses.
+    fs::write(
+        &config,
+        first.replace("deadline_seconds = 60", "deadline_seconds = 1"),
+    )
+    .unwrap();
+    next_task(&mut deployment, "test", "empty");
+    deployment.start(Role::Devices).unwrap();
+    let start = Instant::now();
+    while !deployment.log_tails().contains("task_paused") {
+        assert!(start.elapsed() < DEADLINE, "{}", deployment.log_tails());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(deployment.ended(Role::Coordinator).unwrap(), None);
+    assert_eq!(
+        deployment.ended(Role::Devices).unwrap(),
+        None,
+        "nobody was told it ended"
+    );
+    assert_eq!(served(&deployment, "test"), good);
+    assert!(!kept_model(&deployment.path("devices/000003"), "empty").exists());
+    deployment.terminate(Role::Devices).unwrap();
+    deployment.verify().unwrap();
+}
+
+#[test]
+fn a_state_folder_is_of_the_task_it_began_with() {
+    let mut deployment = Deployment::running(Settings::default()).unwrap();
+    let start = Instant::now();
+    while deployment.lines().is_ok_and(|lines| lines.is_empty()) || deployment.lines().is_err() {
+        assert!(start.elapsed() < DEADLINE, "no ledger in time");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    deployment.kill(Role::Coordinator).unwrap();
+    let config = deployment.path("coordinator.toml");
+    let other = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        other.replace("name = \"test\"", "name = \"other\""),
+    )
+    .unwrap();
+    let refused = deployment
+        .tacit(&["coordinator", "--config", "coordinator.toml"])
+        .unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("this state began with the task 'test', not 'other'"),
+        "{said}"
+    );
 }

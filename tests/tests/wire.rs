@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{MemoryLedger, ledger};
-use tacit_proto::v1::ContributeRequest;
-use tacit_proto::v1::contribute_request::Part;
+use tacit_proto::v2::ContributeRequest;
+use tacit_proto::v2::contribute_request::Part;
 use tacit_round::contribute::contribute;
 use tacit_round::device::Outcome;
 use tacit_sdk::{Agent, Store, TableCache, identity};
@@ -65,7 +65,8 @@ fn profile(number: u32) -> Vec<Interaction> {
 struct Sent {
     id: Vec<u8>,
     sealed: Vec<u8>,
-    digest: Vec<u8>,
+    commitment: Vec<u8>,
+    commitment_key: Vec<u8>,
     masked: Vec<u8>,
 }
 
@@ -73,7 +74,8 @@ fn read(messages: &[ContributeRequest]) -> Sent {
     let mut sent = Sent {
         id: vec![],
         sealed: vec![],
-        digest: vec![],
+        commitment: vec![],
+        commitment_key: vec![],
         masked: vec![],
     };
     for message in messages {
@@ -81,7 +83,8 @@ fn read(messages: &[ContributeRequest]) -> Sent {
             Part::Header(header) => {
                 sent.id = header.contribution_id.to_vec();
                 sent.sealed = header.sealed_seed.to_vec();
-                sent.digest = header.digest.to_vec();
+                sent.commitment = header.commitment.to_vec();
+                sent.commitment_key = header.commitment_key.to_vec();
             }
             Part::Chunk(chunk) => sent.masked.extend_from_slice(chunk),
         }
@@ -102,7 +105,8 @@ fn blank(call: &Call) -> Call {
                 for field in [
                     &mut header.contribution_id,
                     &mut header.sealed_seed,
-                    &mut header.digest,
+                    &mut header.commitment,
+                    &mut header.commitment_key,
                 ] {
                     *field = vec![0; field.len()].into();
                 }
@@ -175,7 +179,8 @@ async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
             (|sent| &sent.id) as fn(&Sent) -> &Vec<u8>,
         ),
         ("sealed seed", |sent| &sent.sealed),
-        ("digest", |sent| &sent.digest),
+        ("commitment", |sent| &sent.commitment),
+        ("commitment key", |sent| &sent.commitment_key),
         ("masked bytes", |sent| &sent.masked),
     ] {
         let distinct: BTreeSet<&[u8]> = contributions

@@ -18,6 +18,7 @@ mod deadlines;
 pub mod error;
 mod files;
 pub mod identity;
+mod kept;
 mod reason;
 pub mod recommender;
 pub mod store;

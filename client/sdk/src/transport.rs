@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacit_privacy::Rho;
-use tacit_proto::v1::contribute_request::Part;
-use tacit_proto::v1::coordinator_client::CoordinatorClient;
-use tacit_proto::{OBJECT_BYTES_MAX, v1};
+use tacit_proto::v2::contribute_request::Part;
+use tacit_proto::v2::coordinator_client::CoordinatorClient;
+use tacit_proto::{OBJECT_BYTES_MAX, v2};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
@@ -25,7 +25,7 @@ const PROGRESS_BYTES: usize = tacit_proto::CHUNK_BYTES;
 /// Hashes of a consistency proof: at most two a level of a tree of 2^32 lines.
 const PROOF_MAX: usize = 64;
 /// Protocol version spoken.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// A connection for one action.
 pub(crate) struct Connection {
@@ -68,7 +68,7 @@ impl Connection {
     pub(crate) async fn check_in(&mut self) -> Result<CheckIn, SdkError> {
         let answer = self
             .client
-            .check_in(v1::CheckInRequest { protocol: PROTOCOL })
+            .check_in(v2::CheckInRequest { protocol: PROTOCOL })
             .await
             .map_err(from_status)?;
         let answer = answer.into_inner();
@@ -89,7 +89,7 @@ impl Connection {
         old_size: u64,
         new_size: u64,
     ) -> Result<Vec<Digest>, SdkError> {
-        let request = v1::ConsistencyRequest { old_size, new_size };
+        let request = v2::ConsistencyRequest { old_size, new_size };
         let answer = self
             .client
             .consistency(request)
@@ -106,7 +106,7 @@ impl Connection {
 
     /// Fetches an object; `None` when what came is not the object of this hash.
     pub(crate) async fn fetch(&mut self, hash: Digest) -> Result<Option<Vec<u8>>, SdkError> {
-        let request = v1::FetchRequest {
+        let request = v2::FetchRequest {
             hash: Bytes::copy_from_slice(&hash.0),
         };
         let mut stream = self
@@ -141,12 +141,13 @@ impl Connection {
         &mut self,
         spooled: &Spooled,
     ) -> Result<(Sent, Duration), SdkError> {
-        let header = v1::ContributionHeader {
+        let header = v2::ContributionHeader {
             scheme_id: SCHEME_ID,
             ticket_hash: Bytes::copy_from_slice(&spooled.ticket().0),
             contribution_id: Bytes::copy_from_slice(&spooled.contribution().0),
             sealed_seed: Bytes::copy_from_slice(spooled.sealed()),
-            digest: Bytes::copy_from_slice(&spooled.digest().0),
+            commitment: Bytes::copy_from_slice(&spooled.commitment().0),
+            commitment_key: Bytes::copy_from_slice(spooled.commitment_key().as_bytes()),
         };
         let chunks = tacit_proto::chunks(Bytes::copy_from_slice(spooled.masked())).map(Part::Chunk);
         let parts: Vec<_> = std::iter::once(Part::Header(header))
@@ -155,7 +156,7 @@ impl Connection {
         let stream = tokio_stream::iter(
             parts
                 .into_iter()
-                .map(|part| v1::ContributeRequest { part: Some(part) }),
+                .map(|part| v2::ContributeRequest { part: Some(part) }),
         );
         let answer = self
             .client
@@ -164,10 +165,10 @@ impl Connection {
             .map_err(from_status)?
             .into_inner();
         let sent = match answer.outcome() {
-            v1::ContributionOutcome::Accepted => Sent::Accepted,
-            v1::ContributionOutcome::TooLate => Sent::TooLate,
-            v1::ContributionOutcome::Refused => Sent::Refused,
-            v1::ContributionOutcome::Unspecified => {
+            v2::ContributionOutcome::Accepted => Sent::Accepted,
+            v2::ContributionOutcome::TooLate => Sent::TooLate,
+            v2::ContributionOutcome::Refused => Sent::Refused,
+            v2::ContributionOutcome::Unspecified => {
                 return Err(malformed("the outcome of a contribution"));
             }
         };
@@ -186,7 +187,7 @@ pub(crate) async fn enrol(
     request: Vec<u8>,
 ) -> Result<String, SdkError> {
     let mut connection = Connection::open(endpoint, deadlines).await?;
-    let request = v1::EnrolRequest {
+    let request = v2::EnrolRequest {
         token: Bytes::copy_from_slice(token),
         signing_request: request.into(),
     };
@@ -201,7 +202,7 @@ fn stalled() -> SdkError {
 }
 
 /// Reads a ticket as the coordinator sends it; nothing is verified yet.
-pub fn read_ticket(ticket: v1::SignedTicket) -> SignedTicket {
+pub fn read_ticket(ticket: v2::SignedTicket) -> SignedTicket {
     // Anything that is no signature reads as one that never holds, so that the policy refuses the
     // ticket.
     let signature = |bytes: &[u8]| SignatureBytes(bytes.try_into().unwrap_or([0; 64]));

@@ -91,7 +91,7 @@ fn snapshots() -> ([Files; 2], Truth) {
     store.record(&[one; 200]).unwrap();
     release(&mut store, 1, Some(Status::Acknowledged));
     store
-        .raise_spent(Rho::saturating_from_units(5 << 60))
+        .raise_spent(Rho::saturating_from_units(5 << 60), Rho::MAX)
         .unwrap();
     store.close();
     let mut store = Store::open(folder.path()).unwrap();

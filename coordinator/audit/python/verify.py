@@ -241,12 +241,18 @@ def price(m):
     return min(ceil_div(squared_sensitivity(m) << 63, m["sigma2"]) + (m["tier"] == "helper"), 1 << 96)
 
 
+def sent_length(m):
+    """Coordinates a device sends: zeros follow a short vector until its noise has 256 bits of min-entropy."""
+    doubled_bits = (6 * m["sigma2"] // m["n_min"]).bit_length() - 1
+    return max(m["length"], ceil_div(512, doubled_bits))
+
+
 def total_variation(m):
     """Units of 2^-128: one per outcome of a table that reaches 16 s, and one for both tails; all draws together."""
     def draw(variance, shares):
         return 2 * (math.isqrt(ceil_div(256 * variance, shares)) + 1) + 2
     helper = draw(m["sigma2"], 1) if m["helper_noise"] else 0
-    return m["length"] * (draw(m["sigma2"], m["n_min"]) * m["cohort_max"] + helper)
+    return sent_length(m) * (draw(m["sigma2"], m["n_min"]) * m["cohort_max"] + helper)
 
 
 CONSTANTS = [("sampler", "table128"), ("rng", "chacha20"), ("unit", "device"), ("adjacency", "zero-out")]
@@ -392,7 +398,7 @@ class Chain:
 
     def check(self, line):
         checks = [
-            (line["schema"] == 1, "schema is not 1"),
+            (line["schema"] == 2, "schema is not 2"),
             (line["keeper"] == self.keeper, f"is not kept by the {self.keeper}"),
             (line["seq"] == self.next, f"seq is {line['seq']}"),
             (line["prev_hash"] == self.last_hash, "prev_hash is not the hash of the line before"),
@@ -494,7 +500,7 @@ class Helper:
                 raise Wrong(f"{place}: is missing")
             if not re.fullmatch(rb"[0-9a-f]{128}", signature):
                 raise Wrong(f"{place}: is not a signature in lower-case hexadecimal")
-            if not signature_holds(key, b"tacit line v1", data, bytes.fromhex(signature.decode())):
+            if not signature_holds(key, b"tacit line v2", data, bytes.fromhex(signature.decode())):
                 raise Wrong(f"{place}: is not the helper's signature of that line of {self.FILE}")
             self.hash = sha256(data).hex()
             self.chain.accept(data, self.take)
@@ -560,7 +566,7 @@ def check_head(name, data, ledger, keys):
         raise Wrong(f"speaks of {size} lines, which is not its name")
     message = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
     for party, key in keys.items():
-        if not signature_holds(key, b"tacit head v1", message, bytes.fromhex(signed[party + "_signature"])):
+        if not signature_holds(key, b"tacit head v2", message, bytes.fromhex(signed[party + "_signature"])):
             raise Wrong(f"is not signed by the {party}")
     if head["ledger_id"] != ledger.chain.ledger_id:
         raise Wrong("is the head of another ledger")
@@ -676,7 +682,7 @@ def read_ticket(data, expected_hash, keys):
     if sha256(ticket).hex() != expected_hash:
         raise Wrong("the SHA-256 of its ticket is not its name")
     for party, key in keys.items():
-        if not signature_holds(key, b"tacit ticket v1", ticket, bytes.fromhex(signed[party + "_signature"])):
+        if not signature_holds(key, b"tacit ticket v2", ticket, bytes.fromhex(signed[party + "_signature"])):
             raise Wrong("is not signed by both parties")
     return canonical(ticket)
 

@@ -37,7 +37,11 @@ pub(crate) enum Command {
         helper: String,
     },
     /// Sign the device policy of an app with the publisher's key.
-    #[command(after_help = "Example: tacit pki policy pki --epsilon 8 --delta 1e-5 --cohort 1500")]
+    #[command(
+        after_help = "Example: tacit pki policy pki --epsilon 16 --delta 1e-6 --cohort 1500\n\
+                      With --window-epsilon 8 --window-hours 720 a task may cost 8, and any 720 \
+                      hours touch two windows at most."
+    )]
     Policy {
         /// Folder made by `tacit pki init`.
         dir: PathBuf,
@@ -50,6 +54,17 @@ pub(crate) enum Command {
         /// Devices a round takes.
         #[arg(long)]
         cohort: u32,
+        /// Most that the releases of one window may cost, as an epsilon at delta; the lifetime's
+        /// without it.
+        #[arg(long, requires = "window_hours")]
+        window_epsilon: Option<f64>,
+        /// Length of a window in hours, counted from 1970.
+        #[arg(long, requires = "window_epsilon")]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        window_hours: Option<u32>,
+        /// Most releases of one task that an installation takes part in.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        releases: u32,
         /// Refuse rounds to which the helper does not add its own noise.
         #[arg(long)]
         helper_noise: bool,
@@ -98,14 +113,29 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             epsilon,
             delta,
             cohort,
+            window_epsilon,
+            window_hours,
+            releases,
             helper_noise,
             membership,
         } => {
-            let epsilon = Epsilon::new(*epsilon)
-                .map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
+            let read = |option: &str, epsilon: f64| {
+                Epsilon::new(epsilon).map_err(|error| Failure::input(format!("{option}: {error}")))
+            };
             let delta =
                 Delta::new(*delta).map_err(|error| Failure::input(format!("--delta: {error}")))?;
-            policy(dir, epsilon, delta, *cohort, *helper_noise, *membership)?;
+            let window = window_epsilon.zip(*window_hours);
+            let window = window.map(|(epsilon, hours)| {
+                Ok::<_, Failure>((read("--window-epsilon", epsilon)?, hours))
+            });
+            let agreed = Agreed {
+                window: window.transpose()?,
+                releases: *releases,
+                helper_noise: *helper_noise,
+                membership: *membership,
+                ..Agreed::new(read("--epsilon", *epsilon)?, delta, *cohort)
+            };
+            policy(dir, &agreed)?;
             say::result(format_args!(
                 "signed {}\n",
                 dir.join("policy.json").display()
@@ -188,17 +218,49 @@ pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
         .map_err(|error| Failure::input(format!("{}: {error}", path.display())))
 }
 
-/// Signs a policy that allows exactly one task of this budget.
-pub(crate) fn policy(
-    dir: &Path,
+/// What an owner agrees to, as the publisher of their app says it.
+pub(crate) struct Agreed {
     epsilon: Epsilon,
     delta: Delta,
     cohort: u32,
+    /// Most that one window may cost, and its hours; the lifetime's without it.
+    window: Option<(Epsilon, u32)>,
+    releases: u32,
     helper_noise: bool,
     membership: bool,
-) -> Result<(), Failure> {
-    let rho = tacit_plan::budget(epsilon, delta)
-        .map_err(|error| Failure::input(format!("--{}: {error}", error.field())))?;
+}
+
+impl Agreed {
+    /// One window without end, which one task may use up.
+    pub(crate) fn new(epsilon: Epsilon, delta: Delta, cohort: u32) -> Self {
+        Self {
+            epsilon,
+            delta,
+            cohort,
+            window: None,
+            releases: 1000,
+            helper_noise: false,
+            membership: false,
+        }
+    }
+}
+
+/// Signs a policy.
+pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
+    let delta = agreed.delta;
+    let budget = |option: &str, epsilon: Epsilon| {
+        tacit_plan::budget(epsilon, delta)
+            .map_err(|error| Failure::input(format!("--{option}{}: {error}", error.field())))
+    };
+    let rho = budget("", agreed.epsilon)?;
+    let window = agreed
+        .window
+        .map(|(epsilon, hours)| Ok::<_, Failure>((budget("window-", epsilon)?, hours)));
+    let (rho_window, window_hours) = window.transpose()?.unwrap_or((rho, u32::MAX));
+    if rho_window > rho {
+        let problem = "--window-epsilon: a window may not cost more than the lifetime (--epsilon)";
+        return Err(Failure::input(problem));
+    }
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
     #[allow(
         clippy::cast_possible_truncation,
@@ -206,11 +268,14 @@ pub(crate) fn policy(
         reason = "delta is at most 0.1"
     )]
     let delta_pico_max = (delta.get() * 1e12).round() as u64;
-    let own = Policy::new(coordinator, helper, rho, cohort);
+    let own = Policy::new(coordinator, helper, rho, agreed.cohort);
     let policy = Policy {
+        rho_window,
+        window_hours,
+        releases_max: agreed.releases,
         delta_pico_max,
-        helper_noise,
-        membership,
+        helper_noise: agreed.helper_noise,
+        membership: agreed.membership,
         ..own
     };
     let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tacit_proto::v1::helper_server::HelperServer;
+use tacit_proto::v2::helper_server::HelperServer;
 use tacit_types::Timestamp;
 use tacit_wire::listener::{CountCalls, DRAIN_DEADLINE, Limits};
 use tacit_wire::{Listener, Peer, Shutdown};

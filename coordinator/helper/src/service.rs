@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tacit_proto::v1::{
+use tacit_proto::v2::{
     AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader,
     CountersignHeadRequest, CountersignHeadResponse, CountersignRequest, CountersignResponse,
     ReleaseRequest, ReleaseResponse, SealedSeed, helper_server, release_response::Part,
@@ -13,7 +13,7 @@ use tacit_proto::v1::{
 use tacit_round::helper::{self, HelperRefusal};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::seal::SEALED_LEN;
-use tacit_types::{ContributionId, Digest};
+use tacit_types::{Commitment, ContributionId, Digest};
 use tacit_wire::{Shutdown, identity};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -260,7 +260,7 @@ pub fn parse_seed(seed: SealedSeed) -> Option<helper::SealedSeed> {
     Some(helper::SealedSeed {
         contribution: ContributionId::from_slice(&seed.contribution_id).ok()?,
         sealed: (seed.sealed_seed.len() == SEALED_LEN).then(|| seed.sealed_seed.to_vec())?,
-        digest: Digest::from_slice(&seed.digest).ok()?,
+        commitment: Commitment::from_slice(&seed.commitment).ok()?,
     })
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use tacit_privacy::Rho;
 use tacit_types::{DeviceId, TaskId};
 
@@ -75,6 +75,33 @@ impl Accounts {
         }
         Ok(total)
     }
+}
+
+/// What other tasks than `task` counted each device for, read without making or changing anything;
+/// empty for a deployment without accounts.
+///
+/// # Errors
+/// [`ServerError::StorageUnavailable`] for a file that is no such database.
+pub fn counted_before(folder: &Path, task: &TaskId) -> Result<Vec<Rho>, ServerError> {
+    let path = folder.join(FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let read = || {
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut query = db.prepare("SELECT device, rho FROM counted WHERE task != ?1")?;
+        let rows = query.query_map([task.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<Vec<(Vec<u8>, String)>>>()
+    };
+    let failed =
+        |problem: String| ServerError::StorageUnavailable(format!("{}: {problem}", path.display()));
+    let rows = read().map_err(|error| failed(error.to_string()))?;
+    let mut total: BTreeMap<Vec<u8>, Rho> = BTreeMap::new();
+    for (device, rho) in rows {
+        let sum = total.entry(device).or_default();
+        *sum = sum.compose(Rho::try_from(rho).map_err(failed)?);
+    }
+    Ok(total.into_values().collect())
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ fn verdicts(answered: Option<Result<Vec<bool>, ServerError>>, count: usize) -> V
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-    use tacit_types::ContributionId;
+    use tacit_types::{Commitment, ContributionId};
     use tokio::sync::Semaphore;
     use tokio::task::JoinSet;
 
@@ -247,7 +247,7 @@ mod tests {
         SealedSeed {
             contribution: ContributionId([name; 16]),
             sealed: vec![name],
-            digest: Digest([name; 32]),
+            commitment: Commitment([name; 32]),
         }
     }
 

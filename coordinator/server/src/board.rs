@@ -28,7 +28,7 @@ pub struct OpenRound {
 impl OpenRound {
     /// Bytes of one contribution's vector.
     pub fn vector_bytes(&self) -> usize {
-        4 * self.ticket.content().mechanism.length as usize
+        4 * self.ticket.content().mechanism.sent_length() as usize
     }
 
     /// Bytes one upload may hold in memory.

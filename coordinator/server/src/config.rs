@@ -17,6 +17,8 @@ use crate::error::ServerError;
 pub struct Config {
     /// Address and port to listen on.
     pub listen: String,
+    /// The policy the app ships, to find out before a start whether devices will take part.
+    pub policy: Option<PathBuf>,
     /// Folder for durable state.
     pub state: PathBuf,
     /// Certificates of this server.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Answered, Event, Keeper, Line, TreeHead};
-use tacit_proto::v1;
-use tacit_proto::v1::helper_client::HelperClient as Grpc;
-use tacit_proto::v1::release_response::Part;
+use tacit_proto::v2;
+use tacit_proto::v2::helper_client::HelperClient as Grpc;
+use tacit_proto::v2::release_response::Part;
 use tacit_round::helper::SealedSeed;
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::Digest;
@@ -95,7 +95,7 @@ impl HelperClient {
         &self,
         draft: Vec<u8>,
     ) -> Result<(Vec<u8>, SignatureBytes), ServerError> {
-        let request = v1::CountersignRequest {
+        let request = v2::CountersignRequest {
             draft: draft.into(),
         };
         let answer = self
@@ -122,7 +122,7 @@ impl HelperClient {
         proof: &[Digest],
     ) -> Result<HeadAnswer, ServerError> {
         let bytes = canonical::encode(head)?;
-        let request = v1::CountersignHeadRequest {
+        let request = v2::CountersignHeadRequest {
             head: bytes.clone().into(),
             coordinator_signature: copy(&coordinator.0),
             proof: proof.iter().map(|hash| copy(&hash.0)).collect(),
@@ -152,7 +152,7 @@ impl HelperClient {
         seeds: &[SealedSeed],
     ) -> Result<Vec<bool>, ServerError> {
         let seeds = seeds.iter().map(to_proto).collect();
-        let request = v1::AdmitRequest {
+        let request = v2::AdmitRequest {
             ticket_hash: copy(&ticket.0),
             seeds,
         };
@@ -175,7 +175,7 @@ impl HelperClient {
         ticket: Digest,
         seeds: &[SealedSeed],
     ) -> Result<HelperAnswer, ServerError> {
-        let message = |ticket_hash, part: &[SealedSeed]| v1::ReleaseRequest {
+        let message = |ticket_hash, part: &[SealedSeed]| v2::ReleaseRequest {
             ticket_hash,
             seeds: part.iter().map(to_proto).collect(),
         };
@@ -211,7 +211,7 @@ impl HelperClient {
     /// # Errors
     /// As [`Self::countersign`].
     pub async fn abandon(&self, ticket: Digest) -> Result<(), ServerError> {
-        let request = v1::AbandonRequest {
+        let request = v2::AbandonRequest {
             ticket_hash: copy(&ticket.0),
         };
         self.grpc
@@ -225,7 +225,7 @@ impl HelperClient {
     fn check_answer(
         &self,
         ticket: Digest,
-        header: v1::AnswerHeader,
+        header: v2::AnswerHeader,
         mask_sum: Vec<u8>,
     ) -> Result<HelperAnswer, ServerError> {
         let signature = self.checked(Context::Line, &header.line, &header.signature)?;
@@ -270,11 +270,11 @@ fn copy(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn to_proto(seed: &SealedSeed) -> v1::SealedSeed {
-    v1::SealedSeed {
+fn to_proto(seed: &SealedSeed) -> v2::SealedSeed {
+    v2::SealedSeed {
         contribution_id: copy(&seed.contribution.0),
         sealed_seed: copy(&seed.sealed),
-        digest: copy(&seed.digest.0),
+        commitment: copy(&seed.commitment.0),
     }
 }
 

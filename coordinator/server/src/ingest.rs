@@ -25,7 +25,7 @@ pub struct Arrival {
     pub ticket: tacit_types::Digest,
     /// Sealed seed.
     pub sealed: Bytes,
-    /// Masked bytes, of the right length and digest.
+    /// Masked bytes, of the right length and commitment.
     pub masked: Vec<u8>,
     /// The right to hold them, given back with their memory even when the call is gone.
     pub slot: Slot,
@@ -86,7 +86,7 @@ pub fn gather(
 
 #[cfg(test)]
 mod tests {
-    use tacit_types::{ContributionId, DeviceId, Digest};
+    use tacit_types::{Commitment, ContributionId, DeviceId, Digest};
 
     use super::*;
     use crate::slots::{Limits, Slots};
@@ -104,7 +104,7 @@ mod tests {
         let contribution = Contribution {
             device: DeviceId([1; 16]),
             id: ContributionId([1; 16]),
-            digest: Digest([1; 32]),
+            commitment: Commitment([1; 32]),
         };
         let arrival = Arrival {
             contribution,

@@ -6,7 +6,7 @@ use tacit_privacy::merkle;
 use tacit_privacy::record::{Event, Keeper, Line, SCHEMA, TreeHead, time_bucket};
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::policy::published;
-use tacit_types::{Digest, Timestamp};
+use tacit_types::{Digest, TaskId, Timestamp};
 
 use crate::error::ServerError;
 use crate::store::Store;
@@ -117,6 +117,14 @@ impl Ledger {
             .filter_map(Line::charge)
             .map(|charge| charge.total_variation)
             .sum()
+    }
+
+    /// The task it began with.
+    pub fn task(&self) -> Option<&TaskId> {
+        self.lines.iter().find_map(|line| match &line.event {
+            Event::Genesis(genesis) => Some(&genesis.task),
+            _ => None,
+        })
     }
 
     /// Number of releases that made a model.

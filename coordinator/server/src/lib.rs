@@ -1,7 +1,7 @@
 //! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release
 //! ledger, publishes factors.
 //!
-//! - [`Prepared`] what a start reads before it binds;
+//! - [`Prepared`] what a start reads before it binds; `fleet` whether devices can take part at all;
 //! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC
 //!   codes; [`slots`] who may hold memory now; [`admission`] asks the helper which seeds open;
 //!   `shelf` holds the published objects once for all who fetch them;
@@ -26,6 +26,7 @@ pub mod driver;
 pub mod enrolment;
 pub mod error;
 pub mod export;
+mod fleet;
 pub mod helper;
 pub mod ingest;
 pub mod ledger;
@@ -42,7 +43,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tacit_proto::v1::coordinator_server::CoordinatorServer;
+use tacit_proto::v2::coordinator_server::CoordinatorServer;
 use tacit_types::Timestamp;
 use tacit_wire::Shutdown;
 use tacit_wire::listener::{CountCalls, Limits, Listener};

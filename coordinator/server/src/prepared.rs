@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::driver::Inputs;
 use crate::enrolment::Issuing;
 use crate::error::ServerError;
+use crate::fleet;
 use crate::helper::HelperClient;
 
 /// A coordinator that can be started.
@@ -41,6 +42,9 @@ impl Prepared {
         let inputs = Inputs::read(&config)?;
         files::check_folder(&config.state)?;
         files::check_folder(config.deployment_state())?;
+        if let Some(policy) = &config.policy {
+            fleet::check(policy, &config, inputs.planned())?;
+        }
         Ok(Self {
             config,
             tls,

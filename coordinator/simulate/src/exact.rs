@@ -236,9 +236,12 @@ impl<'a> Round<'a> {
         ledger: &mut MemoryLedger,
     ) -> Result<(), SimulateError> {
         let sent = self.answer(user, ledger)?;
-        let share = part
-            .sums
-            .add(sent.contribution(), sent.masked(), sent.sealed());
+        let share = part.sums.add(
+            sent.contribution(),
+            sent.masked(),
+            sent.commitment_key(),
+            sent.sealed(),
+        );
         part.plain
             .iter_mut()
             .zip(share.map_err(broken)?)

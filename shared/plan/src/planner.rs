@@ -61,7 +61,7 @@ pub struct PlannedRelease {
 impl PlannedRelease {
     /// Bytes one device sends, at most.
     pub fn upload_bytes(&self) -> u64 {
-        4 * u64::from(self.mechanism.length)
+        4 * u64::from(self.mechanism.sent_length())
     }
 }
 

@@ -25,7 +25,7 @@ pub enum Tier {
 pub struct Mechanism {
     /// Trust tier.
     pub tier: Tier,
-    /// Vector length N.
+    /// Vector length: coordinates that mean something. [`Mechanism::sent_length`] may be more.
     pub length: u32,
     /// Width of one row, for the row cap: d for a factor gradient, 1 otherwise.
     pub row_width: u32,
@@ -84,6 +84,8 @@ pub enum MechanismError {
 
 /// Largest accepted vector length (16 MiB of ring elements).
 pub const LENGTH_MAX: u32 = 4_194_304;
+/// Least min-entropy of one device's noise over its whole vector, bits.
+const NOISE_BITS_MIN: u32 = 256;
 const STEPS_MAX: u32 = 1 << 20;
 const COHORT_MAX: u32 = 1 << 24;
 /// Largest share variance in grid steps squared: a table of 2^18 thresholds, 4 MiB.
@@ -146,6 +148,22 @@ impl Mechanism {
             return Err(MechanismError::RingTooSmall);
         }
         Ok(())
+    }
+
+    /// Coordinates a device sends, N: [`Self::length`], and behind them as many zeros, under noise
+    /// as all others, as it takes until one device's noise has at least 256 bits of min-entropy.
+    ///
+    /// So nobody who knows a mask finds a short vector by guessing it together with its noise. A
+    /// discrete Gaussian of standard deviation s has no outcome likelier than 1/(s sqrt(2 pi)), by
+    /// Poisson summation, hence log2(s sqrt(2 pi)) bits a coordinate. In integers, with s^2 =
+    /// sigma^2 / `n_min` and 6 < 2 pi: N floor(log2(6 sigma^2 / `n_min`)) >= 2 * 256.
+    pub fn sent_length(&self) -> u32 {
+        let doubled = 6 * u128::from(self.sigma2) / u128::from(self.n_min.max(1));
+        match doubled.checked_ilog2() {
+            // No noise at all: no release, but a sum the simulator takes without.
+            None | Some(0) => self.length,
+            Some(doubled_bits) => self.length.max((2 * NOISE_BITS_MIN).div_ceil(doubled_bits)),
+        }
     }
 
     /// n_max (C/gamma + 1) + 16 sigma_total, rounded up, where all n_max devices add their share,
@@ -280,6 +298,31 @@ pub(crate) mod tests {
             let mut mechanism = example();
             change(&mut mechanism);
             assert_eq!(mechanism.check(), Err(error));
+        }
+    }
+
+    /// HOSTILE 128.
+    #[test]
+    fn a_short_vector_is_sent_with_zeros_until_its_noise_cannot_be_guessed() {
+        for (length, share_variance, sent) in [
+            // floor(log2 96) = 6 bits, doubled, a coordinate: 512 / 6.
+            (4, 16, 86),
+            (86, 16, 86),
+            (87, 16, 87),
+            (1, 1 << 26, 19),
+        ] {
+            let mechanism = Mechanism {
+                length,
+                row_width: 1,
+                nnz_max: 1,
+                sigma2: 90 * share_variance,
+                ..example()
+            };
+            assert_eq!(mechanism.check(), Ok(()));
+            assert_eq!(mechanism.sent_length(), sent);
+            let deviation = (share_variance as f64).sqrt();
+            let bits = f64::from(sent) * (deviation * std::f64::consts::TAU.sqrt()).log2();
+            assert!(bits >= 256.0, "{length} {share_variance}: {bits}");
         }
     }
 

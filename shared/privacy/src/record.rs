@@ -12,7 +12,7 @@ use crate::mechanism::Mechanism;
 use crate::rho::Rho;
 
 /// Version of this format.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Who keeps a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,9 +126,9 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// The only sampler of version 1: inversion of a table of 128-bit thresholds.
+    /// The only sampler of this schema: inversion of a table of 128-bit thresholds.
     pub const SAMPLER: &str = "table128";
-    /// The only generator of version 1, seeded by the operating system for every release.
+    /// The only generator of this schema, seeded by the operating system for every release.
     pub const RNG: &str = "chacha20";
     /// Privacy unit of every release.
     pub const UNIT: &str = "device";

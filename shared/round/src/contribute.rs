@@ -13,8 +13,9 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{NoiseSeed, PrivateUpdate, SpendPermit, clip, privatise};
-use tacit_types::{ContributionId, Digest, ItemGradient, RoundId, TaskId, Timestamp};
+use tacit_types::{Commitment, ContributionId, Digest, ItemGradient, RoundId, TaskId, Timestamp};
 
+use crate::commitment::CommitmentKey;
 use crate::mask::{MaskedUpdate, mask};
 use crate::member::Member;
 use crate::seal::{Binding, MaskSeed, seal};
@@ -46,7 +47,8 @@ pub struct SealedUpdate {
     contribution: ContributionId,
     deadline: Timestamp,
     sealed: Vec<u8>,
-    digest: Digest,
+    commitment: Commitment,
+    commitment_key: CommitmentKey,
     masked: MaskedUpdate,
 }
 
@@ -76,7 +78,7 @@ pub enum ContributeError {
 /// is released.
 ///
 /// # Guarantees
-/// Rounding and noise, the name of the contribution, the mask and the seal are drawn from the
+/// Rounding and noise, the name of the contribution, mask, commitment and seal are drawn from the
 /// operating system, in this order, and no caller can put a generator of its own in their place:
 /// whoever knows a mask's seed reads the device's share. The seeds are erased before this returns.
 pub fn contribute(
@@ -108,13 +110,14 @@ fn mask_and_seal(
     let ticket_hash = update.ticket();
     let seed = MaskSeed::draw(&mut system);
     let masked = mask(update, &seed, contribution);
+    let commitment_key = CommitmentKey::draw(&mut system);
     let binding = Binding {
         task: &ticket.task,
         round: ticket.round,
         ticket: ticket_hash,
-        length: ticket.mechanism.length,
+        length: ticket.mechanism.sent_length(),
         contribution,
-        digest: masked.digest(),
+        commitment: masked.commit(&commitment_key),
     };
     let bad_key = ContributeError::NotASealingKey;
     let sealing_key = ticket.sealing_key_bytes().ok_or(bad_key)?;
@@ -127,7 +130,8 @@ fn mask_and_seal(
         contribution,
         deadline: ticket.deadline,
         sealed,
-        digest: binding.digest,
+        commitment: binding.commitment,
+        commitment_key,
         masked,
     })
 }
@@ -163,9 +167,14 @@ impl SealedUpdate {
         &self.sealed
     }
 
-    /// SHA-256 of [`Self::masked`].
-    pub fn digest(&self) -> Digest {
-        self.digest
+    /// Commitment to [`Self::masked`].
+    pub fn commitment(&self) -> Commitment {
+        self.commitment
+    }
+
+    /// Key of the commitment, for the coordinator only.
+    pub fn commitment_key(&self) -> &CommitmentKey {
+        &self.commitment_key
     }
 
     /// Masked ring elements, little-endian.
@@ -253,8 +262,14 @@ mod tests {
         assert!(one.contribution() != two.contribution() && one.masked() != two.masked());
 
         let mut sums = round.nothing();
-        let mut add =
-            |sent: &SealedUpdate| sums.add(sent.contribution(), sent.masked(), sent.sealed());
+        let mut add = |sent: &SealedUpdate| {
+            sums.add(
+                sent.contribution(),
+                sent.masked(),
+                sent.commitment_key(),
+                sent.sealed(),
+            )
+        };
         let shares = [add(&one).unwrap(), add(&two).unwrap()];
         let sum: Vec<i32> = shares[0]
             .iter()
@@ -278,7 +293,7 @@ mod tests {
         let mut sums = round.nothing();
         let other = ContributionId([0; 16]);
         for (name, masked) in [(other, masked), (name, &masked[4..]), (name, &masked[1..])] {
-            let refused = sums.add(name, masked, sealed);
+            let refused = sums.add(name, masked, sent.commitment_key(), sealed);
             assert_eq!(refused, Err(OpenError::Sealed(SealError)));
         }
         assert_eq!(sums.open(), [0; LENGTH as usize]);
@@ -302,7 +317,7 @@ mod tests {
                 ticket: ticket.hash(),
                 length: LENGTH,
                 contribution: sent.contribution(),
-                digest: sent.digest(),
+                commitment: sent.commitment(),
             };
             let (_, proof) = key.open(sent.sealed(), &binding).unwrap();
             let proved = proof.verifies(&issuer.public(), &binding.associated_data());

@@ -11,7 +11,7 @@
 //! there is no separate selection phase. Vectors never enter the machine; it decides by ids and
 //! digests, and the caller folds bytes when told to.
 
-use tacit_types::{ContributionId, DeviceId, Digest, Timestamp};
+use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 
 pub use crate::phase::closing::Closing;
 pub use crate::phase::configuration::Configuration;
@@ -93,8 +93,8 @@ pub struct Contribution {
     pub device: DeviceId,
     /// Its name in this round.
     pub id: ContributionId,
-    /// SHA-256 of the masked bytes.
-    pub digest: Digest,
+    /// Commitment to its masked bytes.
+    pub commitment: Commitment,
 }
 
 /// The helper's answer, checked for signature by the caller.

@@ -14,7 +14,7 @@ use tacit_privacy::Refusal;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::policy::{FactorFault, LogMark, Policy, TicketRefusal};
-use crate::ticket::{ParsedTicket, SignedTicket};
+use crate::ticket::{ParsedTicket, SignedTicket, Ticket};
 
 /// Durable status of one (task, round) in the device ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,16 +158,19 @@ impl Device {
     /// Reads a ticket before anything is asked about it; it is not believed yet.
     ///
     /// # Errors
-    /// [`TicketRefusal::Signature`] for unreadable bytes that nobody signed,
-    /// [`TicketRefusal::Unreadable`] for unreadable bytes that both parties signed.
+    /// [`TicketRefusal::Signature`] for unreadable bytes that nobody signed. For unreadable bytes
+    /// that both parties signed, [`TicketRefusal::UnknownKind`] if they are a ticket of a kind to
+    /// come, else [`TicketRefusal::Unreadable`].
     pub fn read(signed: SignedTicket, policy: &Policy) -> Result<ParsedTicket, TicketRefusal> {
         let genuine =
             |signed: &SignedTicket| signed.verifies(&policy.coordinator_key, &policy.helper_key);
         ParsedTicket::parse(signed.clone()).map_err(|unreadable| {
-            if genuine(&signed) {
-                unreadable.into()
-            } else {
+            if !genuine(&signed) {
                 TicketRefusal::Signature
+            } else if Ticket::is_of_unknown_kind(&signed.bytes) {
+                TicketRefusal::UnknownKind
+            } else {
+                unreadable.into()
             }
         })
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use tacit_privacy::canonical::NotCanonical;
-use tacit_types::{ContributionId, Digest};
+use tacit_types::{Commitment, ContributionId, Digest};
 
 use crate::keys::PublicKey;
 use crate::mask::{PartialSum, set_digest};
@@ -68,8 +68,8 @@ pub struct SealedSeed {
     pub contribution: ContributionId,
     /// The sealed bytes.
     pub sealed: Vec<u8>,
-    /// SHA-256 of the masked bytes it is bound to.
-    pub digest: Digest,
+    /// Commitment to the masked bytes it is bound to.
+    pub commitment: Commitment,
 }
 
 /// What a helper countersigns.
@@ -86,7 +86,7 @@ pub struct Terms {
 /// Completes a draft with this round's sealing key.
 ///
 /// # Errors
-/// [`HelperRefusal::Draft`] unless the draft is a sound version-1 ticket with an empty key and
+/// [`HelperRefusal::Draft`] unless the draft is a sound ticket of [`SCHEMA`] with an empty key and
 /// assumptions the helper can enforce.
 pub fn complete_draft(
     draft: Ticket,
@@ -176,9 +176,9 @@ impl HelperRound {
             task: &self.ticket.task,
             round: self.ticket.round,
             ticket: self.ticket_hash,
-            length: self.ticket.mechanism.length,
+            length: self.ticket.mechanism.sent_length(),
             contribution: seed.contribution,
-            digest: seed.digest,
+            commitment: seed.commitment,
         };
         let opened = self.key.open(&seed.sealed, &binding);
         let (mask_seed, proof) = opened.map_err(|_| HelperRefusal::BadSeed(seed.contribution))?;
@@ -247,7 +247,7 @@ impl HelperRound {
     /// Sums the masks of an opened set. Any split of the set gives the same sum, so callers may
     /// share the work.
     pub fn mask_sum(&self, seeds: &[(ContributionId, MaskSeed)]) -> PartialSum {
-        let mut sum = PartialSum::new(self.ticket.mechanism.length);
+        let mut sum = PartialSum::new(self.ticket.mechanism.sent_length());
         for (contribution, seed) in seeds {
             sum.add_mask(seed, &self.ticket.task, self.ticket.round, *contribution);
         }

@@ -30,12 +30,12 @@ pub enum Context {
 impl Context {
     fn prefix(self) -> &'static [u8] {
         match self {
-            Self::Ticket => b"tacit ticket v1\0",
-            Self::Head => b"tacit head v1\0",
-            Self::Line => b"tacit line v1\0",
-            Self::Policy => b"tacit policy v1\0",
-            Self::Member => b"tacit member v1\0",
-            Self::Contribution => b"tacit contribution v1\0",
+            Self::Ticket => b"tacit ticket v2\0",
+            Self::Head => b"tacit head v2\0",
+            Self::Line => b"tacit line v2\0",
+            Self::Policy => b"tacit policy v2\0",
+            Self::Member => b"tacit member v2\0",
+            Self::Contribution => b"tacit contribution v2\0",
         }
     }
 }

@@ -7,8 +7,8 @@
 //! - [`helper`] what the helper countersigns, admits and sums: one call, one answer, no state that
 //!   a caller has to carry from call to call;
 //! - [`contribute`] what a device sends, from its vector to final bytes;
-//! - [`mask`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what; [`member`] who was
-//!   enrolled by the helper's side;
+//! - [`mask`], [`commitment`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what;
+//!   [`member`] who was enrolled by the helper's side;
 //! - [`rehearsal`] a round in one process, for whoever plays every party.
 //!
 //! Invariant: nothing here does I/O or reads a clock, and time and generators are handed in. The
@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod commitment;
 pub mod contribute;
 pub mod coordinator;
 pub mod device;

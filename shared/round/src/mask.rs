@@ -8,9 +8,10 @@ use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use tacit_privacy::PrivateUpdate;
-use tacit_types::{ContributionId, Digest, RoundId, TaskId};
+use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId};
 use zeroize::Zeroizing;
 
+use crate::commitment::{CommitmentKey, commit};
 use crate::seal::{MaskSeed, SCHEME_ID};
 
 /// Ring elements that may be stored and sent: a private update plus its mask, as little-endian
@@ -25,9 +26,9 @@ impl MaskedUpdate {
         &self.0
     }
 
-    /// SHA-256 of the bytes, bound into the sealed seed.
-    pub fn digest(&self) -> Digest {
-        tacit_privacy::canonical::digest(&self.0)
+    /// The commitment to the bytes under `key`, bound into the sealed seed.
+    pub fn commit(&self, key: &CommitmentKey) -> Commitment {
+        commit(key, &self.0)
     }
 }
 
@@ -87,7 +88,7 @@ fn keystream(
 ) -> ChaCha20LegacyCore {
     let scheme = SCHEME_ID.to_le_bytes();
     let info: [&[u8]; 6] = [
-        b"tacit mask v1\0",
+        b"tacit mask v2\0",
         &scheme,
         task.as_str().as_bytes(),
         b"\0",
@@ -256,7 +257,7 @@ mod tests {
     fn the_mask_is_the_ciphers_keystream_by_another_implementation_too() {
         let task = TaskId::new("films").unwrap();
         let mut key = [0; 32];
-        let mut info = b"tacit mask v1\0\x01\0\0\0films\0\x07\0\0\0".to_vec();
+        let mut info = b"tacit mask v2\0\x02\0\0\0films\0\x07\0\0\0".to_vec();
         info.extend([2; 16]);
         Hkdf::<Sha256>::new(None, &[1; 32])
             .expand(&info, &mut key)

@@ -10,51 +10,69 @@ use tacit_types::{Digest, TaskId, Timestamp};
 use crate::head::LoggedLine;
 use crate::keys::PublicKey;
 use crate::seal::{SCHEME_ID, is_sealing_key};
-use crate::ticket::{ParsedTicket, SCHEMA, Ticket};
+use crate::ticket::{self, ParsedTicket, Ticket};
+
+/// Version of the policy's format.
+pub const SCHEMA: u32 = 2;
 
 /// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every
-/// mechanism, so there is no bound for it.
+/// mechanism, so there is no bound for it. Its file has words for the bounds: `largest_..`,
+/// `smallest_..`, `.._required`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
+    /// [`SCHEMA`].
+    pub schema: u32,
     /// Key that signs tickets and tree heads for the coordinator.
     pub coordinator_key: PublicKey,
     /// Key that countersigns them for the helper.
     pub helper_key: PublicKey,
     /// Most that one release may cost.
+    #[serde(rename = "largest_rho_per_release")]
     pub rho_release_max: Rho,
     /// Most that all releases of this installation together may cost.
+    #[serde(rename = "largest_rho_per_lifetime")]
     pub rho_lifetime: Rho,
     /// Most that the releases of one window may cost.
+    #[serde(rename = "largest_rho_per_window")]
     pub rho_window: Rho,
     /// Length of a window in hours.
     pub window_hours: u32,
     /// Participation limit: most releases of one task.
+    #[serde(rename = "largest_releases_per_task")]
     pub releases_max: u32,
     /// Minimum separation: rounds of one task from one participation to the next.
+    #[serde(rename = "smallest_separation")]
     pub separation_min: u32,
     /// Largest delta a task may state its epsilon at, in units of 1e-12.
+    #[serde(rename = "largest_delta_pico")]
     pub delta_pico_max: u64,
     /// Fewest honest surviving noise shares a ticket may assume: below it too few devices hide each
     /// other.
-    #[serde(rename = "n_min_min")]
+    #[serde(rename = "smallest_n_min")]
     pub honest_min: u32,
     /// Most it may assume: the more are assumed, the less noise this device adds itself.
-    #[serde(rename = "n_min_max")]
+    #[serde(rename = "largest_n_min")]
     pub honest_max: u32,
     /// Smallest share of dishonest devices a ticket may assume, thousandths: the fewer are assumed,
     /// the smaller a set may be.
+    #[serde(rename = "smallest_dishonest_milli")]
     pub dishonest_milli_min: u32,
     /// Whether tickets without helper noise are refused.
+    #[serde(rename = "helper_noise_required")]
     pub helper_noise: bool,
     /// Whether tickets that let in devices without a membership are refused.
+    #[serde(rename = "membership_required")]
     pub membership: bool,
     /// Largest history cap a ticket may ask for.
+    #[serde(rename = "largest_history")]
     pub history_max: u32,
     /// Latest round number this installation takes part in.
+    #[serde(rename = "largest_round")]
     pub rounds_max: u32,
     /// Longest time until a ticket's deadline, hours: until then an unsent contribution stays on
     /// disk.
+    #[serde(rename = "largest_deadline_hours")]
     pub deadline_hours_max: u32,
     /// What a published model may look like.
     pub factors: FactorBounds,
@@ -67,13 +85,16 @@ pub struct Policy {
 pub struct FactorBounds {
     /// Largest L2 norm of one factor (a column over all items), thousandths; orthonormal factors
     /// have 1000.
+    #[serde(rename = "largest_norm_milli")]
     pub norm_max_milli: u32,
     /// Largest share of one factor's squared norm on a single item, thousandths; 1000 is a one-hot
     /// factor.
+    #[serde(rename = "largest_concentration_milli")]
     pub concentration_max_milli: u32,
     /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any
     /// change. Judged while the device keeps that model: not after a model of another task has
     /// taken its place.
+    #[serde(rename = "largest_drift_milli")]
     pub drift_max_milli: u32,
 }
 
@@ -117,6 +138,8 @@ pub struct LogMark {
     pub model_seq: u64,
     /// Hash of that model.
     pub model: Digest,
+    /// Price of every release of the ledger up to that line: no device was counted for more in it.
+    pub rho_total: Rho,
 }
 
 impl Default for LogMark {
@@ -130,6 +153,7 @@ impl Default for LogMark {
             root: nothing,
             model_seq: 0,
             model: nothing,
+            rho_total: Rho::ZERO,
         }
     }
 }
@@ -144,6 +168,9 @@ pub enum TicketRefusal {
     /// A signature is missing or foreign.
     #[error("the ticket is not signed by both the coordinator and the helper this app trusts")]
     Signature,
+    /// It asks for a kind of release this device does not know: the round is skipped.
+    #[error("the ticket asks for a kind of release this device does not know")]
+    UnknownKind,
     /// Another format or secure-sum scheme.
     #[error("the ticket is of a version this device does not speak")]
     Version,
@@ -183,6 +210,7 @@ impl Policy {
     /// without end; every other bound is a default that suits any task.
     pub fn new(coordinator_key: PublicKey, helper_key: PublicKey, rho: Rho, cohort: u32) -> Self {
         Self {
+            schema: SCHEMA,
             coordinator_key,
             helper_key,
             rho_release_max: rho,
@@ -239,7 +267,7 @@ impl Policy {
             return Err(TicketRefusal::Signature);
         }
         let ticket = parsed.content();
-        if ticket.schema != SCHEMA || ticket.scheme_id != SCHEME_ID {
+        if ticket.schema != ticket::SCHEMA || ticket.scheme_id != SCHEME_ID {
             return Err(TicketRefusal::Version);
         }
         if now >= ticket.deadline {
@@ -339,6 +367,7 @@ impl Policy {
                         root,
                         model_seq: line.seq,
                         model,
+                        rho_total: line.charge().map_or(Rho::ZERO, |charge| charge.rho_total),
                     },
                     task.clone(),
                 ))

@@ -6,10 +6,10 @@
 
 use rand::CryptoRng;
 use tacit_privacy::Mechanism;
-use tacit_privacy::canonical::digest;
 use tacit_privacy::record::TreeHead;
-use tacit_types::{ContributionId, Digest, Kind, RoundId, TaskId, Timestamp};
+use tacit_types::{Commitment, ContributionId, Digest, Kind, RoundId, TaskId, Timestamp};
 
+use crate::commitment::{CommitmentKey, commit};
 use crate::head::{LoggedLine, SignedHead};
 use crate::keys::SignatureBytes;
 use crate::mask::PartialSum;
@@ -84,7 +84,7 @@ impl Rehearsal {
 
     /// The sums of no contribution.
     pub fn nothing(&self) -> Sums<'_> {
-        let empty = PartialSum::new(self.ticket.mechanism.length);
+        let empty = PartialSum::new(self.ticket.mechanism.sent_length());
         Sums {
             round: self,
             masked: empty.clone(),
@@ -92,20 +92,20 @@ impl Rehearsal {
         }
     }
 
-    /// Opens a seal as the helper does, told of the masked bytes by the coordinator.
+    /// Opens a seal as the helper does.
     fn open(
         &self,
         contribution: ContributionId,
-        masked: &[u8],
+        commitment: Commitment,
         sealed: &[u8],
     ) -> Result<MaskSeed, SealError> {
         let binding = Binding {
             task: &self.ticket.task,
             round: self.ticket.round,
             ticket: self.hash,
-            length: self.ticket.mechanism.length,
+            length: self.ticket.mechanism.sent_length(),
             contribution,
-            digest: digest(masked),
+            commitment,
         };
         self.key.open(sealed, &binding).map(|(seed, _)| seed)
     }
@@ -128,14 +128,17 @@ impl Sums<'_> {
         &mut self,
         contribution: ContributionId,
         masked: &[u8],
+        commitment_key: &CommitmentKey,
         sealed: &[u8],
     ) -> Result<Vec<i32>, OpenError> {
-        let seed = self.round.open(contribution, masked, sealed)?;
+        let committed = commit(commitment_key, masked);
+        let seed = self.round.open(contribution, committed, sealed)?;
         let ticket = &self.round.ticket;
-        let mut mask = PartialSum::new(ticket.mechanism.length);
+        let mut mask = PartialSum::new(ticket.mechanism.sent_length());
         mask.add_mask(&seed, &ticket.task, ticket.round, contribution);
         let masked = PartialSum::from_bytes(masked).ok_or(OpenError::WrongLength)?;
-        let share = masked.unmask(&mask).ok_or(OpenError::WrongLength)?;
+        let mut share = masked.unmask(&mask).ok_or(OpenError::WrongLength)?;
+        share.truncate(ticket.mechanism.length as usize);
         self.merge(&Self {
             round: self.round,
             masked,
@@ -157,9 +160,10 @@ impl Sums<'_> {
 
     /// The sum in the clear, in grid steps.
     pub fn open(&self) -> Vec<i32> {
-        self.masked
-            .unmask(&self.masks)
-            .expect("both sums have the round's length")
+        let opened = self.masked.unmask(&self.masks);
+        let mut sum = opened.expect("both sums have the round's length");
+        sum.truncate(self.round.ticket.mechanism.length as usize);
+        sum
     }
 }
 

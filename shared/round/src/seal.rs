@@ -12,13 +12,13 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::XWing;
 use hpke::rand_core::CryptoRng;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
-use tacit_types::{ContributionId, Digest, RoundId, TaskId};
+use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId};
 use zeroize::Zeroizing;
 
 use crate::member::{Member, Proof};
 
-/// The secure-sum scheme of protocol version 1.
-pub const SCHEME_ID: u32 = 1;
+/// The secure-sum scheme of protocol version 2.
+pub const SCHEME_ID: u32 = 2;
 
 /// What is sealed: the mask seed and a proof of membership, or zeros where the ticket asks for
 /// none, so that the length is one.
@@ -33,7 +33,7 @@ pub const SEALED_LEN: usize = ENCAPSULATED_LEN + OPENED_LEN + 16;
 /// Length of a sealing key (public half) in bytes.
 pub const SEALING_KEY_LEN: usize = 1216;
 
-const INFO: &[u8] = b"tacit seal v1";
+const INFO: &[u8] = b"tacit seal v2";
 
 /// Seed of one device's mask for one round. Erased when dropped; leaves the device only sealed.
 pub struct MaskSeed(pub(crate) Zeroizing<[u8; 32]>);
@@ -70,12 +70,12 @@ pub struct Binding<'a> {
     pub round: RoundId,
     /// Hash of the ticket.
     pub ticket: Digest,
-    /// Vector length N.
+    /// Coordinates sent, N.
     pub length: u32,
     /// Name of the contribution.
     pub contribution: ContributionId,
-    /// SHA-256 of the masked bytes.
-    pub digest: Digest,
+    /// Commitment to the masked bytes.
+    pub commitment: Commitment,
 }
 
 impl Binding<'_> {
@@ -88,7 +88,7 @@ impl Binding<'_> {
         data.extend_from_slice(&self.ticket.0);
         data.extend_from_slice(&self.length.to_le_bytes());
         data.extend_from_slice(&self.contribution.0);
-        data.extend_from_slice(&self.digest.0);
+        data.extend_from_slice(&self.commitment.0);
         data
     }
 }
@@ -247,7 +247,7 @@ mod tests {
             ticket: Digest([1; 32]),
             length: 10,
             contribution: ContributionId([2; 16]),
-            digest: Digest([3; 32]),
+            commitment: Commitment([3; 32]),
         };
         let sealed = seal(&seed, None, &key.sealing_key(), &binding, &mut rng).unwrap();
         assert_eq!(
@@ -287,7 +287,7 @@ mod tests {
                 ..binding.clone()
             },
             Binding {
-                digest: Digest([9; 32]),
+                commitment: Commitment([9; 32]),
                 ..binding.clone()
             },
         ] {

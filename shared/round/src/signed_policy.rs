@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::{self, NotCanonical};
 
 use crate::keys::{Context, PublicKey, SignatureBytes, SigningKey};
-use crate::policy::Policy;
+use crate::policy::{Policy, SCHEMA};
 
 /// A policy's exact bytes with the publisher's signature, as shipped with an app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub enum PolicyRefusal {
     /// Its signature is of another key, or of other bytes.
     #[error("the policy is not signed by the publisher's key")]
     Signature,
+    /// It is of another format.
+    #[error("the policy is of schema {0}; this build reads schema {SCHEMA}")]
+    Version(u32),
     /// The publisher signed something else.
     #[error("the publisher signed what is no policy: {0}")]
     Unreadable(#[from] NotCanonical),
@@ -45,11 +48,24 @@ impl SignedPolicy {
     /// The policy, if the publisher signed it.
     ///
     /// # Errors
-    /// [`PolicyRefusal`] when the signature does not hold or the text is not a policy.
+    /// [`PolicyRefusal`] when the signature does not hold, or the text is no policy of [`SCHEMA`].
     pub fn open(&self, publisher: &PublicKey) -> Result<Policy, PolicyRefusal> {
-        if !publisher.verifies(Context::Policy, self.policy.as_bytes(), &self.signature) {
-            return Err(PolicyRefusal::Signature);
+        if publisher.verifies(Context::Policy, self.policy.as_bytes(), &self.signature) {
+            self.read()
+        } else {
+            Err(PolicyRefusal::Signature)
         }
-        Ok(canonical::decode(self.policy.as_bytes())?)
+    }
+
+    /// What it says, whoever signed it: for an operator's own checks, never for a device.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`] when the text is no policy of [`SCHEMA`].
+    pub fn read(&self) -> Result<Policy, PolicyRefusal> {
+        let policy: Policy = canonical::decode(self.policy.as_bytes())?;
+        if policy.schema != SCHEMA {
+            return Err(PolicyRefusal::Version(policy.schema));
+        }
+        Ok(policy)
     }
 }

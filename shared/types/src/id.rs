@@ -158,6 +158,12 @@ fixed_bytes!(
     16
 );
 fixed_bytes!(
+    /// Commitment to the masked bytes of one contribution, under a key that only device and
+    /// coordinator know.
+    Commitment,
+    32
+);
+fixed_bytes!(
     /// SHA-256 digest: of a ticket, a model, a ledger line or a set of contributions.
     Digest,
     32

@@ -17,7 +17,7 @@ pub mod time;
 pub mod unit;
 
 pub use gradient::ItemGradient;
-pub use id::{ContributionId, DeviceId, Digest, ItemId, RoundId, TaskId};
+pub use id::{Commitment, ContributionId, DeviceId, Digest, ItemId, RoundId, TaskId};
 pub use kind::Kind;
 pub use time::Timestamp;
 pub use unit::{Delta, Epsilon, UnitError};

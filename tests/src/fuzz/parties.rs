@@ -16,7 +16,7 @@ use tacit_round::policy::Policy;
 use tacit_round::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID, seal};
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{Kind, SignedTicket, Ticket};
-use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
+use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId, Timestamp};
 use zeroize::Zeroizing;
 
 /// What cannot fail because nothing outside has a say in it.
@@ -54,7 +54,7 @@ pub(super) fn binding() -> Binding<'static> {
         ticket: Digest([6; 32]),
         length: 320,
         contribution: ContributionId([7; 16]),
-        digest: Digest([8; 32]),
+        commitment: Commitment([8; 32]),
     }
 }
 

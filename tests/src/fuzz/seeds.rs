@@ -10,8 +10,8 @@ use tacit_model::family::weighted::WeightedTerms;
 use tacit_model::release::{OpenedSum, Step};
 use tacit_model::{Features, Model, SpectralModel, family::neural};
 use tacit_privacy::canonical;
-use tacit_proto::v1;
-use tacit_proto::v1::contribute_request::Part;
+use tacit_proto::v2;
+use tacit_proto::v2::contribute_request::Part;
 use tacit_round::ticket::Ticket;
 use tacit_types::{Kind, RoundId};
 
@@ -129,7 +129,7 @@ fn sealed_seeds() -> Named {
         &binding.ticket.0,
         &binding.length.to_le_bytes(),
         &binding.contribution.0,
-        &binding.digest.0,
+        &binding.commitment.0,
     ]
     .concat();
     let bound = |task: &str| [&sealed, &fields, task.as_bytes()].concat();
@@ -348,25 +348,26 @@ fn configs() -> Named {
 fn messages() -> Named {
     let sealed = Bytes::from(parties::SEALED.clone());
     let (hash, name) = (Bytes::from_static(&[1; 32]), Bytes::from_static(&[2; 16]));
-    let header = v1::ContributionHeader {
-        scheme_id: 1,
+    let header = v2::ContributionHeader {
+        scheme_id: 2,
         ticket_hash: hash.clone(),
         contribution_id: name.clone(),
         sealed_seed: sealed.clone(),
-        digest: hash.clone(),
+        commitment: hash.clone(),
+        commitment_key: hash.clone(),
     };
-    let seed = v1::SealedSeed {
+    let seed = v2::SealedSeed {
         contribution_id: name,
         sealed_seed: sealed,
-        digest: hash.clone(),
+        commitment: hash.clone(),
     };
     let signature = Bytes::from_static(&[3; 64]);
-    let ticket = v1::SignedTicket {
+    let ticket = v2::SignedTicket {
         ticket: Bytes::from_static(b"{}"),
         coordinator_signature: signature.clone(),
         helper_signature: signature,
     };
-    let check_in = v1::CheckInResponse {
+    let check_in = v2::CheckInResponse {
         ticket: Some(ticket),
         retry_after_ms: u64::MAX,
         model_hash: hash.clone(),
@@ -375,7 +376,7 @@ fn messages() -> Named {
         rho_counted: Bytes::from_static(&[0; 16]),
         model_logged: Bytes::from_static(b"{}"),
     };
-    let contribute = |part| v1::ContributeRequest { part: Some(part) }.encode_to_vec();
+    let contribute = |part| v2::ContributeRequest { part: Some(part) }.encode_to_vec();
     vec![
         ("header", header.encode_to_vec()),
         ("contribute_header", contribute(Part::Header(header))),
@@ -385,7 +386,7 @@ fn messages() -> Named {
         ),
         (
             "admit",
-            v1::AdmitRequest {
+            v2::AdmitRequest {
                 ticket_hash: hash,
                 seeds: vec![seed.clone(), seed],
             }

@@ -16,7 +16,7 @@ use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{Binding, Opener, SEALED_LEN, SEALING_KEY_LEN};
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{ParsedTicket, SignedTicket, Ticket};
-use tacit_types::{ContributionId, Delta, Digest, RoundId, TaskId};
+use tacit_types::{Commitment, ContributionId, Delta, Digest, RoundId, TaskId};
 
 use super::parties::{self, COORDINATOR, HELPER, NOW, OPENING, PUBLISHER, SEALED};
 
@@ -165,8 +165,8 @@ pub fn ledger_line(bytes: &[u8]) {
     }
 }
 
-/// Sealed bytes, then the binding to open them under: round, ticket, length, contribution, digest,
-/// task.
+/// Sealed bytes, then the binding to open them under: round, ticket, length, contribution,
+/// commitment, task.
 ///
 /// # Panics
 /// When anything opens but the genuine seed under the genuine binding, or that does not.
@@ -198,13 +198,13 @@ fn read_binding(bytes: &[u8]) -> Option<(TaskId, Binding<'static>)> {
     let (ticket, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (contribution, rest) = rest.split_first_chunk()?;
-    let (digest, task) = rest.split_first_chunk()?;
+    let (commitment, task) = rest.split_first_chunk()?;
     let binding = Binding {
         round: RoundId(u32::from_le_bytes(*round)),
         ticket: Digest(*ticket),
         length: u32::from_le_bytes(*length),
         contribution: ContributionId(*contribution),
-        digest: Digest(*digest),
+        commitment: Commitment(*commitment),
         ..parties::binding()
     };
     Some((TaskId::new(str::from_utf8(task).ok()?).ok()?, binding))

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use prost::Message;
-use tacit_proto::v1;
+use tacit_proto::v2;
 use tacit_round::seal::SEALED_LEN;
 
 /// Bytes offered as a message. HOSTILE 2, 4-7.
@@ -15,47 +15,47 @@ use tacit_round::seal::SEALED_LEN;
 /// taken.
 pub fn wire(bytes: &[u8]) {
     let bytes = &Bytes::copy_from_slice(bytes);
-    if let Some(header) = decode::<v1::ContributionHeader>(bytes) {
+    if let Some(header) = decode::<v2::ContributionHeader>(bytes) {
         check_header(&header);
     }
-    if let Some(v1::contribute_request::Part::Header(header)) =
-        decode::<v1::ContributeRequest>(bytes).and_then(|message| message.part)
+    if let Some(v2::contribute_request::Part::Header(header)) =
+        decode::<v2::ContributeRequest>(bytes).and_then(|message| message.part)
     {
         check_header(&header);
     }
-    let admit = decode::<v1::AdmitRequest>(bytes).map(|message| message.seeds);
-    let release = decode::<v1::ReleaseRequest>(bytes).map(|message| message.seeds);
+    let admit = decode::<v2::AdmitRequest>(bytes).map(|message| message.seeds);
+    let release = decode::<v2::ReleaseRequest>(bytes).map(|message| message.seeds);
     for seed in admit.into_iter().chain(release).flatten() {
         let sound = seed.contribution_id.len() == 16
             && seed.sealed_seed.len() == SEALED_LEN
-            && seed.digest.len() == 32;
+            && seed.commitment.len() == 32;
         assert_eq!(tacit_helper::parse_seed(seed).is_some(), sound);
     }
-    let check_in = decode::<v1::CheckInResponse>(bytes).and_then(|message| message.ticket);
+    let check_in = decode::<v2::CheckInResponse>(bytes).and_then(|message| message.ticket);
     for ticket in check_in
         .into_iter()
-        .chain(decode::<v1::SignedTicket>(bytes))
+        .chain(decode::<v2::SignedTicket>(bytes))
     {
         let (bytes, length) = (ticket.ticket.clone(), ticket.helper_signature.len());
         let read = tacit_sdk::transport::read_ticket(ticket);
         assert!(read.bytes == bytes && (length == 64 || read.helper_signature.0 == [0; 64]));
     }
-    decode::<v1::EnrolRequest>(bytes);
-    decode::<v1::EnrolResponse>(bytes);
-    decode::<v1::CheckInRequest>(bytes);
-    decode::<v1::FetchRequest>(bytes);
-    decode::<v1::FetchResponse>(bytes);
-    decode::<v1::ContributeResponse>(bytes).map(|message| message.outcome());
-    decode::<v1::RoundStatusRequest>(bytes);
-    decode::<v1::RoundStatusResponse>(bytes);
-    decode::<v1::CountersignRequest>(bytes);
-    decode::<v1::CountersignResponse>(bytes);
-    decode::<v1::CountersignHeadRequest>(bytes);
-    decode::<v1::CountersignHeadResponse>(bytes);
-    decode::<v1::AdmitResponse>(bytes);
-    decode::<v1::ReleaseResponse>(bytes);
-    decode::<v1::AbandonRequest>(bytes);
-    decode::<v1::AbandonResponse>(bytes);
+    decode::<v2::EnrolRequest>(bytes);
+    decode::<v2::EnrolResponse>(bytes);
+    decode::<v2::CheckInRequest>(bytes);
+    decode::<v2::FetchRequest>(bytes);
+    decode::<v2::FetchResponse>(bytes);
+    decode::<v2::ContributeResponse>(bytes).map(|message| message.outcome());
+    decode::<v2::RoundStatusRequest>(bytes);
+    decode::<v2::RoundStatusResponse>(bytes);
+    decode::<v2::CountersignRequest>(bytes);
+    decode::<v2::CountersignResponse>(bytes);
+    decode::<v2::CountersignHeadRequest>(bytes);
+    decode::<v2::CountersignHeadResponse>(bytes);
+    decode::<v2::AdmitResponse>(bytes);
+    decode::<v2::ReleaseResponse>(bytes);
+    decode::<v2::AbandonRequest>(bytes);
+    decode::<v2::AbandonResponse>(bytes);
 }
 
 fn decode<M: Message + Default + PartialEq + Debug>(bytes: &Bytes) -> Option<M> {
@@ -65,14 +65,15 @@ fn decode<M: Message + Default + PartialEq + Debug>(bytes: &Bytes) -> Option<M> 
     Some(message)
 }
 
-fn check_header(header: &v1::ContributionHeader) {
+fn check_header(header: &v2::ContributionHeader) {
     let lengths = [
         &header.ticket_hash,
         &header.contribution_id,
         &header.sealed_seed,
-        &header.digest,
+        &header.commitment,
+        &header.commitment_key,
     ]
     .map(Bytes::len);
-    let sound = header.scheme_id == 1 && lengths == [32, 16, SEALED_LEN, 32];
+    let sound = header.scheme_id == 2 && lengths == [32, 16, SEALED_LEN, 32, 32];
     assert_eq!(tacit_server::service::read_header(header).is_ok(), sound);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use tacit_proto::v1::ContributeRequest;
+use tacit_proto::v2::ContributeRequest;
 use tacit_round::device::{Outcome, Status};
 use tacit_sdk::{Agent, SdkError, Store};
 use tacit_tests::stand_in::{Answer, Round, StandIn};

@@ -10,13 +10,13 @@ use tacit_privacy::Rho;
 use tacit_round::device::Status;
 use tacit_sdk::Store;
 use tacit_sdk::store::Spooled;
+use tacit_tests::copy_folder;
 use tacit_tests::installation;
 use tacit_tests::stand_in::{Answer, Round, Said, StandIn};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::rollback::copy;
 use crate::{carries, contributions, enrolled, heard};
 
 /// An installation that lives in processes of its own.
@@ -50,7 +50,7 @@ impl Victim {
     /// Goes on with a copy of `original`, number `n`.
     pub(crate) fn use_copy(&mut self, original: &Path, n: u32) {
         self.device = self.folder.path().join(format!("copy{n}"));
-        copy(original, &self.device);
+        copy_folder(original, &self.device).unwrap();
     }
 
     fn spawn(&self, mode: &str) -> Child {

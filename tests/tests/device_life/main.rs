@@ -15,8 +15,8 @@ mod tickets;
 use std::path::Path;
 use std::time::Duration;
 
-use tacit_proto::v1::ContributeRequest;
-use tacit_proto::v1::contribute_request::Part;
+use tacit_proto::v2::ContributeRequest;
+use tacit_proto::v2::contribute_request::Part;
 use tacit_round::device::Outcome;
 use tacit_sdk::store::Spooled;
 use tacit_sdk::{Agent, SdkError, Step, TableCache, identity};
@@ -84,7 +84,8 @@ fn carries(messages: &[ContributeRequest], spooled: &Spooled) -> bool {
                 header.sealed_seed == *spooled.sealed()
                     && header.contribution_id[..] == spooled.contribution().0
                     && header.ticket_hash[..] == spooled.ticket().0
-                    && header.digest[..] == spooled.digest().0
+                    && header.commitment[..] == spooled.commitment().0
+                    && header.commitment_key[..] == *spooled.commitment_key().as_bytes()
             }
             Part::Chunk(chunk) => {
                 masked.extend_from_slice(chunk);

@@ -8,6 +8,7 @@ use tacit_privacy::{Refusal, Rho};
 use tacit_round::device::Outcome;
 use tacit_round::policy::TicketRefusal;
 use tacit_sdk::{Agent, Deployment, SdkError, Store, TableCache, identity};
+use tacit_tests::copy_folder;
 use tacit_tests::deployment::{self, Settings};
 use tacit_tests::stand_in::{Round, StandIn, sign, to_proto};
 use tacit_types::{RoundId, Timestamp};
@@ -15,15 +16,6 @@ use tacit_types::{RoundId, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::{DEADLINE, contributions, enrolled, outcome, step};
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    let _ = std::fs::remove_dir_all(to);
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-}
 
 /// Offers this round of the same task and says that the device was counted in `counted` rounds.
 fn offer(stand_in: &StandIn, round: &Round, number: Option<u32>, counted: u32) {
@@ -47,18 +39,20 @@ fn spent(folder: &Path) -> Rho {
 async fn a_folder_restored_from_an_old_copy_still_counts_what_was_counted() {
     let mut round = Round::counts(300).unwrap();
     round.policy.rho_lifetime = times(&round, 4);
+    let all = times(&round, 10);
+    let round = round.after(all).unwrap();
     let stand_in = StandIn::start(&round).await.unwrap();
     let base = tempfile::tempdir().unwrap();
     let (device, old) = (base.path().join("device"), base.path().join("old"));
     let agent = enrolled(&stand_in, &device).await;
-    copy(&device, &old);
+    copy_folder(&device, &old).unwrap();
     for number in 1..=2 {
         offer(&stand_in, &round, Some(number), number - 1);
         assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
     }
     assert_eq!(spent(&device), times(&round, 2));
 
-    copy(&old, &device);
+    copy_folder(&old, &device).unwrap();
     assert_eq!(spent(&device), Rho::ZERO);
     offer(&stand_in, &round, Some(3), 2);
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
@@ -92,7 +86,7 @@ async fn a_store_put_back_without_its_folder_stops_the_installation() {
     let base = tempfile::tempdir().unwrap();
     let (device, old) = (base.path().join("device"), base.path().join("old"));
     let agent = enrolled(&stand_in, &device).await;
-    copy(&device, &old);
+    copy_folder(&device, &old).unwrap();
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
     std::fs::copy(Store::path(&old), Store::path(&device)).unwrap();
     let stopped = step(&agent).await;
@@ -116,16 +110,45 @@ async fn a_store_put_back_without_its_folder_stops_the_installation() {
     assert_eq!(contributions(&stand_in).len(), 1);
 }
 
+/// HOSTILE 130: nobody signs the count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_no_ledger_backs_stops_an_installation_only_as_long_as_it_is_claimed() {
+    let round = Round::counts(300).unwrap();
+    let paid = times(&round, 2);
+    let round = round.after(paid).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let agent = enrolled(&stand_in, folder.path()).await;
+
+    offer(&stand_in, &round, Some(1), 0);
+    stand_in.script(|script| script.counted = Rho::MAX);
+    let refused = outcome(&agent).await;
+    let unbacked = Refusal::Unbacked {
+        counted: Rho::MAX,
+        backed: paid,
+    };
+    assert_eq!(refused, Some(Outcome::SpendRefused(unbacked)));
+    assert_eq!(contributions(&stand_in).len(), 0);
+    // What both parties signed for may be true, and stays.
+    assert_eq!(spent(folder.path()), paid);
+
+    offer(&stand_in, &round, Some(1), 2);
+    assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
+    assert_eq!(spent(folder.path()), times(&round, 3));
+}
+
 /// Both live on, and take turns; each knows at its next check-in what the identity was counted for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_clones_of_one_installation_share_one_budget() {
     let mut round = Round::counts(300).unwrap();
     round.policy.rho_lifetime = times(&round, 5);
+    let all = times(&round, 10);
+    let round = round.after(all).unwrap();
     let stand_in = StandIn::start(&round).await.unwrap();
     let base = tempfile::tempdir().unwrap();
     let folders = [base.path().join("one"), base.path().join("two")];
     enrolled(&stand_in, &folders[0]).await;
-    copy(&folders[0], &folders[1]);
+    copy_folder(&folders[0], &folders[1]).unwrap();
     let clones = [
         enrolled(&stand_in, &folders[0]).await,
         enrolled(&stand_in, &folders[1]).await,
@@ -143,11 +166,15 @@ async fn two_clones_of_one_installation_share_one_budget() {
             times(&round, number),
             "round {number}"
         );
+        // Between rounds a clone believes what the ledgers it has seen account for.
         offer(&stand_in, &round, None, number);
-        for (clone, folder) in clones.iter().zip(&folders) {
+        for clone in &clones {
             assert_eq!(outcome(clone).await, None);
-            assert!(spent(folder) >= times(&round, number), "round {number}");
         }
+        assert!(
+            spent(&folders[turn]) >= times(&round, number),
+            "round {number}"
+        );
     }
     offer(&stand_in, &round, Some(6), 5);
     for clone in &clones {
@@ -263,13 +290,13 @@ async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_other
     let running = deployment::Deployment::running(settings).unwrap();
     let devices = real_devices(&running).await;
     let old = running.path("old");
-    copy(&devices[0].0, &old);
+    copy_folder(&devices[0].0, &old).unwrap();
     let (mut restored, mut finished) = (false, 0);
     let deadline = Instant::now() + DEADLINE;
     while finished < devices.len() {
         assert!(Instant::now() < deadline, "the task did not end");
         if !restored && !running.releases().unwrap().is_empty() {
-            copy(&old, &devices[0].0);
+            copy_folder(&old, &devices[0].0).unwrap();
             restored = true;
         }
         finished = 0;

@@ -8,12 +8,13 @@ use tacit_model::family::weighted::WeightedTerms;
 use tacit_privacy::Tier;
 use tacit_privacy::canonical::{self, digest};
 use tacit_privacy::ledger::Refusal;
-use tacit_proto::v1;
+use tacit_proto::v2;
 use tacit_round::device::Outcome;
-use tacit_round::keys::Context;
+use tacit_round::keys::{Context, SigningKey};
 use tacit_round::policy::{FactorFault, Policy, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_sdk::{Recommender, Store};
+use tacit_tests::kept_model;
 use tacit_tests::stand_in::{
     Round, Script, StandIn, consistency, coordinator_key, helper_key, logged, sign, to_proto,
 };
@@ -98,7 +99,7 @@ impl Fixture {
         }
     }
 
-    fn ticket(&self, change: impl Fn(&mut Ticket)) -> v1::SignedTicket {
+    fn ticket(&self, change: impl Fn(&mut Ticket)) -> v2::SignedTicket {
         let mut ticket = self.round.ticket.clone();
         change(&mut ticket);
         to_proto(&sign(&ticket).unwrap())
@@ -106,7 +107,7 @@ impl Fixture {
 
     /// Offers this ticket and gives the reason for which it is refused, having checked that nothing
     /// else happened.
-    async fn refused(&self, name: &str, ticket: v1::SignedTicket) -> TicketRefusal {
+    async fn refused(&self, name: &str, ticket: v2::SignedTicket) -> TicketRefusal {
         let before = self.books();
         self.stand_in.script(|script| script.ticket = Some(ticket));
         let outcome = outcome(&self.agent).await;
@@ -133,7 +134,7 @@ impl Fixture {
 
     /// A ticket of `round` for the last of these models, with the place of that model in a ledger
     /// of them all.
-    fn next(&self, round: u32, models: &[Digest]) -> v1::SignedTicket {
+    fn next(&self, round: u32, models: &[Digest]) -> v2::SignedTicket {
         self.ticket(|ticket| {
             ticket.round = RoundId(round);
             ticket.model_in_hash = *models.last().unwrap();
@@ -151,7 +152,7 @@ impl Fixture {
     }
 
     fn kept(&self) -> Vec<u8> {
-        std::fs::read(self.folder.path().join("model.bin")).unwrap()
+        std::fs::read(kept_model(self.folder.path(), "test")).unwrap()
     }
 }
 
@@ -327,7 +328,7 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
             signature(&helper_key(), Context::Head),
         ),
     ] {
-        let ticket = v1::SignedTicket {
+        let ticket = v2::SignedTicket {
             coordinator_signature: coordinator.into(),
             helper_signature: helper.into(),
             ..good.clone()
@@ -341,7 +342,7 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
         bytes[1..].to_vec(),
         vec![b' '; 1 << 17],
     ] {
-        let ticket = v1::SignedTicket {
+        let ticket = v2::SignedTicket {
             ticket: bytes.clone().into(),
             ..good.clone()
         };
@@ -352,7 +353,7 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
             .to_vec()
             .into();
         let helper_signature = helper_key().sign(Context::Ticket, &bytes).0.to_vec().into();
-        let ticket = v1::SignedTicket {
+        let ticket = v2::SignedTicket {
             ticket: bytes.into(),
             coordinator_signature,
             helper_signature,
@@ -361,6 +362,34 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
         assert!(matches!(refused, Unreadable(_)), "{refused}");
     }
     // After all of that it still takes part when it is asked properly.
+    fixture.stand_in.script(|script| script.ticket = Some(good));
+    assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
+    assert_eq!(fixture.books(), (1, 1));
+}
+
+/// HOSTILE 129.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_of_a_kind_to_come_costs_nothing_and_the_next_is_answered() {
+    let fixture = Fixture::new().await;
+    let good = to_proto(&fixture.round.signed);
+    let text = String::from_utf8(good.ticket.to_vec()).unwrap();
+    let bytes = text.replacen("\"kind\":\"factor_gradient\"", "\"kind\":\"agreement\"", 1);
+    assert_ne!(bytes, text);
+    let sign = |key: &SigningKey| {
+        key.sign(Context::Ticket, bytes.as_bytes())
+            .0
+            .to_vec()
+            .into()
+    };
+    let ticket = v2::SignedTicket {
+        coordinator_signature: sign(&coordinator_key()),
+        helper_signature: sign(&helper_key()),
+        ticket: bytes.clone().into(),
+    };
+    let refused = fixture.refused("a kind to come", ticket).await;
+    assert_eq!(refused, TicketRefusal::UnknownKind);
+    assert_eq!(fixture.books(), (0, 0));
+
     fixture.stand_in.script(|script| script.ticket = Some(good));
     assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
     assert_eq!(fixture.books(), (1, 1));
@@ -522,7 +551,7 @@ async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
 
     // A kept model that is garbage, or a pipe, or a folder, compares with nothing and stops no
     // round.
-    let path = fixture.folder.path().join("model.bin");
+    let path = kept_model(fixture.folder.path(), "test");
     for (round, other) in [(3, "garbage"), (4, "pipe"), (5, "folder")] {
         std::fs::remove_file(&path).unwrap();
         match other {
@@ -540,7 +569,7 @@ async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
             .err()
             .unwrap()
             .to_string();
-        assert!(opened.contains("model.bin"), "{other}: {opened}");
+        assert!(opened.contains("models/test.bin"), "{other}: {opened}");
         let ticket = fixture.next(round, &[first, near]);
         fixture
             .stand_in

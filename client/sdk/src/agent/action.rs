@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tacit_model::{Interaction, Model};
 use tacit_privacy::noise::TableCache;
-use tacit_privacy::{Rho, SpendPermit, ledger};
+use tacit_privacy::{Refusal, Rho, SpendPermit, ledger};
 use tacit_round::contribute::contribute;
 use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome};
 use tacit_round::member::Member;
@@ -31,6 +31,8 @@ pub(super) struct Action {
     /// Taken out while a blocking task uses it.
     pub(super) store: Option<Store>,
     pub(super) member: Option<Arc<Member>>,
+    /// What the coordinator says this device was counted for.
+    pub(super) counted: Rho,
     pub(super) permit: Option<SpendPermit>,
     pub(super) spooled: Option<Spooled>,
     /// The model of the round, with its bytes as they are kept.
@@ -53,7 +55,8 @@ impl Action {
 
         let answer = self.connection.check_in().await?;
         self.step.retry_after = answer.retry_after;
-        self.raise_spent(answer.counted).await?;
+        self.counted = answer.counted;
+        self.raise_spent().await?;
         match answer.ticket {
             Some(signed) => self.answer(signed, now).await,
             None if answer.finished => {
@@ -178,8 +181,13 @@ impl Action {
         now: Timestamp,
     ) -> Result<Input, SdkError> {
         let budget = self.deployment.policy().budget();
+        let counted = self.counted;
         let spend = move |store: &mut Store| {
             let ticket = accepted.ticket.content();
+            let backed = store.backed(Some((&ticket.task, accepted.mark.rho_total)))?;
+            if !store.raise_spent(counted, backed)? {
+                return Ok(Err(Refusal::Unbacked { counted, backed }));
+            }
             ledger::spend(
                 &mut store.spending(accepted.mark),
                 budget,
@@ -262,9 +270,15 @@ impl Action {
         }
     }
 
-    async fn raise_spent(&mut self, counted: Rho) -> Result<(), SdkError> {
-        self.with_store(move |store| store.raise_spent(counted))
-            .await
+    /// Takes over what the coordinator counted, as far as the ledgers seen so far back it. The rest
+    /// waits for the line of a ticket, which is checked before anything is spent.
+    async fn raise_spent(&mut self) -> Result<(), SdkError> {
+        let counted = self.counted;
+        let raise = move |store: &mut Store| {
+            let backed = store.backed(None)?;
+            store.raise_spent(counted, backed).map(drop)
+        };
+        self.with_store(raise).await
     }
 
     /// Runs storage work off the runtime's threads.

@@ -13,12 +13,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tacit_privacy::Rho;
 use tacit_privacy::noise::TableCache;
 use tacit_round::device::{Outcome, Status};
 use tacit_types::Timestamp;
 use tokio::time::timeout;
 
-pub(crate) use self::model::model_path;
 pub use self::step::Step;
 
 use self::action::{Action, blocking};
@@ -112,6 +112,7 @@ impl Agent {
             connection: Connection::open(endpoint, &self.deadlines).await?,
             store: Some(store),
             member: member.map(Arc::new),
+            counted: Rho::ZERO,
             permit: None,
             spooled: None,
             model: None,

@@ -2,7 +2,7 @@
 //! recommendations.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tacit_model::{Model, ModelError};
@@ -16,16 +16,11 @@ use tacit_types::{Digest, TaskId};
 
 use super::action::{Action, blocking};
 use crate::error::SdkError;
-use crate::files;
+use crate::kept;
 use crate::reason::Reason;
 
 /// Most ledger lines between a model and the one kept before it for its drift to be judged.
 const RECENT_LINES: u64 = 16;
-
-/// Where the newest model is kept for offline use.
-pub(crate) fn model_path(folder: &Path) -> PathBuf {
-    folder.join("model.bin")
-}
 
 impl Action {
     /// Fetches the model a ticket names and judges it: a refusal here costs nothing.
@@ -34,7 +29,7 @@ impl Action {
         let Some(bytes) = self.fetch(hash).await? else {
             return Ok(Input::Implausible(FactorFault::Unreadable));
         };
-        let path = model_path(&self.folder);
+        let path = kept::of_task(&self.folder, &accepted.ticket.content().task);
         let bounds = self.deployment.policy().factors;
         let judged = blocking(move || {
             let judged = judge(&bytes, &accepted, bounds, &path);
@@ -59,10 +54,13 @@ impl Action {
         let Some((bytes, model)) = self.model.take() else {
             return Ok(());
         };
-        let path = model_path(&self.folder);
+        let (folder, task) = (self.folder.clone(), ticket.task.clone());
+        // A task's first model may have the factors of an earlier one: the next round's drift is
+        // judged against them, and they taught this device nothing new.
+        let serves = released_by(&ticket.logged).is_some();
         let kept = blocking(move || {
             if model.factor_count() > 0
-                && let Err(error) = files::write_unsynced(&path, &bytes)
+                && let Err(error) = kept::keep_unsynced(&folder, &task, &bytes, serves)
             {
                 tracing::debug!(event = "model_not_kept", reason = %error);
             }
@@ -73,15 +71,15 @@ impl Action {
     }
 
     /// Stores the task's last model for offline use, unless it is there. It must stand in the
-    /// ledger as a ticket's model must, and look like one; otherwise the old one stays.
+    /// ledger as a ticket's model must, made by a release, and look like one; otherwise the old one
+    /// stays.
     pub(super) async fn keep_last_model(
         &mut self,
         hash: Digest,
         logged: &[u8],
     ) -> Result<(), SdkError> {
-        let path = model_path(&self.folder);
-        let kept = path.clone();
-        let known = blocking(move || Ok(read_kept(&kept, hash).is_some()));
+        let folder = self.folder.clone();
+        let known = blocking(move || Ok(kept::serving_is(&folder, hash)));
         if known.await? {
             return Ok(());
         }
@@ -92,13 +90,14 @@ impl Action {
             SdkError::retry(Reason::NotNow, detail)
         })?;
         let bounds = self.deployment.policy().factors;
+        let (folder, kept_task) = (self.folder.clone(), task.clone());
         blocking(move || {
             let model = Model::from_bytes(&bytes).map_err(refused)?;
             let figures = model.plausibility();
             bounds
                 .check(figures.norm, figures.concentration, None)
                 .map_err(refused)?;
-            files::write(&path, &bytes)
+            kept::keep(&folder, &kept_task, &bytes)
         })
         .await?;
         self.with_store(move |store| store.set_mark(&task, mark))
@@ -114,6 +113,9 @@ impl Action {
     ) -> Result<(LogMark, TaskId), SdkError> {
         let unlogged = || refused(TicketRefusal::Unlogged);
         let logged: LoggedLine = canonical::decode(logged).map_err(|_| unlogged())?;
+        if released_by(&logged).is_none() {
+            return Err(refused("the task has released nothing"));
+        }
         // Only read here, as a ticket is: what it says decides which mark to look up, and the
         // policy checks it all.
         let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| unlogged())?;
@@ -157,7 +159,7 @@ fn judge(
     // of it.
     let recent = ticket.logged.seq.saturating_sub(seen.model_seq) <= RECENT_LINES;
     let previous = recent
-        .then(|| read_kept(path, seen.model))
+        .then(|| kept::read(path, seen.model))
         .flatten()
         .and_then(|bytes| Model::from_bytes(&bytes).ok());
     let drift = previous.and_then(|previous| model.drift(&previous));
@@ -181,20 +183,11 @@ fn fits(ticket: &Ticket, model: &Model) -> bool {
     })
 }
 
-/// The bytes kept at `path`, if they are the model of this hash.
-fn read_kept(path: &Path, hash: Digest) -> Option<Vec<u8>> {
-    let bytes = files::read(path).ok()?;
-    (canonical::digest(&bytes) == hash).then_some(bytes)
-}
-
 /// Whether the factors of the ticket's model are a first guess, random or from a head Gram or
 /// features, by the line both parties signed: the first gradient replaces them wholly, so the next
 /// model's drift from them would mean nothing.
 fn is_first_guess(ticket: &Ticket) -> bool {
-    let Ok(line) = Line::from_bytes(ticket.logged.line.as_bytes()) else {
-        return false;
-    };
-    let Event::Release(release) = line.event else {
+    let Some(kind) = released_by(&ticket.logged) else {
         return false;
     };
     let trained = [
@@ -202,7 +195,13 @@ fn is_first_guess(ticket: &Ticket) -> bool {
         Kind::WeightedGradient,
         Kind::LayerGradient,
     ];
-    !trained
-        .map(Kind::as_str)
-        .contains(&release.charge.kind.as_str())
+    !trained.map(Kind::as_str).contains(&kind.as_str())
+}
+
+/// The kind of the release a line records; `None` for a line that records another event.
+fn released_by(logged: &LoggedLine) -> Option<String> {
+    match Line::from_bytes(logged.line.as_bytes()).ok()?.event {
+        Event::Release(release) => Some(release.charge.kind),
+        _ => None,
+    }
 }

@@ -29,9 +29,9 @@ use tacit_model::rank::top::top_k;
 use tacit_privacy::DeviceBudget;
 use tacit_types::{ItemId, Timestamp};
 
-use crate::agent::model_path;
 use crate::error::SdkError;
 use crate::files;
+use crate::kept;
 use crate::store::{Forget, Store};
 
 use export::export;
@@ -89,7 +89,7 @@ pub struct Explanation {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path();
-/// // Enrolment creates the store and training keeps the model; here is a new one of five items.
+/// // Enrolment creates the store, and training keeps models; until then one the app ships serves.
 /// Store::create(folder)?;
 /// std::fs::write(folder.join("model.bin"), SpectralModel::genesis(5).to_bytes())?;
 ///
@@ -146,7 +146,7 @@ impl Recommender {
     /// As [`Self::open`].
     pub fn open_with(folder: &Path, precision: Precision) -> Result<Self, SdkError> {
         let store = Store::open(folder)?;
-        let path = model_path(folder);
+        let path = kept::serving(folder)?;
         let model =
             Model::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
         let ranker = Ranker::of(&model, precision);

@@ -2,11 +2,12 @@
 
 use rusqlite::{OptionalExtension, params};
 use tacit_privacy::ledger::{Reservation, total};
-use tacit_privacy::{LedgerStore, Rho, canonical};
+use tacit_privacy::{LedgerStore, Rho};
+use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::contribute::SealedUpdate;
 use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
-use tacit_types::{ContributionId, Digest, RoundId, TaskId, Timestamp};
+use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId, Timestamp};
 
 use super::{FILE, Store, mark, to_i64};
 use crate::error::SdkError;
@@ -56,7 +57,8 @@ pub struct Spooled {
     contribution: ContributionId,
     deadline: Timestamp,
     sealed: Vec<u8>,
-    digest: Digest,
+    commitment_key: CommitmentKey,
+    commitment: Commitment,
     masked: Vec<u8>,
 }
 
@@ -67,7 +69,8 @@ impl Spooled {
             contribution: update.contribution(),
             deadline: update.deadline(),
             sealed: update.sealed().to_vec(),
-            digest: update.digest(),
+            commitment_key: update.commitment_key().clone(),
+            commitment: update.commitment(),
             masked: update.masked().to_vec(),
         }
     }
@@ -92,9 +95,14 @@ impl Spooled {
         &self.sealed
     }
 
-    /// SHA-256 of [`Self::masked`].
-    pub fn digest(&self) -> Digest {
-        self.digest
+    /// Key of the commitment, for the coordinator only.
+    pub fn commitment_key(&self) -> &CommitmentKey {
+        &self.commitment_key
+    }
+
+    /// Commitment to [`Self::masked`].
+    pub fn commitment(&self) -> Commitment {
+        self.commitment
     }
 
     /// Masked ring elements, little-endian.
@@ -145,8 +153,7 @@ impl Store {
     pub fn spool(&mut self, update: &SealedUpdate) -> Result<Spooled, SdkError> {
         let (task, round) = (update.task().as_str(), update.round().0);
         let spooled = Spooled::of(update);
-        let (ticket, contribution, digest) =
-            (spooled.ticket.0, spooled.contribution.0, spooled.digest.0);
+        let (ticket, contribution) = (spooled.ticket.0, spooled.contribution.0);
         // What SQLite can hold is three hundred million years away.
         let deadline = i64::try_from(spooled.deadline.0).unwrap_or(i64::MAX);
         self.change(|db| {
@@ -160,7 +167,7 @@ impl Store {
                 return Err(SdkError::Bug(problem.into()));
             }
             db.execute(
-                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     task,
                     round,
@@ -168,7 +175,8 @@ impl Store {
                     contribution,
                     deadline,
                     spooled.sealed,
-                    digest,
+                    spooled.commitment_key.as_bytes(),
+                    spooled.commitment.0,
                     spooled.masked
                 ],
             )?;
@@ -183,12 +191,12 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails or the spool is damaged.
     pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
         let damaged = || SdkError::Stop(format!("{FILE}: the spool is damaged"));
-        type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>, Vec<u8>);
-        let (ticket, contribution, deadline, sealed, digest, masked): Row = self
+        type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+        let (ticket, contribution, deadline, sealed, key, commitment, masked): Row = self
             .db
             .prepare_cached(
-                "SELECT ticket, contribution, deadline, sealed, digest, masked FROM spool WHERE \
-                 task = ?1 AND round = ?2",
+                "SELECT ticket, contribution, deadline, sealed, commitment_key, commitment, masked \
+                 FROM spool WHERE task = ?1 AND round = ?2",
             )?
             .query_row(params![task.as_str(), round.0], |row| {
                 Ok((
@@ -198,10 +206,12 @@ impl Store {
                     row.get(3)?,
                     row.get(4)?,
                     row.get(5)?,
+                    row.get(6)?,
                 ))
             })?;
-        let digest = Digest::from_slice(&digest).map_err(|_| damaged())?;
-        if canonical::digest(&masked) != digest {
+        let commitment_key = CommitmentKey::from_slice(&key).map_err(|_| damaged())?;
+        let commitment = Commitment::from_slice(&commitment).map_err(|_| damaged())?;
+        if commit(&commitment_key, &masked) != commitment {
             return Err(damaged());
         }
         Ok(Spooled {
@@ -210,7 +220,8 @@ impl Store {
             // A negative one cannot be written; read as long past, nothing is sent.
             deadline: Timestamp(u64::try_from(deadline).unwrap_or(0)),
             sealed,
-            digest,
+            commitment_key,
+            commitment,
             masked,
         })
     }
@@ -286,14 +297,20 @@ impl Store {
     /// line accounts for stays spent, on top of everything spent from now on. Durable when this
     /// returns; never goes down.
     ///
+    /// Nobody signs the count, so it is taken over up to `backed` ([`Self::backed`]) only: a
+    /// coordinator that claims more cannot use a budget up for good. Gives whether all of it was.
+    ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn raise_spent(&mut self, counted: Rho) -> Result<(), SdkError> {
+    pub fn raise_spent(&mut self, counted: Rho, backed: Rho) -> Result<bool, SdkError> {
+        let spent = self.spent()?;
+        let believed = counted <= backed.max(spent);
         let Some(more) = counted
-            .minus(self.spent()?)
+            .min(backed)
+            .minus(spent)
             .filter(|more| *more > Rho::ZERO)
         else {
-            return Ok(());
+            return Ok(believed);
         };
         let unrecorded = self.unrecorded()?.compose(more).to_string();
         self.change(|db| {
@@ -301,7 +318,7 @@ impl Store {
                 "INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)",
                 params![unrecorded],
             )?;
-            Ok(())
+            Ok(believed)
         })
     }
 

@@ -35,7 +35,7 @@ use crate::files;
 use crate::reason::Reason;
 
 const FILE: &str = "store.sqlite";
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 const SCHEMA: &str = "
 CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL \
 NOT NULL, kind TEXT NOT NULL,
@@ -48,11 +48,12 @@ NOT NULL,
 CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
 CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution \
 BLOB NOT NULL,
-    deadline INTEGER NOT NULL, sealed BLOB NOT NULL, digest BLOB NOT NULL, masked BLOB NOT NULL, \
-    PRIMARY KEY (task, round));
+    deadline INTEGER NOT NULL, sealed BLOB NOT NULL, commitment_key BLOB NOT NULL,
+    commitment BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
 CREATE TABLE mark (task TEXT PRIMARY KEY, ledger BLOB NOT NULL, generation INTEGER NOT NULL, size \
 INTEGER NOT NULL,
-    root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL) WITHOUT ROWID;
+    root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL,
+    rho_total TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB \
 NOT NULL);
 ";

@@ -29,14 +29,15 @@ use crate::files;
 /// Name of the file that repeats the number of commits: 20 decimal digits, overwritten in place.
 pub(super) const NOTE: &str = "store.count";
 
-/// Every row that decides what may be spent or sent. The masked bytes are covered by their own
-/// digest, in `spool.digest`.
+/// Every row that decides what may be spent or sent. The masked bytes are covered by the
+/// commitment to them, in `spool.commitment`.
 const GUARDED: [&str; 4] = [
     "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
     "SELECT one, rho FROM elsewhere ORDER BY one",
-    "SELECT task, ledger, generation, size, root, model_seq, model FROM mark ORDER BY task",
-    "SELECT task, round, ticket, contribution, deadline, sealed, digest FROM spool ORDER BY task, \
-     round",
+    "SELECT task, ledger, generation, size, root, model_seq, model, rho_total FROM mark \
+     ORDER BY task",
+    "SELECT task, round, ticket, contribution, deadline, sealed, commitment_key, commitment FROM \
+     spool ORDER BY task, round",
 ];
 
 /// Compares the digest with the rows and gives the number of commits.

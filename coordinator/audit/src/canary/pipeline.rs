@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tacit_privacy::ledger::spend;
 use tacit_privacy::noise::TableCache;
 use tacit_privacy::{DeviceBudget, MemoryLedger, Refusal, Rho};
+use tacit_round::commitment::CommitmentKey;
 use tacit_round::contribute::{ContributeError, SealedUpdate, contribute};
 use tacit_round::rehearsal::{OpenError, Rehearsal, Sums};
 use tacit_round::ticket::Ticket;
@@ -18,6 +19,8 @@ pub struct Contribution {
     pub id: ContributionId,
     /// Masked ring elements, little-endian.
     pub masked: Vec<u8>,
+    /// Key of the commitment the seal is bound to.
+    pub commitment_key: CommitmentKey,
     /// Seed of the mask, sealed to the ticket's key.
     pub sealed: Vec<u8>,
 }
@@ -27,6 +30,7 @@ impl From<&SealedUpdate> for Contribution {
         Self {
             id: update.contribution(),
             masked: update.masked().to_vec(),
+            commitment_key: update.commitment_key().clone(),
             sealed: update.sealed().to_vec(),
         }
     }
@@ -94,7 +98,7 @@ impl Pipeline for Devices {
 /// Adds a contribution as both parties do and gives its share in the clear, in grid steps: what no
 /// party of a round over the wire ever sees.
 pub(super) fn add(sums: &mut Sums<'_>, sent: &Contribution) -> Result<Vec<i32>, PipelineError> {
-    Ok(sums.add(sent.id, &sent.masked, &sent.sealed)?)
+    Ok(sums.add(sent.id, &sent.masked, &sent.commitment_key, &sent.sealed)?)
 }
 
 /// One share in the clear.

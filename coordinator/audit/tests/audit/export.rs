@@ -428,8 +428,8 @@ fn frames_that_do_not_fit_are_refused_even_when_properly_signed() {
     type Change = fn(&mut tacit_privacy::record::Line);
     let cases: [(Change, &str); 6] = [
         (
-            |l| l.schema = 2,
-            "line 3: schema is 2 and this verifier knows 1",
+            |l| l.schema = 1,
+            "line 3: schema is 1 and this verifier knows 2",
         ),
         (
             |l| l.keeper = Keeper::Helper,

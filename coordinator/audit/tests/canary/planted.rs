@@ -8,13 +8,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tacit_audit::canary::pipeline::Contribution;
 use tacit_audit::canary::{Pipeline, PipelineError};
-use tacit_privacy::canonical::digest;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{Mechanism, Refusal, clip, quantise};
+use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::mask::add_mask;
 use tacit_round::seal::{Binding, MaskSeed, seal};
 use tacit_round::ticket::Ticket;
-use tacit_types::{ContributionId, ItemGradient, RoundId};
+use tacit_types::{Commitment, ContributionId, ItemGradient, RoundId};
 
 /// The one thing that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +82,12 @@ impl Planted {
         }
     }
 
-    /// The seed of `masked` for the helper.
+    /// The seed for the helper, bound to what is committed to.
     fn sealed(
         &self,
         ticket: &Ticket,
         contribution: ContributionId,
-        masked: &[u8],
+        commitment: Commitment,
         mut seed: MaskSeed,
     ) -> Vec<u8> {
         let (mut system, mut round) = (UnwrapErr(SysRng), ticket.round);
@@ -100,9 +100,9 @@ impl Planted {
             task: &ticket.task,
             round,
             ticket: ticket.hash(),
-            length: ticket.mechanism.length,
+            length: ticket.mechanism.sent_length(),
             contribution,
-            digest: digest(masked),
+            commitment,
         };
         let key = ticket.sealing_key_bytes().unwrap();
         seal(&seed, None, &key, &binding, &mut system).unwrap()
@@ -171,7 +171,13 @@ impl Pipeline for Planted {
             add_mask(&mut ring, &seed, &ticket.task, ticket.round, id);
         }
         let masked: Vec<u8> = ring.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let sealed = self.sealed(ticket, id, &masked, seed);
-        Ok(Contribution { id, masked, sealed })
+        let commitment_key = CommitmentKey::draw(&mut UnwrapErr(SysRng));
+        let sealed = self.sealed(ticket, id, commit(&commitment_key, &masked), seed);
+        Ok(Contribution {
+            id,
+            masked,
+            commitment_key,
+            sealed,
+        })
     }
 }

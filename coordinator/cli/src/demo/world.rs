@@ -64,7 +64,7 @@ impl World {
         };
         pki::init(&world.pki(), "localhost", "localhost")?;
         let cohort = world.request.cohort;
-        pki::policy(&world.pki(), epsilon, delta, cohort, false, false)?;
+        pki::policy(&world.pki(), &pki::Agreed::new(epsilon, delta, cohort))?;
         pki::tokens(&world.pki(), cohort)?;
         world.write_configs(options)?;
         fs::write(world.path("catalogue.txt"), catalogue(data))?;

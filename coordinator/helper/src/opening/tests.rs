@@ -6,7 +6,7 @@ use tacit_privacy::canonical::digest;
 use tacit_round::keys::SigningKey;
 use tacit_round::member::{Member, Proof};
 use tacit_round::seal::{Binding, ENCAPSULATED_LEN, MaskSeed, SEALED_LEN, seal};
-use tacit_types::{ContributionId, Digest, RoundId, TaskId};
+use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId};
 use x_wing::{Decapsulate, Decapsulator};
 
 use super::*;
@@ -23,7 +23,7 @@ struct Known {
     sealed: &'static str,
 }
 
-const INFO: &[u8] = b"tacit seal v1";
+const INFO: &[u8] = b"tacit seal v2";
 const DATA: &[u8] = b"bound to this";
 const CONTENTS: &[u8] = b"what was sealed.";
 
@@ -35,7 +35,7 @@ const KNOWN: [Known; 3] = [
         secret: "d2df0522128f09dd8e2c92b1e905c793d8f57a54c3da25861f10bf4ca613e384",
         encapsulated_sha256: "17cd532d657e44c897ca6583e548a5424fc70bf54f99515a4d2bcf99e3469f33",
         rejected: "0a403cbc6fe416a9d0582a3328819905fb512902a6a52ce32819cf80aaf2a9e8",
-        sealed: "d1bfb2326a798b78574c13c7ead3f6672f227e137bb5f55678295d0dc3742205",
+        sealed: "f53ae5ecc6eb6a3b58f2c47c319717910f43b6ff901c0b46f77439d88327586b",
     },
     Known {
         key: "badfd6dfaac359a5efbb7bcc4b59d538df9a04302e10c8bc1cbf1a0b3a5120ea",
@@ -44,7 +44,7 @@ const KNOWN: [Known; 3] = [
         secret: "f2e86241c64d60f6649fbc6c5b7d17180b780a3f34355e64a85749949c45f150",
         encapsulated_sha256: "1661ea86d608a1924ba30840cb0a65f13ae051e3aec9cf0f064efc0bc92f2154",
         rejected: "efc46cf033ccd2ca213cf5c9b63fcfb0aed0968ec19ca0e401eb31897b0ee680",
-        sealed: "0a4982bb6e9066995a6ba74ec6678613bd6c106d7caf5f72b43ffb3519384714",
+        sealed: "9f9c137207b2786e7f26f9e5e606450be671593cf7985db3a99edef5675a0747",
     },
     Known {
         key: "ef58538b8d23f87732ea63b02b4fa0f4873360e2841928cd60dd4cee8cc0d4c9",
@@ -53,7 +53,7 @@ const KNOWN: [Known; 3] = [
         secret: "953f7f4e8c5b5049bdc771d1dffada0dd961477d1a2ae0988baa7ea6898d893f",
         encapsulated_sha256: "d3ca5578500344b5896cffc4fd740c9311946b82951df155e6fd86a7966b43c6",
         rejected: "443c07a4a67db9e11088e5fcd89ab0a7cb60a535a56a8aee38248cee3a44badf",
-        sealed: "65c7a2b2714bcded258e0eaa88a7fa80c09c7f9eaf5bc81517642f7847576cc0",
+        sealed: "30cf15eb5d1c6a69ba0673eec4f50e3381613d871aace4b53170e39bfcfa2f99",
     },
 ];
 
@@ -139,7 +139,7 @@ impl Sealed {
             ticket: Digest([1; 32]),
             length: 118_592,
             contribution: self.contribution,
-            digest: Digest([3; 32]),
+            commitment: Commitment([3; 32]),
         }
     }
 

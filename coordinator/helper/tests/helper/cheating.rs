@@ -7,7 +7,7 @@
 
 use std::fs;
 
-use tacit_proto::v1;
+use tacit_proto::v2;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::OpeningKey;
@@ -154,7 +154,7 @@ async fn seeds_count_under_their_own_ticket_name_and_bytes_only() {
         .await
         .unwrap();
 
-    type Change = fn(&mut [v1::SealedSeed], &[Update]);
+    type Change = fn(&mut [v2::SealedSeed], &[Update]);
     let cases: [(&str, Change); 5] = [
         ("a replay of an answered round", |set, theirs| {
             set[1] = theirs[1].sealed.clone()
@@ -173,8 +173,8 @@ async fn seeds_count_under_their_own_ticket_name_and_bytes_only() {
             (set[1].contribution_id, set[2].contribution_id) = (two, one);
         }),
         ("two digests swapped", |set, _| {
-            let (one, two) = (set[1].digest.clone(), set[2].digest.clone());
-            (set[1].digest, set[2].digest) = (two, one);
+            let (one, two) = (set[1].commitment.clone(), set[2].commitment.clone());
+            (set[1].commitment, set[2].commitment) = (two, one);
         }),
         ("two seeds swapped", |set, _| {
             let (one, two) = (set[1].sealed_seed.clone(), set[2].sealed_seed.clone());
@@ -275,7 +275,7 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
         "already has a sealing key",
     );
 
-    let request = v1::CountersignRequest {
+    let request = v2::CountersignRequest {
         draft: draft(1).to_bytes().unwrap().into(),
     };
     let genuine = client.countersign(request).await.unwrap().into_inner();
@@ -359,7 +359,7 @@ async fn an_abandoned_round_stays_abandoned_over_restarts() {
         [true; 5]
     );
     client
-        .abandon(v1::AbandonRequest {
+        .abandon(v2::AbandonRequest {
             ticket_hash: round.hash.0.to_vec().into(),
         })
         .await

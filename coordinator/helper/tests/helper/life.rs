@@ -172,7 +172,7 @@ async fn health_is_told_and_a_watch_does_not_hold_the_drain() {
     let helper = deployment.start().await;
     let mut health = HealthClient::new(deployment.coordinator_channel(&helper).await);
     let request = HealthCheckRequest {
-        service: "tacit.v1.Helper".into(),
+        service: "tacit.v2.Helper".into(),
     };
     assert_eq!(
         health

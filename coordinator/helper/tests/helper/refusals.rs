@@ -3,7 +3,7 @@
 
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{canonical, merkle};
-use tacit_proto::v1;
+use tacit_proto::v2;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::Ticket;
 use tacit_types::Digest;
@@ -41,7 +41,7 @@ async fn a_second_ticket_for_a_round_is_refused_whatever_became_of_the_first() {
         "another ticket",
     );
     let abandoned = countersign(&mut client, &draft(2)).await.unwrap();
-    let request = v1::AbandonRequest {
+    let request = v2::AbandonRequest {
         ticket_hash: abandoned.hash.0.to_vec().into(),
     };
     client.abandon(request.clone()).await.unwrap();
@@ -70,7 +70,7 @@ async fn unsound_drafts_are_refused() {
     let mut client = deployment.coordinator(&helper).await;
     type Change = fn(&mut Ticket);
     let cases: [(Change, &str); 5] = [
-        (|draft| draft.schema = 2, "another version"),
+        (|draft| draft.schema = 1, "another version"),
         (
             |draft| draft.sealing_key = "00".into(),
             "already has a sealing key",
@@ -96,7 +96,7 @@ async fn unsound_drafts_are_refused() {
     }
     // HOSTILE 1.
     for bytes in [&b""[..], b"{", b"null"] {
-        let request = v1::CountersignRequest {
+        let request = v2::CountersignRequest {
             draft: bytes.to_vec().into(),
         };
         refused_with(
@@ -130,7 +130,7 @@ async fn sets_that_are_too_small_too_large_or_hold_a_bad_seed_are_refused() {
         "more contributions",
     );
     let mut bad = seeds(&updates[..4]);
-    bad[2].digest = vec![9; 32].into();
+    bad[2].commitment = vec![9; 32].into();
     refused_with(
         release(&mut client, &round, bad).await,
         Code::FailedPrecondition,
@@ -252,12 +252,12 @@ async fn seeds_that_do_not_open_are_not_admitted() {
     let elsewhere = countersign(&mut client, &draft(2)).await.unwrap();
     let mut asked = seeds(&cohort(&round, 6));
     asked[1] = contribute(&elsewhere, 2, 5).sealed;
-    asked[2].digest = vec![0; 31].into();
+    asked[2].commitment = vec![0; 31].into();
     asked[3].contribution_id = asked[4].contribution_id.clone();
-    asked[5] = v1::SealedSeed::default();
+    asked[5] = v2::SealedSeed::default();
     let opens = admit(&mut client, &round, asked).await.unwrap();
     assert_eq!(opens, [true, false, false, false, true, false]);
-    let many = vec![v1::SealedSeed::default(); 257];
+    let many = vec![v2::SealedSeed::default(); 257];
     refused_with(
         admit(&mut client, &round, many).await,
         Code::InvalidArgument,
@@ -285,10 +285,10 @@ async fn a_device_may_not_call_the_helper() {
         .await
         .unwrap();
     let updates = cohort(&round, 4);
-    let abandon = v1::AbandonRequest {
+    let abandon = v2::AbandonRequest {
         ticket_hash: round.hash.0.to_vec().into(),
     };
-    let head = v1::CountersignHeadRequest::default();
+    let head = v2::CountersignHeadRequest::default();
     let answers = [
         countersign(&mut device, &draft(2)).await.map(|_| ()),
         admit(&mut device, &round, seeds(&updates))
@@ -331,7 +331,7 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
         let proof = merkle::consistency_proof(leaves, usize::try_from(old_size).unwrap())
             .unwrap_or_default();
         let proof = proof.iter().map(|hash| hash.0.to_vec().into()).collect();
-        v1::CountersignHeadRequest {
+        v2::CountersignHeadRequest {
             head: head.into(),
             coordinator_signature: signature.0.to_vec().into(),
             proof,
@@ -430,7 +430,7 @@ async fn a_release_stream_that_breaks_the_rules_is_refused() {
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
     let round = countersign(&mut client, &draft(1)).await.unwrap();
-    let part = |hash: &[u8], seeds| v1::ReleaseRequest {
+    let part = |hash: &[u8], seeds| v2::ReleaseRequest {
         ticket_hash: hash.to_vec().into(),
         seeds,
     };
@@ -458,12 +458,12 @@ async fn a_release_stream_that_breaks_the_rules_is_refused() {
         );
     }
     // HOSTILE 11.
-    let huge = v1::SealedSeed {
+    let huge = v2::SealedSeed {
         sealed_seed: vec![0; 1 << 20].into(),
         ..Default::default()
     };
     let refused = client
-        .admit(v1::AdmitRequest {
+        .admit(v2::AdmitRequest {
             ticket_hash: round.hash.0.to_vec().into(),
             seeds: vec![huge],
         })

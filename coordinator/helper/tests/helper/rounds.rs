@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Event, Keeper, Line};
-use tacit_proto::v1;
+use tacit_proto::v2;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::mask::set_digest;
 use tacit_types::{ContributionId, Digest};
@@ -18,7 +18,7 @@ async fn a_round_goes_from_draft_to_the_true_sum() {
     let deployment = Deployment::new();
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
-    let request = v1::CountersignRequest {
+    let request = v2::CountersignRequest {
         draft: draft(1).to_bytes().unwrap().into(),
     };
     let first = client
@@ -180,7 +180,7 @@ async fn only_a_few_sets_are_collected_at_once() {
     let mut slow = Vec::new();
     for _ in 0..4 {
         let (sender, parts) = tokio::sync::mpsc::channel(1);
-        let first = v1::ReleaseRequest {
+        let first = v2::ReleaseRequest {
             ticket_hash: round.hash.0.to_vec().into(),
             seeds: seeds(&updates[..1]),
         };

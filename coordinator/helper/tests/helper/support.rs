@@ -12,8 +12,9 @@ use tacit_helper::config::{Config, Signing, Tls};
 use tacit_helper::{HelperError, serve};
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{Mechanism, Tier, canonical};
-use tacit_proto::v1::helper_client::HelperClient;
-use tacit_proto::v1::{self, release_response::Part};
+use tacit_proto::v2::helper_client::HelperClient;
+use tacit_proto::v2::{self, release_response::Part};
+use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::keys::{SignatureBytes, SigningKey};
 use tacit_round::mask::{PartialSum, add_mask};
@@ -206,7 +207,7 @@ pub(crate) fn draft(round: u32) -> Ticket {
     };
     Ticket {
         schema: SCHEMA,
-        scheme_id: 1,
+        scheme_id: tacit_round::seal::SCHEME_ID,
         task: task(),
         round: RoundId(round),
         kind: Kind::Counts,
@@ -251,7 +252,7 @@ pub(crate) async fn countersign(
     draft: &Ticket,
 ) -> Result<Round, Status> {
     let answer = client
-        .countersign(v1::CountersignRequest {
+        .countersign(v2::CountersignRequest {
             draft: draft.to_bytes().unwrap().into(),
         })
         .await?;
@@ -267,7 +268,7 @@ pub(crate) async fn countersign(
 pub(crate) struct Update {
     pub(crate) plain: Vec<i32>,
     pub(crate) masked: Vec<u8>,
-    pub(crate) sealed: v1::SealedSeed,
+    pub(crate) sealed: v2::SealedSeed,
 }
 
 /// Contribution `name` to `round` under the mask seed that `seed` draws.
@@ -305,14 +306,14 @@ pub(crate) fn sealed_by(
         .iter()
         .flat_map(|value| value.to_le_bytes())
         .collect();
-    let digest = canonical::digest(&masked);
+    let commitment = commit(&CommitmentKey::from_slice(&[name; 32]).unwrap(), &masked);
     let binding = Binding {
         task: &round.ticket.task,
         round: round.ticket.round,
         ticket: round.hash,
-        length: round.ticket.mechanism.length,
+        length: round.ticket.mechanism.sent_length(),
         contribution,
-        digest,
+        commitment,
     };
     let key = round.ticket.sealing_key_bytes().unwrap();
     let sealed = seal(
@@ -323,10 +324,10 @@ pub(crate) fn sealed_by(
         &mut StdRng::seed_from_u64(seed + 1_000_000),
     )
     .unwrap();
-    let sealed = v1::SealedSeed {
+    let sealed = v2::SealedSeed {
         contribution_id: contribution.0.to_vec().into(),
         sealed_seed: sealed.into(),
-        digest: digest.0.to_vec().into(),
+        commitment: commitment.0.to_vec().into(),
     };
     Update {
         plain,
@@ -343,7 +344,7 @@ pub(crate) fn cohort(round: &Round, count: u8) -> Vec<Update> {
         .collect()
 }
 
-pub(crate) fn seeds(updates: &[Update]) -> Vec<v1::SealedSeed> {
+pub(crate) fn seeds(updates: &[Update]) -> Vec<v2::SealedSeed> {
     updates.iter().map(|update| update.sealed.clone()).collect()
 }
 
@@ -359,11 +360,11 @@ pub(crate) struct Answer {
 pub(crate) async fn release(
     client: &mut HelperClient<Channel>,
     round: &Round,
-    seeds: Vec<v1::SealedSeed>,
+    seeds: Vec<v2::SealedSeed>,
 ) -> Result<Answer, Status> {
-    let mut parts: Vec<v1::ReleaseRequest> = seeds
+    let mut parts: Vec<v2::ReleaseRequest> = seeds
         .chunks(3)
-        .map(|seeds| v1::ReleaseRequest {
+        .map(|seeds| v2::ReleaseRequest {
             ticket_hash: Default::default(),
             seeds: seeds.to_vec(),
         })
@@ -404,9 +405,9 @@ pub(crate) fn unmasks(updates: &[Update], answer: &Answer) -> bool {
 pub(crate) async fn admit(
     client: &mut HelperClient<Channel>,
     round: &Round,
-    seeds: Vec<v1::SealedSeed>,
+    seeds: Vec<v2::SealedSeed>,
 ) -> Result<Vec<bool>, Status> {
-    let request = v1::AdmitRequest {
+    let request = v2::AdmitRequest {
         ticket_hash: round.hash.0.to_vec().into(),
         seeds,
     };

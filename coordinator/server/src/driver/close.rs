@@ -54,9 +54,11 @@ impl Driver {
             .ok_or_else(|| ServerError::Internal("no answer to record".into()))?;
         let mask =
             PartialSum::from_bytes(&helper.mask_sum).and_then(|mask| round.sum.unmask(&mask));
-        let sum = mask
+        let mut sum = mask
             .ok_or_else(|| ServerError::HelperRefused("a mask sum of the wrong length".into()))?;
         let ticket = round.ticket.content();
+        // What stood behind a short vector was zeros and noise.
+        sum.truncate(ticket.mechanism.length as usize);
         let model = self.model(ticket.model_in_hash)?;
         let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;

@@ -13,21 +13,30 @@ use super::ask::Asked;
 use super::{Driver, Performed};
 use crate::error::ServerError;
 
-/// So many abandoned rounds in a row stop the task: each one costs every device budget and gives
+/// So many abandoned rounds in a row pause the task: each one costs every device budget and gives
 /// nothing.
 const ABANDONED_MAX: usize = 3;
 /// Where the number of the last drafted round is kept.
 const DRAFTED: &str = "drafted";
 
+/// What comes after what the ledger holds.
+pub(super) enum Next {
+    /// A ticket without its sealing key.
+    Round(Box<Ticket>),
+    /// Every planned release was made, or the budget is used up by those that were.
+    Complete,
+    /// Only an operator can go on; why.
+    Paused(String),
+}
+
 impl Driver {
-    /// The next ticket without its sealing key; `None` when the task is complete or its budget is.
-    pub(super) fn draft(&self) -> Result<Option<Ticket>, ServerError> {
+    /// The next ticket, unless there is none.
+    pub(super) fn draft(&self) -> Result<Next, ServerError> {
         if self.ledger.abandoned_in_a_row() >= ABANDONED_MAX {
-            let problem = format!(
+            return Ok(Next::Paused(format!(
                 "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their \
                  reasons in the ledger, mend the cause, then start again"
-            );
-            return Err(ServerError::OperatorConfig(problem));
+            )));
         }
         let remaining = self
             .plan
@@ -35,7 +44,7 @@ impl Driver {
             .get(self.ledger.releases()..)
             .unwrap_or_default();
         let Some(&(kind, share)) = remaining.first() else {
-            return Ok(None);
+            return Ok(Next::Complete);
         };
         let left = self
             .plan
@@ -54,7 +63,7 @@ impl Driver {
         };
         if rho.units() < share.units() / 100 {
             tracing::warn!(event = "budget_used_up", left = %left);
-            return Ok(None);
+            return Ok(self.without_budget());
         }
         let (model_in_hash, seq) = self.current()?;
         let mechanism = self
@@ -68,7 +77,7 @@ impl Driver {
         }
         let drafted = self.store.meta::<RoundId>(DRAFTED)?.unwrap_or(RoundId(0));
         let logged = self.logged(seq)?;
-        Ok(Some(Ticket {
+        Ok(Next::Round(Box::new(Ticket {
             schema: ticket::SCHEMA,
             scheme_id: SCHEME_ID,
             task: self.task.clone(),
@@ -84,7 +93,21 @@ impl Driver {
             hold_out: self.plan.is_evaluated(),
             deadline: (self.now)().plus_millis(self.deadline_ms),
             sealing_key: String::new(),
-        }))
+        })))
+    }
+
+    /// A task that released something is complete without budget. One that released nothing is not:
+    /// its model is the one it began with, which must take no other's place.
+    fn without_budget(&self) -> Next {
+        if self.ledger.releases() > 0 {
+            return Next::Complete;
+        }
+        Next::Paused(format!(
+            "abandoned rounds used up the budget (rho {} of {}, units of 2^-64) and nothing was \
+             released; nothing is published: begin a new task once the cause is mended",
+            self.ledger.spent(),
+            self.plan.rho_budget
+        ))
     }
 
     /// The line at `seq` under the newest signed head.

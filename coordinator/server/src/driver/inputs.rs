@@ -11,12 +11,13 @@ use tacit_model::family::spectral::{SpectralModel, growth};
 use tacit_plan::{Plan, PlanRequest, plan};
 use tacit_proto::OBJECT_BYTES_MAX;
 use tacit_round::keys::SigningKey;
-use tacit_types::Digest;
+use tacit_types::{Digest, TaskId};
 use tacit_wire::files;
 
 use crate::catalogue;
 use crate::config::{Config, Task};
 use crate::error::ServerError;
+use crate::ledger::Ledger;
 use crate::store::Store;
 
 /// Where the plan is kept; the name it was first stored under, and so it stays.
@@ -85,6 +86,13 @@ impl Inputs {
     }
 }
 
+impl Inputs {
+    /// What a new task would release.
+    pub fn planned(&self) -> &Plan {
+        &self.planned
+    }
+}
+
 /// Most bytes of a model of this task: factors and a few numbers for each item, and features where
 /// they go along.
 fn model_bytes(plan: &Plan, features: &Features) -> usize {
@@ -137,6 +145,17 @@ fn build_hash() -> Result<Digest, ServerError> {
         .and_then(std::fs::read)
         .map_err(unreadable)?;
     Ok(tacit_privacy::canonical::digest(&program))
+}
+
+/// A state folder belongs to the task its ledger began with.
+pub(super) fn same_task(ledger: &Ledger, name: &TaskId) -> Result<(), ServerError> {
+    match ledger.task() {
+        Some(began) if began != name => Err(ServerError::OperatorConfig(format!(
+            "task.name: this state began with the task '{began}', not '{name}'; restore the name, \
+             or give the new task a state folder of its own"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps the plan of the first start; a configuration that asks for another task is refused.

@@ -43,6 +43,7 @@ use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::store::Store;
 
+use configure::Next;
 pub use inputs::Inputs;
 
 /// The driver.
@@ -117,6 +118,7 @@ impl Driver {
         let accounts = Accounts::open(config.deployment_state(), config.task.name.clone())?;
         let plan = inputs::keep_plan(&store, inputs.planned)?;
         let ledger = Ledger::load(&store, new_id()?)?;
+        inputs::same_task(&ledger, &config.task.name)?;
         let objects = Objects::open(&config.state.join("objects"))?;
         Ok(Self {
             task: config.task.name.clone(),
@@ -165,8 +167,10 @@ impl Driver {
         }
 
         while self.ensure_head(runtime)? {
-            let Some(draft) = self.draft()? else {
-                return self.finish(runtime);
+            let draft = match self.draft()? {
+                Next::Round(draft) => *draft,
+                Next::Complete => return self.finish(runtime),
+                Next::Paused(reason) => return self.pause(runtime, &reason),
             };
             if self.drive(runtime, Coordinator::configure(draft))? == Ended::Stopped {
                 break;
@@ -180,6 +184,15 @@ impl Driver {
         self.announce(true)?;
         let (task, rho) = (&self.task, self.ledger.spent());
         tracing::info!(event = "task_finished", task = %task, rho = %rho);
+        runtime.block_on(self.shutdown.drain.cancelled());
+        Ok(())
+    }
+
+    /// Nothing more can be done until an operator has looked: says so, and keeps answering until
+    /// shutdown. What is published stays, and the task is not finished.
+    fn pause(&self, runtime: &Handle, reason: &str) -> Result<(), ServerError> {
+        self.announce(false)?;
+        tracing::error!(event = "task_paused", task = %self.task, reason);
         runtime.block_on(self.shutdown.drain.cancelled());
         Ok(())
     }
@@ -249,7 +262,7 @@ impl Driver {
             round = content.round.0,
             kind = content.kind.as_str()
         );
-        let sum = PartialSum::new(content.mechanism.length);
+        let sum = PartialSum::new(content.mechanism.sent_length());
         self.offer(&ticket, opened, 0);
         self.open = Some(RoundInHand::new(ticket, sum));
         Ok(())

@@ -66,7 +66,7 @@ impl Driver {
             .into_iter()
             .map(|(one, _)| one)
             .collect();
-        let empty = || PartialSum::new(ticket.mechanism.length);
+        let empty = || PartialSum::new(ticket.mechanism.sent_length());
         let sum = self
             .store
             .partial()?

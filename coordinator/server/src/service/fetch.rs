@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tacit_proto::{CHUNK_BYTES, v1};
+use tacit_proto::{CHUNK_BYTES, v2};
 use tacit_types::{DeviceId, Digest};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -115,7 +115,7 @@ fn lock(rest: &Mutex<Option<Rest>>) -> std::sync::MutexGuard<'_, Option<Rest>> {
 }
 
 impl Stream for FetchStream {
-    type Item = Result<v1::FetchResponse, Status>;
+    type Item = Result<v2::FetchResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Some(taken) = self.taken.take() else {
@@ -137,6 +137,6 @@ impl Stream for FetchStream {
             let _ = taken.send(());
             self.taken = Some(taken);
         }
-        Poll::Ready(Some(Ok(v1::FetchResponse { chunk })))
+        Poll::Ready(Some(Ok(v2::FetchResponse { chunk })))
     }
 }

@@ -8,8 +8,8 @@ mod upload;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tacit_proto::v1::coordinator_server::Coordinator;
-use tacit_proto::{CHUNK_BYTES, v1};
+use tacit_proto::v2::coordinator_server::Coordinator;
+use tacit_proto::{CHUNK_BYTES, v2};
 use tacit_types::{Digest, Timestamp};
 use tacit_wire::identity;
 use tokio::sync::mpsc;
@@ -60,18 +60,18 @@ impl CoordinatorService {
         }
     }
 
-    fn answer(&self, outcome: v1::ContributionOutcome) -> Response<v1::ContributeResponse> {
+    fn answer(&self, outcome: v2::ContributionOutcome) -> Response<v2::ContributeResponse> {
         let retry_after_ms = self.board.retry_after_ms((self.now)());
-        Response::new(v1::ContributeResponse {
+        Response::new(v2::ContributeResponse {
             outcome: outcome.into(),
             retry_after_ms,
         })
     }
 }
 
-fn to_proto(round: &OpenRound) -> v1::SignedTicket {
+fn to_proto(round: &OpenRound) -> v2::SignedTicket {
     let signed = round.ticket.signed();
-    v1::SignedTicket {
+    v2::SignedTicket {
         ticket: Bytes::copy_from_slice(&signed.bytes),
         coordinator_signature: Bytes::copy_from_slice(&signed.coordinator_signature.0),
         helper_signature: Bytes::copy_from_slice(&signed.helper_signature.0),
@@ -82,8 +82,8 @@ fn to_proto(round: &OpenRound) -> v1::SignedTicket {
 impl Coordinator for CoordinatorService {
     async fn enrol(
         &self,
-        request: Request<v1::EnrolRequest>,
-    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        request: Request<v2::EnrolRequest>,
+    ) -> Result<Response<v2::EnrolResponse>, Status> {
         let request = request.into_inner();
         if request.token.len() != 32 || request.signing_request.len() > REQUEST_BYTES_MAX {
             return Err(status::malformed(
@@ -94,7 +94,7 @@ impl Coordinator for CoordinatorService {
         let (enrolment, now) = (self.enrolment.clone(), (self.now)());
         let work = move || enrolment.enrol(&request.token, &request.signing_request, now);
         match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(certificate_chain)) => Ok(Response::new(v1::EnrolResponse { certificate_chain })),
+            Ok(Ok(certificate_chain)) => Ok(Response::new(v2::EnrolResponse { certificate_chain })),
             Ok(Err(error)) => Err(status::enrol(&error)),
             Err(_) => Err(status::internal("enrolment stopped")),
         }
@@ -102,13 +102,13 @@ impl Coordinator for CoordinatorService {
 
     async fn check_in(
         &self,
-        request: Request<v1::CheckInRequest>,
-    ) -> Result<Response<v1::CheckInResponse>, Status> {
+        request: Request<v2::CheckInRequest>,
+    ) -> Result<Response<v2::CheckInResponse>, Status> {
         let device = identity::device(&request)?;
         let Some(published) = self.board.published() else {
             return Err(status::not_now());
         };
-        Ok(Response::new(v1::CheckInResponse {
+        Ok(Response::new(v2::CheckInResponse {
             ticket: self.board.open().map(|round| to_proto(&round)),
             retry_after_ms: self.board.retry_after_ms((self.now)()),
             model_hash: Bytes::copy_from_slice(&published.model.0),
@@ -121,10 +121,10 @@ impl Coordinator for CoordinatorService {
 
     async fn consistency(
         &self,
-        request: Request<v1::ConsistencyRequest>,
-    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        request: Request<v2::ConsistencyRequest>,
+    ) -> Result<Response<v2::ConsistencyResponse>, Status> {
         identity::device(&request)?;
-        let v1::ConsistencyRequest { old_size, new_size } = request.into_inner();
+        let v2::ConsistencyRequest { old_size, new_size } = request.into_inner();
         let proof = self
             .board
             .consistency(old_size, new_size)
@@ -133,14 +133,14 @@ impl Coordinator for CoordinatorService {
             .iter()
             .map(|hash| Bytes::copy_from_slice(&hash.0))
             .collect();
-        Ok(Response::new(v1::ConsistencyResponse { proof }))
+        Ok(Response::new(v2::ConsistencyResponse { proof }))
     }
 
     type FetchStream = FetchStream;
 
     async fn fetch(
         &self,
-        request: Request<v1::FetchRequest>,
+        request: Request<v2::FetchRequest>,
     ) -> Result<Response<FetchStream>, Status> {
         let device = identity::device(&request)?;
         let Ok(hash) = Digest::from_slice(&request.get_ref().hash) else {
@@ -151,8 +151,8 @@ impl Coordinator for CoordinatorService {
 
     async fn contribute(
         &self,
-        request: Request<Streaming<v1::ContributeRequest>>,
-    ) -> Result<Response<v1::ContributeResponse>, Status> {
+        request: Request<Streaming<v2::ContributeRequest>>,
+    ) -> Result<Response<v2::ContributeResponse>, Status> {
         let device = identity::device(&request)?;
         let outcome = self.uploads.take(device, request.into_inner()).await?;
         Ok(self.answer(outcome))
@@ -160,15 +160,15 @@ impl Coordinator for CoordinatorService {
 
     async fn round_status(
         &self,
-        request: Request<v1::RoundStatusRequest>,
-    ) -> Result<Response<v1::RoundStatusResponse>, Status> {
+        request: Request<v2::RoundStatusRequest>,
+    ) -> Result<Response<v2::RoundStatusResponse>, Status> {
         identity::device(&request)?;
         let Some(published) = self.board.published() else {
             return Err(status::not_now());
         };
         let open = self.board.open();
         let ticket = open.as_ref().map(|round| round.ticket.content());
-        Ok(Response::new(v1::RoundStatusResponse {
+        Ok(Response::new(v2::RoundStatusResponse {
             task: ticket
                 .map(|ticket| ticket.task.to_string())
                 .unwrap_or_default(),

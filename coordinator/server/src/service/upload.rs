@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tacit_privacy::canonical::digest;
-use tacit_proto::v1::contribute_request::Part;
-use tacit_proto::{CHUNK_BYTES, v1};
+use tacit_proto::v2::contribute_request::Part;
+use tacit_proto::{CHUNK_BYTES, v2};
+use tacit_round::commitment::{CommitmentKey, Committer};
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
 use tacit_round::seal::{SCHEME_ID, SEALED_LEN};
-use tacit_types::{ContributionId, DeviceId, Digest, Timestamp};
+use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
@@ -50,7 +50,7 @@ pub(super) struct Uploads {
     now: fn() -> Timestamp,
 }
 
-type Upload = Streaming<v1::ContributeRequest>;
+type Upload = Streaming<v2::ContributeRequest>;
 
 impl Uploads {
     pub(super) fn new(
@@ -73,7 +73,7 @@ impl Uploads {
         &self,
         device: DeviceId,
         stream: Upload,
-    ) -> Result<v1::ContributionOutcome, Status> {
+    ) -> Result<v2::ContributionOutcome, Status> {
         let era = self.board.open().map(|round| round.ticket.hash());
         let Some(call) = self.slots.enter(device, era) else {
             return Err(status::too_many("uploads"));
@@ -99,8 +99,8 @@ impl Uploads {
         call: &Call,
         device: DeviceId,
         mut stream: Upload,
-    ) -> Result<v1::ContributionOutcome, Status> {
-        let header = match next_part(&mut stream).await? {
+    ) -> Result<v2::ContributionOutcome, Status> {
+        let (header, commitment_key) = match next_part(&mut stream).await? {
             Some(Part::Header(header)) => read_header(&header)?,
             _ => return Err(status::malformed("the first message", "a header")),
         };
@@ -119,9 +119,12 @@ impl Uploads {
 
         let mut slot = call.slot().await;
         let begun = (self.now)();
-        let masked = read_vector(&mut stream, first, round.vector_bytes()).await?;
-        if digest(&masked) != header.seed.digest {
-            return Ok(v1::ContributionOutcome::Refused);
+        let committer = Committer::new(&commitment_key);
+        drop(commitment_key);
+        let (masked, commitment) =
+            read_vector(&mut stream, first, round.vector_bytes(), committer).await?;
+        if commitment != header.seed.commitment {
+            return Ok(v2::ContributionOutcome::Refused);
         }
         if (self.now)().millis_since(begun) <= SLOW_MS {
             slot.whole();
@@ -130,11 +133,11 @@ impl Uploads {
     }
 
     /// What a device hears whose round is not open: whether exactly this contribution counts.
-    fn closed(&self, ticket: Digest, contribution: &Contribution) -> v1::ContributionOutcome {
+    fn closed(&self, ticket: Digest, contribution: &Contribution) -> v2::ContributionOutcome {
         if self.board.is_counted(ticket, contribution) {
-            v1::ContributionOutcome::Accepted
+            v2::ContributionOutcome::Accepted
         } else {
-            v1::ContributionOutcome::TooLate
+            v2::ContributionOutcome::TooLate
         }
     }
 
@@ -144,14 +147,14 @@ impl Uploads {
         header: Header,
         masked: Vec<u8>,
         slot: Slot,
-    ) -> Result<v1::ContributionOutcome, Status> {
+    ) -> Result<v2::ContributionOutcome, Status> {
         let (device, seed) = (contribution.device, header.seed.clone());
         match self.admission.ask(device, header.ticket, seed).await {
             Verdict::Admitted => self
                 .hand_over(contribution, header, masked, slot)
                 .await
                 .ok_or_else(status::not_now),
-            Verdict::Refused => Ok(v1::ContributionOutcome::Refused),
+            Verdict::Refused => Ok(v2::ContributionOutcome::Refused),
             Verdict::Away => Err(status::helper_away()),
         }
     }
@@ -164,7 +167,7 @@ impl Uploads {
         header: Header,
         masked: Vec<u8>,
         slot: Slot,
-    ) -> Option<v1::ContributionOutcome> {
+    ) -> Option<v2::ContributionOutcome> {
         let (reply, answered) = oneshot::channel();
         let arrival = Arrival {
             contribution,
@@ -176,9 +179,9 @@ impl Uploads {
         };
         self.queue.send(arrival).await.ok()?;
         Some(match answered.await.ok()? {
-            Accepted::Yes => v1::ContributionOutcome::Accepted,
-            Accepted::TooLate => v1::ContributionOutcome::TooLate,
-            Accepted::Conflict => v1::ContributionOutcome::Refused,
+            Accepted::Yes => v2::ContributionOutcome::Accepted,
+            Accepted::TooLate => v2::ContributionOutcome::TooLate,
+            Accepted::Conflict => v2::ContributionOutcome::Refused,
         })
     }
 }
@@ -194,19 +197,20 @@ impl Header {
         Contribution {
             device,
             id: self.seed.contribution,
-            digest: self.seed.digest,
+            commitment: self.seed.commitment,
         }
     }
 }
 
-/// Reads the first message of an upload.
+/// Reads the first message of an upload. The key of its commitment is apart from the rest, so that
+/// it is dropped as soon as it has served.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` naming the field of another scheme or length.
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
-pub fn read_header(header: &v1::ContributionHeader) -> Result<Header, Status> {
+pub fn read_header(header: &v2::ContributionHeader) -> Result<(Header, CommitmentKey), Status> {
     if header.scheme_id != SCHEME_ID {
-        return Err(status::malformed("scheme_id", "1"));
+        return Err(status::malformed("scheme_id", "2"));
     }
     if header.sealed_seed.len() != SEALED_LEN {
         return Err(status::malformed(
@@ -218,19 +222,17 @@ pub fn read_header(header: &v1::ContributionHeader) -> Result<Header, Status> {
         .map_err(|_| status::malformed("ticket_hash", "32 bytes"));
     let id = ContributionId::from_slice(&header.contribution_id)
         .map_err(|_| status::malformed("contribution_id", "16 bytes"));
-    let digest =
-        Digest::from_slice(&header.digest).map_err(|_| status::malformed("digest", "32 bytes"));
-    match (ticket, id, digest) {
-        (Ok(ticket), Ok(contribution), Ok(digest)) => Ok(Header {
-            ticket,
-            seed: SealedSeed {
-                contribution,
-                sealed: header.sealed_seed.to_vec(),
-                digest,
-            },
-        }),
-        (Err(status), _, _) | (_, Err(status), _) | (_, _, Err(status)) => Err(status),
-    }
+    let commitment = Commitment::from_slice(&header.commitment)
+        .map_err(|_| status::malformed("commitment", "32 bytes"));
+    let commitment_key = CommitmentKey::from_slice(&header.commitment_key)
+        .map_err(|_| status::malformed("commitment_key", "32 bytes"));
+    let seed = SealedSeed {
+        contribution: id?,
+        sealed: header.sealed_seed.to_vec(),
+        commitment: commitment?,
+    };
+    let ticket = ticket?;
+    Ok((Header { ticket, seed }, commitment_key?))
 }
 
 /// The next message, `None` at the end of the stream.
@@ -266,13 +268,20 @@ async fn next_chunk(stream: &mut Upload, missing: usize) -> Result<Bytes, Status
     Ok(chunk)
 }
 
-/// Reads on after the `first` chunk until exactly `bytes` have come and the stream has ended.
-async fn read_vector(stream: &mut Upload, first: Bytes, bytes: usize) -> Result<Vec<u8>, Status> {
+/// Reads on after the `first` chunk until exactly `bytes` have come and the stream has ended; gives
+/// them with the commitment to them.
+async fn read_vector(
+    stream: &mut Upload,
+    first: Bytes,
+    bytes: usize,
+    mut committer: Committer,
+) -> Result<(Vec<u8>, Commitment), Status> {
     let mut vector = Vec::with_capacity(bytes);
     let mut chunk = first;
     while !chunk.is_empty() {
+        committer.update(&chunk);
         vector.extend_from_slice(&chunk);
         chunk = next_chunk(stream, bytes - vector.len()).await?;
     }
-    Ok(vector)
+    Ok((vector, committer.finish()))
 }

@@ -20,7 +20,7 @@ use crate::error::ServerError;
 
 pub use round::{NewContribution, Phase};
 
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE lines (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
@@ -32,9 +32,8 @@ NULL,
 CREATE TABLE tickets (hash BLOB PRIMARY KEY, json BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE spent (device BLOB PRIMARY KEY, rho TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE partial (one INTEGER PRIMARY KEY CHECK (one = 1), sum BLOB NOT NULL);
-CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE, digest BLOB NOT \
-NULL, sealed BLOB NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE,
+    commitment BLOB NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID;
 ";
 
 /// The store.

@@ -6,7 +6,7 @@ use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
 use tacit_round::keys::SignatureBytes;
 use tacit_round::ticket::{SignedTicket, TicketFile};
-use tacit_types::{ContributionId, DeviceId, Digest};
+use tacit_types::{Commitment, ContributionId, DeviceId};
 
 use super::{Store, to_i64};
 use crate::error::ServerError;
@@ -139,8 +139,12 @@ impl Store {
             let mut insert =
                 transaction.prepare_cached("INSERT INTO contributions VALUES (?1, ?2, ?3, ?4)")?;
             for one in new {
-                let Contribution { device, id, digest } = one.contribution;
-                insert.execute(params![device.0, id.0, digest.0, one.sealed])?;
+                let Contribution {
+                    device,
+                    id,
+                    commitment,
+                } = one.contribution;
+                insert.execute(params![device.0, id.0, commitment.0, one.sealed])?;
             }
             transaction
                 .prepare_cached("INSERT OR REPLACE INTO partial VALUES (1, ?1)")?
@@ -168,23 +172,27 @@ impl Store {
         type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
         let mut query = self
             .db
-            .prepare_cached("SELECT device, id, digest, sealed FROM contributions")?;
+            .prepare_cached("SELECT device, id, commitment, sealed FROM contributions")?;
         let rows = query.query_map([], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
         let damaged =
             |_| ServerError::StorageUnavailable("a stored contribution is damaged".into());
         rows.map(|row| {
-            let (device, id, digest, sealed): Row = row?;
+            let (device, id, commitment, sealed): Row = row?;
             let device = DeviceId::from_slice(&device).map_err(damaged)?;
             let id = ContributionId::from_slice(&id).map_err(damaged)?;
-            let digest = Digest::from_slice(&digest).map_err(damaged)?;
+            let commitment = Commitment::from_slice(&commitment).map_err(damaged)?;
             Ok((
-                Contribution { device, id, digest },
+                Contribution {
+                    device,
+                    id,
+                    commitment,
+                },
                 SealedSeed {
                     contribution: id,
                     sealed,
-                    digest,
+                    commitment,
                 },
             ))
         })

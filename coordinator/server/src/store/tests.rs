@@ -1,5 +1,5 @@
 use tacit_round::coordinator::Contribution;
-use tacit_types::{ContributionId, Digest};
+use tacit_types::{Commitment, ContributionId};
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn a_checkpoint_is_whole_or_absent() {
         contribution: Contribution {
             device: DeviceId([byte; 16]),
             id: ContributionId([byte; 16]),
-            digest: Digest([byte; 32]),
+            commitment: Commitment([byte; 32]),
         },
         sealed: vec![byte; 4],
     };

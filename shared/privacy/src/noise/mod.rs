@@ -7,7 +7,7 @@ mod cache;
 pub mod rejection;
 pub mod table;
 
-use std::fmt;
+use std::{fmt, iter};
 
 use chacha20::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
@@ -101,7 +101,8 @@ impl Drop for PrivateUpdate {
     }
 }
 
-/// Rounds, tests and adds one discrete Gaussian share per coordinate, using the permit up.
+/// Rounds, tests and adds one discrete Gaussian share per coordinate, using the permit up. Zeros
+/// behind a short vector get their share too: the update has [`Mechanism::sent_length`] elements.
 ///
 /// The bounds of the vector, the noise scale and the price all come from the permit's mechanism, or
 /// nothing is released. `table` may be shared between releases of the same mechanism because it is
@@ -132,7 +133,8 @@ pub fn privatise(
     );
     let (mut rounding, mut noise) = seed.into_streams();
     let quantised = crate::quantise::quantise(gradient, &mechanism, &mut rounding);
-    let values = add_noise(&quantised, table, &mut noise);
+    let length = mechanism.sent_length() as usize;
+    let values = add_noise(&quantised, length, table, &mut noise);
     let (task, round, ticket) = permit.into_parts();
     PrivateUpdate {
         task,
@@ -142,12 +144,18 @@ pub fn privatise(
     }
 }
 
-fn add_noise(quantised: &QuantisedUpdate, table: &NoiseTable, rng: &mut impl Rng) -> Vec<u32> {
-    let mut noise = Zeroizing::new(vec![0i32; quantised.values().len()]);
+fn add_noise(
+    quantised: &QuantisedUpdate,
+    length: usize,
+    table: &NoiseTable,
+    rng: &mut impl Rng,
+) -> Vec<u32> {
+    let mut noise = Zeroizing::new(vec![0i32; length]);
     table.fill(&mut noise, rng);
     quantised
         .values()
         .iter()
+        .chain(iter::repeat(&0))
         .zip(noise.iter())
         .map(|(z, e)| z.wrapping_add(*e).cast_unsigned())
         .collect()
@@ -172,7 +180,7 @@ pub fn helper_noise(
     }
     .check()?;
     let (_, mut rng) = seed.into_streams();
-    let mut noise = Zeroizing::new(vec![0i32; mechanism.length as usize]);
+    let mut noise = Zeroizing::new(vec![0i32; mechanism.sent_length() as usize]);
     NoiseTable::for_variance(mechanism.sigma2, 1).fill(&mut noise, &mut rng);
     Ok(Zeroizing::new(
         noise.iter().map(|e| e.cast_unsigned()).collect(),

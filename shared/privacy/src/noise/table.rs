@@ -177,7 +177,7 @@ pub fn release_total_variation(mechanism: &Mechanism) -> u128 {
     } else {
         0
     };
-    (shares + helper) * u128::from(mechanism.length)
+    (shares + helper) * u128::from(mechanism.sent_length())
 }
 
 /// [`NoiseTable::total_variation`] of the table of variance `a/b`, without building it.

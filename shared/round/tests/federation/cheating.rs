@@ -7,7 +7,7 @@ use tacit_round::helper::{HelperRefusal, HelperRound, SealedSeed, Terms, complet
 use tacit_round::mask::set_digest;
 use tacit_round::member::Member;
 use tacit_round::seal::{Binding, MaskSeed, OpeningKey, seal};
-use tacit_types::{ContributionId, Digest};
+use tacit_types::{Commitment, ContributionId, Digest};
 use zeroize::Zeroizing;
 
 use crate::deployment::*;
@@ -42,14 +42,14 @@ fn member(number: u8, issuer: u8) -> Member {
 impl Round {
     fn seed(&self, name: u8, mask: u64, member: Option<&Member>) -> SealedSeed {
         let ticket = self.helper.ticket();
-        let (contribution, masked) = (ContributionId([name; 16]), Digest([name; 32]));
+        let (contribution, masked) = (ContributionId([name; 16]), Commitment([name; 32]));
         let binding = Binding {
             task: &ticket.task,
             round: ticket.round,
             ticket: self.hash,
             length: LENGTH,
             contribution,
-            digest: masked,
+            commitment: masked,
         };
         let mask_seed = MaskSeed::draw(&mut ChaCha20Rng::seed_from_u64(mask));
         let sealing_key = ticket.sealing_key_bytes().unwrap();
@@ -58,7 +58,7 @@ impl Round {
         SealedSeed {
             contribution,
             sealed,
-            digest: masked,
+            commitment: masked,
         }
     }
 
@@ -114,8 +114,8 @@ fn a_set_that_is_not_whole_sound_and_different_is_refused_with_its_reason() {
             second.clone(),
         ),
         (
-            "another's digest",
-            |set, _, _| set[1].digest = set[2].digest,
+            "another's commitment",
+            |set, _, _| set[1].commitment = set[2].commitment,
             second.clone(),
         ),
         (

@@ -15,7 +15,7 @@ pub(crate) const START: Timestamp = Timestamp(1_800_000_000_000);
 /// Deadline of every ticket.
 pub(crate) const DEADLINE: Timestamp = Timestamp(START.0 + 4_000);
 /// Vector length.
-pub(crate) const LENGTH: u32 = 16;
+pub(crate) const LENGTH: u32 = 64;
 /// Position of the line that published the model.
 pub(crate) const MODEL_SEQ: u64 = 1;
 /// Size of the tree under the head.

@@ -1,7 +1,7 @@
 //! The device machine alone: what it asks for in which state, and what a restart makes of each
 //! durable status.
 
-use tacit_privacy::{Refusal, merkle};
+use tacit_privacy::{Refusal, Rho, merkle};
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::policy::{FactorFault, LogMark};
 use tacit_round::ticket::Ticket;
@@ -38,6 +38,7 @@ fn point(model: Digest) -> LogMark {
         root: merkle::root(&leaves()),
         model_seq: MODEL_SEQ,
         model,
+        rho_total: Rho::ZERO,
     }
 }
 

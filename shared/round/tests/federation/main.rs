@@ -12,6 +12,7 @@
 mod cheating;
 mod deployment;
 mod devices;
+mod guessing;
 mod tickets;
 mod world;
 

@@ -26,6 +26,7 @@ fn seen() -> LogMark {
         root: merkle::root(&leaves()),
         model_seq: MODEL_SEQ,
         model: sound().model_in_hash,
+        rho_total: Rho::ZERO,
     }
 }
 
@@ -118,6 +119,82 @@ fn a_policy_is_taken_from_its_publisher_only() {
 }
 
 #[test]
+fn a_policy_of_another_schema_is_refused_by_its_number() {
+    for schema in [0, 1, 3] {
+        let other = Policy { schema, ..policy() };
+        let signed = SignedPolicy::new(&other, &key(3)).unwrap();
+        let refused = Err(PolicyRefusal::Version(schema));
+        assert_eq!(signed.open(&key(3).public()), refused);
+    }
+}
+
+#[test]
+fn a_policy_says_its_bounds_in_words() {
+    let signed = SignedPolicy::new(&policy(), &key(3)).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&signed.policy).unwrap();
+    let fields = written.as_object().unwrap();
+    let worded = |name: &&String| {
+        ["largest_", "smallest_"]
+            .iter()
+            .any(|w| name.starts_with(w))
+            || name.ends_with("_required")
+    };
+    let rest: Vec<&String> = fields.keys().filter(|name| !worded(name)).collect();
+    let plain = [
+        "coordinator_key",
+        "factors",
+        "helper_key",
+        "schema",
+        "window_hours",
+    ];
+    assert_eq!(rest, plain);
+    assert_eq!(fields["smallest_n_min"], policy().honest_min);
+}
+
+/// HOSTILE 129.
+#[test]
+fn a_round_of_a_kind_to_come_is_skipped_when_both_parties_signed_it() {
+    let text = String::from_utf8(sound().to_bytes().unwrap()).unwrap();
+    let read = |from: &str, to: &str| {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        Device::read(signed_bytes(changed.into_bytes()), &policy()).unwrap_err()
+    };
+    let kind = "\"kind\":\"factor_gradient\"";
+    for to in [
+        "\"kind\":\"agreement\"",
+        "\"kind\":\"agreement\",\"of_the_kind\":{\"any\":[1]}",
+    ] {
+        assert_eq!(read(kind, to), TicketRefusal::UnknownKind);
+    }
+    let long = format!("\"kind\":\"{}\"", "k".repeat(33));
+    for to in [
+        "\"kind\":\"\"",
+        "\"kind\":\"Agreement\"",
+        "\"kind\":7",
+        long.as_str(),
+    ] {
+        assert!(
+            matches!(read(kind, to), TicketRefusal::Unreadable(_)),
+            "{to}"
+        );
+    }
+    // A known kind with a field nobody knows is no ticket to skip but one that cannot be read.
+    let more = read(kind, "\"kind\":\"factor_gradient\",\"l\":1");
+    assert!(matches!(more, TicketRefusal::Unreadable(_)));
+
+    let mut unsigned = signed_bytes(
+        text.replacen("factor_gradient", "agreement", 1)
+            .into_bytes(),
+    );
+    unsigned.helper_signature = SignatureBytes([0; 64]);
+    assert_eq!(
+        Device::read(unsigned, &policy()),
+        Err(TicketRefusal::Signature)
+    );
+}
+
+#[test]
 fn a_ticket_not_signed_by_both_parties_is_refused() {
     let good = signed(&sound());
     let foreign = key(9).sign(Context::Ticket, &good.bytes);
@@ -190,9 +267,9 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Unlogged, Version};
     type Change = fn(&mut Ticket);
     let cases: [(Change, TicketRefusal); 38] = [
-        (|t| t.schema = 2, Version),
+        (|t| t.schema = 1, Version),
         (|t| t.schema = 0, Version),
-        (|t| t.scheme_id = 2, Version),
+        (|t| t.scheme_id = 1, Version),
         (|t| t.deadline = NOW, Expired),
         (
             |t| t.deadline = Timestamp(NOW.0 + 8 * 24 * 3_600_000 + 1),

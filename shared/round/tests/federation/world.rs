@@ -22,7 +22,7 @@ use tacit_round::keys::SignatureBytes;
 use tacit_round::mask::PartialSum;
 use tacit_round::policy::{LogMark, Policy};
 use tacit_round::ticket::{SignedTicket, Ticket};
-use tacit_types::{ContributionId, DeviceId, Digest, Timestamp};
+use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 
 use crate::deployment::{DEADLINE, LENGTH, START, coordinator_key, mechanism, policy};
 
@@ -168,7 +168,7 @@ pub(crate) struct World {
     coordinator: CoordinatorNode,
     helper: HelperNode,
     /// Plain vector of every contribution ever made, hostile ones too.
-    plain: BTreeMap<(ContributionId, Digest), Vec<u32>>,
+    plain: BTreeMap<(ContributionId, Commitment), Vec<u32>>,
     folds: usize,
 }
 
@@ -320,7 +320,7 @@ impl World {
                 let truth = (0..LENGTH as usize).map(|i| {
                     let column = set
                         .iter()
-                        .map(|id| self.plain[&(*id, disk.contributions[id].0.digest)][i]);
+                        .map(|id| self.plain[&(*id, disk.contributions[id].0.commitment)][i]);
                     column
                         .map(|value| i64::from(value.cast_signed()))
                         .sum::<i64>()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rand::{Rng, RngExt};
+use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::coordinator::Contribution;
 use tacit_round::device::{Device, Effect, Input, Status};
 use tacit_round::helper::SealedSeed;
@@ -157,7 +158,7 @@ impl World {
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect();
-        let masked_digest = digest(&masked);
+        let commitment = commit(&CommitmentKey::draw(&mut self.rng), &masked);
         let ticket_hash = digest(&ticket.to_bytes().unwrap());
         let binding = Binding {
             task: &ticket.task,
@@ -165,7 +166,7 @@ impl World {
             ticket: ticket_hash,
             length: LENGTH,
             contribution: id,
-            digest: masked_digest,
+            commitment,
         };
         let sealed = seal(
             &seed,
@@ -175,18 +176,18 @@ impl World {
             &mut self.rng,
         )
         .unwrap();
-        self.plain.insert((id, masked_digest), plain);
+        self.plain.insert((id, commitment), plain);
         Upload {
             contribution: Contribution {
                 device,
                 id,
-                digest: masked_digest,
+                commitment,
             },
             ticket: ticket_hash,
             sealed: SealedSeed {
                 contribution: id,
                 sealed,
-                digest: masked_digest,
+                commitment,
             },
             masked,
         }
