@@ -16,7 +16,7 @@ use parquet::schema::types::Type;
 use crate::columns::{Columns, Role};
 use crate::error::{DataError, Fault, printable};
 use crate::header::{Layout, Separator};
-use crate::place::{Watch, own_name};
+use crate::input::{Watch, own_name};
 use crate::reading::columns;
 use crate::rows::Records;
 

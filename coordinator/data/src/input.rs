@@ -10,8 +10,7 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{DataError, Fault, shown};
-use crate::place::{Watch, own_name};
+use crate::error::{DataError, Fault, printable, shown};
 
 /// Longest accepted record in bytes: a line, or several where a quoted field has line breaks.
 pub(crate) const RECORD_MAX: usize = 1 << 20;
@@ -21,6 +20,15 @@ const FILE_MAX: u64 = 16 << 30;
 
 /// Bytes asked of a disk at once.
 const BUFFER: usize = 1 << 16;
+
+/// Hears how many bytes of a file's size were read.
+pub(crate) type Watch<'a> = &'a dyn Fn(u64, u64);
+
+/// The name of a file, printable.
+pub(crate) fn own_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    printable(&name.to_string_lossy(), 255)
+}
 
 /// A file that is being read, and what messages call it.
 pub(crate) struct Input<'a> {

@@ -8,8 +8,8 @@
 //!
 //! # What [`load`] reads
 //!
-//! `README.md` in this crate's folder documents the format: separated files with a header, Parquet, and public data sets as
-//! they are downloaded, each plain, compressed or in a zip archive.
+//! `README.md` in this crate's folder documents the format: separated files with a header, Parquet,
+//! and public data sets as they are downloaded, each plain, compressed or in a zip archive.
 //!
 //! ```csv
 //! user,item,timestamp,value,type

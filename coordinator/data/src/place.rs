@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 use crate::error::{DataError, printable};
-use crate::input::Input;
-
-/// Hears how many bytes of a file's size were read.
-pub(crate) type Watch<'a> = &'a dyn Fn(u64, u64);
+use crate::input::{Input, Watch, own_name};
 
 /// A folder, a file or an archive, and the files in it.
 pub(crate) struct Place {
@@ -124,12 +121,6 @@ impl Place {
         let size = content.size();
         reader(Input::new(entry.shown.clone(), content, size, watch)?)
     }
-}
-
-/// The name of a file, printable.
-pub(crate) fn own_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    printable(&name.to_string_lossy(), 255)
 }
 
 /// A file's name without the endings that say how it is written.

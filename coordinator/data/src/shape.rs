@@ -8,8 +8,9 @@ use tacit_model::history::interaction::InteractionKind;
 use crate::columnar::Columnar;
 use crate::columns::Columns;
 use crate::error::DataError;
+use crate::input::Watch;
 use crate::jester::Matrix;
-use crate::place::{Entry, Kind, Place, Watch};
+use crate::place::{Entry, Kind, Place};
 use crate::rows::{Records, Separated};
 
 /// Files of interactions, in the order in which a folder is searched for them.

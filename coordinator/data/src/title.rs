@@ -8,8 +8,8 @@ use crate::columns::plain;
 use crate::error::DataError;
 use crate::field::{CATEGORY_MAX, TITLE_MAX, display};
 use crate::header::Separator;
-use crate::input::{Input, read_failure, text};
-use crate::place::{Place, Watch};
+use crate::input::{Input, Watch, read_failure, text};
+use crate::place::Place;
 use crate::reading::Tally;
 use crate::table::Table;
 

@@ -289,7 +289,8 @@ fn devices_read_what_a_data_set_reads() {
     let path = folder.path().join("recorded.csv");
     fs::write(
         &path,
-        "device;item;timestamp;value;type\n0;7;1600000000;;view\n0;8;1600000001;;dislike\n3;7;;4;\n",
+        "device;item;timestamp;value;type\n\
+         0;7;1600000000;;view\n0;8;1600000001;;dislike\n3;7;;4;\n",
     )
     .unwrap();
     let devices = recorded(&path).unwrap();

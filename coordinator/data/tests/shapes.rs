@@ -107,7 +107,8 @@ fn movielens() -> Vec<Shape> {
                     ),
                     (
                         "movies.csv",
-                        "movieId,title,genres\n11,\"American President, The (1995)\",Comedy|Drama\n",
+                        "movieId,title,genres\n\
+                         11,\"American President, The (1995)\",Comedy|Drama\n",
                     ),
                     (
                         "tags.csv",
