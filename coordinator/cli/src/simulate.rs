@@ -6,8 +6,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tacit_data::{Dataset, Reading, SyntheticSpec};
 use tacit_model::family::weighted::CLIP_NORMS;
 use tacit_model::history::recency::HALF_LIFE;
+use tacit_simulate::outcome::Point;
 use tacit_simulate::rated::FOLDS;
-use tacit_simulate::{Outcome, Population, Setting, SimulateError, Sweep, page, rating, table};
+use tacit_simulate::{
+    Outcome, Population, Setting, SimulateError, Sweep, compare, page, rating, table,
+};
 use tacit_types::{Delta, Epsilon};
 
 use crate::data::{DataOptions, scale_of};
@@ -87,6 +90,13 @@ pub(crate) struct Options {
     /// One JSON object on standard output; progress goes to standard error.
     #[arg(long)]
     json: bool,
+    /// Give each user's figures in --json, too, so that --compare can pair them.
+    #[arg(long, requires = "json")]
+    per_user: bool,
+    /// Compare two results of --json --per-user on the same people, user by user, with standard
+    /// errors; simulates nothing.
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with = "data")]
+    compare: Vec<PathBuf>,
     /// Write one line per combination, model and seed to this new file.
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -108,6 +118,9 @@ enum Split {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if let [a, b] = &options.compare[..] {
+        return compare(options, [a, b]);
+    }
     let sweep = sweep(options)?;
     if options.model == ModelOption::Rating {
         return rating(options, &sweep);
@@ -128,8 +141,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
     warn_of_delta(&sweep, &populations);
     let bar = progress_bar(sweep.trainings(populations.len()));
-    let outcome = tacit_simulate::run(&populations, &sweep, &|| bar.inc(1)).map_err(failure)?;
+    let mut outcome = tacit_simulate::run(&populations, &sweep, &|| bar.inc(1)).map_err(failure)?;
     bar.finish_and_clear();
+    if !options.per_user {
+        outcome.points.iter_mut().for_each(Point::forget_users);
+    }
     report(options, &outcome)
 }
 
@@ -145,6 +161,7 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         ("--exact", options.exact),
         ("--no-features", options.no_features),
         ("--evaluation", options.evaluation > 0.0),
+        ("--per-user", options.per_user),
         ("--csv", options.csv.is_some()),
         ("--html", options.html.is_some()),
         ("--factors with several values", options.factors.len() > 1),
@@ -192,6 +209,26 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         say::result(rating::text(&outcome))?;
     }
     Ok(())
+}
+
+/// Compares two saved results.
+fn compare(options: &Options, paths: [&PathBuf; 2]) -> Result<(), Failure> {
+    new_file("--html", options.html.as_deref())?;
+    let named = paths.map(|path| path.display().to_string());
+    let read = |path: &PathBuf| {
+        let unreadable = |error| format!("{}: cannot be read: {error}", path.display());
+        std::fs::read_to_string(path).map_err(|error| Failure::input(unreadable(error)))
+    };
+    let (a, b) = (read(paths[0])?, read(paths[1])?);
+    let comparison = compare::compare((&named[0], &a), (&named[1], &b)).map_err(Failure::input)?;
+    if let Some(path) = &options.html {
+        std::fs::write(path, compare::html(&comparison))?;
+    }
+    if options.json {
+        say::json(&comparison)
+    } else {
+        say::result(compare::text(&comparison))
+    }
 }
 
 fn report(options: &Options, outcome: &Outcome) -> Result<(), Failure> {

@@ -203,3 +203,46 @@ fn the_columns_that_a_refusal_suggests_are_taken() {
         "{told}"
     );
 }
+
+#[test]
+fn two_results_on_the_same_people_are_compared_user_by_user() {
+    let (folder, path) = table("user,item,time", |user, item, _, time| {
+        format!("{user},{item},{}", 1_600_000_000 + time)
+    });
+    let saved = |epsilon: &str| {
+        let options = ["--epsilon", epsilon, "--json", "--per-user"];
+        let saved = folder.path().join(format!("{epsilon}.json"));
+        std::fs::write(&saved, text(&simulate(&path, &options))).expect("a temporary file");
+        saved
+    };
+    let (a, b) = (saved("1"), saved("20"));
+    let page = folder.path().join("page.html");
+    let compare = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tacit"));
+        command
+            .args(["simulate", "--compare"])
+            .args([&a, &b])
+            .args(options);
+        text(&command.output().expect("the binary starts"))
+    };
+    let told = compare(&["--html", page.to_str().expect("a path of letters")]);
+    assert!(
+        told.contains("private federated") && told.contains("40 users, paired"),
+        "{told}"
+    );
+    assert!(
+        std::fs::read_to_string(page)
+            .expect("the page")
+            .contains("standard error")
+    );
+    let compared: Value = serde_json::from_str(&compare(&["--json"])).expect("one object");
+    let (row, outcome) = (&compared["rows"][2], json(&path, &["--epsilon", "20"]));
+    assert_eq!(row["model"], "federated");
+    let [mean, expected] = [
+        &row["figures"][0]["means"][1],
+        &outcome["points"][0]["rows"][2]["figures"]["hr_at_10"]["mean"],
+    ]
+    .map(|figure| figure.as_f64().expect("a figure"));
+    assert!((mean - expected).abs() < 1e-6, "{mean} {expected}");
+    assert!(outcome["points"][0]["rows"][2]["per_user"].is_null());
+}

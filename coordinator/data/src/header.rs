@@ -3,7 +3,7 @@
 use csv::{ByteRecord, ReaderBuilder};
 
 use crate::columns::{Columns, Role, plain};
-use crate::error::{Fault, shown};
+use crate::error::{Fault, printable, shown};
 
 /// What parts two fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,6 +282,7 @@ impl Faults {
         } else {
             "name the columns"
         };
+        let columns = printable(&columns.to_string(), 160);
         Fault::new(problem, format!("{fix} as in --columns {columns}"))
     }
 }

@@ -12,7 +12,8 @@
 //!
 //! Reading order: [`population`] (who is simulated), [`setting`] (what is planned), [`sum`] and
 //! [`noise`] (one release), [`mod@train`], [`exact`], [`quality`] and [`reference`](mod@reference)
-//! (what it was worth), [`sweep`] (many of them), [`table`] and [`page`] (how it is shown).
+//! (what it was worth), [`sweep`] (many of them), [`table`] and [`page`] (how it is shown),
+//! [`compare`] (two of them).
 //! [`weighted`] and [`neural`] have their own runs without noise, [`rated`] and [`rating`] their
 //! own measure; [`growth`] updates a spectral model.
 //!
@@ -47,6 +48,7 @@
 #![warn(missing_docs)]
 
 mod clock;
+pub mod compare;
 pub mod error;
 pub mod evaluated;
 pub mod exact;

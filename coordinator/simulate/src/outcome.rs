@@ -115,6 +115,9 @@ pub struct Row {
     pub figures: BTreeMap<&'static str, Spread>,
     /// Quality by length of history, mean over seeds.
     pub by_history: Vec<Group>,
+    /// HR@10 and NDCG@10 of each tested user, mean over seeds; empty unless asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub per_user: Vec<[f64; 2]>,
 }
 
 /// One figure over seeds.
@@ -168,6 +171,7 @@ impl Row {
             tested,
             figures: figures.collect(),
             by_history: mean_groups(runs),
+            per_user: mean_per_user(runs),
         }
     }
 
@@ -178,6 +182,11 @@ impl Row {
 }
 
 impl Point {
+    /// Leaves out what each user got.
+    pub fn forget_users(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.per_user.clear());
+    }
+
     /// The row of a model.
     pub fn row(&self, model: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.model == model)
@@ -187,6 +196,21 @@ impl Point {
     pub fn devices(&self) -> u32 {
         self.projected_users.unwrap_or(self.users)
     }
+}
+
+/// The tested users are the same for every seed.
+fn mean_per_user(runs: &[Figures]) -> Vec<[f64; 2]> {
+    let users = runs.first().map_or(0, |run| run.per_user.len());
+    let mean = |user: usize, figure: usize| {
+        let sum: f64 = runs
+            .iter()
+            .map(|run| f64::from(run.per_user[user][figure]))
+            .sum();
+        sum / runs.len() as f64
+    };
+    (0..users)
+        .map(|user| [mean(user, 0), mean(user, 1)])
+        .collect()
 }
 
 /// Groups are the same users for every seed; their quality is not.

@@ -43,6 +43,8 @@ pub struct Figures {
     pub tail_recall_at_20: Option<f64>,
     /// The same quality by length of history.
     pub by_history: Vec<Group>,
+    /// HR@10 and NDCG@10 of each tested user, in the order of the data.
+    pub per_user: Vec<[f32; 2]>,
 }
 
 /// Users with histories of similar length.
@@ -98,6 +100,7 @@ pub fn judge(population: &Population, scores: impl Fn(usize) -> Vec<f32> + Sync)
         popularity_lift: popularity_lift(population, &judged),
         tail_recall_at_20: (tail.1 > 0).then(|| tail.0 as f64 / tail.1 as f64),
         by_history: by_history(&judged),
+        per_user: judged.iter().map(|one| pair(one.full)).collect(),
     }
 }
 
@@ -144,6 +147,11 @@ fn judge_user(population: &Population, user: usize, scores: &[f32]) -> Judged {
             .collect(),
         own_popularity: mean_owners(population, history.items()),
     }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "figures from 0 to 1")]
+fn pair(ranking: Ranking) -> [f32; 2] {
+    [ranking.hr_at_10 as f32, ranking.ndcg_at_10 as f32]
 }
 
 fn mean_of(rankings: impl Iterator<Item = Option<Ranking>>) -> Option<Ranking> {

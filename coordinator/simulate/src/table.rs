@@ -12,7 +12,7 @@ use crate::outcome::{Outcome, Point, Row};
 use crate::quality::METRICS;
 
 /// How people read a model's name.
-pub fn label(model: &'static str) -> &'static str {
+pub fn label(model: &str) -> &str {
     match model {
         "random" => "random",
         "private_popularity" => "private popularity, full epsilon",
@@ -80,11 +80,18 @@ fn recency(half_life: Option<f32>) -> String {
 }
 
 /// Writes how the data was read, and what a person should know of it before the figures.
-pub(crate) fn write_reading(out: &mut String, reading: &Reading) -> std::fmt::Result {
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn write_reading(out: &mut String, reading: &Reading) -> std::fmt::Result {
     if reading.columns.is_empty() {
         return Ok(());
     }
-    writeln!(out, "Read: {}; times: {}.", reading.columns, reading.times)?;
+    write!(out, "Read: {}; times: {}", reading.columns, reading.times)?;
+    if let Some([low, high]) = reading.scale {
+        write!(out, "; ratings: {low} to {high}")?;
+    }
+    writeln!(out, ".")?;
     let mut notes = reading.notes.iter();
     notes.try_for_each(|note| writeln!(out, "Note: {note}."))
 }
@@ -323,6 +330,7 @@ mod tests {
             tested: 10,
             figures: figures.into(),
             by_history: Vec::new(),
+            per_user: Vec::new(),
         }
     }
 

@@ -83,7 +83,7 @@ pub fn model(bytes: &[u8]) {
 }
 
 /// Files that [`csv`] may write, by the names the loader knows.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 17] = [
     "interactions.csv",
     "interactions.csv.gz",
     "u.data",
@@ -96,6 +96,11 @@ const NAMES: [&str; 12] = [
     "movies.dat",
     "movies.csv",
     "movies.csv.gz",
+    "bx-book-ratings.csv",
+    "jester-data-1.csv",
+    "jester_ratings.dat",
+    "set.inter",
+    "user_artists.dat",
 ];
 
 /// A folder in one piece: each file is a line `== NAME` and what follows, up to the next such line.

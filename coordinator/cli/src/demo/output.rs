@@ -16,7 +16,7 @@ use tacit_plan::Plan;
 use tacit_privacy::convert::{CONVERSION, epsilon, shown};
 use tacit_sdk::{Recommendation, Recommender};
 use tacit_simulate::evaluated::{Evaluated, direct};
-use tacit_simulate::table::write_evaluation;
+use tacit_simulate::table::{write_evaluation, write_reading};
 use tacit_types::{Delta, Timestamp};
 
 use super::children::Ran;
@@ -159,6 +159,7 @@ impl Outcome {
         if let Some(found) = &self.evaluation {
             write_evaluation(out, found)?;
         }
+        write_reading(out, &self.reading)?;
         writeln!(
             out,
             "each device sent {} KB and fetched {} KB; durable commits took {:.0} % of device \
