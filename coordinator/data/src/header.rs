@@ -264,8 +264,10 @@ impl Faults {
 
     /// One sentence on all of it, and the `--columns` that would read the file.
     fn told(self, fields: &[String], separator: Separator, places: &[Option<usize>; 5]) -> Fault {
-        let no_header = fields.iter().all(|field| role_of(field).is_none())
-            && fields.iter().any(|field| field.parse::<f64>().is_ok());
+        // Words such as `rating` stand in rows, too; names of users' and items' columns do not.
+        let needed = |field: &String| matches!(role_of(field), Some(Role::User | Role::Item));
+        let number = |field: &String| field.parse::<f64>().is_ok();
+        let no_header = !fields.iter().any(needed) && fields.iter().any(number);
         let problem = if no_header {
             format!("there is no header, the file starts with {}", list(fields))
         } else {
