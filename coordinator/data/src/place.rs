@@ -82,6 +82,11 @@ impl Place {
         })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The files, by path.
     pub(crate) fn files(&self) -> &[Entry] {
         &self.files

@@ -1,8 +1,6 @@
 //! Which files of a place hold its interactions: public data sets are known by the names of their
 //! files, everything else by its header.
 
-use std::path::Path;
-
 use tacit_model::history::interaction::InteractionKind;
 
 use crate::columnar::Columnar;
@@ -74,7 +72,7 @@ pub(crate) fn of(place: &Place) -> Result<Shape, DataError> {
     match only_one(place) {
         Some(entry) => Ok(single(entry)),
         None => Err(DataError::not_a_dataset(
-            Path::new(&place.name),
+            place.path(),
             "it has none of the files a data set is known by, nor a single file of data",
         )),
     }
@@ -100,7 +98,7 @@ fn shop(place: &Place) -> Result<Shape, DataError> {
     let file = |(name, kind): (&str, InteractionKind)| match place.find(name) {
         Some(entry) => Ok((entry.clone(), Some(kind))),
         None => Err(DataError::not_a_dataset(
-            Path::new(&place.name),
+            place.path(),
             &format!("it has {} but not {name}", SHOP[0].0),
         )),
     };

@@ -498,14 +498,22 @@ fn bad_shops() -> Vec<Case> {
             files: vec![(views, good.clone().into_bytes())],
             says: vec!["not add_to_cart_ecommerce.dat"],
         },
-        file("no header", views, "1\t2\t1\n", &["line 1", "no header"]),
-        file(
+        shop("no header", "1\t2\t1\n", &["line 1", "no header"]),
+        shop(
             "two columns",
-            views,
-            format!("{header}1\t2\n"),
+            &format!("{header}1\t2\n"),
             &["line 2", "2 columns"],
         ),
     ]
+}
+
+/// A shop whose file of looks is bad.
+fn shop(name: &'static str, views: &str, says: &[&'static str]) -> Case {
+    let good = b"visitorid\titemid\tevent\n1\t2\t1\n".to_vec();
+    let mut case = file(name, "view_ecommerce.dat", views, says);
+    case.files.push(("add_to_cart_ecommerce.dat", good.clone()));
+    case.files.push(("purchase_ecommerce.dat", good));
+    case
 }
 
 fn message(path: &Path, options: &LoadOptions) -> String {
