@@ -54,7 +54,7 @@ pub(crate) fn key<'a>(name: &str, text: &'a str) -> Result<&'a str, Fault> {
     if first == b'-' && bytes.len() > 1 && bytes.iter().skip(1).all(u8::is_ascii_digit) {
         return refuse(
             format!("{name} {} is a negative number", shown(text)),
-            "remove the line: one number for all who are not known is not one user",
+            "remove the line: a number for all that are not known is not one of them",
         );
     }
     if MISSING.contains(&text) {

@@ -195,8 +195,12 @@ pub(crate) fn read_failure(file: &str, line: u64, start: &[u8], error: io::Error
         ),
         io::ErrorKind::FileTooLarge => {
             let start = String::from_utf8_lossy(start.get(..40).unwrap_or(start)).into_owned();
+            let start = match start.as_str() {
+                "" => String::new(),
+                start => format!(" and starts with {}", shown(start)),
+            };
             Fault::new(
-                format!("{error}; it starts with {}", shown(&start)),
+                format!("{error}{start}"),
                 "put one record on each line, close every quote, or split the file",
             )
         }
