@@ -156,7 +156,7 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
     let coordinator = fs::read_to_string(deployment.path("coordinator.toml")).unwrap();
     let helper = fs::read_to_string(deployment.path("helper.toml")).unwrap();
     let device = fs::read_to_string(deployment.path("device.toml")).unwrap();
-    let cases: [(&str, &str, &str, &str, &[&str]); 27] = [
+    let cases: [(&str, &str, &str, &str, &[&str]); 28] = [
         (
             "coordinator",
             &coordinator,
@@ -177,6 +177,13 @@ fn a_configuration_that_is_not_sound_is_refused_by_file_and_key() {
             "cohort = 4",
             "cohort = 0",
             &["cohort"],
+        ),
+        (
+            "coordinator",
+            &coordinator,
+            "cohort = 4",
+            "cohort = 262145",
+            &["task.cohort", "262144, the most a helper sums"],
         ),
         (
             "coordinator",

@@ -164,7 +164,11 @@ fn bad_options_exit_with_2_and_one_line() {
             plan("--delta", "1e-25"),
             "--delta: too small for any release",
         ),
-        (plan("--users", "1"), "--users: must be from 2 to 1000000"),
+        (plan("--users", "1"), "--users: must be from 2 to 262144"),
+        (
+            plan("--users", "262145"),
+            "the most a helper sums; with more devices give 262144",
+        ),
         (
             plan("--users", "many"),
             "invalid value 'many' for '--users <N>'",

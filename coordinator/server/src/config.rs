@@ -7,7 +7,7 @@ use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
 use tacit_plan::{EVALUATION_SHARE, PlanRequest};
 use tacit_round::keys::PublicKey;
-use tacit_types::{COHORT_MAX, Delta, Epsilon, TaskId};
+use tacit_types::{Delta, Epsilon, TaskId};
 
 use crate::error::ServerError;
 
@@ -210,10 +210,6 @@ impl Config {
             (
                 "task.start is for model = \"spectral\"",
                 task.start.is_none() || task.model == Family::Spectral,
-            ),
-            (
-                "task.cohort must be at most 262144, the most a helper sums",
-                task.cohort <= COHORT_MAX,
             ),
             (
                 "helper.identity_key is a placeholder; give the key in the helper's pki/helper.pub",

@@ -5,7 +5,7 @@ use tacit_model::family::Family;
 use tacit_model::family::rating::Scale;
 use tacit_model::family::weighted::CLIP_NORMS;
 use tacit_privacy::mechanism::LENGTH_MAX;
-use tacit_types::{Delta, Epsilon};
+use tacit_types::{COHORT_MAX, Delta, Epsilon};
 
 use crate::error::PlanError;
 
@@ -61,8 +61,9 @@ impl PlanRequest {
         let rules = [
             (
                 "cohort",
-                "from 2 to 1000000",
-                (2..=1_000_000).contains(&self.cohort),
+                "from 2 to 262144, the most a helper sums; with more devices give 262144: each round \
+                 takes the first that report",
+                (2..=COHORT_MAX).contains(&self.cohort),
             ),
             (
                 "items",
@@ -202,7 +203,7 @@ pub(crate) mod tests {
         type Change = fn(&mut PlanRequest);
         let cases: [(Change, &str); 16] = [
             (|r| r.cohort = 1, "cohort"),
-            (|r| r.cohort = 1_000_001, "cohort"),
+            (|r| r.cohort = COHORT_MAX + 1, "cohort"),
             (|r| r.items = 0, "items"),
             (|r| r.items = LENGTH_MAX + 1, "items"),
             (|r| r.dropout = 1.0, "dropout"),

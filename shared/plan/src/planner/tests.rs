@@ -142,7 +142,7 @@ fn weighted_squares_follow_spectral_releases_at_half_the_price() {
     );
     let long = forecast(&PlanRequest {
         model: Family::Weighted,
-        ..request(300_000, 400_000, 8.0)
+        ..request(200_000, 400_000, 8.0)
     })
     .unwrap();
     assert!(long.plan.recipe.factors < 10, "what fits a vector");
@@ -356,7 +356,7 @@ fn where_factors_are_in_doubt_the_evaluation_gets_enough_to_decide() {
 #[test]
 fn what_cannot_be_planned_blames_a_field() {
     let blamed = |request| forecast(&request).unwrap_err();
-    let many = blamed(request(1_000_000, 4_000, 20.0));
+    let many = blamed(request(262_144, 4_000, 100.0));
     assert!(
         many.to_string()
             .contains("could leave 32 bits: select at most about"),
