@@ -350,7 +350,10 @@ mod tests {
                 &crowd(cohort, cohort / 10 * 9),
             )
         };
+        // More than any request may name, for a helper could not sum them.
         let sum = wide(10_000_000).unwrap_err();
+        assert_eq!(sum.field(), "cohort");
+        assert!(sum.to_string().contains("could leave 32 bits: select at"));
         let PlanError::SumTooLarge {
             cohort: 10_000_000,
             fits,
