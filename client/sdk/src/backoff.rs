@@ -24,7 +24,7 @@ pub fn backoff(reason: Reason, tries: u32, jitter: f64) -> Duration {
 fn bounds(reason: Reason) -> (Duration, Duration) {
     let seconds = Duration::from_secs;
     match reason {
-        Reason::StoreBusy => (seconds(1), MINUTE),
+        Reason::StoreBusy | Reason::SystemShort => (seconds(1), MINUTE),
         Reason::Unreachable | Reason::NotNow => (seconds(1), 15 * MINUTE),
         Reason::Silent => (seconds(2), HOUR),
         // A round that is just closing looks like this, too.

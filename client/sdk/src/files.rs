@@ -2,12 +2,16 @@
 //! hang or mislead.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::error::SdkError;
+use crate::reason::Reason;
 
+/// What Unix systems call too many open files, of all processes and of this one; the standard
+/// library has no name for them.
+const TOO_MANY_FILES: [i32; 2] = [23, 24];
 /// Largest file an installation reads whole: a model.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -16,24 +20,76 @@ pub(crate) fn stop(path: &Path, problem: impl std::fmt::Display) -> SdkError {
     SdkError::Stop(format!("{}: {problem}", path.display()))
 }
 
+/// What the operating system said about a file: when it only ran out of something it has again
+/// later, the step is repeated; anything else is for a person.
+pub(crate) fn failed(path: &Path, error: io::Error) -> SdkError {
+    let short = matches!(
+        error.kind(),
+        ErrorKind::OutOfMemory | ErrorKind::Interrupted
+    ) || error
+        .raw_os_error()
+        .is_some_and(|code| TOO_MANY_FILES.contains(&code));
+    match short {
+        true => SdkError::retry(
+            Reason::SystemShort,
+            format_args!("{}: {error}", path.display()),
+        ),
+        false => stop(path, error),
+    }
+}
+
+/// Whether anything of this name is there. What cannot be looked at is not taken for missing.
+///
+/// # Errors
+/// What the operating system says instead.
+pub(crate) fn is_there(path: &Path) -> Result<bool, SdkError> {
+    path.try_exists().map_err(|error| failed(path, error))
+}
+
+/// What stands where a file is looked for.
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A file, with its bytes.
+    File(Vec<u8>),
+    /// A file above 64 MiB, or anything but a file: reading a pipe would wait for ever.
+    Other(&'static str),
+}
+
+/// Looks for a file and reads it whole.
+///
+/// # Errors
+/// What the operating system says, other than that there is nothing.
+pub(crate) fn look(path: &Path) -> Result<Found, SdkError> {
+    match look_at(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
+        looked => looked.map_err(|error| failed(path, error)),
+    }
+}
+
+fn look_at(path: &Path) -> io::Result<Found> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(Found::Other("not a file"));
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Ok(Found::Other("larger than 64 MiB"));
+    }
+    Ok(Found::File(bytes))
+}
+
 /// Reads a file whole.
 ///
 /// # Errors
-/// [`SdkError::Stop`] when it is missing, larger than 64 MiB, or anything but a file: reading a
-/// pipe would wait for ever.
+/// [`SdkError::Stop`] when it is missing, larger than 64 MiB or no file; as [`failed`] otherwise.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, SdkError> {
-    let wrap = |error: std::io::Error| stop(path, error);
-    if !fs::metadata(path).map_err(wrap)?.is_file() {
-        return Err(stop(path, "not a file"));
+    match look(path)? {
+        Found::File(bytes) => Ok(bytes),
+        Found::Nothing => Err(stop(path, "missing")),
+        Found::Other(problem) => Err(stop(path, problem)),
     }
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(wrap)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(stop(path, "larger than 64 MiB"));
-    }
-    Ok(bytes)
 }
 
 /// Makes an installation's folder, parents included, that only its owner may enter. One that exists
@@ -44,17 +100,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, SdkError> {
 pub(crate) fn create_folder(path: &Path) -> Result<(), SdkError> {
     let mut folder = fs::DirBuilder::new();
     let made = folder.recursive(true).mode(0o700).create(path);
-    made.map_err(|error| stop(path, error))
+    made.map_err(|error| failed(path, error))
 }
 
 /// Takes from group and others whatever a file allows them, with a warning; one that is missing is
 /// left alone.
 ///
 /// # Errors
-/// [`SdkError::Stop`] when it is somebody else's.
+/// [`SdkError::Stop`] when it is somebody else's; as [`failed`].
 pub(crate) fn close_to_others(path: &Path) -> Result<(), SdkError> {
-    let Ok(found) = fs::metadata(path) else {
-        return Ok(());
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|error| failed(path, error))?,
     };
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
@@ -77,7 +134,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(|error| stop(path, error))
+        .map_err(|error| failed(path, error))
 }
 
 /// As [`write()`], without waiting for the disk: after power loss the file may be gone or damaged.
@@ -91,14 +148,14 @@ pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), SdkError> 
 fn replace(
     path: &Path,
     bytes: &[u8],
-    finish: impl Fn(&fs::File) -> std::io::Result<()>,
+    finish: impl Fn(&fs::File) -> io::Result<()>,
 ) -> Result<(), SdkError> {
-    let wrap = |error: std::io::Error| stop(path, error);
+    let wrap = |error: io::Error| failed(path, error);
     let temporary = path.with_extension("tmp");
     // What an interrupted write left, or a pipe that would block the next line.
     match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(stop(&temporary, error));
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(failed(&temporary, error));
         }
         _ => {}
     }
@@ -112,4 +169,35 @@ fn replace(
         .and_then(|()| finish(&file))
         .map_err(wrap)?;
     fs::rename(&temporary, path).map_err(wrap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HOSTILE 98: what the system lacks for a moment is no fault of the file.
+    #[test]
+    fn a_system_without_descriptors_is_asked_again_and_any_other_failure_is_for_a_person() {
+        let path = Path::new("model.bin");
+        for code in TOO_MANY_FILES {
+            let failure = failed(path, io::Error::from_raw_os_error(code));
+            let later = matches!(
+                failure,
+                SdkError::RetryLater {
+                    reason: Reason::SystemShort,
+                    ..
+                }
+            );
+            assert!(later, "{failure}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            look(&folder.path().join("absent")),
+            Ok(Found::Nothing)
+        ));
+        std::os::unix::fs::symlink("loop", folder.path().join("loop")).unwrap();
+        let strange = folder.path().join("loop");
+        assert!(matches!(look(&strange), Err(SdkError::Stop(_))));
+        assert!(is_there(&strange).is_err());
+    }
 }

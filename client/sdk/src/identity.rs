@@ -1,22 +1,30 @@
 //! One installation's identity: its key, its certificate, its membership if it has one, and what it
 //! trusts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use tacit_round::keys::PublicKey;
 use tacit_round::member::Member;
 use tacit_round::policy::Policy;
 use tacit_round::signed_policy::SignedPolicy;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use zeroize::Zeroizing;
 
 use crate::deadlines::Deadlines;
 use crate::error::SdkError;
-use crate::files;
+use crate::files::{self, Found};
 use crate::reason::Reason;
 use crate::store::Store;
 use crate::transport;
+
+/// What stands before the 32 bytes of an Ed25519 seed (RFC 8410, version 1).
+const PKCS8_V1_ED25519: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 
 /// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher
 /// signed.
@@ -139,14 +147,15 @@ pub fn keep_member(folder: &Path, text: &str) -> Result<(), SdkError> {
 /// [`SdkError::Stop`] when the file is there and cannot be read.
 pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
     let path = member_path(folder);
-    let stop = |problem: &str| SdkError::Stop(format!("{}: {problem}", path.display()));
-    match fs::read_to_string(&path) {
-        Ok(text) => Member::from_hex(&text)
-            .map(Some)
-            .ok_or_else(|| stop("not a membership")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(stop(&error.to_string())),
-    }
+    let text = match files::look(&path)? {
+        Found::Nothing => return Ok(None),
+        Found::Other(problem) => return Err(files::stop(&path, problem)),
+        Found::File(bytes) => String::from_utf8(bytes).ok(),
+    };
+    let member = text.and_then(|text| Member::from_hex(&text));
+    member
+        .map(Some)
+        .ok_or_else(|| files::stop(&path, "not a membership"))
 }
 
 /// This installation's certificate and key, for TLS.
@@ -154,14 +163,12 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
 /// # Errors
 /// [`SdkError::Stop`] when either file is missing or unreadable.
 pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
-    if !is_enrolled(folder) {
-        return Err(files::stop(
-            &certificate_path(folder),
-            "missing; enrol first",
-        ));
+    let path = certificate_path(folder);
+    if !files::is_there(&path)? {
+        return Err(files::stop(&path, "missing; enrol first"));
     }
     Ok(Identity::from_pem(
-        files::read(&certificate_path(folder))?,
+        files::read(&path)?,
         files::read(&key_path(folder))?,
     ))
 }
@@ -179,7 +186,7 @@ pub async fn enrol(
     deployment: &Deployment,
     token: &[u8; 32],
 ) -> Result<(), SdkError> {
-    if is_enrolled(folder) {
+    if files::is_there(&certificate_path(folder))? {
         return Ok(());
     }
     let request = {
@@ -195,23 +202,34 @@ pub async fn enrol(
     deployment
         .endpoint(Some(identity), &deadlines)
         .map_err(|error| SdkError::retry(Reason::NotNow, format!("the certificate: {error}")))?;
-    if !Store::path(folder).exists() {
+    if !files::is_there(&Store::path(folder))? {
         drop(Store::create(folder)?);
     }
     // The certificate comes last: from here on a missing store reads as exhausted.
     files::write(&certificate_path(folder), chain.as_bytes())
 }
 
+/// A new Ed25519 key, in the first version of PKCS#8: OpenSSL 3 refuses the second, which rcgen
+/// writes by itself.
+fn new_key() -> Result<KeyPair, SdkError> {
+    let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
+    let mut seed = Zeroizing::new([0u8; 32]);
+    let drawn = SysRng.try_fill_bytes(seed.as_mut());
+    drawn.map_err(|error| SdkError::Bug(format!("the system has no randomness: {error}")))?;
+    let der = Zeroizing::new([&PKCS8_V1_ED25519[..], seed.as_ref()].concat());
+    KeyPair::try_from(&PrivatePkcs8KeyDer::from(&der[..])).map_err(bug)
+}
+
 /// The request for this installation's key, which is made on first use.
 fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
     let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
     let path = key_path(folder);
-    let key = if path.exists() {
+    let key = if files::is_there(&path)? {
         let not_a_key = || files::stop(&path, "not a private key");
         let pem = String::from_utf8(files::read(&path)?).map_err(|_| not_a_key())?;
         KeyPair::from_pem(&pem).map_err(|_| not_a_key())?
     } else {
-        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(bug)?;
+        let key = new_key()?;
         files::write(&path, key.serialize_pem().as_bytes())?;
         key
     };

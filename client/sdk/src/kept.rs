@@ -12,7 +12,7 @@ use tacit_privacy::canonical;
 use tacit_types::{Digest, TaskId};
 
 use crate::error::SdkError;
-use crate::files;
+use crate::files::{self, Found};
 
 const FOLDER: &str = "models";
 const SERVING: &str = "serving";
@@ -35,24 +35,27 @@ pub(crate) fn serving(folder: &Path) -> Result<PathBuf, SdkError> {
     })
 }
 
-/// Whether the serving model is the one of this hash.
-pub(crate) fn serving_is(folder: &Path, hash: Digest) -> bool {
-    serving(folder).is_ok_and(|path| read(&path, hash).is_some())
+/// Whether the serving model is the one of this hash; a damaged pointer names none.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn serving_is(folder: &Path, hash: Digest) -> Result<bool, SdkError> {
+    let Ok(path) = serving(folder) else {
+        return Ok(false);
+    };
+    Ok(read(&path, hash)?.is_some())
 }
 
-/// The bytes kept at `path`, if they are the model of this hash. A file that cannot be read is said
-/// and counts as none: a model can be fetched again.
-pub(crate) fn read(path: &Path, hash: Digest) -> Option<Vec<u8>> {
-    if !path.exists() {
-        return None;
-    }
-    match files::read(path) {
-        Ok(bytes) => (canonical::digest(&bytes) == hash).then_some(bytes),
-        Err(error) => {
-            tracing::warn!(event = "model_not_read", reason = %error);
-            None
-        }
-    }
+/// The bytes kept at `path`, if they are the model of this hash. What the owner put there instead,
+/// be it a pipe, is no model.
+///
+/// # Errors
+/// What the operating system says when it does not give what is there.
+pub(crate) fn read(path: &Path, hash: Digest) -> Result<Option<Vec<u8>>, SdkError> {
+    let Found::File(bytes) = files::look(path)? else {
+        return Ok(None);
+    };
+    Ok((canonical::digest(&bytes) == hash).then_some(bytes))
 }
 
 /// Keeps a task's model and lets it serve. Survives power loss when this returns.
@@ -98,7 +101,7 @@ fn pointer(folder: &Path) -> PathBuf {
 
 fn serving_task(folder: &Path) -> Result<Option<TaskId>, SdkError> {
     let path = pointer(folder);
-    if !path.exists() {
+    if !files::is_there(&path)? {
         return Ok(None);
     }
     let name = String::from_utf8(files::read(&path)?);
@@ -111,11 +114,11 @@ fn serving_task(folder: &Path) -> Result<Option<TaskId>, SdkError> {
 fn forget_others(folder: &Path, newest: &TaskId) -> Result<(), SdkError> {
     let models = folder.join(FOLDER);
     let kept = [serving(folder)?, of_task(folder, newest)];
-    let failed = |error: std::io::Error| files::stop(&models, error);
+    let failed = |error: std::io::Error| files::failed(&models, error);
     for entry in fs::read_dir(&models).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|ending| ending == "bin") && !kept.contains(&path) {
-            fs::remove_file(&path).map_err(|error| files::stop(&path, error))?;
+            fs::remove_file(&path).map_err(|error| files::failed(&path, error))?;
         }
     }
     Ok(())
@@ -143,15 +146,15 @@ mod tests {
         let folder = folder.path();
         assert_eq!(serving(folder).unwrap(), folder.join(SHIPPED));
         keep(folder, &task("one"), b"one").unwrap();
-        assert!(serving_is(folder, canonical::digest(b"one")));
+        assert!(serving_is(folder, canonical::digest(b"one")).unwrap());
 
         // A task that has released nothing keeps its model beside the one that serves.
         keep_unsynced(folder, &task("two"), b"two", false).unwrap();
-        assert!(serving_is(folder, canonical::digest(b"one")));
+        assert!(serving_is(folder, canonical::digest(b"one")).unwrap());
         assert_eq!(names(folder), ["one.bin", "serving", "two.bin"]);
 
         keep_unsynced(folder, &task("three"), b"three", true).unwrap();
-        assert!(serving_is(folder, canonical::digest(b"three")));
+        assert!(serving_is(folder, canonical::digest(b"three")).unwrap());
         assert_eq!(names(folder), ["serving", "three.bin"]);
     }
 
@@ -167,6 +170,6 @@ mod tests {
             "{damaged}"
         );
         keep(folder, &task("one"), b"more").unwrap();
-        assert!(serving_is(folder, canonical::digest(b"more")));
+        assert!(serving_is(folder, canonical::digest(b"more")).unwrap());
     }
 }

@@ -22,6 +22,8 @@ pub enum Reason {
     NotNow,
     /// Another process is writing the local store.
     StoreBusy,
+    /// This device has no file descriptor or memory to give just now.
+    SystemShort,
     /// Whoever answers has a certificate for another name.
     ServerName,
     /// Whoever answers has a certificate this app does not trust: a captive portal, say.
@@ -77,6 +79,7 @@ impl fmt::Display for Reason {
             Self::Silent => f.write_str("the coordinator, or the way to it, is silent"),
             Self::NotNow => f.write_str("the coordinator cannot serve now"),
             Self::StoreBusy => f.write_str("another process is writing the local store"),
+            Self::SystemShort => f.write_str("this device is out of file descriptors or memory"),
             Self::ServerName => {
                 f.write_str("whoever answers has a certificate for another name than server_name")
             }

@@ -36,6 +36,22 @@ async fn a_certificate_that_does_not_fit_is_not_kept() {
     assert_eq!(outcome(&agent).await, Some(Outcome::Acknowledged));
 }
 
+/// A device's key can be read by the tools people have, as the daemons' keys can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openssl_reads_a_devices_key() {
+    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    enrolled(&stand_in, folder.path()).await;
+    let mut openssl = std::process::Command::new("openssl");
+    let key = folder.path().join("device.key");
+    let Ok(read) = openssl.args(["pkey", "-noout", "-in"]).arg(&key).output() else {
+        println!("SKIPPED: openssl is not installed");
+        return;
+    };
+    let said = String::from_utf8_lossy(&read.stderr);
+    assert!(read.status.success(), "{said}");
+}
+
 /// HOSTILE 104: what stands in place of a file of the identity is named, and nothing waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipe_or_a_folder_in_place_of_key_or_certificate_is_refused() {

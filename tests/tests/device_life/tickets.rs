@@ -13,7 +13,7 @@ use tacit_round::device::Outcome;
 use tacit_round::keys::{Context, SigningKey};
 use tacit_round::policy::{FactorFault, Policy, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
-use tacit_sdk::{Recommender, Store};
+use tacit_sdk::{Recommender, SdkError, Store};
 use tacit_tests::kept_model;
 use tacit_tests::stand_in::{
     Round, Script, StandIn, consistency, coordinator_key, helper_key, logged, sign, to_proto,
@@ -584,6 +584,22 @@ async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
             "{other}"
         );
     }
+
+    // One the operating system does not give is not taken for a missing one: what is offered could
+    // not be compared, so the step stops before anything is spent.
+    let books = fixture.books();
+    std::fs::remove_dir_all(&path).unwrap();
+    std::os::unix::fs::symlink("test.bin", &path).unwrap();
+    let ticket = fixture.next(6, &[first, near]);
+    fixture
+        .stand_in
+        .script(|script| script.ticket = Some(ticket));
+    let stopped = step(&fixture.agent).await;
+    assert!(
+        matches!(&stopped, Err(SdkError::Stop(reason)) if reason.contains("test.bin: ")),
+        "{stopped:?}"
+    );
+    assert_eq!(fixture.books(), books);
 }
 
 /// A round this device may not pay for names a model it does not keep: the next is judged by the

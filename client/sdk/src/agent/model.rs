@@ -32,7 +32,7 @@ impl Action {
         let path = kept::of_task(&self.folder, &accepted.ticket.content().task);
         let bounds = self.deployment.policy().factors;
         let judged = blocking(move || {
-            let judged = judge(&bytes, &accepted, bounds, &path);
+            let judged = judge(&bytes, &accepted, bounds, &path)?;
             Ok(judged.map(|model| (bytes, Arc::new(model))))
         });
         match judged.await? {
@@ -79,7 +79,7 @@ impl Action {
         logged: &[u8],
     ) -> Result<(), SdkError> {
         let folder = self.folder.clone();
-        let known = blocking(move || Ok(kept::serving_is(&folder, hash)));
+        let known = blocking(move || kept::serving_is(&folder, hash));
         if known.await? {
             return Ok(());
         }
@@ -143,26 +143,39 @@ fn refused(reason: impl Display) -> SdkError {
 
 /// Reads a model and compares it with the policy, with the ticket's shape and with the model kept
 /// at `path`, if that is the one seen before: another task's may be there instead.
+///
+/// # Errors
+/// As [`kept::read`]: a model that is not compared only because the disk did not give it would pass
+/// however far it drifted.
 fn judge(
     bytes: &[u8],
     accepted: &Accepted,
     bounds: FactorBounds,
     path: &Path,
-) -> Result<Model, FactorFault> {
+) -> Result<Result<Model, FactorFault>, SdkError> {
+    // After a long absence every model has moved far: a device must not stay out for ever because
+    // of it.
     let (ticket, seen) = (accepted.ticket.content(), accepted.seen);
+    let recent = ticket.logged.seq.saturating_sub(seen.model_seq) <= RECENT_LINES;
+    let previous = match recent {
+        true => kept::read(path, seen.model)?,
+        false => None,
+    };
+    let previous = previous.and_then(|bytes| Model::from_bytes(&bytes).ok());
+    Ok(compare(bytes, ticket, bounds, previous.as_ref()))
+}
+
+fn compare(
+    bytes: &[u8],
+    ticket: &Ticket,
+    bounds: FactorBounds,
+    previous: Option<&Model>,
+) -> Result<Model, FactorFault> {
     let model = Model::from_bytes(bytes).map_err(|error| match error {
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
-
-    // After a long absence every model has moved far: a device must not stay out for ever because
-    // of it.
-    let recent = ticket.logged.seq.saturating_sub(seen.model_seq) <= RECENT_LINES;
-    let previous = recent
-        .then(|| kept::read(path, seen.model))
-        .flatten()
-        .and_then(|bytes| Model::from_bytes(&bytes).ok());
-    let drift = previous.and_then(|previous| model.drift(&previous));
+    let drift = previous.and_then(|previous| model.drift(previous));
     let figures = model.plausibility();
     bounds.check(figures.norm, figures.concentration, drift)?;
 

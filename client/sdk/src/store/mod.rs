@@ -81,14 +81,14 @@ impl Store {
     /// cannot be written.
     pub fn create(folder: &Path) -> Result<Self, SdkError> {
         let path = Self::path(folder);
-        if path.exists() {
+        if files::is_there(&path)? {
             return Err(files::stop(&path, "a store exists already"));
         }
         if seal::noted(folder)? > 0 {
             return Err(missing(&path));
         }
         // Built under another name: once a store stands under its own, it is complete.
-        let wrap = |error: std::io::Error| files::stop(&path, error);
+        let wrap = |error: std::io::Error| files::failed(&path, error);
         let unfinished = folder.join("store.new");
         for leftover in [
             "store.new",
@@ -133,7 +133,7 @@ impl Store {
     /// as used up), or of a newer version.
     pub fn open(folder: &Path) -> Result<Self, SdkError> {
         let path = Self::path(folder);
-        if !path.exists() {
+        if !files::is_there(&path)? {
             return Err(missing(&path));
         }
         if !path.is_file() {

@@ -77,7 +77,7 @@ pub(super) fn set(db: &Connection, commits: u64) -> Result<(), SdkError> {
 /// [`SdkError::Stop`] when there is a note that cannot be read.
 pub(super) fn noted(folder: &Path) -> Result<u64, SdkError> {
     let path = folder.join(NOTE);
-    if !path.exists() {
+    if !files::is_there(&path)? {
         return Ok(0);
     }
     let text = String::from_utf8(files::read(&path)?).ok();
@@ -101,7 +101,7 @@ pub(super) fn note(folder: &Path, commits: u64) -> Result<(), SdkError> {
         .mode(0o600)
         .open(&path);
     file.and_then(|mut file| file.write_all(format!("{commits:020}").as_bytes()))
-        .map_err(|error| files::stop(&path, error))
+        .map_err(|error| files::failed(&path, error))
 }
 
 fn digest_of(db: &Connection, commits: u64) -> Result<Digest, SdkError> {
