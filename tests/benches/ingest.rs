@@ -31,7 +31,7 @@ use tacit_round::ticket::Ticket;
 use tacit_tests::bare::{BareDevice, Credentials};
 use tacit_types::{ContributionId, Delta, DeviceId, Digest, Epsilon, TaskId};
 use tacit_wire::clock::now;
-use tacit_wire::listener::{ClientCertificate, CountCalls, Limits, Listener, server_config};
+use tacit_wire::listener::{ClientCertificate, CountCalls, Front, Limits, Listener, server_config};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown, files};
 use tempfile::TempDir;
@@ -250,6 +250,7 @@ impl Servers {
         let mut running = Vec::new();
         let helper_config = tacit_helper::Config {
             listen: "127.0.0.1:0".into(),
+            listener: Front::default(),
             state: path("helper"),
             tls: tacit_helper::config::Tls {
                 certificate: path("helper.crt"),
@@ -274,6 +275,7 @@ impl Servers {
         let config = tacit_server::Config {
             listen: "127.0.0.1:0".into(),
             policy: None,
+            listener: Front::default(),
             state: path("coordinator"),
             tls: tacit_server::config::Tls {
                 certificate: path("coordinator.crt"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tacit_round::helper::Terms;
 use tacit_round::keys::PublicKey;
+use tacit_wire::listener::Front;
 
 /// The helper's configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -12,6 +13,9 @@ use tacit_round::keys::PublicKey;
 pub struct Config {
     /// Address and port to listen on; port 0 takes any free one.
     pub listen: String,
+    /// Who stands in front of it.
+    #[serde(default)]
+    pub listener: Front,
     /// Folder of the helper's state; made on the first start. Its `keys` folder must never reach a
     /// backup.
     pub state: PathBuf,

@@ -45,7 +45,7 @@ pub async fn serve(
         tls,
         signing,
     } = Prepared::new(config, now())?;
-    let listen = config.listen.clone();
+    let (listen, front) = (config.listen.clone(), config.listener.clone());
     let helper = tokio::task::spawn_blocking(move || recovery::open(&config, signing, now))
         .await
         .map_err(|error| HelperError::Storage(error.to_string()))??;
@@ -61,7 +61,9 @@ pub async fn serve(
     let service = Service::new(helper, stop.clone());
     let limits = Limits::of_this_process();
     let calls = CountCalls::new(&limits, stop.drain.clone());
-    let listener = Listener::new(socket, tls, limits).only(Peer::Coordinator);
+    let listener = Listener::new(socket, tls, limits)
+        .behind(front)
+        .only(Peer::Coordinator);
     tokio::select! {
         served = run(service, listener, calls, stop.clone()) => served,
         never = close_late(stop) => match never {},

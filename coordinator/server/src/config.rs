@@ -8,6 +8,7 @@ use tacit_model::family::rating::Scale;
 use tacit_plan::{EVALUATION_SHARE, PlanRequest};
 use tacit_round::keys::PublicKey;
 use tacit_types::{Delta, Epsilon, TaskId};
+use tacit_wire::listener::Front;
 
 use crate::error::ServerError;
 
@@ -19,6 +20,9 @@ pub struct Config {
     pub listen: String,
     /// The policy the app ships, to find out before a start whether devices will take part.
     pub policy: Option<PathBuf>,
+    /// Who stands in front of it.
+    #[serde(default)]
+    pub listener: Front,
     /// Folder for durable state.
     pub state: PathBuf,
     /// Certificates of this server.

@@ -134,7 +134,9 @@ pub async fn serve(
         .add_service(health)
         .add_service(service)
         .serve_with_incoming_shutdown(
-            Listener::new(socket, tls, limits).incoming(shutdown.clone()),
+            Listener::new(socket, tls, limits)
+                .behind(config.listener.clone())
+                .incoming(shutdown.clone()),
             shutdown.drain.clone().cancelled_owned(),
         );
     let runtime = tokio::runtime::Handle::current();

@@ -24,6 +24,7 @@ use tacit_round::ticket::{Kind, SCHEMA, Ticket};
 use tacit_types::{ContributionId, DeviceId, Digest, RoundId, TaskId, Timestamp};
 use tacit_wire::clock::now;
 use tacit_wire::files::write_new_secret;
+use tacit_wire::listener::Front;
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown};
 use tokio::task::JoinHandle;
@@ -80,6 +81,7 @@ impl Deployment {
         let file = |name: &str| self.folder.path().join(name);
         Config {
             listen: "127.0.0.1:0".into(),
+            listener: Front::default(),
             state: self.state(),
             tls: Tls {
                 certificate: file("helper.crt"),

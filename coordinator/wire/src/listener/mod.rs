@@ -3,8 +3,10 @@
 //!
 //! - [`limits`](Limits) caps and times, from the descriptors the process has; `registry` every
 //!   connection there is; `stream` the bytes of one; `calls` what it has under way;
+//! - `balancer` whom those in front speak for;
 //! - `tls` settings; `shutdown` how a daemon ends; `rate` bounds log lines.
 
+mod balancer;
 mod calls;
 mod limits;
 mod rate;
@@ -21,11 +23,12 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 
+pub use self::balancer::{Front, Network};
 pub use self::calls::CountCalls;
 pub use self::limits::Limits;
 pub use self::shutdown::{DRAIN_DEADLINE, Shutdown};
@@ -36,7 +39,8 @@ use self::rate::Rate;
 use self::registry::{Place, Registry, Who};
 use crate::identity::Peer;
 
-/// TLS handshake and HTTP/2 preface must each finish within this time.
+/// TLS handshake, with what a balancer says before it, and HTTP/2 preface must each finish within
+/// this time.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the registry looks for connections that are over.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -47,6 +51,7 @@ pub struct Listener {
     tls: TlsAcceptor,
     limits: Limits,
     only: Option<Peer>,
+    front: Front,
 }
 
 impl Listener {
@@ -58,7 +63,14 @@ impl Listener {
             tls: TlsAcceptor::from(Arc::new(config)),
             limits,
             only: None,
+            front: Front::default(),
         }
+    }
+
+    /// Hears from these balancers whom they speak for.
+    #[must_use]
+    pub fn behind(self, front: Front) -> Self {
+        Self { front, ..self }
     }
 
     /// Closes every connection of another peer right after its handshake.
@@ -78,6 +90,7 @@ impl Listener {
         let door = Arc::new(Door {
             tls: self.tls,
             only: self.only,
+            front: self.front,
             registry: registry.clone(),
             failed: Rate::default(),
             refused: Rate::default(),
@@ -143,6 +156,7 @@ async fn sweep_until_drained(registry: Arc<Registry>, shutdown: Shutdown) {
 struct Door {
     tls: TlsAcceptor,
     only: Option<Peer>,
+    front: Front,
     registry: Arc<Registry>,
     failed: Rate,
     refused: Rate,
@@ -152,12 +166,29 @@ impl Door {
     /// Shakes hands and passes the connection on.
     async fn greet(
         self: Arc<Self>,
-        socket: TcpStream,
-        address: SocketAddr,
-        place: Place,
+        mut socket: TcpStream,
+        mut address: SocketAddr,
+        mut place: Place,
         ready: mpsc::Sender<io::Result<PeerStream>>,
     ) {
-        let Some(stream) = self.handshake(socket, address, &place).await else {
+        let until = Instant::now() + HANDSHAKE_DEADLINE;
+        if self.front.has(address.ip()) {
+            let introduced = balancer::read_source(&mut socket);
+            match self.in_time(until, &place, address, introduced).await {
+                None => return,
+                // The balancer itself, which asks whether anybody is there.
+                Some(None) => {}
+                Some(Some(source)) => {
+                    let Some(own) = self.enter(Who::at(source.ip())) else {
+                        return;
+                    };
+                    (address, place) = (source, own);
+                }
+            }
+        }
+        let _ = socket.set_nodelay(true);
+        let shaken = self.tls.accept(socket);
+        let Some(stream) = self.in_time(until, &place, address, shaken).await else {
             return;
         };
         let Some(peer) = self.peer(&stream) else {
@@ -173,18 +204,19 @@ impl Door {
         }
     }
 
-    async fn handshake(
+    /// The end of a part of the handshake; `None`, which is logged, when it fails, is late or its
+    /// place goes to another.
+    async fn in_time<T>(
         &self,
-        socket: TcpStream,
-        address: SocketAddr,
+        until: Instant,
         place: &Place,
-    ) -> Option<TlsStream<TcpStream>> {
-        let _ = socket.set_nodelay(true);
-        let shaken = timeout(HANDSHAKE_DEADLINE, self.tls.accept(socket));
+        address: SocketAddr,
+        part: impl Future<Output = io::Result<T>>,
+    ) -> Option<T> {
         let error = tokio::select! {
             () = place.connection().closing().cancelled() => "closed for another".into(),
-            shaken = shaken => match shaken {
-                Ok(Ok(stream)) => return Some(stream),
+            done = timeout_at(until, part) => match done {
+                Ok(Ok(done)) => return Some(done),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "deadline passed".to_owned(),
             },

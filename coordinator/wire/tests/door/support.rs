@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
-use tacit_wire::listener::{ClientCertificate, CountCalls, Limits, Listener, server_config};
+use tacit_wire::listener::{ClientCertificate, CountCalls, Front, Limits, Listener, server_config};
 use tacit_wire::pki::{Authority, Credentials, create_authorities};
 use tacit_wire::{Peer, Shutdown, clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,6 +45,11 @@ pub(crate) struct World {
 impl World {
     /// Serves the health service with these limits, to everybody or to one peer.
     pub(crate) async fn new(limits: Limits, only: Option<Peer>) -> Self {
+        Self::behind(&[], limits, only).await
+    }
+
+    /// As [`Self::new`], where these addresses are balancers.
+    pub(crate) async fn behind(balancers: &[&str], limits: Limits, only: Option<Peer>) -> Self {
         let made = create_authorities(clock::now()).unwrap();
         let authority = Authority::from_pem(&made.issuing.chain, &made.issuing.key).unwrap();
         let issue = |peer| {
@@ -65,7 +70,8 @@ impl World {
         let address = socket.local_addr().unwrap();
         let shutdown = Shutdown::default();
         let calls = CountCalls::new(&limits, shutdown.drain.clone());
-        let mut listener = Listener::new(socket, config, limits);
+        let balancers = balancers.iter().map(|one| one.parse().unwrap()).collect();
+        let mut listener = Listener::new(socket, config, limits).behind(Front { balancers });
         if let Some(peer) = only {
             listener = listener.only(peer);
         }
@@ -97,6 +103,16 @@ impl World {
     /// A connection that has said its preface, or not even that, and says nothing more. `None` when
     /// it was turned away before.
     pub(crate) async fn silent(&self, who: Option<Peer>, preface: bool) -> Option<Silent> {
+        self.introduced(&[], who, preface).await
+    }
+
+    /// As [`Self::silent`], after `header`.
+    pub(crate) async fn introduced(
+        &self,
+        header: &[u8],
+        who: Option<Peer>,
+        preface: bool,
+    ) -> Option<Silent> {
         let mut roots = RootCertStore::empty();
         for root in certificates(&self.root) {
             roots.add(root).unwrap();
@@ -113,7 +129,8 @@ impl World {
                 .unwrap(),
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let socket = TcpStream::connect(self.address).await.unwrap();
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(header).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let mut stream = connector.connect(name, socket).await.ok()?;
@@ -150,6 +167,13 @@ impl Silent {
             while self.0.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
         };
         timeout(limit, ended).await.is_ok()
+    }
+
+    /// Whether the server says its settings: it serves this connection.
+    pub(crate) async fn is_served(&mut self) -> bool {
+        let mut buffer = [0; 16];
+        let said = timeout(SOON, self.0.read(&mut buffer)).await;
+        said.expect("served or closed").is_ok_and(|read| read > 0)
     }
 }
 
