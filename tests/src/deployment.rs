@@ -155,6 +155,23 @@ impl Deployment {
         self.path("coordinator/ledger")
     }
 
+    /// Changes one text in a role's configuration file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or does not hold the text.
+    pub fn configure(&self, role: Role, from: &str, to: &str) -> Result<()> {
+        let path = self.path(&format!("{}.toml", role.command()));
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(from), "{} has no {from}", path.display());
+        Ok(fs::write(&path, text.replace(from, to))?)
+    }
+
+    /// What a process has logged.
+    pub fn log(&self, role: Role) -> String {
+        let path = self.path(&format!("{}.log", role.command()));
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    }
+
     /// Where devices reach the coordinator.
     pub fn coordinator_address(&self) -> String {
         format!("https://127.0.0.1:{}", self.coordinator_port)
@@ -228,9 +245,21 @@ impl Deployment {
     /// # Errors
     /// When it does not run.
     pub fn terminate(&self, role: Role) -> Result<()> {
+        self.signal(role, Signal::TERM)
+    }
+
+    /// Tells a process that its terminal is gone, or to read its files again, with SIGHUP.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn hang_up(&self, role: Role) -> Result<()> {
+        self.signal(role, Signal::HUP)
+    }
+
+    fn signal(&self, role: Role, signal: Signal) -> Result<()> {
         let child = self.running[role as usize].as_ref();
-        let pid = Pid::from_child(child.context("nothing to end")?);
-        Ok(kill_process(pid, Signal::TERM)?)
+        let pid = Pid::from_child(child.context("no process to tell")?);
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Kills a process and starts it again on the same state.

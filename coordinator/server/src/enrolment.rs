@@ -142,7 +142,7 @@ fn read_tokens(config: &Config) -> Result<BTreeSet<Digest>, ServerError> {
     let bad =
         |problem: String| ServerError::OperatorConfig(format!("{}: {problem}", path.display()));
     let text =
-        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+        files::read_large_text(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
     let numbered = text
         .lines()
         .enumerate()

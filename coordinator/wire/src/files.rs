@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tacit_types::Timestamp;
@@ -36,6 +37,8 @@ impl FileError {
 
 /// Largest key or certificate file that is read.
 const BYTES_MAX: u64 = 1 << 20;
+/// Largest list or model that is read: a catalogue of four million long lines.
+const LARGE_BYTES_MAX: u64 = 1 << 30;
 
 /// Reads a small text file.
 ///
@@ -49,6 +52,26 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
     }
     fs::read_to_string(path)
         .map_err(|error| FileError::new(path, format!("cannot be read: {error}")))
+}
+
+/// Reads an operator's list or model whole: a pipe would never end, and neither would a device.
+///
+/// # Errors
+/// The operating system's, also for anything but a regular file of at most 1 GiB.
+pub fn read_large(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() || found.len() > LARGE_BYTES_MAX {
+        return Err(io::Error::other("not a regular file of at most 1 GiB"));
+    }
+    fs::read(path)
+}
+
+/// As [`read_large`], of text.
+///
+/// # Errors
+/// As [`read_large`], and for what is not UTF-8.
+pub fn read_large_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_large(path)?).map_err(io::Error::other)
 }
 
 /// Reads a secret, refusing one that others can read.
@@ -163,18 +186,33 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     close_to_others(path)
 }
 
-/// Checks that a folder of state is one or can still be made; makes nothing.
+/// Checks that a folder of state is one or can still be made, and that this process may write
+/// there; makes nothing.
 ///
 /// # Errors
-/// [`FileError`] for anything else of that name.
+/// [`FileError`] for anything else of that name, and for one that may not be written.
 pub fn check_folder(path: &Path) -> Result<(), FileError> {
-    match fs::metadata(path) {
-        Ok(found) if !found.is_dir() => Err(FileError::new(path, "is not a folder")),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::new(path, format!("cannot be used: {error}")))
+    // What is missing is made in the nearest folder above that is there.
+    let mut there = path;
+    let found = loop {
+        match fs::metadata(there) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let above = there.parent().filter(|above| *above != Path::new(""));
+                there = above.unwrap_or(Path::new("."));
+            }
+            found => break found,
         }
-        _ => Ok(()),
+    };
+    let unusable = |error: io::Error| FileError::new(path, format!("cannot be used: {error}"));
+    if !found.map_err(unusable)?.is_dir() {
+        return Err(FileError::new(there, "is not a folder"));
     }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        FileError::new(
+            path,
+            format!("cannot be written: {}", io::Error::from(error)),
+        )
+    })
 }
 
 /// Makes a database empty unless it exists, for its owner only; the log and index beside it take

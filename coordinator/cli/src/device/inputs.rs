@@ -5,13 +5,14 @@ use std::path::Path;
 
 use tacit_model::history::interaction::Interaction;
 use tacit_round::member::Member;
+use tacit_wire::files;
 
 use crate::failure::Failure;
 
 pub(super) fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
     let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
     let text =
-        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+        files::read_large_text(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
     let tokens: Vec<[u8; 32]> = text
         .lines()
         .enumerate()
@@ -34,7 +35,7 @@ pub(super) fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Fa
 pub(super) fn read_members(path: &Path, devices: u32) -> Result<Vec<String>, Failure> {
     let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
     let text =
-        std::fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+        files::read_large_text(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
     let members: Vec<String> = text
         .lines()
         .take(devices as usize)

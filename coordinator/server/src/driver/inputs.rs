@@ -46,7 +46,7 @@ impl Inputs {
             ServerError::OperatorConfig(format!("task.catalogue '{path}': {problem}"))
         };
         let catalogue =
-            std::fs::read(&config.task.catalogue).map_err(|error| wrong(error.to_string()))?;
+            files::read_large(&config.task.catalogue).map_err(|error| wrong(error.to_string()))?;
         let read = catalogue::parse(&catalogue).map_err(wrong)?;
         if config.task.model == Family::Neural && !read.features.tell_apart() {
             let problem = "a network learns from categories, and they tell no item from another; \
@@ -118,7 +118,7 @@ fn start(path: &Path, task: &Task, items: u32) -> Result<SpectralModel, ServerEr
     let wrong = |problem: &str| {
         ServerError::OperatorConfig(format!("task.start '{}': {problem}", path.display()))
     };
-    let bytes = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+    let bytes = files::read_large(path).map_err(|error| wrong(&error.to_string()))?;
     let Ok(Model::Spectral(previous)) = Model::from_bytes(&bytes) else {
         return Err(wrong(
             "not a spectral model; give the last one of an earlier task's export, \
