@@ -55,10 +55,10 @@ pub(crate) enum Sent {
 
 impl Connection {
     pub(crate) async fn open(endpoint: Endpoint, deadlines: &Deadlines) -> Result<Self, SdkError> {
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| SdkError::retry(Reason::of_connection(&error), with_causes(&error)))?;
+        let channel = endpoint.connect().await.map_err(|error| {
+            let detail = format!("{}: {}", endpoint.uri(), with_causes(&error));
+            SdkError::retry(Reason::of_connection(&error), detail)
+        })?;
         Ok(Self {
             client: CoordinatorClient::new(channel),
             progress: deadlines.progress,

@@ -26,6 +26,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct HelperClient {
     grpc: Grpc<Channel>,
+    address: String,
     identity_key: PublicKey,
 }
 
@@ -78,8 +79,14 @@ impl HelperClient {
         let grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self {
             grpc,
+            address: config.helper.address.clone(),
             identity_key: config.helper.identity_key,
         })
+    }
+
+    /// Where the helper is looked for.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The helper's public identity key.

@@ -85,7 +85,7 @@ impl Driver {
         runtime: &Handle,
         ask: impl Fn() -> F,
     ) -> Result<Asked<T>, ServerError> {
-        let mut absence = Absence::default();
+        let mut absence = Absence::of(self.helper.address());
         runtime.block_on(async {
             loop {
                 let answered = tokio::select! {
@@ -108,23 +108,31 @@ impl Driver {
 }
 
 /// A helper that does not answer, as one question sees it.
-#[derive(Default)]
-struct Absence {
+struct Absence<'a> {
+    helper: &'a str,
     tries: u32,
     spoken: Option<Instant>,
 }
 
-impl Absence {
+impl<'a> Absence<'a> {
+    fn of(helper: &'a str) -> Self {
+        Self {
+            helper,
+            tries: 0,
+            spoken: None,
+        }
+    }
+
     /// Notes a failed try, says so if it is time to, and gives the pause before the next.
     fn met(&mut self, now: Instant, error: &str) -> Duration {
         self.tries = self.tries.saturating_add(1);
         let pause = pause(self.tries);
         if self.speaks(now) {
-            let tries = self.tries;
             tracing::warn!(
                 event = "helper_unavailable",
+                helper = self.helper,
                 error,
-                tries,
+                tries = self.tries,
                 "the helper does not answer; the round waits for it, and no model is published"
             );
         }
@@ -166,7 +174,7 @@ mod tests {
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         assert_eq!(pause(u32::MAX), PAUSE_MAX);
 
-        let (start, mut absence) = (Instant::now(), Absence::default());
+        let (start, mut absence) = (Instant::now(), Absence::of(""));
         let seconds = (0..180).filter(|second| {
             let now = start + Duration::from_secs(*second);
             absence.speaks(now)
