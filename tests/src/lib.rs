@@ -1,6 +1,7 @@
 //! Tests of the whole system: real processes, real certificates, real disks.
 //!
 //! [`deployment`] makes a throw-away deployment and runs, kills and restarts its processes;
+//! [`certified`] signs certificates for them, good ones and spoilt ones;
 //! [`bare`] speaks the device protocol without the SDK, so that a test knows every number it sends;
 //! [`stand_in`] is a coordinator that records what the SDK sends; [`proxy`] stands before it and
 //! goes silent; [`installation`] runs the SDK in a process to be killed; [`fuzz`] says what must
@@ -15,6 +16,7 @@
 )]
 
 pub mod bare;
+pub mod certified;
 pub mod deployment;
 pub mod faults;
 pub mod fuzz;

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
 };
 use tacit_proto::v2;
 use tacit_proto::v2::helper_client::HelperClient;
 use tacit_tests::bare::{BareDevice, Contribution, Credentials, repeat};
+use tacit_tests::certified::{device_at, device_params, device_uri, issuing, signed_by};
 use tacit_tests::deployment::{Deployment, Settings};
 use tacit_types::{DeviceId, Digest, Timestamp};
 use tacit_wire::pki::{Authority, create_authorities};
@@ -35,66 +36,13 @@ const CUT_OFF: [Code; 4] = [
     Code::Cancelled,
 ];
 
-fn issuing(deployment: &Deployment) -> Authority {
-    Authority::from_pem(
-        &deployment.pki("issuing.crt").unwrap(),
-        &deployment.pki("issuing.key").unwrap(),
-    )
-    .unwrap()
-}
-
-/// A device's credentials as this authority would have made them at `then`.
-fn device_at(authority: &Authority, then: Timestamp) -> Credentials {
-    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-    let request = CertificateParams::default()
-        .serialize_request(&key)
-        .unwrap();
-    let chain = authority
-        .issue_device(request.der(), DeviceId([9; 16]), then)
-        .unwrap();
-    Credentials {
-        chain,
-        key: key.serialize_pem(),
-    }
-}
-
 fn before_now(days: u64) -> Timestamp {
     Timestamp(clock::now().0 - days * DAY_MS)
 }
 
-fn device_uri() -> SanType {
-    SanType::URI(
-        Peer::Device(DeviceId([9; 16]))
-            .to_string()
-            .try_into()
-            .unwrap(),
-    )
-}
-
-/// Parameters of a good device certificate, to be spoilt.
-fn device_params() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.not_before = OffsetDateTime::now_utc() - time::Duration::minutes(5);
-    params.not_after = OffsetDateTime::now_utc() + time::Duration::days(30);
-    params.subject_alt_names = vec![device_uri()];
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params
-}
-
 /// Signs spoilt parameters with the deployment's own issuing key.
 fn signed(deployment: &Deployment, params: &CertificateParams, key: &KeyPair) -> Credentials {
-    let (certificate, issuing) = (
-        deployment.pki("issuing.crt").unwrap(),
-        deployment.pki("issuing.key").unwrap(),
-    );
-    let issuer =
-        Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&issuing).unwrap()).unwrap();
-    let chain = params.signed_by(key, &issuer).unwrap().pem() + &certificate;
-    Credentials {
-        chain,
-        key: key.serialize_pem(),
-    }
+    signed_by(deployment, "issuing", params, key).unwrap()
 }
 
 async fn check_in(
@@ -111,7 +59,7 @@ async fn check_in(
 /// A running deployment with a device certificate that is good.
 async fn deployment() -> (Deployment, Credentials) {
     let deployment = Deployment::running(Settings::default()).unwrap();
-    let good = device_at(&issuing(&deployment), clock::now());
+    let good = device_at(&issuing(&deployment).unwrap(), clock::now()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(15);
     repeat(deadline, || check_in(&deployment, Some(&good)))
         .await
@@ -140,7 +88,10 @@ async fn a_certificate_that_is_not_a_devices_never_reaches_a_handler() {
     let leaf_end =
         good.chain.find("-----END CERTIFICATE-----").unwrap() + "-----END CERTIFICATE-----\n".len();
     let cases = [
-        ("another authority", device_at(&foreign, clock::now())),
+        (
+            "another authority",
+            device_at(&foreign, clock::now()).unwrap(),
+        ),
         (
             "self-signed",
             Credentials {
@@ -150,7 +101,7 @@ async fn a_certificate_that_is_not_a_devices_never_reaches_a_handler() {
         ),
         (
             "expired a month ago",
-            device_at(&issuing(&deployment), before_now(60)),
+            device_at(&issuing(&deployment).unwrap(), before_now(60)).unwrap(),
         ),
         (
             "expired",
@@ -338,14 +289,16 @@ async fn the_helper_answers_the_coordinator_only() {
     }
 }
 
-/// HOSTILE 20, 71: an offer of TLS 1.2 and plain text get an alert or a closed connection, never an
+/// HOSTILE 20, 71: an offer of TLS 1.0 to 1.2 and plain text get an alert or a closed connection, never an
 /// answer.
 #[tokio::test]
 async fn older_tls_and_plain_text_are_refused() {
     let (deployment, good) = deployment().await;
-    let offer = client_hello_1_2();
+    let offers = [1, 2, 3].map(older_client_hello);
     for (name, bytes, alert) in [
-        ("TLS 1.2", &offer[..], true),
+        ("TLS 1.0", &offers[0][..], true),
+        ("TLS 1.1", &offers[1], true),
+        ("TLS 1.2", &offers[2], true),
         (
             "HTTP/1.1",
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -380,9 +333,9 @@ async fn older_tls_and_plain_text_are_refused() {
     assert!(check_in(&deployment, Some(&good)).await.is_ok());
 }
 
-/// A ClientHello that offers TLS 1.2 with ECDHE-ECDSA-AES128-GCM-SHA256, X25519 and Ed25519, and
-/// nothing newer.
-fn client_hello_1_2() -> Vec<u8> {
+/// A ClientHello that offers TLS 1.`minor - 1` with ECDHE-ECDSA-AES128-GCM-SHA256, X25519 and
+/// Ed25519, and nothing newer.
+fn older_client_hello(minor: u8) -> Vec<u8> {
     let extensions = [
         &[0, 10, 0, 4, 0, 2, 0, 29][..],
         &[0, 13, 0, 4, 0, 2, 8, 7],
@@ -392,7 +345,7 @@ fn client_hello_1_2() -> Vec<u8> {
     .concat();
     let extensions_len = u8::try_from(extensions.len()).unwrap();
     let body = [
-        &[3, 3][..],
+        &[3, minor][..],
         &[7; 32],
         &[0],
         &[0, 2, 0xc0, 0x2b],
@@ -405,7 +358,7 @@ fn client_hello_1_2() -> Vec<u8> {
     [&[22, 3, 1, 0, body_len + 4, 1, 0, 0, body_len][..], &body].concat()
 }
 
-/// HOSTILE 60, 74, 82, 87, 90: exit code 2, one line that names the file, and no task in the state
+/// HOSTILE 60, 74, 82, 87, 90, 104: exit code 2, one line that names the file, and no task in the state
 /// folder.
 #[test]
 fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
@@ -434,11 +387,19 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
     )
     .unwrap();
     foreign_files(&deployment);
+    for role in ["coordinator", "helper"] {
+        let whole = deployment.pki(&format!("{role}.crt")).unwrap();
+        fs::write(deployment.path("pki/half.crt"), &whole[..whole.len() / 3]).unwrap();
+    }
     fs::create_dir(deployment.path("pki/folder")).unwrap();
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    let made = mkfifo.arg(deployment.path("pki/pipe")).status().unwrap();
+    assert!(made.success());
     std::os::unix::fs::symlink("loop.crt", deployment.path("pki/loop.crt")).unwrap();
 
     let certificates = [
         "absent.crt",
+        "half.crt",
         "expired.crt",
         "tokens.txt",
         "folder",
@@ -466,6 +427,9 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
                     .map(|file| ("\"pki/tokens.sha256\"".to_owned(), file)),
             );
             cases.push(("\"catalogue.txt\"".to_owned(), "absent.txt"));
+            // Nobody writes into it: reading it would wait for ever.
+            cases.push(("\"catalogue.txt\"".to_owned(), "pipe"));
+            cases.push(("\"pki/tokens.sha256\"".to_owned(), "pipe"));
             cases.push(("\"pki/issuing.crt\"".to_owned(), "foreign-issuing.crt"));
         }
         for (from, file) in cases {
@@ -534,7 +498,10 @@ fn foreign_files(deployment: &Deployment) {
         .issue_server(Peer::Coordinator, &names, now)
         .unwrap();
     fs::write(deployment.path("pki/foreign.crt"), server.chain).unwrap();
-    let device = issuing(deployment).issue_server(Peer::Device(DeviceId([1; 16])), &names, now);
+    let device =
+        issuing(deployment)
+            .unwrap()
+            .issue_server(Peer::Device(DeviceId([1; 16])), &names, now);
     fs::write(deployment.path("pki/other-role.crt"), device.unwrap().chain).unwrap();
 }
 
