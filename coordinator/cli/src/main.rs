@@ -106,7 +106,12 @@ fn main() -> ExitCode {
             say::note(format_args!("tacit: {problem}"));
             return ExitCode::from(2);
         }
-        Err(error) => error.exit(),
+        // What was asked for may have its colours; what was wrong holds words of the caller.
+        Err(error) if error.use_stderr() => {
+            say::note(error.render().to_string().trim_end());
+            return ExitCode::from(2);
+        }
+        Err(asked) => asked.exit(),
     };
     if cli.command.keeps_state() {
         rustix::process::umask(Mode::RWXG | Mode::RWXO);

@@ -417,3 +417,37 @@ fn simulate_writes_what_was_asked_and_the_number_of_threads_does_not_show() {
     let outcome: serde_json::Value = serde_json::from_slice(&one.0).unwrap();
     assert_eq!(outcome["points"].as_array().unwrap().len(), 2);
 }
+
+/// What a file or a stranger put on a command line neither moves a cursor nor turns a text.
+#[test]
+fn words_on_the_command_line_are_said_escaped() {
+    let hostile = "\u{1b}[2J\u{202e}\u{9b}x";
+    for arguments in [
+        vec![hostile],
+        vec!["plan", "--users", hostile],
+        vec![
+            "plan",
+            "--items",
+            "1",
+            "--epsilon",
+            "1",
+            "--users",
+            "10",
+            &format!("--{hostile}"),
+        ],
+        vec!["audit", hostile],
+        vec!["audit", "verify", hostile],
+        vec!["audit", "explain", hostile, "0"],
+        vec!["demo", "--data", hostile],
+        vec!["coordinator", "--config", hostile],
+        vec!["device", "--config", hostile],
+        vec!["pki", "init", "pki", "--helper", hostile],
+    ] {
+        let output = tacit(&arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        let lines = said.replace('\n', "");
+        assert!(!lines.contains(tacit_types::shown::is_control), "{said:?}");
+    }
+}
