@@ -338,6 +338,8 @@ pub struct Script {
     pub proof: Vec<Digest>,
     /// Certificate chain it gives instead of a good one.
     pub certificate: Option<String>,
+    /// When it signs certificates, instead of now.
+    pub certified: Option<Timestamp>,
     /// What it gives for a hash, which need not be what the hash names.
     pub objects: BTreeMap<Digest, Bytes>,
     /// What becomes of requests for objects.
@@ -369,6 +371,7 @@ impl Script {
             counted: Rho::ZERO,
             proof: Vec::new(),
             certificate: None,
+            certified: None,
             objects: BTreeMap::from([(model, round.model.to_bytes().into())]),
             fetch: Answer::Give,
             contribute: Answer::Give,
@@ -523,11 +526,9 @@ impl Coordinator for Service {
     ) -> Result<Response<v2::EnrolResponse>, Status> {
         let mut id = [0; DeviceId::LEN];
         id[..4].copy_from_slice(&self.enrolled.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        let chain = self.authority.issue_device(
-            &request.get_ref().signing_request,
-            DeviceId(id),
-            clock::now(),
-        );
+        let then = self.script().certified.unwrap_or_else(clock::now);
+        let request = &request.get_ref().signing_request;
+        let chain = self.authority.issue_device(request, DeviceId(id), then);
         let chain = chain.map_err(|error| Status::internal(error.to_string()))?;
         let certificate_chain = self.script().certificate.unwrap_or(chain);
         Ok(Response::new(v2::EnrolResponse { certificate_chain }))

@@ -1,19 +1,25 @@
 //! One installation's identity: its key, its certificate, its membership if it has one, and what it
 //! trusts.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tacit_round::keys::PublicKey;
 use tacit_round::member::Member;
 use tacit_round::policy::Policy;
 use tacit_round::signed_policy::SignedPolicy;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Endpoint, Uri};
 use zeroize::Zeroizing;
 
+use crate::connector::{Connector, Ended};
 use crate::deadlines::Deadlines;
 use crate::error::SdkError;
 use crate::files::{self, Found};
@@ -83,32 +89,72 @@ impl Deployment {
         })
     }
 
-    /// An endpoint with this deployment's trust and, once enrolled, this installation's
-    /// certificate.
-    pub(crate) fn endpoint(
-        &self,
-        identity: Option<Identity>,
-        deadlines: &Deadlines,
-    ) -> Result<Endpoint, SdkError> {
-        let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.root_certificate))
-            .domain_name(&self.server_name)
-            .assume_http2(true);
-        if let Some(identity) = identity {
-            tls = tls.identity(identity);
+    /// Where the coordinator is, and the limits of a connection.
+    pub(crate) fn endpoint(&self, deadlines: &Deadlines) -> Result<Endpoint, SdkError> {
+        let bad = |error: &dyn Display| SdkError::Stop(format!("coordinator address: {error}"));
+        let address: Uri = self.coordinator.parse().map_err(|error| bad(&error))?;
+        if address.scheme_str() != Some("https") {
+            return Err(bad(&"must start with https://"));
         }
-        let bad = |error: tonic::transport::Error| {
-            SdkError::Stop(format!("coordinator address or certificate: {error}"))
-        };
-        let endpoint = Endpoint::from_shared(self.coordinator.clone()).map_err(bad)?;
-        endpoint
+        // The client would make TLS of its own under https; the connector makes it here.
+        let plain = self.coordinator.replacen("https", "http", 1);
+        let endpoint = Endpoint::from_shared(plain).map_err(|error| bad(&error))?;
+        Ok(endpoint
+            .origin(address)
             .connect_timeout(deadlines.connect)
             .timeout(deadlines.call)
             .http2_keep_alive_interval(deadlines.keepalive)
-            .keep_alive_timeout(deadlines.keepalive)
-            .tls_config(tls)
-            .map_err(bad)
+            .keep_alive_timeout(deadlines.keepalive))
     }
+
+    /// Connects with this deployment's trust and, once enrolled, this installation's certificate.
+    pub(crate) fn connector(
+        &self,
+        own: Option<Identity>,
+        deadlines: &Deadlines,
+        ended: Ended,
+    ) -> Result<Connector, SdkError> {
+        let name = ServerName::try_from(self.server_name.clone())
+            .map_err(|error| SdkError::Stop(format!("server_name: {error}")))?;
+        let config = Arc::new(self.tls(own)?);
+        Ok(Connector::new(config, name, deadlines.connect, ended))
+    }
+
+    fn tls(&self, own: Option<Identity>) -> Result<ClientConfig, SdkError> {
+        let bad = |error: &dyn Display| SdkError::Stop(format!("certificate: {error}"));
+        let mut roots = RootCertStore::empty();
+        for root in read_chain(self.root_certificate.as_bytes()) {
+            let root = root.map_err(|error| bad(&error))?;
+            roots.add(root).map_err(|error| bad(&error))?;
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| bad(&error))?
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let chain: Result<_, _> = read_chain(&own.chain).collect();
+                let key = PrivateKeyDer::from_pem_slice(&own.key).map_err(|error| bad(&error))?;
+                config
+                    .with_client_auth_cert(chain.map_err(|error| bad(&error))?, key)
+                    .map_err(|error| bad(&error))?
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+}
+
+/// An installation's certificate chain and its key, both PEM.
+pub(crate) struct Identity {
+    chain: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+fn read_chain(pem: &[u8]) -> impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>> {
+    CertificateDer::pem_slice_iter(pem)
 }
 
 fn key_path(folder: &Path) -> PathBuf {
@@ -167,10 +213,10 @@ pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
     if !files::is_there(&path)? {
         return Err(files::stop(&path, "missing; enrol first"));
     }
-    Ok(Identity::from_pem(
-        files::read(&path)?,
-        files::read(&key_path(folder))?,
-    ))
+    Ok(Identity {
+        chain: files::read(&path)?,
+        key: files::read(&key_path(folder))?.into(),
+    })
 }
 
 /// Makes the installation's key and store, and trades the single-use `token` for a certificate.
@@ -194,13 +240,15 @@ pub async fn enrol(
         signing_request(folder)?
     };
     let deadlines = Deadlines::default();
-    let endpoint = deployment.endpoint(None, &deadlines)?;
-    let chain = transport::enrol(endpoint, &deadlines, token, request).await?;
+    let chain = transport::enrol(deployment, &deadlines, token, request).await?;
     // Only a chain that fits the key is kept: an installation with any other would count as
     // enrolled and never get in.
-    let identity = Identity::from_pem(&chain, files::read(&key_path(folder))?);
+    let identity = Identity {
+        chain: chain.clone().into(),
+        key: files::read(&key_path(folder))?.into(),
+    };
     deployment
-        .endpoint(Some(identity), &deadlines)
+        .tls(Some(identity))
         .map_err(|error| SdkError::retry(Reason::NotNow, format!("the certificate: {error}")))?;
     if !files::is_there(&Store::path(folder))? {
         drop(Store::create(folder)?);

@@ -14,6 +14,7 @@
 
 pub mod agent;
 pub mod backoff;
+mod connector;
 mod deadlines;
 pub mod error;
 mod files;

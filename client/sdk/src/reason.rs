@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError};
 use tonic::{Code, Status};
 
 /// Why to call again later. What no waiting mends is [`crate::SdkError::Stop`].
@@ -58,6 +58,12 @@ impl Reason {
         causes(error)
             .find_map(of_cause)
             .unwrap_or(Self::Unreachable)
+    }
+
+    /// What TLS says, if this error or a cause of it comes from there.
+    pub(crate) fn of_tls_in(error: &(dyn Error + 'static)) -> Option<Self> {
+        let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+        tls.map(of_tls)
     }
 
     /// What a call that may be repeated failed with.
@@ -151,9 +157,28 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Reason> {
 fn of_tls(error: &rustls::Error) -> Reason {
     match error {
         rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
-        rustls::Error::AlertReceived(_) => Reason::OwnCertificate,
+        rustls::Error::AlertReceived(alert) if refuses_certificate(*alert) => {
+            Reason::OwnCertificate
+        }
         _ => Reason::Unreachable,
     }
+}
+
+/// Whether this is what a server says of a client's certificate, the key it was used with included.
+fn refuses_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+            | Alert::DecryptError
+    )
 }
 
 fn of_certificate(problem: &CertificateError) -> Reason {

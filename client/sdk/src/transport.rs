@@ -12,11 +12,13 @@ use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
 use tacit_types::Digest;
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::connector::Ended;
 use crate::deadlines::Deadlines;
 use crate::error::SdkError;
+use crate::identity::{Deployment, Identity};
 use crate::reason::Reason;
 use crate::store::Spooled;
 
@@ -31,6 +33,7 @@ const PROTOCOL: u32 = 2;
 pub(crate) struct Connection {
     client: CoordinatorClient<Channel>,
     progress: Duration,
+    ended: Ended,
 }
 
 /// Answer to a check-in.
@@ -54,14 +57,23 @@ pub(crate) enum Sent {
 }
 
 impl Connection {
-    pub(crate) async fn open(endpoint: Endpoint, deadlines: &Deadlines) -> Result<Self, SdkError> {
-        let channel = endpoint.connect().await.map_err(|error| {
-            let detail = format!("{}: {}", endpoint.uri(), with_causes(&error));
+    pub(crate) async fn open(
+        deployment: &Deployment,
+        own: Option<Identity>,
+        deadlines: &Deadlines,
+    ) -> Result<Self, SdkError> {
+        let ended = Ended::default();
+        let connector = deployment.connector(own, deadlines, ended.clone())?;
+        let endpoint = deployment.endpoint(deadlines)?;
+        let connected = endpoint.connect_with_connector(connector).await;
+        let channel = connected.map_err(|error| {
+            let detail = format!("{}: {}", deployment.coordinator, with_causes(&error));
             SdkError::retry(Reason::of_connection(&error), detail)
         })?;
         Ok(Self {
             client: CoordinatorClient::new(channel),
             progress: deadlines.progress,
+            ended,
         })
     }
 
@@ -70,7 +82,7 @@ impl Connection {
             .client
             .check_in(v2::CheckInRequest { protocol: PROTOCOL })
             .await
-            .map_err(from_status)?;
+            .map_err(failed(&self.ended))?;
         let answer = answer.into_inner();
         Ok(CheckIn {
             ticket: answer.ticket.map(read_ticket),
@@ -94,7 +106,7 @@ impl Connection {
             .client
             .consistency(request)
             .await
-            .map_err(from_status)?
+            .map_err(failed(&self.ended))?
             .into_inner();
         let hashes = answer
             .proof
@@ -113,13 +125,13 @@ impl Connection {
             .client
             .fetch(request)
             .await
-            .map_err(from_status)?
+            .map_err(failed(&self.ended))?
             .into_inner();
         let mut object = Vec::new();
         let (mut until, mut enough) = (Instant::now() + self.progress, PROGRESS_BYTES);
         loop {
             let part = timeout_at(until, stream.message()).await;
-            let Some(part) = part.map_err(|_| stalled())?.map_err(from_status)? else {
+            let Some(part) = part.map_err(|_| stalled())?.map_err(failed(&self.ended))? else {
                 break;
             };
             if object.len() + part.chunk.len() > OBJECT_BYTES_MAX {
@@ -162,7 +174,7 @@ impl Connection {
             .client
             .contribute(stream)
             .await
-            .map_err(from_status)?
+            .map_err(failed(&self.ended))?
             .into_inner();
         let sent = match answer.outcome() {
             v2::ContributionOutcome::Accepted => Sent::Accepted,
@@ -181,18 +193,20 @@ impl Connection {
 
 /// Trades a token and a request for a certificate chain, without a client certificate.
 pub(crate) async fn enrol(
-    endpoint: Endpoint,
+    deployment: &Deployment,
     deadlines: &Deadlines,
     token: &[u8; 32],
     request: Vec<u8>,
 ) -> Result<String, SdkError> {
-    let mut connection = Connection::open(endpoint, deadlines).await?;
+    let mut connection = Connection::open(deployment, None, deadlines).await?;
     let request = v2::EnrolRequest {
         token: Bytes::copy_from_slice(token),
         signing_request: request.into(),
     };
     let answer = timeout(deadlines.call, connection.client.enrol(request)).await;
-    let answer = answer.map_err(|_| stalled())?.map_err(from_status)?;
+    let answer = answer
+        .map_err(|_| stalled())?
+        .map_err(failed(&connection.ended))?;
     Ok(answer.into_inner().certificate_chain)
 }
 
@@ -230,8 +244,8 @@ fn malformed(error: impl ToString) -> SdkError {
 }
 
 /// The one place a gRPC status becomes an error an app can act on.
-fn from_status(status: Status) -> SdkError {
-    match status.code() {
+fn failed(ended: &Ended) -> impl FnOnce(Status) -> SdkError {
+    move |status| match status.code() {
         Code::PermissionDenied
         | Code::Unauthenticated
         | Code::InvalidArgument
@@ -240,7 +254,8 @@ fn from_status(status: Status) -> SdkError {
         }
         _ => {
             let detail = format!("{}: {}", status.code(), with_causes(&status));
-            SdkError::retry(Reason::of_status(&status), detail)
+            let reason = ended.reason();
+            SdkError::retry(reason.unwrap_or_else(|| Reason::of_status(&status)), detail)
         }
     }
 }

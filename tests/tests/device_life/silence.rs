@@ -216,6 +216,46 @@ async fn a_certificate_outside_its_time_is_a_reason_with_the_difference() {
     }
 }
 
+/// HOSTILE 60: what the coordinator says of this installation's own certificate is told by type,
+/// every time, though TLS 1.3 says it only once the client takes the connection to stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_own_certificate_that_is_refused_is_a_reason() {
+    let round = Round::counts(300).unwrap();
+    let stand_in = StandIn::start(&round).await.unwrap();
+    let (ended, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let then = Timestamp(clock::now().0 - 60 * DAY_MS);
+    stand_in.script(|script| script.certified = Some(then));
+    let agent = enrolled(&stand_in, ended.path()).await;
+    // Of another deployment's authority, which signs devices of its own.
+    let foreign = StandIn::start(&round).await.unwrap();
+    enrolled(&foreign, other.path()).await;
+    let foreign = told(&stand_in, other.path(), |_| {});
+    for agent in [agent, foreign] {
+        for _ in 0..20 {
+            let (reason, after) = later(&agent).await;
+            assert_eq!(reason, Reason::OwnCertificate);
+            assert!(after >= Duration::from_secs(15), "{after:?}");
+        }
+    }
+    assert_eq!(stand_in.recorded().len(), 0, "no call came through");
+}
+
+/// An address without TLS is never spoken to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_without_tls_stops_a_step() {
+    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    enrolled(&stand_in, folder.path()).await;
+    let plain = told(&stand_in, folder.path(), |deployment| {
+        deployment.coordinator = deployment.coordinator.replace("https", "http");
+    });
+    let stopped = step(&plain).await;
+    assert!(
+        matches!(&stopped, Err(SdkError::Stop(why)) if why.contains("must start with https://")),
+        "{stopped:?}"
+    );
+}
+
 /// HOSTILE 83 and 109: with a clock ten minutes ahead a device checks in ever more seldom while the
 /// ticket it takes for ended is still offered, and is back at once when the clock is right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -104,12 +104,11 @@ impl Agent {
             });
         }
 
-        let endpoint = self.deployment.endpoint(Some(identity), &self.deadlines)?;
         let mut action = Action {
             folder: self.folder.clone(),
             deployment: self.deployment.clone(),
             tables: self.tables.clone(),
-            connection: Connection::open(endpoint, &self.deadlines).await?,
+            connection: Connection::open(&self.deployment, Some(identity), &self.deadlines).await?,
             store: Some(store),
             member: member.map(Arc::new),
             counted: Rho::ZERO,

@@ -1,0 +1,154 @@
+//! TCP and TLS under the client, which remember why TLS ended a connection: HTTP/2 passes on that
+//! one broke, and not that the coordinator refused this installation's certificate.
+
+use std::error::Error;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::codegen::Service;
+use tonic::transport::Uri;
+
+use crate::reason::Reason;
+
+/// Why TLS ended a connection, once it has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended(Arc<OnceLock<Reason>>);
+
+impl Ended {
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.0.get().copied()
+    }
+
+    fn note(&self, error: &io::Error) {
+        if let Some(reason) = Reason::of_tls_in(error) {
+            // The first says why; what fails after it only follows.
+            let _ = self.0.set(reason);
+        }
+    }
+}
+
+/// Makes one connection, whatever the scheme of the address: it is TLS.
+pub(crate) struct Connector {
+    tls: TlsConnector,
+    name: ServerName<'static>,
+    tcp: HttpConnector,
+    ended: Ended,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        limit: Duration,
+        ended: Ended,
+    ) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(limit));
+        let tls = TlsConnector::from(config);
+        Self {
+            tls,
+            name,
+            tcp,
+            ended,
+        }
+    }
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Watched>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        let (tls, name) = (self.tls.clone(), self.name.clone());
+        let ended = self.ended.clone();
+        let connecting = self.tcp.call(address);
+        Box::pin(async move {
+            let socket = connecting.await?.into_inner();
+            let stream = tls.connect(name, socket).await?;
+            Ok(TokioIo::new(Watched { stream, ended }))
+        })
+    }
+}
+
+/// One connection that notes why TLS ended it.
+pub(crate) struct Watched {
+    stream: TlsStream<TcpStream>,
+    ended: Ended,
+}
+
+impl Watched {
+    /// Notes the error of a write. What the coordinator said before it closed still waits to be
+    /// read then.
+    fn write_failed(&mut self, cx: &mut Context<'_>, error: io::Error) -> io::Error {
+        self.ended.note(&error);
+        let mut buffer = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        if let Poll::Ready(Err(why)) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            self.ended.note(&why);
+        }
+        error
+    }
+
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        Poll::Ready(ready!(result).map_err(|error| self.write_failed(cx, error)))
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Err(error)) = &read {
+            self.ended.note(error);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.written(cx, result)
+    }
+}
