@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tacit_tests::deployment::{Deployment, Role, Settings, binary};
 use tokio::time::{Instant, sleep};
 
@@ -146,5 +147,35 @@ fn a_folder_that_may_not_be_written_is_named() {
             }
             assert_eq!(fs::read_dir(&locked).unwrap().count(), 0);
         }
+    }
+}
+
+/// A daemon whose log nobody reads any more serves on, and ends as it should.
+#[test]
+fn a_log_that_nobody_reads_stops_no_daemon() {
+    let deployment = Deployment::new(Settings::default()).unwrap();
+    for (role, address) in [
+        ("helper", deployment.helper_address()),
+        ("coordinator", deployment.coordinator_address()),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut daemon = Command::new(binary())
+            .args([role, "--config"])
+            .arg(deployment.path(&format!("{role}.toml")))
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        let address = address.trim_start_matches("https://");
+        let deadline = Instant::now() + SOON;
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline && daemon.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
+        let ended = daemon.wait().unwrap();
+        assert!(ended.success(), "{role}: {ended}");
     }
 }
