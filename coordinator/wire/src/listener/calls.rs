@@ -1,5 +1,5 @@
-//! Counts the calls of each connection, from the request until its answer's last byte, and bounds
-//! health watches.
+//! Counts the calls of each connection, from the request until its answer's last byte, bounds
+//! health watches, and refuses what is not gRPC.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -96,6 +96,9 @@ where
             request.extensions_mut().insert(visit.info);
             visit.connection.begin_call()
         });
+        if !is_grpc(&request) {
+            return Box::pin(async { Ok(unsupported()) });
+        }
         let mut watch = None;
         if request.uri().path() == WATCH {
             watch = self.counter.watch();
@@ -114,6 +117,18 @@ where
             Ok(answer.await?.map(|body| Body::new(counted(body))))
         })
     }
+}
+
+/// Whether a request is sent as gRPC, of any encoding; tonic does not ask.
+fn is_grpc(request: &Request) -> bool {
+    let content = request.headers().get(http::header::CONTENT_TYPE);
+    content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn unsupported() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
 }
 
 /// A health watch under way, and when it has lasted long enough.
