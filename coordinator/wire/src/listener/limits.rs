@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::frames::FrameLimits;
+
 /// More descriptors than this buy no more connections: memory is the limit then.
 const CONNECTIONS_MAX: usize = 4096;
 
 /// Limits of one listener. At a cap the longest idle connection of the same kind is closed for the
-/// new one; where none is idle, the new one is refused, unless a stranger's call takes too long.
+/// new one; where none is idle, one whose stranger's call takes too long, or one of the peer or
+/// address that has most of them, if that has two more than the new one's. Otherwise the new one is
+/// refused.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections with a certificate.
@@ -25,6 +29,12 @@ pub struct Limits {
     pub idle_anonymous: Duration,
     /// How long calls without a certificate may be open without a pause.
     pub calls_anonymous: Duration,
+    /// How long those of a device may be: longer than its longest call.
+    pub calls_device: Duration,
+    /// Frames that carry no data, on a connection of a device; servers are not held to it.
+    pub frames: FrameLimits,
+    /// And on one without a certificate, which asks for one thing.
+    pub frames_anonymous: FrameLimits,
     /// A connection older than this is closed between two calls.
     pub age: Duration,
     /// What was idle for less is not closed for another: a handshake takes a moment.
@@ -53,6 +63,15 @@ impl Limits {
             idle: Duration::from_secs(60),
             idle_anonymous: Duration::from_secs(15),
             calls_anonymous: Duration::from_secs(30),
+            calls_device: Duration::from_secs(180),
+            frames: FrameLimits {
+                burst: 2000,
+                rate: 200,
+            },
+            frames_anonymous: FrameLimits {
+                burst: 200,
+                rate: 20,
+            },
             age: Duration::from_secs(3600),
             idle_least: Duration::from_secs(1),
             call_anonymous: Duration::from_secs(5),

@@ -2,12 +2,14 @@
 //! and an end for those that ask for nothing.
 //!
 //! - [`limits`](Limits) caps and times, from the descriptors the process has; `registry` every
-//!   connection there is; `stream` the bytes of one; `calls` what it has under way;
+//!   connection there is; `stream` the bytes of one, `frames` those that carry no data; `calls` what
+//!   it has under way;
 //! - `balancer` whom those in front speak for;
 //! - `tls` settings; `shutdown` how a daemon ends; `rate` bounds log lines.
 
 mod balancer;
 mod calls;
+mod frames;
 mod limits;
 mod rate;
 mod registry;
@@ -30,6 +32,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 pub use self::balancer::{Front, Network};
 pub use self::calls::CountCalls;
+pub use self::frames::FrameLimits;
 pub use self::limits::Limits;
 pub use self::shutdown::{DRAIN_DEADLINE, Shutdown};
 pub use self::stream::PeerStream;
@@ -86,11 +89,12 @@ impl Listener {
     /// logged at a bounded rate.
     pub fn incoming(self, shutdown: Shutdown) -> ReceiverStream<io::Result<PeerStream>> {
         let (ready, connections) = mpsc::channel(64);
-        let registry = Registry::new(self.limits, shutdown.close.clone());
+        let registry = Registry::new(self.limits.clone(), shutdown.close.clone());
         let door = Arc::new(Door {
             tls: self.tls,
             only: self.only,
             front: self.front,
+            limits: self.limits,
             registry: registry.clone(),
             failed: Rate::default(),
             refused: Rate::default(),
@@ -157,6 +161,7 @@ struct Door {
     tls: TlsAcceptor,
     only: Option<Peer>,
     front: Front,
+    limits: Limits,
     registry: Arc<Registry>,
     failed: Rate,
     refused: Rate,
@@ -200,7 +205,8 @@ impl Door {
         };
         if let Some(place) = place {
             // The receiver is gone only when the server has stopped.
-            let _ = ready.send(Ok(PeerStream::new(stream, peer, place))).await;
+            let stream = PeerStream::new(stream, peer, place, &self.limits);
+            let _ = ready.send(Ok(stream)).await;
         }
     }
 

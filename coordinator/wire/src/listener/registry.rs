@@ -1,6 +1,6 @@
 //! Every connection there is: who it is, what it does, and which one has to go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use super::Limits;
 use crate::identity::Peer;
 
 /// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     /// Nobody knows: no certificate, or not yet.
     Anonymous(IpAddr),
@@ -83,14 +83,18 @@ impl Connection {
     /// Whether it has stood long enough. `drain` is when the drain began.
     fn is_over(&self, now: Instant, limits: &Limits, drain: Option<Instant>) -> bool {
         let Calls { open, since } = *self.calls();
-        let anonymous = matches!(self.who, Who::Anonymous(_));
         if open > 0 {
-            return anonymous && now >= since + limits.calls_anonymous;
+            let longest = match self.who {
+                Who::Anonymous(_) => Some(limits.calls_anonymous),
+                Who::Known(Peer::Device(_)) => Some(limits.calls_device),
+                // Calls of the other server may follow each other for as long as both live.
+                Who::Known(_) => None,
+            };
+            return longest.is_some_and(|longest| now >= since + longest);
         }
-        let idle = if anonymous {
-            limits.idle_anonymous
-        } else {
-            limits.idle
+        let idle = match self.who {
+            Who::Anonymous(_) => limits.idle_anonymous,
+            Who::Known(_) => limits.idle,
         };
         let drained = drain.is_some_and(|drain| now >= drain.max(since) + limits.idle_draining);
         drained || now >= since + idle || now >= self.opened + limits.age
@@ -161,8 +165,8 @@ impl Registry {
         let turn = |other: &Connection| other.turn(now, &self.limits);
         let own_turn = |other: &Connection| turn(other).filter(|_| other.who == who);
         let owned = room.values().filter(|other| other.who == who).count();
-        let fits =
-            (owned < own || displace(room, own_turn)) && (room.len() < all || displace(room, turn));
+        let fits = (owned < own || displace(room, own_turn))
+            && (room.len() < all || displace(room, turn) || displace_of_most(room, owned));
         if !fits {
             return None;
         }
@@ -215,6 +219,24 @@ fn displace(room: &mut Room, turn: impl Fn(&Connection) -> Option<(bool, Instant
     displaced.is_some()
 }
 
+/// Closes the longest without a pause of whoever has most connections; `false` when nobody has two
+/// more than the `owned` ones of the peer that wants to come in. So nobody keeps others out by
+/// keeping its own busy.
+fn displace_of_most(room: &mut Room, owned: usize) -> bool {
+    let mut counts: HashMap<Who, usize> = HashMap::new();
+    for connection in room.values() {
+        *counts.entry(connection.who).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    let Some((most, _)) = most.filter(|(_, count)| *count >= owned + 2) else {
+        return false;
+    };
+    displace(room, |other| {
+        let since = other.calls().since;
+        (other.who == most).then_some((false, since))
+    })
+}
+
 /// A connection's place in the registry, given back when dropped.
 pub(crate) struct Place {
     registry: Arc<Registry>,
@@ -232,5 +254,68 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut rooms = self.registry.rooms();
         rooms.of(self.connection.who).remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tacit_types::DeviceId;
+
+    use super::*;
+
+    fn registry(known: usize) -> Arc<Registry> {
+        let limits = Limits {
+            known,
+            ..Limits::default()
+        };
+        Registry::new(limits, CancellationToken::new())
+    }
+
+    fn device(name: u8) -> Who {
+        Who::Known(Peer::Device(DeviceId([name; DeviceId::LEN])))
+    }
+
+    /// HOSTILE 21: who keeps its connections busy gives one to who has fewer, and to nobody else.
+    #[test]
+    fn a_busy_crowd_of_one_peer_keeps_nobody_out() {
+        let (registry, now) = (registry(6), Instant::now());
+        let mut inside = Vec::new();
+        for who in [1, 1, 1, 1, 2, 2] {
+            let place = registry.enter(device(who), now).unwrap();
+            inside.push((place.connection().begin_call(), place));
+        }
+        let closed = || {
+            let closing = inside.iter().map(|(_, place)| &place.connection().closing);
+            closing.filter(|closing| closing.is_cancelled()).count()
+        };
+        // Six each with a call: the one that has most would take from nobody.
+        assert!(registry.enter(device(1), now).is_none());
+        let _third = registry.enter(device(3), now).unwrap();
+        assert_eq!(closed(), 1);
+        assert!(inside[0].1.connection().closing.is_cancelled());
+        let _again = registry.enter(device(3), now).unwrap();
+        assert_eq!(closed(), 2);
+        // Now all have two.
+        assert!(registry.enter(device(3), now).is_none());
+    }
+
+    /// HOSTILE 14: a call that a device never ends is over after a while; those of the other server
+    /// may follow each other for ever.
+    #[test]
+    fn a_devices_endless_call_ends_with_its_connection() {
+        let (registry, now) = (registry(6), Instant::now());
+        let enter = |who| {
+            let place = registry.enter(who, now).unwrap();
+            (place.connection().begin_call(), place)
+        };
+        let device = enter(device(1));
+        let server = enter(Who::Known(Peer::Coordinator));
+        registry.sweep(now + Duration::from_secs(170), None);
+        assert!(!device.1.connection().closing.is_cancelled());
+        registry.sweep(now + Duration::from_secs(200), None);
+        assert!(device.1.connection().closing.is_cancelled());
+        assert!(!server.1.connection().closing.is_cancelled());
     }
 }

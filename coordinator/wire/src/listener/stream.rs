@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::HANDSHAKE_DEADLINE;
+use super::frames::Frames;
 use super::registry::{Connection, Place};
+use super::{HANDSHAKE_DEADLINE, Limits};
 use crate::identity::{Peer, PeerInfo};
 
 /// What each request of a connection is told.
@@ -23,22 +24,35 @@ pub struct Visit {
     pub(super) connection: Arc<Connection>,
 }
 
-/// One authenticated connection. Fails when its first byte is late or it has to close.
+/// One authenticated connection. Fails when its first byte is late, it floods, or it has to close.
 pub struct PeerStream {
     inner: TlsStream<TcpStream>,
     visit: Visit,
     /// Present until the first byte has arrived.
     preface: Option<Pin<Box<Sleep>>>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// `None` for the other server, whose calls are the deployment's own.
+    frames: Option<Frames>,
     _place: Place,
 }
 
 impl PeerStream {
-    pub(super) fn new(inner: TlsStream<TcpStream>, peer: Option<Peer>, place: Place) -> Self {
+    pub(super) fn new(
+        inner: TlsStream<TcpStream>,
+        peer: Option<Peer>,
+        place: Place,
+        limits: &Limits,
+    ) -> Self {
         let connection = place.connection().clone();
+        let bounded = match peer {
+            None => Some(limits.frames_anonymous),
+            Some(Peer::Device(_)) => Some(limits.frames),
+            Some(_) => None,
+        };
         Self {
             inner,
             preface: Some(Box::pin(sleep(HANDSHAKE_DEADLINE))),
+            frames: bounded.map(|limits| Frames::new(limits, Instant::now())),
             closed: Box::pin(connection.closing().clone().cancelled_owned()),
             visit: Visit {
                 info: PeerInfo { peer },
@@ -73,8 +87,14 @@ impl AsyncRead for PeerStream {
         self.check_open(cx)?;
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let came = &buf.filled()[before..];
+        if !came.is_empty() {
             self.preface = None;
+            let frames = self.frames.as_mut();
+            if frames.is_some_and(|frames| !frames.came(came, Instant::now())) {
+                tracing::debug!(event = "peer_flooded", peer = ?self.visit.info.peer);
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
         }
         let late = self
             .preface
@@ -95,7 +115,11 @@ impl AsyncWrite for PeerStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check_open(cx)?;
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        if let (Poll::Ready(Ok(bytes)), Some(frames)) = (&written, &mut self.frames) {
+            frames.went(*bytes);
+        }
+        written
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check_open(cx)?;
