@@ -3,13 +3,18 @@
 //!
 //! A call is counted from its first moment, and costs little until it has a slot. A slot that is
 //! given back before its work was whole (late, malformed, given up) puts its device last until the
-//! era changes, which is the open round for uploads and the model in force for fetches.
+//! era changes, which is the open round for uploads and the model in force for fetches. Work that
+//! stands still gives its slot to who waits and did nothing wrong: [`Pressure`].
+
+mod pressure;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tacit_types::{DeviceId, Digest};
 use tokio::sync::Notify;
+
+pub use self::pressure::Pressure;
 
 /// Sizes of a [`Slots`].
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,10 @@ struct State {
     /// In order of arrival.
     waiting: BTreeMap<u64, Waiting>,
     arrivals: u64,
+    /// Numbers of the slots whose work stands still, the oldest first, and how to tell them.
+    standing: BTreeMap<u64, Arc<Notify>>,
+    /// Those of them that were told to give way.
+    told: HashSet<u64>,
     /// Devices that wasted a slot in this era.
     last: HashSet<DeviceId>,
     era: Option<Digest>,
@@ -71,6 +80,10 @@ pub struct Call {
 pub struct Slot {
     slots: Slots,
     device: DeviceId,
+    /// In the order slots were given.
+    number: u64,
+    /// Its device wasted one before, in this era.
+    last: bool,
     whole: bool,
 }
 
@@ -154,6 +167,7 @@ impl<'a> Place<'a> {
             turn: turn.clone(),
         };
         state.waiting.insert(number, waiting);
+        state.press(call.slots.0.limits);
         drop(state);
         Self { call, number, turn }
     }
@@ -171,6 +185,8 @@ impl<'a> Place<'a> {
         Some(Slot {
             slots: slots.clone(),
             device: *device,
+            number: self.number,
+            last: state.last.contains(device),
             whole: false,
         })
     }
@@ -190,13 +206,16 @@ impl State {
         if self.held == limits.slots {
             return None;
         }
-        let rank = |(&number, one): (&u64, &Waiting)| {
-            let held = self.devices.get(&one.device).map_or(0, |own| own.held);
-            let behind = held > 0 || self.last.contains(&one.device);
-            (held < limits.per_device).then_some((behind, number))
-        };
+        let rank = |(&number, one): (&u64, &Waiting)| Some((self.behind(one, limits)?, number));
         let first = self.waiting.iter().filter_map(rank).min();
         first.map(|(_, number)| number)
+    }
+
+    /// Whether a call waits behind others; `None` when its device has all it may have.
+    fn behind(&self, one: &Waiting, limits: Limits) -> Option<bool> {
+        let held = self.devices.get(&one.device).map_or(0, |own| own.held);
+        let behind = held > 0 || self.last.contains(&one.device);
+        (held < limits.per_device).then_some(behind)
     }
 
     /// Tells whose turn it is. Whoever takes a slot, gives one back or leaves the line calls this,
@@ -244,6 +263,7 @@ impl Drop for Slot {
         if let Some(own) = state.devices.get_mut(&self.device) {
             own.held -= 1;
         }
+        state.told.remove(&self.number);
         if !self.whole {
             state.last.insert(self.device);
         }

@@ -52,6 +52,11 @@ pub fn late(what: &str, limit: Duration) -> Status {
     Status::deadline_exceeded(format!("{what} took longer than {seconds} seconds"))
 }
 
+/// A slot that was given to somebody else.
+pub fn gave_way() -> Status {
+    Status::unavailable("stood still while others waited; begin again later")
+}
+
 /// Nothing can be admitted at the moment.
 pub fn helper_away() -> Status {
     Status::unavailable("the helper is away; send the same bytes again later")

@@ -20,7 +20,7 @@ use tonic::Status;
 use crate::board::Board;
 use crate::objects::Objects;
 use crate::shelf::Shelf;
-use crate::slots::{Call, Limits, Slot, Slots};
+use crate::slots::{Call, Limits, Pressure, Slot, Slots};
 use crate::status;
 
 /// A fetch waits this long for its slot and its object.
@@ -91,9 +91,10 @@ pub struct FetchStream {
 
 impl FetchStream {
     fn new(call: Call, rest: Rest) -> Self {
+        let pressure = rest.slot.pressure();
         let rest = Arc::new(Mutex::new(Some(rest)));
         let (taken, progress) = watch::channel(());
-        tokio::spawn(watch(rest.clone(), progress));
+        tokio::spawn(watch(rest.clone(), progress, pressure));
         Self {
             rest,
             taken: Some(taken),
@@ -102,10 +103,23 @@ impl FetchStream {
     }
 }
 
-/// Takes the rest back when chunks are taken too slowly.
-async fn watch(rest: Arc<Mutex<Option<Rest>>>, mut progress: watch::Receiver<()>) {
-    let keeps_up =
-        async { while let Ok(Ok(())) = timeout(PROGRESS_DEADLINE, progress.changed()).await {} };
+/// Takes the rest back when chunks are taken too slowly, or not at all while others wait.
+async fn watch(
+    rest: Arc<Mutex<Option<Rest>>>,
+    mut progress: watch::Receiver<()>,
+    pressure: Pressure,
+) {
+    let keeps_up = async {
+        loop {
+            let taken = tokio::select! {
+                taken = timeout(PROGRESS_DEADLINE, progress.changed()) => taken,
+                () = pressure.give_way() => return,
+            };
+            if !matches!(taken, Ok(Ok(()))) {
+                return;
+            }
+        }
+    };
     let _ = timeout(FETCH_DEADLINE, keeps_up).await;
     drop(lock(&rest).take());
 }

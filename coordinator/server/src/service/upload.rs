@@ -23,7 +23,7 @@ use tonic::{Code, Status, Streaming};
 use crate::admission::{Admission, Verdict};
 use crate::board::Board;
 use crate::ingest::{Accepted, Arrival};
-use crate::slots::{Call, Limits, Slot, Slots};
+use crate::slots::{Call, Limits, Pressure, Slot, Slots};
 use crate::status;
 
 /// An upload must be complete and acknowledged within this time.
@@ -119,10 +119,17 @@ impl Uploads {
 
         let mut slot = call.slot().await;
         let begun = (self.now)();
+        let pressure = slot.pressure();
         let committer = Committer::new(&commitment_key);
         drop(commitment_key);
-        let (masked, commitment) =
-            read_vector(&mut stream, first, round.vector_bytes(), committer).await?;
+        let (masked, commitment) = read_vector(
+            &mut stream,
+            first,
+            round.vector_bytes(),
+            committer,
+            &pressure,
+        )
+        .await?;
         if commitment != header.seed.commitment {
             return Ok(v2::ContributionOutcome::Refused);
         }
@@ -269,19 +276,23 @@ async fn next_chunk(stream: &mut Upload, missing: usize) -> Result<Bytes, Status
 }
 
 /// Reads on after the `first` chunk until exactly `bytes` have come and the stream has ended; gives
-/// them with the commitment to them.
+/// them with the commitment to them. An upload that stands still gives way to others.
 async fn read_vector(
     stream: &mut Upload,
     first: Bytes,
     bytes: usize,
     mut committer: Committer,
+    pressure: &Pressure,
 ) -> Result<(Vec<u8>, Commitment), Status> {
     let mut vector = Vec::with_capacity(bytes);
     let mut chunk = first;
     while !chunk.is_empty() {
         committer.update(&chunk);
         vector.extend_from_slice(&chunk);
-        chunk = next_chunk(stream, bytes - vector.len()).await?;
+        chunk = tokio::select! {
+            next = next_chunk(stream, bytes - vector.len()) => next?,
+            () = pressure.give_way() => return Err(status::gave_way()),
+        };
     }
     Ok((vector, committer.finish()))
 }

@@ -139,3 +139,41 @@ async fn in_a_crowd_a_device_has_one_call_and_none_once_it_failed() {
     drop(calls);
     assert_idle(&slots);
 }
+
+/// HOSTILE 19, 21, 23: work that stands still keeps its slot until somebody waits who did nothing
+/// wrong, and then the oldest goes; work that gets on is not asked.
+#[tokio::test]
+async fn what_stands_still_gives_way_to_who_waits() {
+    let slots = Slots::new(LIMITS);
+    let mut held = Vec::new();
+    for name in 1..=4 {
+        held.push(take(&slots, name).await);
+    }
+    let standing: Vec<_> = held[1..3]
+        .iter()
+        .map(|(_, slot)| slot.pressure())
+        .map(|pressure| tokio::spawn(async move { pressure.give_way().await }))
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!(slots.state().standing.len(), 2);
+    assert!(standing.iter().all(|one| !one.is_finished()));
+
+    let waiting = ask(&slots, 5).await;
+    settle().await;
+    assert!(standing[0].is_finished() && !standing[1].is_finished());
+    held.remove(1);
+    let fifth = waiting.await.unwrap();
+    // The one that gave way is last, and nobody gives way to it.
+    let again = ask(&slots, 2).await;
+    settle().await;
+    assert!(!standing[1].is_finished());
+    // To another the second does.
+    let other = ask(&slots, 6).await;
+    settle().await;
+    assert!(standing[1].is_finished());
+    held.clear();
+    drop(fifth);
+    drop((again.await.unwrap(), other.await.unwrap()));
+    assert!(slots.state().standing.is_empty() && slots.state().told.is_empty());
+    assert_idle(&slots);
+}
