@@ -17,7 +17,9 @@ use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::mask::add_mask;
 use tacit_round::seal::{Binding, MaskSeed, SCHEME_ID, seal};
 use tacit_round::ticket::Ticket;
-use tacit_types::{ContributionId, Digest};
+use tacit_types::{ContributionId, DeviceId, Digest};
+use tacit_wire::clock;
+use tacit_wire::pki::Authority;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -234,6 +236,29 @@ impl Contribution {
             .map(|part| v2::ContributeRequest { part: Some(part) })
             .collect()
     }
+}
+
+/// Credentials of `count` enrolled devices, signed with the deployment's issuing key and without a
+/// call: what enrolment would have given them.
+///
+/// # Errors
+/// When the issuing key cannot be read or a key not be made.
+pub fn enrolled(deployment: &Deployment, count: u16) -> Result<Vec<Credentials>> {
+    let (chain, key) = (
+        deployment.pki("issuing.crt")?,
+        deployment.pki("issuing.key")?,
+    );
+    let issuing = Authority::from_pem(&chain, &key)?;
+    let enrol = |number: u16| {
+        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let request = CertificateParams::default().serialize_request(&key)?;
+        let mut device = [0; DeviceId::LEN];
+        device[..2].copy_from_slice(&number.to_le_bytes());
+        let chain = issuing.issue_device(request.der(), DeviceId(device), clock::now())?;
+        let key = key.serialize_pem();
+        Ok(Credentials { chain, key })
+    };
+    (0..count).map(enrol).collect()
 }
 
 /// Makes a key and has it signed for a token; the same request is repeated until it is answered.

@@ -256,10 +256,33 @@ impl Deployment {
         self.signal(role, Signal::HUP)
     }
 
-    fn signal(&self, role: Role, signal: Signal) -> Result<()> {
+    /// Sends a process a signal.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, role: Role, signal: Signal) -> Result<()> {
         let child = self.running[role as usize].as_ref();
-        let pid = Pid::from_child(child.context("no process to tell")?);
+        let pid = Pid::from_child(child.context("it does not run")?);
         Ok(kill_process(pid, signal)?)
+    }
+
+    /// The number of a process.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn process(&self, role: Role) -> Result<u32> {
+        let running = self.running[role as usize].as_ref();
+        Ok(running.context("it does not run")?.id())
+    }
+
+    /// Starts a process again that has ended by itself.
+    ///
+    /// # Errors
+    /// When it has not ended, or cannot be started.
+    pub fn restart(&mut self, role: Role) -> Result<()> {
+        ensure!(self.ended(role)?.is_some(), "it runs");
+        self.running[role as usize] = None;
+        self.start(role)
     }
 
     /// Kills a process and starts it again on the same state.
@@ -281,8 +304,7 @@ impl Deployment {
     /// # Errors
     /// When it does not run.
     pub fn memory(&self, role: Role) -> Result<u64> {
-        let running = self.running[role as usize].as_ref();
-        let process = running.context("it does not run")?.id();
+        let process = self.process(role)?;
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let mut lines = status.lines();
         let resident = lines.find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));

@@ -3,6 +3,7 @@
 //! [`deployment`] makes a throw-away deployment and runs, kills and restarts its processes;
 //! [`certified`] signs certificates for them, good ones and spoilt ones;
 //! [`bare`] speaks the device protocol without the SDK, so that a test knows every number it sends;
+//! [`raw`] writes the frames below it; [`attack`] does both as an enemy would;
 //! [`stand_in`] is a coordinator that records what the SDK sends; [`proxy`] stands before it and
 //! goes silent; [`installation`] runs the SDK in a process to be killed; [`fuzz`] says what must
 //! hold for any bytes at all. What they cannot find: anything that needs two machines, a slow
@@ -22,6 +23,7 @@ pub mod faults;
 pub mod fuzz;
 pub mod installation;
 pub mod proxy;
+pub mod raw;
 pub mod stand_in;
 
 use std::fs;
