@@ -16,6 +16,7 @@
     reason = "test support: says what it skips and why a test failed"
 )]
 
+pub mod attack;
 pub mod bare;
 pub mod certified;
 pub mod deployment;

@@ -1,5 +1,5 @@
 //! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`,
-//! `fuzz`, `mutants`.
+//! `fuzz`, `mutants`, `attack`.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -8,6 +8,7 @@
     reason = "a developer command"
 )]
 
+mod attack;
 mod compare;
 mod fuzz;
 mod links;
@@ -49,6 +50,9 @@ enum Task {
     ///
     /// Each mutant is one small change of the code that some test of its crate should notice.
     Mutants(mutants::Options),
+    /// Attacks on running daemons while honest devices work; writes tests/attack.md, about eight
+    /// minutes.
+    Attack(attack::Options),
     /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md;
     /// minutes.
     Quality,
@@ -84,6 +88,7 @@ fn main() -> anyhow::Result<()> {
             ensure("mutants", CARGO_MUTANTS)?;
             mutants::run(&options)
         }
+        Task::Attack(options) => attack::run(&options),
         Task::Quality => cargo("run --release --locked -p tacit-quality"),
         Task::Links => links::check(root()),
         Task::Shape(options) => shape::run(&options),
