@@ -1,5 +1,5 @@
 //! What one release costs a device, and the noise sampler beside the one it replaced. Target: at
-//! most 12 ms a release at 118,592 coordinates (docs/LIMITS.md).
+//! most 12 ms a release at 118,592 coordinates.
 
 mod common;
 

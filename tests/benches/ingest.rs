@@ -1,7 +1,8 @@
 //! Ingest of 474 KB contributions, end to end over loopback mutual TLS: receive, validate, admit at
 //! the helper, add, deduplicate, checkpoint, acknowledge. Beside it, in the same run and in
 //! alternating waves, a tonic server behind the same listener that reads the same messages and
-//! throws them away. Target: at least 80 % of its rate (docs/LIMITS.md).
+//! throws them away. Targets: at least 0.60 of its rate with everything on two cores, and at most
+//! 1.65 times its processor time, which says more on a busy machine.
 //!
 //! Not a criterion benchmark: a round takes each device once, so a wave cannot be repeated as often
 //! as statistics would like. Connections are open before a wave begins, on both sides. Clients,
@@ -560,18 +561,13 @@ impl Totals {
             "ingest of 474 KB contributions, {IN_FLIGHT} in flight, clients on the same cores"
         );
         println!(
-            "  wall:      tacit {ours:.0}/s, discarding {theirs:.0}/s, ratio {:.2} (target 0.80)",
+            "  wall:      tacit {ours:.0}/s, discarding {theirs:.0}/s, ratio {:.2} (target 0.60)",
             ours / theirs
         );
         println!(
             "  processor: coordinator {coordinator:.0} us, helper {helper:.0} us, discarding \
-             {discarding:.0} us an update"
-        );
-        println!(
-            "  per core:  coordinator {:.0}/s (target 2000), discarding {:.0}/s, ratio {:.2}",
-            1e6 / coordinator,
-            1e6 / discarding,
-            discarding / coordinator
+             {discarding:.0} us an update; coordinator to discarding {:.2} (target at most 1.65)",
+            coordinator / discarding
         );
     }
 }

@@ -1,6 +1,6 @@
 //! What serving costs a device. Targets: one interaction and the refreshed profile at 500
 //! interactions and d = 32 within 1 ms, the top 20 of 26,744 items at d = 64 within 1 ms for 99
-//! calls in 100 (docs/LIMITS.md). References of the same run: the same answer from the history
+//! calls in 100. References of the same run: the same answer from the history
 //! anew, and the bare inner products of all items.
 
 #![allow(clippy::print_stdout, reason = "benchmarks say what they measured")]

@@ -1,5 +1,5 @@
 //! Simulated devices a second at MovieLens-1M shape, beside the same devices with dense vectors.
-//! Target: 25,000 factor gradients per CPU-second (docs/LIMITS.md), which is 4 ms for the 100
+//! Target: 25,000 factor gradients per CPU-second, which is 4 ms for the 100
 //! devices of one iteration.
 
 use std::hint::black_box;
