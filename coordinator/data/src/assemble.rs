@@ -42,7 +42,7 @@ impl Assembly {
 
     /// Adds an interaction, unless its user is beyond the limit.
     pub(crate) fn add(&mut self, row: &Row<'_>) -> Result<(), Fault> {
-        let index = self.user(&row.user);
+        let index = self.user(row.user);
         if index >= self.users_max {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl Assembly {
             self.users.push(Vec::new());
         }
         let interaction = Interaction {
-            item: self.item(&row.item)?,
+            item: self.item(row.item)?,
             timestamp: row.timestamp,
             value: row.value,
             kind: row.kind,

@@ -1,8 +1,9 @@
 //! Reads Parquet files with the `parquet` crate's row reader: every field becomes the text that a
 //! separated file would have, so that one set of rules reads both.
 
+use std::fmt::Write;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use parquet::schema::types::Type;
 use crate::columns::{Columns, Role};
 use crate::error::{DataError, Fault, printable};
 use crate::header::{Layout, Separator};
-use crate::input::{Watch, own_name};
+use crate::input::{self, Watch, own_name};
 use crate::reading::columns;
 use crate::rows::Records;
 
@@ -29,7 +30,8 @@ pub(crate) struct Columnar<'a> {
     /// Where each role is among the columns that are read.
     projected: [Option<usize>; 5],
     /// The current row, as text.
-    fields: [Vec<u8>; 5],
+    fields: [String; 5],
+    latin1: u64,
     row: u64,
     rows_in_all: u64,
     watch: Watch<'a>,
@@ -73,6 +75,7 @@ impl<'a> Columnar<'a> {
             layout,
             projected,
             fields: Default::default(),
+            latin1: 0,
             row: 0,
             rows_in_all,
             watch,
@@ -116,7 +119,7 @@ fn damaged(file: &str, row: u64, error: &ParquetError) -> DataError {
 }
 
 /// Writes a field as the text of a separated file.
-fn write_field(field: &Field, text: &mut Vec<u8>) {
+fn write_field(field: &Field, text: &mut String, latin1: &mut u64) {
     text.clear();
     let seconds = |ms: i64| match ms {
         // Seconds with a fraction, so that early days are not taken for another unit.
@@ -126,11 +129,11 @@ fn write_field(field: &Field, text: &mut Vec<u8>) {
     // Writing to memory cannot fail.
     let _ = match field {
         Field::Null => Ok(()),
-        Field::Str(content) => text.write_all(content.as_bytes()),
-        Field::Bytes(content) => text.write_all(content.data()),
+        Field::Str(content) => text.write_str(content),
+        Field::Bytes(content) => text.write_str(&input::text(content.data(), latin1)),
         Field::Date(days) => write!(text, "{}", i64::from(*days) * 24 * 3600),
-        Field::TimestampMillis(ms) => text.write_all(seconds(*ms).as_bytes()),
-        Field::TimestampMicros(us) => text.write_all(seconds(us / 1000).as_bytes()),
+        Field::TimestampMillis(ms) => text.write_str(&seconds(*ms)),
+        Field::TimestampMicros(us) => text.write_str(&seconds(us / 1000)),
         other => write!(text, "{other}"),
     };
 }
@@ -151,15 +154,15 @@ impl Records for Columnar<'_> {
             let roles = self.projected.iter().zip(&mut self.fields);
             roles
                 .filter(|(projected, _)| **projected == Some(place))
-                .for_each(|(_, text)| write_field(field, text));
+                .for_each(|(_, text)| write_field(field, text, &mut self.latin1));
         }
         Ok(true)
     }
 
-    fn field(&self, role: Role) -> &[u8] {
+    fn field(&self, role: Role) -> &str {
         self.fields
             .get(role as usize)
-            .map(Vec::as_slice)
+            .map(String::as_str)
             .unwrap_or_default()
     }
 
@@ -181,5 +184,9 @@ impl Records for Columnar<'_> {
 
     fn described(&self) -> String {
         self.described.clone()
+    }
+
+    fn latin1(&self) -> u64 {
+        self.latin1
     }
 }

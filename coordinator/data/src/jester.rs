@@ -10,7 +10,7 @@ use crate::rows::Records;
 use crate::table::Table;
 
 /// What stands for no rating.
-const NOT_RATED: [&[u8]; 3] = [b"99", b"99.00", b""];
+const NOT_RATED: [&str; 3] = ["99", "99.00", ""];
 
 /// The ratings of a matrix, one after the other.
 pub(crate) struct Matrix<'a> {
@@ -20,8 +20,8 @@ pub(crate) struct Matrix<'a> {
     width: usize,
     /// Place of the current rating in its line.
     place: usize,
-    user: Vec<u8>,
-    item: Vec<u8>,
+    user: String,
+    item: String,
     line: u64,
 }
 
@@ -37,8 +37,8 @@ impl<'a> Matrix<'a> {
             table: opened.table,
             layout: Layout::default(),
             place: usize::MAX,
-            user: Vec::new(),
-            item: Vec::new(),
+            user: String::new(),
+            item: String::new(),
             line: 0,
         })
     }
@@ -53,24 +53,24 @@ impl Records for Matrix<'_> {
                     return Ok(false);
                 }
                 self.line += 1;
-                self.user = self.line.to_string().into_bytes();
+                self.user = self.line.to_string();
                 // The first column is the number of ratings.
                 self.place = 1;
             }
             let rating = self.table.field(Some(self.place)).trim_ascii();
             if !NOT_RATED.contains(&rating) {
-                self.item = self.place.to_string().into_bytes();
+                self.item = self.place.to_string();
                 return Ok(true);
             }
         }
     }
 
-    fn field(&self, role: Role) -> &[u8] {
+    fn field(&self, role: Role) -> &str {
         match role {
             Role::User => &self.user,
             Role::Item => &self.item,
             Role::Value => self.table.field(Some(self.place)),
-            Role::Time | Role::Type => &[],
+            Role::Time | Role::Type => "",
         }
     }
 
@@ -88,5 +88,9 @@ impl Records for Matrix<'_> {
 
     fn described(&self) -> String {
         self.described.clone()
+    }
+
+    fn latin1(&self) -> u64 {
+        self.table.latin1
     }
 }

@@ -209,6 +209,7 @@ fn all(
         add(records, assembly, rows).map_err(|fault| records.fault(fault))?;
         any = true;
     }
+    rows.tally.latin1 += records.latin1();
     if !any {
         return Err(records.no_records());
     }

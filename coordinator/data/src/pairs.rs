@@ -24,6 +24,7 @@ pub(crate) fn test(
         add_pair(records, assembly, rows, test).map_err(|fault| records.fault(fault))?;
         any = true;
     }
+    rows.tally.latin1 += records.latin1();
     if any {
         Ok(())
     } else {
@@ -48,9 +49,9 @@ fn add_pair(
     test: &mut [Vec<ItemId>],
 ) -> Result<(), Fault> {
     let (user, item) = rows.pair(records)?;
-    let index = assembly.known_user(&user)?;
+    let index = assembly.known_user(user)?;
     if let Some(held_out) = index.and_then(|index| test.get_mut(index)) {
-        let item = assembly.item(&item)?;
+        let item = assembly.item(item)?;
         if !held_out.contains(&item) {
             held_out.push(item);
         }
@@ -112,17 +113,17 @@ fn add_negatives(
 ) -> Result<(), Fault> {
     let (user, rest) = places.split_first().expect("there is a place for the user");
     let user = key("user", table.field(Some(*user)), tally)?;
-    let index = assembly.known_user(&user)?;
+    let index = assembly.known_user(user)?;
     let Some(of_user) = index.and_then(|index| negatives.get_mut(index)) else {
         return Ok(());
     };
     if !of_user.is_empty() {
-        let problem = format!("user {} has a line already", shown(&user));
+        let problem = format!("user {} has a line already", shown(user));
         return Err(Fault::new(problem, "keep one line per user"));
     }
     for (place, number) in rest.iter().zip(1..) {
         let key = key(&format!("n{number}"), table.field(Some(*place)), tally)?;
-        of_user.push(assembly.item(&key)?);
+        of_user.push(assembly.item(key)?);
     }
     Ok(())
 }

@@ -34,11 +34,11 @@ pub fn recorded(path: &Path) -> Result<BTreeMap<u32, Vec<Interaction>>, DataErro
 fn one(rows: &mut RowReader, records: &dyn Records) -> Result<(u32, Interaction), Fault> {
     let row = rows.row(records)?;
     let interaction = Interaction {
-        item: ItemId(number("item", &row.item)?),
+        item: ItemId(number("item", row.item)?),
         timestamp: row.timestamp,
         value: row.value,
         kind: row.kind,
         surface: 0,
     };
-    Ok((number("device", &row.user)?, interaction))
+    Ok((number("device", row.user)?, interaction))
 }

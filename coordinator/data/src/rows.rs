@@ -1,7 +1,5 @@
 //! Reads interactions, test pairs and negatives out of the records of any file.
 
-use std::borrow::Cow;
-
 use tacit_model::history::interaction::InteractionKind;
 use tacit_types::Timestamp;
 
@@ -9,7 +7,7 @@ use crate::columns::{Columns, Role};
 use crate::error::{DataError, Fault, shown};
 use crate::field;
 use crate::header::Layout;
-use crate::input::{Input, text};
+use crate::input::Input;
 use crate::reading::{Tally, columns};
 use crate::table::Table;
 use crate::time::Times;
@@ -20,7 +18,7 @@ pub(crate) trait Records {
     fn advance(&mut self) -> Result<bool, DataError>;
 
     /// A field of the current record; empty when it is missing.
-    fn field(&self, role: Role) -> &[u8];
+    fn field(&self, role: Role) -> &str;
 
     /// Says that the current record is wrong.
     fn fault(&self, fault: Fault) -> DataError;
@@ -33,6 +31,9 @@ pub(crate) trait Records {
 
     /// File, columns and separator, for people.
     fn described(&self) -> String;
+
+    /// Fields so far that are not UTF-8 and were read as Latin-1.
+    fn latin1(&self) -> u64;
 }
 
 /// The records of a separated file.
@@ -66,7 +67,7 @@ impl Records for Separated<'_> {
         self.table.advance()
     }
 
-    fn field(&self, role: Role) -> &[u8] {
+    fn field(&self, role: Role) -> &str {
         self.table.field(self.layout.place(role))
     }
 
@@ -85,12 +86,16 @@ impl Records for Separated<'_> {
     fn described(&self) -> String {
         self.described.clone()
     }
+
+    fn latin1(&self) -> u64 {
+        self.table.latin1
+    }
 }
 
 /// One interaction, checked.
 pub(crate) struct Row<'a> {
-    pub(crate) user: Cow<'a, str>,
-    pub(crate) item: Cow<'a, str>,
+    pub(crate) user: &'a str,
+    pub(crate) item: &'a str,
     pub(crate) timestamp: Option<Timestamp>,
     pub(crate) value: f32,
     pub(crate) kind: InteractionKind,
@@ -156,7 +161,7 @@ impl RowReader {
     pub(crate) fn pair<'a>(
         &mut self,
         records: &'a dyn Records,
-    ) -> Result<(Cow<'a, str>, Cow<'a, str>), Fault> {
+    ) -> Result<(&'a str, &'a str), Fault> {
         let user = key("user", records.field(Role::User), &mut self.tally)?;
         let item = key("item", records.field(Role::Item), &mut self.tally)?;
         Ok((user, item))
@@ -165,20 +170,14 @@ impl RowReader {
     /// Reads the current record.
     pub(crate) fn row<'a>(&mut self, records: &'a dyn Records) -> Result<Row<'a>, Fault> {
         let (user, item) = self.pair(records)?;
-        let mut latin1 = 0;
-        let mut optional = |role| text(records.field(role).trim_ascii(), &mut latin1);
-        let (time, value, kind) = (
-            optional(Role::Time),
-            optional(Role::Value),
-            optional(Role::Type),
-        );
-        let timestamp = filled(&time)
-            .map(|text| self.times.read(text))
-            .transpose()?;
-        let value = filled(&value).map(field::value).transpose()?;
+        let optional =
+            |role| Some(records.field(role).trim_ascii()).filter(|text| !text.is_empty());
+        let timestamp = optional(Role::Time).map(|text| self.times.read(text));
+        let timestamp = timestamp.transpose()?;
+        let value = optional(Role::Value).map(field::value).transpose()?;
         let kind = match self.kind {
             Some(kind) => Some(kind),
-            None => filled(&kind).map(field::kind).transpose()?,
+            None => optional(Role::Type).map(field::kind).transpose()?,
         };
         let layout = records.layout();
         let (kind, value) = self.meaning(kind, value, layout)?;
@@ -242,31 +241,14 @@ impl RowReader {
     }
 }
 
-fn filled(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-/// Reads an identifier.
-pub(crate) fn key<'a>(
-    name: &str,
-    bytes: &'a [u8],
-    tally: &mut Tally,
-) -> Result<Cow<'a, str>, Fault> {
-    let whole = |text: &str, tally: &mut Tally| {
-        let whole = field::without_point_zero(text)?.len();
-        tally.floats += 1;
-        Some(whole)
+/// Reads an identifier; `12.0` is `12`.
+pub(crate) fn key<'a>(name: &str, text: &'a str, tally: &mut Tally) -> Result<&'a str, Fault> {
+    let key = field::key(name, text)?;
+    let Some(whole) = field::without_point_zero(key) else {
+        return Ok(key);
     };
-    match text(bytes, &mut tally.latin1) {
-        Cow::Borrowed(text) => {
-            let key = field::key(name, text)?;
-            Ok(key
-                .get(..whole(key, tally).unwrap_or(key.len()))
-                .unwrap_or(key)
-                .into())
-        }
-        Cow::Owned(text) => Ok(field::key(name, &text)?.to_owned().into()),
-    }
+    tally.floats += 1;
+    Ok(whole)
 }
 
 /// Says that a number of a MovieLens or device file is none.

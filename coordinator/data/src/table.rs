@@ -2,11 +2,11 @@
 
 use std::io::{self, Chain, Cursor, Read};
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord};
 
 use crate::error::{DataError, Fault};
 use crate::header::Separator;
-use crate::input::{Bounded, Input, read_failure};
+use crate::input::{Bounded, Input, read_failure, text};
 
 /// The one byte that stands for a separator of two; no text has it.
 const UNIT_SEPARATOR: u8 = 0x1f;
@@ -15,7 +15,12 @@ const UNIT_SEPARATOR: u8 = 0x1f;
 pub(crate) struct Table<'a> {
     pub(crate) file: String,
     reader: Reader<Source<'a>>,
-    record: ByteRecord,
+    /// The current record as text, checked once for all of its fields.
+    record: StringRecord,
+    /// The memory of the record before, for the next one.
+    spare: Option<ByteRecord>,
+    /// Fields that are not UTF-8 and were read as Latin-1.
+    pub(crate) latin1: u64,
     /// Lines before those that `reader` sees.
     before: u64,
     columns: usize,
@@ -55,7 +60,9 @@ impl<'a> Table<'a> {
         let table = Self {
             file: input.file,
             reader: reader(separator, comment).from_reader(source),
-            record: ByteRecord::new(),
+            record: StringRecord::new(),
+            spare: Some(ByteRecord::new()),
+            latin1: 0,
             before,
             columns: fields.len(),
             failed: false,
@@ -70,7 +77,12 @@ impl<'a> Table<'a> {
     /// Goes to the next record; false at the end of the file.
     pub(crate) fn advance(&mut self) -> Result<bool, DataError> {
         self.reader.get_mut().start_record();
-        match self.reader.read_byte_record(&mut self.record) {
+        let mut bytes = self.spare.take().unwrap_or_default();
+        let read = self.reader.read_byte_record(&mut bytes);
+        let text = self.decoded(bytes);
+        let before = std::mem::replace(&mut self.record, text);
+        self.spare = Some(before.into_byte_record());
+        match read {
             Ok(false) => Ok(false),
             Ok(true) if self.record.len() == self.columns => Ok(true),
             Ok(true) => Err(self.fault(self.ragged())),
@@ -81,8 +93,20 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The record as text: UTF-8, or field by field Latin-1 where a field is not.
+    fn decoded(&mut self, bytes: ByteRecord) -> StringRecord {
+        let bytes = match StringRecord::from_byte_record(bytes) {
+            Ok(record) => return record,
+            Err(error) => error.into_byte_record(),
+        };
+        let fields = bytes.iter().map(|field| text(field, &mut self.latin1));
+        let mut record: StringRecord = fields.collect::<Vec<_>>().into();
+        record.set_position(bytes.position().cloned());
+        record
+    }
+
     /// A field of the current record; empty where there is none.
-    pub(crate) fn field(&self, place: Option<usize>) -> &[u8] {
+    pub(crate) fn field(&self, place: Option<usize>) -> &str {
         place
             .and_then(|place| self.record.get(place))
             .unwrap_or_default()
@@ -124,9 +148,9 @@ impl<'a> Table<'a> {
 
     fn failure(&self, error: csv::Error) -> DataError {
         let line = self.before + self.reader.position().line();
-        let start: Vec<u8> = self.record.iter().next().unwrap_or_default().to_vec();
+        let start = self.record.get(0).unwrap_or_default().as_bytes();
         match error.into_kind() {
-            csv::ErrorKind::Io(error) => read_failure(&self.file, line, &start, error),
+            csv::ErrorKind::Io(error) => read_failure(&self.file, line, start, error),
             other => {
                 let problem = format!("the line cannot be read ({})", csv_problem(&other));
                 Fault::new(problem, "correct the line").at(&self.file, line)

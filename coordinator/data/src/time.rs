@@ -58,6 +58,11 @@ pub(crate) struct Times {
 impl Times {
     /// Reads one time.
     pub(crate) fn read(&mut self, text: &str) -> Result<Timestamp, Fault> {
+        if let Some((seconds, (first, last))) = self.usual(text) {
+            let ms = seconds * 1000;
+            self.range = Some((first.min(ms), last.max(ms)));
+            return Ok(Timestamp(ms));
+        }
         let (unit, ms) = match number(text) {
             Some(number) => in_unit(text, number)?,
             None => (Unit::Iso, iso(text).ok_or_else(|| no_time(text))?),
@@ -71,6 +76,16 @@ impl Times {
         let (first, last) = self.range.unwrap_or((ms, ms));
         self.range = Some((first.min(ms), last.max(ms)));
         Ok(Timestamp(ms))
+    }
+
+    /// Whole seconds in a file of seconds, which most times are; and the range so far.
+    fn usual(&self, text: &str) -> Option<(u64, (u64, u64))> {
+        let (range, Unit::Seconds) = (self.range?, self.unit?) else {
+            return None;
+        };
+        // `parse` would take a plus sign.
+        let seconds: u64 = text.parse().ok().filter(|_| !text.starts_with('+'))?;
+        (seconds < YEAR_2100).then_some((seconds, range))
     }
 
     /// How times are written, and from which day to which; `None` where there are none.

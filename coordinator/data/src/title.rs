@@ -170,13 +170,13 @@ fn with_header(
             }
             Err(error) => return Err(error),
         }
-        let [item, title, categories] = columns.map(|place| text(table.field(place), &mut 0));
+        let [item, title, categories] = columns.map(|place| table.field(place));
         // RecBole parts the words of a list by blanks, MovieLens by bars.
         let bars = categories.contains('|');
         let by_tabs = opened.separator == Separator::Byte(b'\t');
         let parted = |c: char| c == '|' || (by_tabs && !bars && c == ' ');
         if !title.is_empty() {
-            set(&item, &title, categories.split(parted), assembly, tally);
+            set(item, title, categories.split(parted), assembly, tally);
         }
     }
 }
