@@ -28,8 +28,8 @@ pub(crate) struct Assembly {
     pub(crate) items: Vec<Item>,
     pub(crate) users: Vec<Vec<Interaction>>,
     item_ids: HashMap<String, ItemId>,
-    /// The items whose keys are small numbers, by number: most catalogues have no others, and
-    /// hashing their text was a third of the time a row takes.
+    /// The items whose keys are small numbers, by number, which takes no hashing of text: most
+    /// catalogues have no others.
     numbered: Vec<Option<ItemId>>,
     /// All users of the file, also those beyond the limit: a test file may name them.
     user_indices: HashMap<String, usize>,

@@ -31,16 +31,13 @@ pub(crate) fn choose(
     seed: u64,
 ) -> Result<HeldOut, DataError> {
     let split = chosen(asked, users);
-    let choose = |(index, history): (usize, &Vec<Interaction>)| {
-        let distinct = distinct_items(history);
-        match split {
-            _ if distinct.len() < 2 => Vec::new(),
-            Split::Nothing => Vec::new(),
-            Split::Random => random_share(distinct, seed, index as u64),
-            _ if !is_timed(history) => Vec::new(),
-            Split::Time => latest_share(history),
-            _ => last_item(history),
-        }
+    let choose = |(index, history): (usize, &Vec<Interaction>)| match split {
+        Split::Nothing => Vec::new(),
+        _ if !has_two_items(history) => Vec::new(),
+        Split::Random => random_share(distinct_items(history), seed, index as u64),
+        _ if !is_timed(history) => Vec::new(),
+        Split::Time => latest_share(history),
+        _ => last_item(history),
     };
     let test: Vec<_> = users.iter().enumerate().map(choose).collect();
     if test.iter().all(Vec::is_empty) && matches!(asked, Split::Time | Split::LeaveOneOut) {
@@ -76,6 +73,12 @@ fn words(split: Split) -> &'static str {
     }
 }
 
+fn has_two_items(history: &[Interaction]) -> bool {
+    let mut items = history.iter().map(|interaction| interaction.item);
+    let first = items.next();
+    items.any(|item| Some(item) != first)
+}
+
 fn is_timed(history: &[Interaction]) -> bool {
     history
         .iter()
@@ -85,8 +88,15 @@ fn is_timed(history: &[Interaction]) -> bool {
 /// Takes held-out items out of the same user's interactions, all occurrences of them.
 pub(crate) fn remove(users: &mut [Vec<Interaction>], test: &[Vec<ItemId>]) {
     for (history, held_out) in users.iter_mut().zip(test) {
-        let held_out: HashSet<_> = held_out.iter().collect();
-        history.retain(|interaction| !held_out.contains(&interaction.item));
+        // Nearly always one item or none, for which a table is not worth its hashing.
+        match held_out[..] {
+            [] => {}
+            [only] => history.retain(|interaction| interaction.item != only),
+            _ => {
+                let held_out: HashSet<_> = held_out.iter().collect();
+                history.retain(|interaction| !held_out.contains(&interaction.item));
+            }
+        }
     }
 }
 
