@@ -305,9 +305,13 @@ fn nearest(role: Role, plain: &[String]) -> Option<usize> {
 /// columns in their order.
 fn suggestion(fields: &[String], places: &[Option<usize>; 5], has_header: bool) -> Columns {
     let plain: Vec<String> = fields.iter().map(|field| plain(field)).collect();
-    let mut chosen = *places;
-    for (role, place) in Role::ALL.into_iter().zip(&mut chosen) {
-        *place = place.or_else(|| nearest(role, &plain));
+    let mut chosen = [None; 5];
+    // Words of a row that look like a name of a column say nothing about it.
+    if has_header {
+        chosen = *places;
+        for (role, place) in Role::ALL.into_iter().zip(&mut chosen) {
+            *place = place.or_else(|| nearest(role, &plain));
+        }
     }
     // Type is not guessed: a column of other words would be refused next.
     for at in [Role::User, Role::Item, Role::Value, Role::Time].map(|role| role as usize) {
