@@ -88,6 +88,8 @@ pub fn gather(
 mod tests {
     use tacit_types::{Commitment, ContributionId, DeviceId, Digest};
 
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
     use crate::slots::{Limits, Slots};
 
@@ -120,7 +122,7 @@ mod tests {
     /// HOSTILE 22: a call given up here frees no slot before the memory.
     #[tokio::test]
     async fn a_folded_contribution_waits_for_its_checkpoint_without_a_slot() {
-        let slots = Slots::new(LIMITS);
+        let slots = Slots::new(LIMITS, CancellationToken::new());
         let first = slots.enter(DeviceId([1; 16]), None).unwrap();
         let second = slots.enter(DeviceId([2; 16]), None).unwrap();
         let (arrival, answered) = arrival(first.slot().await, 7u32.to_le_bytes().to_vec());
@@ -142,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_vector_of_another_length_is_not_added() {
-        let slots = Slots::new(LIMITS);
+        let slots = Slots::new(LIMITS, CancellationToken::new());
         let call = slots.enter(DeviceId([1; 16]), None).unwrap();
         let (arrival, _answered) = arrival(call.slot().await, vec![1; 8]);
         let mut sum = PartialSum::new(1);

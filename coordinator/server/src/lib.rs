@@ -120,7 +120,15 @@ pub async fn serve(
         let helper = helper.clone();
         async move { helper.admit(ticket, &seeds).await }
     });
-    let service = CoordinatorService::new(board, objects, enrolment, admission, queue, now);
+    let service = CoordinatorService::new(
+        board,
+        objects,
+        enrolment,
+        admission,
+        queue,
+        now,
+        &shutdown.drain,
+    );
     let service =
         CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
     let limits = Limits::of_this_process();

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tacit_types::{DeviceId, Digest};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub use self::pressure::Pressure;
 
@@ -37,6 +38,7 @@ pub struct Slots(Arc<Shared>);
 
 struct Shared {
     limits: Limits,
+    drain: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -95,10 +97,14 @@ struct Place<'a> {
 }
 
 impl Slots {
-    /// Slots of these sizes, all free.
-    pub fn new(limits: Limits) -> Self {
+    /// Slots of these sizes, all free. When `drain` begins, who stands still gives its slot back.
+    pub fn new(limits: Limits, drain: CancellationToken) -> Self {
         let state = Mutex::default();
-        Self(Arc::new(Shared { limits, state }))
+        Self(Arc::new(Shared {
+            limits,
+            drain,
+            state,
+        }))
     }
 
     /// Counts a call; `None` when there are too many. Another era than before forgets who was put

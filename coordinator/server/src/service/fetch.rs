@@ -15,6 +15,7 @@ use tacit_types::{DeviceId, Digest};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::board::Board;
@@ -46,11 +47,11 @@ pub(super) struct Fetches {
 }
 
 impl Fetches {
-    pub(super) fn new(board: Arc<Board>, objects: Objects) -> Self {
+    pub(super) fn new(board: Arc<Board>, objects: Objects, drain: CancellationToken) -> Self {
         Self {
             board,
             shelf: Shelf::new(objects),
-            slots: Slots::new(LIMITS),
+            slots: Slots::new(LIMITS, drain),
         }
     }
 

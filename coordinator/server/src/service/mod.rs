@@ -13,6 +13,7 @@ use tacit_proto::{CHUNK_BYTES, v2};
 use tacit_types::{Digest, Timestamp};
 use tacit_wire::identity;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::admission::Admission;
@@ -42,7 +43,7 @@ pub struct CoordinatorService {
 }
 
 impl CoordinatorService {
-    /// Puts the parts together.
+    /// Puts the parts together. When `drain` begins, who stands still is waited for no longer.
     pub fn new(
         board: Arc<Board>,
         objects: Objects,
@@ -50,10 +51,11 @@ impl CoordinatorService {
         admission: Admission,
         queue: mpsc::Sender<Arrival>,
         now: fn() -> Timestamp,
+        drain: &CancellationToken,
     ) -> Self {
         Self {
-            fetches: Fetches::new(board.clone(), objects),
-            uploads: Uploads::new(board.clone(), admission, queue, now),
+            fetches: Fetches::new(board.clone(), objects, drain.clone()),
+            uploads: Uploads::new(board.clone(), admission, queue, now, drain.clone()),
             board,
             enrolment,
             now,

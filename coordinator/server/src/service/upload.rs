@@ -18,6 +18,7 @@ use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
 use crate::admission::{Admission, Verdict};
@@ -58,12 +59,13 @@ impl Uploads {
         admission: Admission,
         queue: mpsc::Sender<Arrival>,
         now: fn() -> Timestamp,
+        drain: CancellationToken,
     ) -> Self {
         Self {
             board,
             admission,
             queue,
-            slots: Slots::new(LIMITS),
+            slots: Slots::new(LIMITS, drain),
             now,
         }
     }

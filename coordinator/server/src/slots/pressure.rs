@@ -40,14 +40,17 @@ impl Slot {
 
 impl Pressure {
     /// Ends when the work has stood still for a second since this call, every slot is taken, and
-    /// somebody waits who did nothing wrong; of those who stand still, the oldest is told. Whoever
-    /// gets on with its work drops the future and calls again.
+    /// somebody waits who did nothing wrong; of those who stand still, the oldest is told. In a
+    /// drain it ends as soon as the work has stood still. Whoever gets on with its work drops the
+    /// future and calls again.
     pub async fn give_way(&self) {
         sleep(self.still).await;
         let told = Arc::new(Notify::new());
         let mut standing = Standing::new(self, told.clone());
-        told.notified().await;
-        standing.heard = true;
+        tokio::select! {
+            () = told.notified() => standing.heard = true,
+            () = self.slots.0.drain.cancelled() => {}
+        }
     }
 }
 

@@ -48,7 +48,7 @@ fn assert_idle(slots: &Slots) {
 
 #[tokio::test]
 async fn a_device_with_every_call_waiting_holds_its_two_slots_and_no_more() {
-    let slots = Slots::new(LIMITS);
+    let slots = Slots::new(LIMITS, CancellationToken::new());
     let mut asking = Vec::new();
     for _ in 0..LIMITS.calls_per_device {
         asking.push(ask(&slots, 1).await);
@@ -66,7 +66,7 @@ async fn a_device_with_every_call_waiting_holds_its_two_slots_and_no_more() {
 /// HOSTILE 22.
 #[tokio::test]
 async fn a_call_given_up_at_any_wait_is_not_counted_on_and_its_turn_passes_on() {
-    let slots = Slots::new(LIMITS);
+    let slots = Slots::new(LIMITS, CancellationToken::new());
     let mut held = Vec::new();
     for name in [1, 2, 3, 4] {
         held.push(take(&slots, name).await);
@@ -90,7 +90,7 @@ async fn a_call_given_up_at_any_wait_is_not_counted_on_and_its_turn_passes_on() 
 /// HOSTILE 21, 23.
 #[tokio::test]
 async fn who_wasted_a_slot_waits_behind_who_did_not_until_the_next_era() {
-    let slots = Slots::new(LIMITS);
+    let slots = Slots::new(LIMITS, CancellationToken::new());
     drop(take(&slots, 9).await);
     let (call, mut slot) = take(&slots, 8).await;
     slot.whole();
@@ -119,7 +119,7 @@ async fn who_wasted_a_slot_waits_behind_who_did_not_until_the_next_era() {
 /// HOSTILE 21: a crowd of silent calls leaves room for who has none, and none for who failed.
 #[tokio::test]
 async fn in_a_crowd_a_device_has_one_call_and_none_once_it_failed() {
-    let slots = Slots::new(LIMITS);
+    let slots = Slots::new(LIMITS, CancellationToken::new());
     let mut calls = Vec::new();
     for name in 1..=3 {
         for _ in 0..LIMITS.calls_per_device {
@@ -144,7 +144,7 @@ async fn in_a_crowd_a_device_has_one_call_and_none_once_it_failed() {
 /// wrong, and then the oldest goes; work that gets on is not asked.
 #[tokio::test]
 async fn what_stands_still_gives_way_to_who_waits() {
-    let slots = Slots::new(LIMITS);
+    let slots = Slots::new(LIMITS, CancellationToken::new());
     let mut held = Vec::new();
     for name in 1..=4 {
         held.push(take(&slots, name).await);
@@ -176,4 +176,18 @@ async fn what_stands_still_gives_way_to_who_waits() {
     drop((again.await.unwrap(), other.await.unwrap()));
     assert!(slots.state().standing.is_empty() && slots.state().told.is_empty());
     assert_idle(&slots);
+}
+
+/// HOSTILE 106: in a drain nobody is waited for who stands still.
+#[tokio::test]
+async fn what_stands_still_does_not_hold_a_drain() {
+    let drain = CancellationToken::new();
+    let slots = Slots::new(LIMITS, drain.clone());
+    let (_call, slot) = take(&slots, 1).await;
+    let pressure = slot.pressure();
+    let standing = tokio::spawn(async move { pressure.give_way().await });
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert!(!standing.is_finished());
+    drain.cancel();
+    standing.await.unwrap();
 }
