@@ -25,7 +25,22 @@ pub(crate) struct Options {
     log: logs::Format,
 }
 
-pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
+/// Options of the coordinator.
+#[derive(clap::Args)]
+pub(crate) struct CoordinatorOptions {
+    #[command(flatten)]
+    daemon: Options,
+    /// As --check-config, and ask the helper for its terms over the connection a round would use:
+    /// its key, the most and the fewest devices of a round, membership. 1 when it does not answer.
+    #[arg(long)]
+    check_helper: bool,
+}
+
+pub(crate) fn coordinator(options: &CoordinatorOptions) -> Result<(), Failure> {
+    let CoordinatorOptions {
+        daemon: options,
+        check_helper,
+    } = options;
     let mut settings: tacit_server::Config =
         config::read(&options.config).map_err(Failure::input)?;
     let base = folder_of(&options.config);
@@ -49,9 +64,15 @@ pub(crate) fn coordinator(options: &Options) -> Result<(), Failure> {
         .for_each(|path| *path = base.join(&*path));
     let named =
         |error: &ServerError| Failure::input(format!("{}: {error}", options.config.display()));
-    let served = block_on(options.log, async |shutdown| match options.check_config {
-        true => tacit_server::Prepared::new(settings, clock::now()).map(drop),
-        false => tacit_server::serve(settings, clock::now, shutdown, announce).await,
+    let served = block_on(options.log, async |shutdown| {
+        if !options.check_config && !check_helper {
+            return tacit_server::serve(settings, clock::now, shutdown, announce).await;
+        }
+        let prepared = tacit_server::Prepared::new(settings, clock::now())?;
+        match check_helper {
+            true => prepared.check_helper().await,
+            false => Ok(()),
+        }
     })?;
     served.map_err(|error| match error {
         ServerError::OperatorConfig(_) => named(&error),

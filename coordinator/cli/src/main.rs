@@ -47,7 +47,7 @@ enum Command {
     Demo(demo::Options),
     /// Run the coordinator daemon.
     #[command(after_help = "Example: tacit coordinator --config coordinator.toml")]
-    Coordinator(daemon::Options),
+    Coordinator(daemon::CoordinatorOptions),
     /// Run the helper daemon.
     #[command(after_help = "Example: tacit helper --config helper.toml")]
     Helper(daemon::Options),

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tacit_proto::v2::{
     AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader,
     CountersignHeadRequest, CountersignHeadResponse, CountersignRequest, CountersignResponse,
-    ReleaseRequest, ReleaseResponse, SealedSeed, helper_server, release_response::Part,
+    ReleaseRequest, ReleaseResponse, SealedSeed, TermsRequest, TermsResponse, helper_server,
+    release_response::Part,
 };
-use tacit_round::helper::{self, HelperRefusal};
-use tacit_round::keys::SignatureBytes;
+use tacit_round::helper::{self, HelperRefusal, Terms};
+use tacit_round::keys::{PublicKey, SignatureBytes};
 use tacit_round::seal::SEALED_LEN;
-use tacit_types::{Commitment, ContributionId, Digest};
+use tacit_types::{COHORT_MAX, Commitment, ContributionId, Digest};
 use tacit_wire::{Shutdown, identity};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -219,6 +220,29 @@ impl helper_server::Helper for Service {
         let abandoned = self.run(move |helper| helper.abandon(ticket_hash(&ticket)?));
         reply(abandoned.await.map(|()| AbandonResponse {}))
     }
+
+    async fn terms(
+        &self,
+        request: Request<TermsRequest>,
+    ) -> Result<Response<TermsResponse>, Status> {
+        identity::coordinator(&request)?;
+        let Terms {
+            honest_min,
+            issuer,
+            membership_required,
+        } = self.helper.terms;
+        Ok(Response::new(TermsResponse {
+            identity_key: key(self.helper.signing.public()),
+            cohort_max: COHORT_MAX,
+            honest_min,
+            issuer: issuer.map(key).unwrap_or_default(),
+            membership_required,
+        }))
+    }
+}
+
+fn key(public: PublicKey) -> Bytes {
+    Bytes::copy_from_slice(&public.0)
 }
 
 async fn next(stream: &mut Streaming<ReleaseRequest>) -> Result<Option<ReleaseRequest>, Failure> {

@@ -13,6 +13,7 @@ use tacit_round::helper::SealedSeed;
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::Digest;
 use tacit_wire::files;
+use tokio::time::timeout;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
@@ -21,6 +22,8 @@ use crate::config::Config;
 use crate::error::ServerError;
 
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// How long a check waits for the helper's terms.
+const TERMS_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The helper as the coordinator sees it.
 #[derive(Clone)]
@@ -92,6 +95,18 @@ impl HelperClient {
     /// The helper's public identity key.
     pub fn identity_key(&self) -> PublicKey {
         self.identity_key
+    }
+
+    /// Asks what the helper asks of a ticket.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`], within [`TERMS_DEADLINE`].
+    pub async fn terms(&self) -> Result<v2::TermsResponse, ServerError> {
+        let mut grpc = self.grpc.clone();
+        let asked = timeout(TERMS_DEADLINE, grpc.terms(v2::TermsRequest {}));
+        let late = |_| ServerError::HelperUnavailable("no answer in time".into());
+        let answer = asked.await.map_err(late)?;
+        Ok(answer.map_err(from_status)?.into_inner())
     }
 
     /// Asks for the sealing key and countersignature of a draft.

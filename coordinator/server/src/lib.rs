@@ -1,7 +1,8 @@
 //! The coordinator daemon as a library: takes contributions, closes rounds, keeps the release
 //! ledger, publishes factors.
 //!
-//! - [`Prepared`] what a start reads before it binds; `fleet` whether devices can take part at all;
+//! - [`Prepared`] what a start reads before it binds; `fleet` whether devices can take part at all,
+//!   `terms` whether the helper will;
 //! - [`service`] tonic handlers, which parse, call and map; [`status`] turns errors into gRPC
 //!   codes; [`slots`] who may hold memory now; [`admission`] asks the helper which seeds open;
 //!   `shelf` holds the published objects once for all who fetch them;
@@ -38,6 +39,7 @@ mod shelf;
 pub mod slots;
 pub mod status;
 pub mod store;
+mod terms;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -28,7 +28,7 @@ pub struct Inputs {
     pub(super) signing: SigningKey,
     pub(super) catalogue: Vec<u8>,
     pub(super) features: Features,
-    pub(super) planned: Plan,
+    pub(crate) planned: Plan,
     pub(super) build: Digest,
     /// What an update starts from.
     pub(super) start: Option<Model>,
