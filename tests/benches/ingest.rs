@@ -431,6 +431,13 @@ impl Coordinator for Discarding {
         Err(Status::unimplemented("enrol"))
     }
 
+    async fn renew(
+        &self,
+        _: Request<v2::RenewRequest>,
+    ) -> Result<Response<v2::RenewResponse>, Status> {
+        Err(Status::unimplemented("nobody renews here"))
+    }
+
     async fn check_in(
         &self,
         _: Request<v2::CheckInRequest>,

@@ -531,7 +531,32 @@ impl Coordinator for Service {
         let chain = self.authority.issue_device(request, DeviceId(id), then);
         let chain = chain.map_err(|error| Status::internal(error.to_string()))?;
         let certificate_chain = self.script().certificate.unwrap_or(chain);
-        Ok(Response::new(v2::EnrolResponse { certificate_chain }))
+        Ok(Response::new(v2::EnrolResponse {
+            certificate_chain,
+            renew_after_ms: u64::MAX,
+            valid_until_ms: u64::MAX,
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<v2::RenewRequest>,
+    ) -> Result<Response<v2::RenewResponse>, Status> {
+        let shown = identity::device(&request).ok();
+        let request = request.into_inner();
+        let old = Peer::from_certificate(&request.old_certificate);
+        let ((Some(device), _) | (None, Some(Peer::Device(device)))) = (shown, old) else {
+            return Err(Status::permission_denied("nobody's certificate"));
+        };
+        let chain = self
+            .authority
+            .issue_device(&request.signing_request, device, clock::now())
+            .map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(v2::RenewResponse {
+            certificate_chain: chain,
+            renew_after_ms: u64::MAX,
+            valid_until_ms: u64::MAX,
+        }))
     }
 
     async fn check_in(

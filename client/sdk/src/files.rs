@@ -131,10 +131,17 @@ pub(crate) fn close_to_others(path: &Path) -> Result<(), SdkError> {
 /// [`SdkError::Stop`] when storage fails.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
     replace(path, bytes, |file| file.sync_all())?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Waits until what was renamed or removed in a folder survives power loss.
+///
+/// # Errors
+/// [`SdkError::Stop`] when storage fails.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), SdkError> {
     fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(|error| failed(path, error))
+        .map_err(|error| failed(folder, error))
 }
 
 /// As [`write()`], without waiting for the disk: after power loss the file may be gone or damaged.

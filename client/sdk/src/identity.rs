@@ -24,6 +24,7 @@ use crate::deadlines::Deadlines;
 use crate::error::SdkError;
 use crate::files::{self, Found};
 use crate::reason::Reason;
+use crate::renewal::{self, Life};
 use crate::store::Store;
 use crate::transport;
 
@@ -120,6 +121,17 @@ impl Deployment {
         Ok(Connector::new(config, name, deadlines.connect, ended))
     }
 
+    /// Checks that a chain that was issued is one, and that it belongs to this key, PEM.
+    ///
+    /// # Errors
+    /// [`SdkError::RetryLater`]: the coordinator may do better.
+    pub(crate) fn check_fit(&self, chain: &str, key: Vec<u8>) -> Result<(), SdkError> {
+        let (chain, key) = (chain.as_bytes().to_vec(), key.into());
+        let fits = self.tls(Some(Identity { chain, key }));
+        let bad = |error| SdkError::retry(Reason::NotNow, format!("the certificate: {error}"));
+        fits.map(drop).map_err(bad)
+    }
+
     fn tls(&self, own: Option<Identity>) -> Result<ClientConfig, SdkError> {
         let bad = |error: &dyn Display| SdkError::Stop(format!("certificate: {error}"));
         let mut roots = RootCertStore::empty();
@@ -157,7 +169,7 @@ fn read_chain(pem: &[u8]) -> impl Iterator<Item = Result<CertificateDer<'static>
     CertificateDer::pem_slice_iter(pem)
 }
 
-fn key_path(folder: &Path) -> PathBuf {
+pub(crate) fn key_path(folder: &Path) -> PathBuf {
     folder.join("device.key")
 }
 
@@ -209,6 +221,7 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
 /// # Errors
 /// [`SdkError::Stop`] when either file is missing or unreadable.
 pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
+    renewal::adopt(folder)?;
     let path = certificate_path(folder);
     if !files::is_there(&path)? {
         return Err(files::stop(&path, "missing; enrol first"));
@@ -240,26 +253,22 @@ pub async fn enrol(
         signing_request(folder)?
     };
     let deadlines = Deadlines::default();
-    let chain = transport::enrol(deployment, &deadlines, token, request).await?;
+    let issued = transport::enrol(deployment, &deadlines, token, request).await?;
     // Only a chain that fits the key is kept: an installation with any other would count as
     // enrolled and never get in.
-    let identity = Identity {
-        chain: chain.clone().into(),
-        key: files::read(&key_path(folder))?.into(),
-    };
-    deployment
-        .tls(Some(identity))
-        .map_err(|error| SdkError::retry(Reason::NotNow, format!("the certificate: {error}")))?;
+    let key = files::read(&key_path(folder))?;
+    deployment.check_fit(&issued.chain, key)?;
     if !files::is_there(&Store::path(folder))? {
         drop(Store::create(folder)?);
     }
+    Life::of(&issued).write(folder)?;
     // The certificate comes last: from here on a missing store reads as exhausted.
-    files::write(&certificate_path(folder), chain.as_bytes())
+    files::write(&certificate_path(folder), issued.chain.as_bytes())
 }
 
 /// A new Ed25519 key, in the first version of PKCS#8: OpenSSL 3 refuses the second, which rcgen
 /// writes by itself.
-fn new_key() -> Result<KeyPair, SdkError> {
+pub(crate) fn new_key() -> Result<KeyPair, SdkError> {
     let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
     let mut seed = Zeroizing::new([0u8; 32]);
     let drawn = SysRng.try_fill_bytes(seed.as_mut());

@@ -22,6 +22,7 @@ pub mod identity;
 mod kept;
 mod reason;
 pub mod recommender;
+mod renewal;
 pub mod store;
 pub mod transport;
 

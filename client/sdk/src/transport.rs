@@ -10,7 +10,7 @@ use tacit_proto::{OBJECT_BYTES_MAX, v2};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
-use tacit_types::Digest;
+use tacit_types::{Digest, Timestamp};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -197,7 +197,7 @@ pub(crate) async fn enrol(
     deadlines: &Deadlines,
     token: &[u8; 32],
     request: Vec<u8>,
-) -> Result<String, SdkError> {
+) -> Result<Issued, SdkError> {
     let mut connection = Connection::open(deployment, None, deadlines).await?;
     let request = v2::EnrolRequest {
         token: Bytes::copy_from_slice(token),
@@ -207,7 +207,73 @@ pub(crate) async fn enrol(
     let answer = answer
         .map_err(|_| stalled())?
         .map_err(failed(&connection.ended))?;
-    Ok(answer.into_inner().certificate_chain)
+    let v2::EnrolResponse {
+        certificate_chain: chain,
+        renew_after_ms,
+        valid_until_ms,
+    } = answer.into_inner();
+    Ok(Issued {
+        chain,
+        renew_after: Timestamp(renew_after_ms),
+        valid_until: Timestamp(valid_until_ms),
+    })
+}
+
+/// A certificate chain, and when to come back for the next.
+pub(crate) struct Issued {
+    /// PEM, leaf first.
+    pub(crate) chain: String,
+    pub(crate) renew_after: Timestamp,
+    pub(crate) valid_until: Timestamp,
+}
+
+/// How a device says which certificate it has.
+pub(crate) enum Old {
+    /// It is valid, and the connection shows it.
+    Shown(Identity),
+    /// It has ended.
+    Proved(Proof),
+}
+
+/// A certificate that has ended, and the proof that its key is here.
+pub(crate) struct Proof {
+    /// DER.
+    pub(crate) certificate: Vec<u8>,
+    /// Ed25519, over what [`tacit_round::keys::Context::Renew`] says.
+    pub(crate) signature: Vec<u8>,
+}
+
+/// Trades a certificate for the next: the one that is shown, or the one that is proved.
+pub(crate) async fn renew(
+    deployment: &Deployment,
+    deadlines: &Deadlines,
+    request: Vec<u8>,
+    old: Old,
+) -> Result<Issued, SdkError> {
+    let (shown, old_certificate, old_proof) = match old {
+        Old::Shown(identity) => (Some(identity), Bytes::new(), Bytes::new()),
+        Old::Proved(proof) => (None, proof.certificate.into(), proof.signature.into()),
+    };
+    let mut connection = Connection::open(deployment, shown, deadlines).await?;
+    let request = v2::RenewRequest {
+        signing_request: request.into(),
+        old_certificate,
+        old_proof,
+    };
+    let answer = timeout(deadlines.call, connection.client.renew(request)).await;
+    let answer = answer
+        .map_err(|_| stalled())?
+        .map_err(failed(&connection.ended))?;
+    let v2::RenewResponse {
+        certificate_chain: chain,
+        renew_after_ms,
+        valid_until_ms,
+    } = answer.into_inner();
+    Ok(Issued {
+        chain,
+        renew_after: Timestamp(renew_after_ms),
+        valid_until: Timestamp(valid_until_ms),
+    })
 }
 
 /// The error of a peer that does not go on.

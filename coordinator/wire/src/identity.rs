@@ -62,11 +62,41 @@ impl Peer {
     }
 }
 
+/// An Ed25519 public key, as a certificate has it.
+pub type LeafKey = [u8; 32];
+
 /// What the listener knows about a connection, found in every request's extensions.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
     /// The peer, unless it showed no certificate.
     pub peer: Option<Peer>,
+    /// The Ed25519 public key in its certificate.
+    pub key: Option<LeafKey>,
+}
+
+/// The Ed25519 public key in a certificate; `None` for any other key, and for no certificate.
+pub fn key_of(der: &[u8]) -> Option<LeafKey> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let key = &certificate.public_key().subject_public_key.data;
+    key.as_ref().try_into().ok()
+}
+
+/// Whether this request came over a connection that shows a certificate.
+pub fn is_known<T>(request: &Request<T>) -> bool {
+    peer(request).is_ok()
+}
+
+/// The device that makes this request, and the key it does so with.
+///
+/// # Errors
+/// As [`device`].
+#[allow(clippy::result_large_err, reason = "tonic's own error type")]
+pub fn device_with_key<T>(request: &Request<T>) -> Result<(DeviceId, LeafKey), Status> {
+    let id = device(request)?;
+    let key = request.extensions().get::<PeerInfo>();
+    let key = key.and_then(|info| info.key);
+    let unreadable = || Status::unauthenticated("the client certificate has no readable key");
+    Ok((id, key.ok_or_else(unreadable)?))
 }
 
 /// The device that makes this request.

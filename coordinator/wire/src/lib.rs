@@ -13,6 +13,7 @@ pub mod config;
 pub mod endpoint;
 pub mod files;
 pub mod identity;
+pub mod leaf;
 pub mod listener;
 pub mod pki;
 

@@ -46,7 +46,7 @@ pub struct Credentials {
 /// An authority that signs leaves: its own certificate is appended to every chain.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: String,
+    pub(crate) certificate: String,
 }
 
 /// What stands before the 32 bytes of an Ed25519 seed (RFC 8410, version 1).

@@ -25,9 +25,16 @@ pub enum Context {
     Member,
     /// What a sealed seed is bound to (member).
     Contribution,
+    /// A request for the next certificate (device, by the key of the old one).
+    Renew,
 }
 
 impl Context {
+    /// The bytes that are signed for `message`, for a key that is not a [`SigningKey`].
+    pub fn signed(self, message: &[u8]) -> Vec<u8> {
+        [self.prefix(), message].concat()
+    }
+
     fn prefix(self) -> &'static [u8] {
         match self {
             Self::Ticket => b"tacit ticket v2\0",
@@ -36,6 +43,7 @@ impl Context {
             Self::Policy => b"tacit policy v2\0",
             Self::Member => b"tacit member v2\0",
             Self::Contribution => b"tacit contribution v2\0",
+            Self::Renew => b"tacit renew v2\0",
         }
     }
 }
@@ -51,11 +59,7 @@ impl SigningKey {
 
     /// Signs `message` for `context`.
     pub fn sign(&self, context: Context, message: &[u8]) -> SignatureBytes {
-        SignatureBytes(
-            self.0
-                .sign(&[context.prefix(), message].concat())
-                .to_bytes(),
-        )
+        SignatureBytes(self.0.sign(&context.signed(message)).to_bytes())
     }
 
     /// The public half.
@@ -134,7 +138,7 @@ impl PublicKey {
     /// malleable forms).
     pub fn verifies(&self, context: Context, message: &[u8], signature: &SignatureBytes) -> bool {
         Ed25519VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
-            let signed = [context.prefix(), message].concat();
+            let signed = context.signed(message);
             key.verify_strict(&signed, &Signature::from_bytes(&signature.0))
                 .is_ok()
         })

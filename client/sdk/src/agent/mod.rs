@@ -27,6 +27,7 @@ use crate::deadlines::Deadlines;
 use crate::error::SdkError;
 use crate::identity::{self, Deployment};
 use crate::reason::Reason;
+use crate::renewal::renew_if_due;
 use crate::store::Store;
 use crate::transport::Connection;
 
@@ -90,11 +91,10 @@ impl Agent {
         let open = move || {
             let mut store = Store::open(&folder)?;
             let dropped = drop_overdue(&mut store, now)?;
-            let identity = identity::load(&folder)?;
             let member = identity::member(&folder)?;
-            Ok((store, dropped, identity, member))
+            Ok((store, dropped, member))
         };
-        let (store, dropped, identity, member) = blocking(open).await?;
+        let (store, dropped, member) = blocking(open).await?;
         if dropped {
             let committing = blocking(move || Ok(store.close())).await?;
             return Ok(Step {
@@ -104,6 +104,8 @@ impl Agent {
             });
         }
 
+        renew_if_due(&self.folder, &self.deployment, &self.deadlines, now).await?;
+        let identity = identity::load(&self.folder)?;
         let mut action = Action {
             folder: self.folder.clone(),
             deployment: self.deployment.clone(),

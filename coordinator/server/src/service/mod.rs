@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tacit_proto::v2::coordinator_server::Coordinator;
 use tacit_proto::{CHUNK_BYTES, v2};
-use tacit_types::{Digest, Timestamp};
+use tacit_types::{DeviceId, Digest, Timestamp};
 use tacit_wire::identity;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,15 @@ impl CoordinatorService {
         }
     }
 
+    /// The device that calls, with a certificate that no newer one has taken the place of.
+    #[allow(clippy::result_large_err, reason = "tonic's own error type")]
+    fn caller<T>(&self, request: &Request<T>) -> Result<DeviceId, Status> {
+        let (device, key) = identity::device_with_key(request)?;
+        let admitted = self.enrolment.admit(device, &key);
+        admitted.map_err(|error| status::enrol(&error))?;
+        Ok(device)
+    }
+
     fn answer(&self, outcome: v2::ContributionOutcome) -> Response<v2::ContributeResponse> {
         let retry_after_ms = self.board.retry_after_ms((self.now)());
         Response::new(v2::ContributeResponse {
@@ -96,9 +105,48 @@ impl Coordinator for CoordinatorService {
         let (enrolment, now) = (self.enrolment.clone(), (self.now)());
         let work = move || enrolment.enrol(&request.token, &request.signing_request, now);
         match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(certificate_chain)) => Ok(Response::new(v2::EnrolResponse { certificate_chain })),
+            Ok(Ok(issued)) => Ok(Response::new(v2::EnrolResponse {
+                certificate_chain: issued.chain,
+                renew_after_ms: issued.renew_after.0,
+                valid_until_ms: issued.valid_until.0,
+            })),
             Ok(Err(error)) => Err(status::enrol(&error)),
             Err(_) => Err(status::internal("enrolment stopped")),
+        }
+    }
+
+    async fn renew(
+        &self,
+        request: Request<v2::RenewRequest>,
+    ) -> Result<Response<v2::RenewResponse>, Status> {
+        let shown = identity::is_known(&request)
+            .then(|| identity::device_with_key(&request))
+            .transpose()?;
+        let v2::RenewRequest {
+            signing_request,
+            old_certificate,
+            old_proof,
+        } = request.into_inner();
+        if signing_request.len() > REQUEST_BYTES_MAX || old_certificate.len() > REQUEST_BYTES_MAX {
+            let expected = "at most 4096 bytes each";
+            return Err(status::malformed(
+                "signing_request and old_certificate",
+                expected,
+            ));
+        }
+        let (enrolment, now) = (self.enrolment.clone(), (self.now)());
+        let work = move || match shown {
+            Some((device, key)) => enrolment.renew(device, &key, &signing_request, now),
+            None => enrolment.renew_ended(&old_certificate, &old_proof, &signing_request, now),
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(issued)) => Ok(Response::new(v2::RenewResponse {
+                certificate_chain: issued.chain,
+                renew_after_ms: issued.renew_after.0,
+                valid_until_ms: issued.valid_until.0,
+            })),
+            Ok(Err(error)) => Err(status::enrol(&error)),
+            Err(_) => Err(status::internal("renewal stopped")),
         }
     }
 
@@ -106,7 +154,7 @@ impl Coordinator for CoordinatorService {
         &self,
         request: Request<v2::CheckInRequest>,
     ) -> Result<Response<v2::CheckInResponse>, Status> {
-        let device = identity::device(&request)?;
+        let device = self.caller(&request)?;
         let Some(published) = self.board.published() else {
             return Err(status::not_now());
         };
@@ -125,7 +173,7 @@ impl Coordinator for CoordinatorService {
         &self,
         request: Request<v2::ConsistencyRequest>,
     ) -> Result<Response<v2::ConsistencyResponse>, Status> {
-        identity::device(&request)?;
+        self.caller(&request)?;
         let v2::ConsistencyRequest { old_size, new_size } = request.into_inner();
         let proof = self
             .board
@@ -144,7 +192,7 @@ impl Coordinator for CoordinatorService {
         &self,
         request: Request<v2::FetchRequest>,
     ) -> Result<Response<FetchStream>, Status> {
-        let device = identity::device(&request)?;
+        let device = self.caller(&request)?;
         let Ok(hash) = Digest::from_slice(&request.get_ref().hash) else {
             return Err(status::malformed("hash", "32 bytes"));
         };
@@ -155,7 +203,7 @@ impl Coordinator for CoordinatorService {
         &self,
         request: Request<Streaming<v2::ContributeRequest>>,
     ) -> Result<Response<v2::ContributeResponse>, Status> {
-        let device = identity::device(&request)?;
+        let device = self.caller(&request)?;
         let outcome = self.uploads.take(device, request.into_inner()).await?;
         Ok(self.answer(outcome))
     }
@@ -164,7 +212,7 @@ impl Coordinator for CoordinatorService {
         &self,
         request: Request<v2::RoundStatusRequest>,
     ) -> Result<Response<v2::RoundStatusResponse>, Status> {
-        identity::device(&request)?;
+        self.caller(&request)?;
         let Some(published) = self.board.published() else {
             return Err(status::not_now());
         };

@@ -15,7 +15,7 @@ use tonic::transport::server::Connected;
 use super::frames::Frames;
 use super::registry::{Connection, Place};
 use super::{HANDSHAKE_DEADLINE, Limits};
-use crate::identity::{Peer, PeerInfo};
+use crate::identity::{Peer, PeerInfo, key_of};
 
 /// What each request of a connection is told.
 #[derive(Clone)]
@@ -49,13 +49,15 @@ impl PeerStream {
             Some(Peer::Device(_)) => Some(limits.frames),
             Some(_) => None,
         };
+        let chain = inner.get_ref().1.peer_certificates();
+        let key = chain.and_then(|chain| key_of(chain.first()?));
         Self {
             inner,
             preface: Some(Box::pin(sleep(HANDSHAKE_DEADLINE))),
             frames: bounded.map(|limits| Frames::new(limits, Instant::now())),
             closed: Box::pin(connection.closing().clone().cancelled_owned()),
             visit: Visit {
-                info: PeerInfo { peer },
+                info: PeerInfo { peer, key },
                 connection,
             },
             _place: place,

@@ -1,0 +1,273 @@
+//! Identities that live: a certificate is renewed before it ends, and for a while after.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SigningKey as _};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tacit_privacy::canonical::digest;
+use tacit_proto::v2;
+use tacit_round::keys::Context;
+use tacit_sdk::{Agent, Store, TableCache, identity};
+use tacit_tests::bare::{BareDevice, Credentials, repeat};
+use tacit_tests::deployment::{Deployment, Settings};
+use tacit_types::{DeviceId, Timestamp};
+use tacit_wire::Peer;
+use tacit_wire::clock;
+use tacit_wire::pki::Authority;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+const DAY_MS: u64 = 86_400_000;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn shipped(deployment: &Deployment) -> Arc<tacit_sdk::Deployment> {
+    let policy = serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
+    let publisher = deployment.pki("publisher.pub").unwrap();
+    let publisher = serde_json::from_value(publisher.trim().into()).unwrap();
+    let (address, root) = (
+        deployment.coordinator_address(),
+        deployment.pki("root.crt").unwrap(),
+    );
+    let shipped = tacit_sdk::Deployment::new(&address, "localhost", &root, &policy, &publisher);
+    Arc::new(shipped.unwrap())
+}
+
+/// Certificate and key of an installation, as its files have them.
+fn credentials(folder: &Path) -> Credentials {
+    Credentials {
+        chain: fs::read_to_string(folder.join("device.crt")).unwrap(),
+        key: fs::read_to_string(folder.join("device.key")).unwrap(),
+    }
+}
+
+fn leaf(credentials: &Credentials) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(credentials.chain.as_bytes()).unwrap()
+}
+
+fn device_of(credentials: &Credentials) -> DeviceId {
+    match Peer::from_certificate(&leaf(credentials)) {
+        Some(Peer::Device(id)) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Fixture {
+    deployment: Deployment,
+    folder: tempfile::TempDir,
+    agent: Agent,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let deployment = Deployment::running(Settings::default()).unwrap();
+        let (shipped, folder) = (shipped(&deployment), tempfile::tempdir().unwrap());
+        let token: [u8; 32] = deployment.tokens().unwrap()[0][..].try_into().unwrap();
+        let until = Instant::now() + DEADLINE;
+        while let Err(error) = identity::enrol(folder.path(), &shipped, &token).await {
+            assert!(Instant::now() < until, "{error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let agent = Agent::new(folder.path(), shipped, TableCache::default());
+        Self {
+            deployment,
+            folder,
+            agent,
+        }
+    }
+
+    async fn check_in(&self, with: Option<&Credentials>) -> Result<v2::CheckInResponse, Status> {
+        let root = self.deployment.pki("root.crt").unwrap();
+        BareDevice::new(&self.deployment.coordinator_address(), &root, with)
+            .unwrap()
+            .check_in()
+            .await
+    }
+
+    async fn renew(
+        &self,
+        with: Option<&Credentials>,
+        request: v2::RenewRequest,
+    ) -> Result<v2::RenewResponse, Status> {
+        let root = self.deployment.pki("root.crt").unwrap();
+        let device = BareDevice::new(&self.deployment.coordinator_address(), &root, with).unwrap();
+        let answer = device.connect().await?.renew(request).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+/// A request for a new key, with the old certificate and a proof by `prover`.
+fn asked(old: &Credentials, prover: &str) -> v2::RenewRequest {
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let request = CertificateParams::default()
+        .serialize_request(&key)
+        .unwrap();
+    let (request, old) = (request.der().to_vec(), leaf(old));
+    let message = [digest(&old).0, digest(&request).0].concat();
+    let prover = KeyPair::from_pem(prover).unwrap();
+    v2::RenewRequest {
+        signing_request: request.into(),
+        old_certificate: old.to_vec().into(),
+        old_proof: prover
+            .sign(&Context::Renew.signed(&message))
+            .unwrap()
+            .into(),
+    }
+}
+
+/// HOSTILE 132.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_renewed_in_time_and_its_first_use_ends_the_old_one() {
+    let fixture = Fixture::new().await;
+    let folder = fixture.folder.path();
+    let first = credentials(folder);
+    // Two thirds of its life are not over.
+    fixture
+        .agent
+        .step(Timestamp(clock::now().0 + 10 * DAY_MS))
+        .await
+        .unwrap();
+    assert_eq!(credentials(folder).chain, first.chain);
+
+    fixture
+        .agent
+        .step(Timestamp(clock::now().0 + 25 * DAY_MS))
+        .await
+        .unwrap();
+    let second = credentials(folder);
+    assert!(second.chain != first.chain && second.key != first.key);
+    assert_eq!(device_of(&second), device_of(&first), "the account stays");
+    let left: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("renewal"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+
+    // The step has used the new certificate: the old one is worth nothing, renewal included.
+    assert!(fixture.check_in(Some(&second)).await.is_ok());
+    let refused = fixture.check_in(Some(&first)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(
+        refused.message().contains("replaced by a newer one"),
+        "{refused}"
+    );
+    let again = fixture.renew(Some(&first), asked(&first, &first.key)).await;
+    assert_eq!(again.unwrap_err().code(), Code::PermissionDenied);
+    let proved = fixture.renew(None, asked(&first, &first.key)).await;
+    assert_eq!(proved.unwrap_err().code(), Code::PermissionDenied);
+    // Store and ledger are those of before.
+    assert!(Store::open(folder).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_whose_answer_is_lost_leaves_the_old_certificate_in_force() {
+    let fixture = Fixture::new().await;
+    let first = credentials(fixture.folder.path());
+    let next = fixture
+        .renew(Some(&first), asked(&first, &first.key))
+        .await
+        .unwrap();
+    assert!(next.renew_after_ms > clock::now().0 + 20 * DAY_MS);
+    assert!(next.valid_until_ms > next.renew_after_ms);
+    assert!(
+        fixture.check_in(Some(&first)).await.is_ok(),
+        "nobody has used the next one yet"
+    );
+    // Asked again, for another key: the one that was lost is worth nothing, the last one is.
+    let later = fixture.renew(Some(&first), asked(&first, &first.key)).await;
+    assert!(later.is_ok());
+    assert!(fixture.check_in(Some(&first)).await.is_ok());
+}
+
+/// HOSTILE 133.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() {
+    let fixture = Fixture::new().await;
+    let folder = fixture.folder.path();
+    let first = credentials(folder);
+    // A device that slept past the end of its certificate, by its own clock.
+    fixture
+        .agent
+        .step(Timestamp(clock::now().0 + 31 * DAY_MS))
+        .await
+        .unwrap();
+    let second = credentials(folder);
+    assert!(second.chain != first.chain);
+    assert_eq!(device_of(&second), device_of(&first));
+
+    let authority = Authority::from_pem(
+        &fixture.deployment.pki("issuing.crt").unwrap(),
+        &fixture.deployment.pki("issuing.key").unwrap(),
+    )
+    .unwrap();
+    let made = |id: u8, days_ago: u64| {
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        let then = Timestamp(clock::now().0 - days_ago * DAY_MS);
+        let chain = authority
+            .issue_device(request.der(), DeviceId([id; 16]), then)
+            .unwrap();
+        Credentials {
+            chain,
+            key: key.serialize_pem(),
+        }
+    };
+    let (lately, long_ago, other) = (made(1, 60), made(2, 100), made(3, 0));
+    let refused = |status: Result<v2::RenewResponse, Status>| status.unwrap_err();
+    assert!(
+        fixture.check_in(Some(&lately)).await.is_err(),
+        "it has ended"
+    );
+
+    let stolen = refused(fixture.renew(None, asked(&lately, &other.key)).await);
+    assert!(
+        stolen.message().contains("its key was not proved"),
+        "{stolen}"
+    );
+    let mut changed = asked(&lately, &lately.key);
+    changed.signing_request = asked(&lately, &lately.key).signing_request;
+    let changed = refused(fixture.renew(None, changed).await);
+    assert!(
+        changed.message().contains("its key was not proved"),
+        "{changed}"
+    );
+    let late = refused(fixture.renew(None, asked(&long_ago, &long_ago.key)).await);
+    assert!(late.message().contains("ended too long ago"), "{late}");
+    for der in [vec![], vec![0x30; 900], b"no certificate".to_vec()] {
+        let mut nonsense = asked(&lately, &lately.key);
+        nonsense.old_certificate = der.into();
+        assert_eq!(
+            refused(fixture.renew(None, nonsense).await).code(),
+            Code::InvalidArgument
+        );
+    }
+    let helper = Credentials {
+        chain: fixture.deployment.pki("helper.crt").unwrap(),
+        key: fixture.deployment.pki("helper.key").unwrap(),
+    };
+    let role = refused(fixture.renew(None, asked(&helper, &helper.key)).await);
+    assert!(role.message().contains("it is not a device's"), "{role}");
+
+    let renewed = fixture
+        .renew(None, asked(&lately, &lately.key))
+        .await
+        .unwrap();
+    let chain = Credentials {
+        chain: renewed.certificate_chain,
+        key: String::new(),
+    };
+    assert_eq!(device_of(&chain), DeviceId([1; 16]), "the account stays");
+    let _ = repeat(Instant::now() + DEADLINE, || {
+        fixture.check_in(Some(&second))
+    })
+    .await
+    .unwrap();
+}
