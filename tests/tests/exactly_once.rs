@@ -202,13 +202,10 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     let unknown = Contribution::new(&ticket, Digest([7; 32]), one_hot(2)).unwrap();
     assert_eq!(devices[2].send(&unknown).await.unwrap(), TooLate);
     // 1, 9, 34: no vector, and one of another length.
-    for values in [
-        vec![],
-        vec![1; ITEMS - 1],
-        vec![1; ITEMS + 1],
-        vec![1; 20_000],
-    ] {
-        let wrong = Contribution::new(&ticket, hash, values).unwrap();
+    let sent = 4 * ticket.mechanism.sent_length() as usize;
+    for bytes in [0, sent - 4, sent + 4, 80_000] {
+        let mut wrong = make(2);
+        wrong.masked = vec![1; bytes].into();
         assert_eq!(
             devices[2].send(&wrong).await.unwrap_err().code(),
             Code::InvalidArgument

@@ -192,7 +192,7 @@ fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
     let mut store = Store::create(folder.path()).unwrap();
     reserve(&mut store, &reservation(1)).unwrap();
     for (counted, spent) in [(0, 1), (1, 1), (5, 5), (3, 5), (5, 5)] {
-        assert!(store.raise_spent(rho(counted), Rho::MAX).unwrap());
+        store.raise_spent(rho(counted), Rho::MAX).unwrap();
         assert_eq!(store.spent().unwrap(), rho(spent), "counted {counted}");
     }
     reserve(&mut store, &reservation(2)).unwrap();
@@ -203,9 +203,9 @@ fn what_the_coordinator_counted_is_added_to_and_never_goes_down() {
         (rho(7), rho(4)),
         "5 known of, then 2 more"
     );
-    assert!(store.raise_spent(rho(8), Rho::MAX).unwrap());
+    store.raise_spent(rho(8), Rho::MAX).unwrap();
     assert_eq!(store.spent().unwrap(), rho(8));
-    assert!(store.raise_spent(Rho::MAX, Rho::MAX).unwrap());
+    store.raise_spent(Rho::MAX, Rho::MAX).unwrap();
     assert_eq!(store.spent().unwrap(), Rho::MAX);
 }
 
@@ -217,7 +217,7 @@ fn a_count_is_believed_only_as_far_as_signed_ledgers_back_it() {
     reserve(&mut store, &reservation(1)).unwrap();
     let (films, books) = (TaskId::new("films").unwrap(), TaskId::new("books").unwrap());
     assert_eq!(store.backed(None).unwrap(), Rho::ZERO);
-    assert!(!store.raise_spent(Rho::MAX, Rho::ZERO).unwrap());
+    store.raise_spent(Rho::MAX, Rho::ZERO).unwrap();
     assert_eq!(store.spent().unwrap(), rho(1));
 
     for (task, total) in [(&films, 3), (&books, 4)] {
@@ -233,10 +233,12 @@ fn a_count_is_believed_only_as_far_as_signed_ledgers_back_it() {
     assert_eq!(store.backed(Some((&films, rho(5)))).unwrap(), rho(9));
 
     // What the ledgers hold is taken over; the rest of the claim is not, and leaves nothing behind.
-    assert!(!store.raise_spent(Rho::MAX, rho(7)).unwrap());
+    store.raise_spent(Rho::MAX, rho(7)).unwrap();
     assert_eq!(store.spent().unwrap(), rho(7));
-    assert!(store.raise_spent(rho(7), rho(7)).unwrap());
-    assert!(store.raise_spent(Rho::ZERO, Rho::ZERO).unwrap());
+    let mut spending = store.spending(LogMark::default()).believing(Rho::MAX);
+    assert_eq!(spending.counted().unwrap(), Rho::MAX);
+    spending = spending.believing(rho(1));
+    assert_eq!(spending.counted().unwrap(), rho(7));
 }
 
 #[test]

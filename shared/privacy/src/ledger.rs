@@ -132,18 +132,6 @@ pub enum Refusal {
     /// Too close to an earlier participation in the same task.
     #[error("the last participation in this task is fewer than {0} rounds away")]
     TooSoon(u32),
-    /// The coordinator says it counted more than every ledger this device has seen can account for.
-    /// The device takes part again once they do, or the claim goes.
-    #[error(
-        "the coordinator counted rho {counted} for this device, and the signed ledgers it has seen \
-         account for {backed} (units of 2^-64)"
-    )]
-    Unbacked {
-        /// What it says it counted.
-        counted: Rho,
-        /// What ledgers account for.
-        backed: Rho,
-    },
     /// This round was already answered or forfeited; noise is never drawn twice.
     #[error("this round is already reserved")]
     AlreadyReserved,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tacit_model::{Interaction, Model};
 use tacit_privacy::noise::TableCache;
-use tacit_privacy::{Refusal, Rho, SpendPermit, ledger};
+use tacit_privacy::{Rho, SpendPermit, ledger};
 use tacit_round::contribute::contribute;
 use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome};
 use tacit_round::member::Member;
@@ -61,6 +61,8 @@ impl Action {
             Some(signed) => self.answer(signed, now).await,
             None if answer.finished => {
                 self.keep_last_model(answer.model, &answer.logged).await?;
+                // The last line may account for more than those before it.
+                self.raise_spent().await?;
                 self.step.finished = true;
                 Ok(())
             }
@@ -185,11 +187,9 @@ impl Action {
         let spend = move |store: &mut Store| {
             let ticket = accepted.ticket.content();
             let backed = store.backed(Some((&ticket.task, accepted.mark.rho_total)))?;
-            if !store.raise_spent(counted, backed)? {
-                return Ok(Err(Refusal::Unbacked { counted, backed }));
-            }
+            store.raise_spent(counted, backed)?;
             ledger::spend(
-                &mut store.spending(accepted.mark),
+                &mut store.spending(accepted.mark).believing(counted),
                 budget,
                 &ticket.task,
                 ticket.round,
@@ -270,13 +270,12 @@ impl Action {
         }
     }
 
-    /// Takes over what the coordinator counted, as far as the ledgers seen so far back it. The rest
-    /// waits for the line of a ticket, which is checked before anything is spent.
+    /// Takes over what the coordinator counted, as far as the ledgers seen so far back it.
     async fn raise_spent(&mut self) -> Result<(), SdkError> {
         let counted = self.counted;
         let raise = move |store: &mut Store| {
             let backed = store.backed(None)?;
-            store.raise_spent(counted, backed).map(drop)
+            store.raise_spent(counted, backed)
         };
         self.with_store(raise).await
     }

@@ -298,19 +298,18 @@ impl Store {
     /// returns; never goes down.
     ///
     /// Nobody signs the count, so it is taken over up to `backed` ([`Self::backed`]) only: a
-    /// coordinator that claims more cannot use a budget up for good. Gives whether all of it was.
+    /// coordinator that claims more cannot use a budget up for good. While it claims more,
+    /// [`Spending::believing`] counts it too.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
-    pub fn raise_spent(&mut self, counted: Rho, backed: Rho) -> Result<bool, SdkError> {
-        let spent = self.spent()?;
-        let believed = counted <= backed.max(spent);
+    pub fn raise_spent(&mut self, counted: Rho, backed: Rho) -> Result<(), SdkError> {
         let Some(more) = counted
             .min(backed)
-            .minus(spent)
+            .minus(self.spent()?)
             .filter(|more| *more > Rho::ZERO)
         else {
-            return Ok(believed);
+            return Ok(());
         };
         let unrecorded = self.unrecorded()?.compose(more).to_string();
         self.change(|db| {
@@ -318,7 +317,7 @@ impl Store {
                 "INSERT OR REPLACE INTO elsewhere VALUES (1, ?1)",
                 params![unrecorded],
             )?;
-            Ok(believed)
+            Ok(())
         })
     }
 
@@ -357,12 +356,25 @@ impl Store {
 pub struct Spending<'a> {
     store: &'a mut Store,
     mark: LogMark,
+    claimed: Rho,
 }
 
 impl Store {
     /// Opens the ledger for one spend, which remembers `mark` for its task.
     pub fn spending(&mut self, mark: LogMark) -> Spending<'_> {
-        Spending { store: self, mark }
+        Spending {
+            store: self,
+            mark,
+            claimed: Rho::ZERO,
+        }
+    }
+}
+
+impl Spending<'_> {
+    /// Counts as spent what the coordinator claims to have counted, if that is more.
+    #[must_use]
+    pub fn believing(self, claimed: Rho) -> Self {
+        Self { claimed, ..self }
     }
 }
 
@@ -374,7 +386,7 @@ impl LedgerStore for Spending<'_> {
     }
 
     fn counted(&self) -> Result<Rho, SdkError> {
-        self.store.spent()
+        Ok(self.store.spent()?.max(self.claimed))
     }
 
     /// First durable commit of a release.
