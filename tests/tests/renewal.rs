@@ -15,7 +15,7 @@ use tacit_proto::v2;
 use tacit_round::keys::Context;
 use tacit_sdk::{Agent, Store, TableCache, identity};
 use tacit_tests::bare::{BareDevice, Credentials, repeat};
-use tacit_tests::deployment::{Deployment, Settings};
+use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_types::{DeviceId, Timestamp};
 use tacit_wire::Peer;
 use tacit_wire::clock;
@@ -270,4 +270,40 @@ async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() 
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_are_renewed_with_their_keys_and_devices_go_on() {
+    let mut fixture = Fixture::new().await;
+    let files = [
+        "coordinator.crt",
+        "helper.crt",
+        "coordinator.key",
+        "helper.key",
+        "issuing.crt",
+    ];
+    let read = |deployment: &Deployment| files.map(|name| deployment.pki(name).unwrap());
+    let before = read(&fixture.deployment);
+    let renewed = fixture.deployment.tacit(&["pki", "renew", "pki"]).unwrap();
+    let said = String::from_utf8(renewed.stdout).unwrap();
+    assert!(
+        renewed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&renewed.stderr)
+    );
+    assert_eq!(said, "renewed coordinator.crt\nrenewed helper.crt\n");
+    let after = read(&fixture.deployment);
+    assert!(after[0] != before[0] && after[1] != before[1]);
+    assert_eq!(
+        after[2..],
+        before[2..],
+        "keys stay, and the authority is young"
+    );
+
+    for role in [Role::Helper, Role::Coordinator] {
+        fixture.deployment.crash(role).unwrap();
+    }
+    let own = credentials(fixture.folder.path());
+    let answered = repeat(Instant::now() + DEADLINE, || fixture.check_in(Some(&own)));
+    assert!(answered.await.is_ok());
 }

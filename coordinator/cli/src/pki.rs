@@ -10,8 +10,8 @@ use tacit_round::member::Member;
 use tacit_round::policy::Policy;
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_types::{Delta, Epsilon};
-use tacit_wire::pki::Authority;
-use tacit_wire::{Peer, clock, files};
+use tacit_wire::pki::{Authority, PkiError};
+use tacit_wire::{Peer, clock, files, renewal};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -71,6 +71,16 @@ pub(crate) enum Command {
         /// Refuse rounds that count devices the helper's organisation has not enrolled.
         #[arg(long)]
         membership: bool,
+    },
+    /// Renew the certificates of servers before they end, keeping names and keys, and the issuing
+    /// authority's when its last third has begun and `root.key` is there.
+    #[command(
+        after_help = "Example: tacit pki renew pki\nThen copy the .crt files to their machines and \
+                      start the daemons again."
+    )]
+    Renew {
+        /// Folder made by `tacit pki init`.
+        dir: PathBuf,
     },
     /// Issue memberships: `members.txt`, one a line for each device. Run by the helper's
     /// organisation.
@@ -141,6 +151,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
                 dir.join("policy.json").display()
             ))?;
         }
+        Command::Renew { dir } => renew(dir)?,
         Command::Members { dir, count } => {
             members(dir, *count)?;
             say::result(format_args!(
@@ -283,6 +294,46 @@ pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
         &dir.join("policy.json"),
         &serde_json::to_string_pretty(&signed)?,
     )?)
+}
+
+/// Renews what servers show, and the issuing authority's certificate when it is time.
+fn renew(dir: &Path) -> Result<(), Failure> {
+    let now = clock::now();
+    let path = |name: &str| dir.join(name);
+    let public = |name: &str| files::read_text(&path(name)).map_err(Failure::input);
+    let secret = |name: &str| files::read_secret(&path(name)).map_err(Failure::input);
+    let named =
+        |name: &str, error: PkiError| Failure::input(format!("{}: {error}", path(name).display()));
+    let replace = |name: &str, text: &str| {
+        files::replace_public(&path(name), text)
+            .map_err(|error| Failure::input(format!("{}: {error}", path(name).display())))
+    };
+
+    let (mut issuing, issuing_key) = (public("issuing.crt")?, secret("issuing.key")?);
+    if renewal::is_due(&issuing, now) && path("root.key").exists() {
+        let (root, root_key) = (public("root.crt")?, secret("root.key")?);
+        issuing = renewal::renew_issuing(&issuing_key, &root, &root_key, now)
+            .map_err(|error| named("issuing.crt", error))?;
+        replace("issuing.crt", &issuing)?;
+        say::result("renewed issuing.crt\n")?;
+    }
+    let authority =
+        Authority::from_pem(&issuing, &issuing_key).map_err(|error| named("issuing.crt", error))?;
+    for server in ["coordinator", "helper"] {
+        let (certificate, key) = (format!("{server}.crt"), format!("{server}.key"));
+        if !path(&certificate).exists() || !path(&key).exists() {
+            say::note(format_args!(
+                "{certificate} and its key are not here: left out"
+            ));
+            continue;
+        }
+        let chain = authority
+            .renew_server(&public(&certificate)?, &secret(&key)?, now)
+            .map_err(|error| named(&certificate, error))?;
+        replace(&certificate, &chain)?;
+        say::result(format_args!("renewed {certificate}\n"))?;
+    }
+    Ok(())
 }
 
 /// Makes tokens and the digests the coordinator knows them by.

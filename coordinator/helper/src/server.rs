@@ -8,6 +8,7 @@ use std::time::Duration;
 use tacit_proto::v2::helper_server::HelperServer;
 use tacit_types::Timestamp;
 use tacit_wire::listener::{CountCalls, DRAIN_DEADLINE, Limits};
+use tacit_wire::renewal::warn_of_ends;
 use tacit_wire::{Listener, Peer, Shutdown};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -46,12 +47,14 @@ pub async fn serve(
         signing,
     } = Prepared::new(config, now())?;
     let (listen, front) = (config.listen.clone(), config.listener.clone());
+    let certificates = vec![config.tls.certificate.clone(), config.tls.root.clone()];
     let helper = tokio::task::spawn_blocking(move || recovery::open(&config, signing, now))
         .await
         .map_err(|error| HelperError::Storage(error.to_string()))??;
     let network = |error: std::io::Error| HelperError::Network(format!("{listen}: {error}"));
     let socket = TcpListener::bind(&listen).await.map_err(network)?;
     on_bound(socket.local_addr().map_err(network)?);
+    tokio::spawn(warn_of_ends(certificates, now, shutdown.clone()));
 
     // Children, so that a storage failure stops this daemon and nothing else.
     let stop = Shutdown {

@@ -42,6 +42,7 @@ pub mod store;
 mod terms;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ use tacit_proto::v2::coordinator_server::CoordinatorServer;
 use tacit_types::Timestamp;
 use tacit_wire::Shutdown;
 use tacit_wire::listener::{CountCalls, Limits, Listener};
+use tacit_wire::renewal::warn_of_ends;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::Server;
@@ -111,6 +113,13 @@ pub async fn serve(
         shutdown.clone(),
     )?;
     let objects = driver.objects();
+    let certificates = [
+        &config.tls.certificate,
+        &config.tls.root,
+        &config.enrolment.certificate,
+    ];
+    let certificates = certificates.map(PathBuf::clone).to_vec();
+    tokio::spawn(warn_of_ends(certificates, now, shutdown.clone()));
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter
         .set_serving::<CoordinatorServer<CoordinatorService>>()

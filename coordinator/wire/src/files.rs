@@ -236,19 +236,31 @@ pub fn private_database(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a public file whole or not at all, in the place of the one before.
+///
+/// # Errors
+/// The operating system's.
+pub fn replace_public(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text.as_bytes(), 0o644)
+}
+
 /// Writes a file of state whole or not at all, for its owner only. Its name is durable once its
 /// folder is synchronised.
 ///
 /// # Errors
 /// The operating system's.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o600)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     // What an interrupted write left, or a pipe that would block.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = new_file(&temporary, 0o600)?;
+    let mut file = new_file(&temporary, mode)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)

@@ -2,7 +2,8 @@
 //! listener of our own.
 //!
 //! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted
-//! here and handed over as an already authenticated stream. [`pki`] makes and signs certificates,
+//! here and handed over as an already authenticated stream. [`pki`] makes and signs certificates and
+//! [`renewal`] makes them anew, [`leaf`] reads one that may have ended,
 //! [`identity`] reads who a peer is, [`listener`] accepts, [`config`] and [`files`] read
 //! configuration, keys and certificates with errors that name the file.
 
@@ -16,6 +17,7 @@ pub mod identity;
 pub mod leaf;
 pub mod listener;
 pub mod pki;
+pub mod renewal;
 
 pub use identity::Peer;
 pub use listener::{Listener, Shutdown};

@@ -81,7 +81,7 @@ pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
     let root_issuer = Issuer::from_ca_cert_pem(&root.pem(), root_key)?;
 
     let issuing_key = new_key()?;
-    let issuing = authority_params("Tacit issuing", 0, now, Duration::days(365))
+    let issuing = authority_params("Tacit issuing", 0, now, issuing_life())
         .signed_by(&issuing_key, &root_issuer)?;
     Ok(NewAuthorities {
         root: root_credentials,
@@ -138,18 +138,21 @@ impl Authority {
         names: &[String],
         now: Timestamp,
     ) -> Result<Credentials, PkiError> {
-        names.iter().try_for_each(|name| check_name(name))?;
+        let params = server_params(peer, names, now)?;
         let key = new_key()?;
-        let mut params = leaf_params(peer, names, now)?;
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let leaf = params.signed_by(&key, &self.issuer)?;
         Ok(Credentials {
-            chain: self.chain(&leaf.pem()),
+            chain: self.chain(&self.sign(&params, &key)?),
             key: key.serialize_pem(),
         })
+    }
+
+    /// Signs a leaf; gives it as PEM.
+    pub(crate) fn sign(
+        &self,
+        params: &CertificateParams,
+        key: &KeyPair,
+    ) -> Result<String, PkiError> {
+        Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 
     /// Signs a device's request. Only its public key is used; every other wish in it is ignored.
@@ -194,7 +197,7 @@ impl Authority {
         })
     }
 
-    fn chain(&self, leaf: &str) -> String {
+    pub(crate) fn chain(&self, leaf: &str) -> String {
         format!("{leaf}{}", self.certificate)
     }
 }
@@ -230,7 +233,32 @@ fn base_params(name: &str, now: Timestamp, life: Duration) -> CertificateParams 
     params
 }
 
-fn authority_params(name: &str, below: u8, now: Timestamp, life: Duration) -> CertificateParams {
+/// Life of an issuing authority.
+pub(crate) fn issuing_life() -> Duration {
+    Duration::days(365)
+}
+
+/// What a server's certificate says.
+pub(crate) fn server_params(
+    peer: Peer,
+    names: &[String],
+    now: Timestamp,
+) -> Result<CertificateParams, PkiError> {
+    names.iter().try_for_each(|name| check_name(name))?;
+    let mut params = leaf_params(peer, names, now)?;
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    Ok(params)
+}
+
+pub(crate) fn authority_params(
+    name: &str,
+    below: u8,
+    now: Timestamp,
+    life: Duration,
+) -> CertificateParams {
     let mut params = base_params(name, now, life);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
