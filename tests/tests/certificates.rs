@@ -289,8 +289,8 @@ async fn the_helper_answers_the_coordinator_only() {
     }
 }
 
-/// HOSTILE 20, 71: an offer of TLS 1.0 to 1.2 and plain text get an alert or a closed connection, never an
-/// answer.
+/// HOSTILE 20, 71: an offer of TLS 1.0 to 1.2 and plain text get an alert or a closed connection,
+/// never an answer.
 #[tokio::test]
 async fn older_tls_and_plain_text_are_refused() {
     let (deployment, good) = deployment().await;
@@ -358,8 +358,8 @@ fn older_client_hello(minor: u8) -> Vec<u8> {
     [&[22, 3, 1, 0, body_len + 4, 1, 0, 0, body_len][..], &body].concat()
 }
 
-/// HOSTILE 60, 74, 82, 87, 90, 104: exit code 2, one line that names the file, and no task in the state
-/// folder.
+/// HOSTILE 60, 74, 82, 87, 90, 104: exit code 2, one line that names the file, and no task in the
+/// state folder.
 #[test]
 fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
     let deployment = Deployment::new(Settings::default()).unwrap();

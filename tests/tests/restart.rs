@@ -1,5 +1,5 @@
-//! What a daemon makes of a configuration or a folder that is another than before: it refuses before
-//! it writes, and goes on as before once it is put right.
+//! What a daemon makes of a configuration or a folder that is another than before: it refuses
+//! before it writes, and goes on as before once it is put right.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

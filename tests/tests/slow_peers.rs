@@ -46,8 +46,8 @@ fn stop_after(devices: &[BareDevice], parts: &[ContributeRequest]) -> JoinSet<Re
 }
 
 /// HOSTILE 19, 21, 23: the coordinator has 64 upload slots. 140 devices that say nothing hold none,
-/// and 140 that stop after their first chunk lose theirs, to who waits or after a while; all of them
-/// are told why.
+/// and 140 that stop after their first chunk lose theirs, to who waits or after a while; all of
+/// them are told why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_that_stand_still_hold_up_nobody_else() {
     let deployment = Deployment::running(Settings {

@@ -11,12 +11,13 @@ use crate::{cargo, root};
 /// What stands above the tables.
 const HEAD: &str = "# Under attack
 
-What honest devices feel while the daemons are attacked, by `cargo xtask attack`: coordinator, helper, honest devices
-and attackers on one machine over loopback. The attackers run at low priority, as they would have machines of their own;
-the kernel's share of their packets is paid by the same cores. `before -> during` are times of the same run, in
-milliseconds: *look* is to connect, check in and fetch the model, *upload* to connect and send 200 KB until it is durable.
-What must hold on any machine is asserted by `tests/tests/attack.rs` in every run of the tests; the attacks are described
-in `tests/src/attack/mod.rs`.
+What honest devices feel while the daemons are attacked, by `cargo xtask attack`: coordinator,
+helper, honest devices and attackers on one machine over loopback. The attackers run at low
+priority, as they would have machines of their own; the kernel's share of their packets is paid by
+the same cores. `before -> during` are times of the same run, in milliseconds: *look* is to
+connect, check in and fetch the model, *upload* to connect and send 200 KB until it is durable.
+What must hold on any machine is asserted by `tests/tests/attack.rs` in every run of the tests;
+the attacks are described in `tests/src/attack/mod.rs`.
 ";
 
 /// Options.

@@ -16,9 +16,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::connector::Ended;
+use crate::credentials::Issued;
 use crate::deadlines::Deadlines;
+use crate::deployment::{Deployment, Identity};
 use crate::error::SdkError;
-use crate::identity::{Deployment, Identity};
 use crate::reason::Reason;
 use crate::store::Spooled;
 
@@ -217,14 +218,6 @@ pub(crate) async fn enrol(
         renew_after: Timestamp(renew_after_ms),
         valid_until: Timestamp(valid_until_ms),
     })
-}
-
-/// A certificate chain, and when to come back for the next.
-pub(crate) struct Issued {
-    /// PEM, leaf first.
-    pub(crate) chain: String,
-    pub(crate) renew_after: Timestamp,
-    pub(crate) valid_until: Timestamp,
 }
 
 /// How a device says which certificate it has.

@@ -199,8 +199,8 @@ pub fn text(comparison: &Comparison) -> String {
     let users = comparison.rows.first().map_or(0, |row| row.users);
     out + &format!(
         "\n+- is the standard error of B - A over {users} users, paired; errors: B - A in standard \
-         errors.\nBeyond 2 it is hardly chance of who was asked; noise of training is in it only as \
-         far as seeds did not\naverage it away.\n"
+         errors.\nBeyond 2 it is hardly chance of who was asked; noise of training is in it only \
+         as far as seeds did not\naverage it away.\n"
     )
 }
 

@@ -2,10 +2,10 @@
 //! listener of our own.
 //!
 //! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted
-//! here and handed over as an already authenticated stream. [`pki`] makes and signs certificates and
-//! [`renewal`] makes them anew, [`leaf`] reads one that may have ended,
-//! [`identity`] reads who a peer is, [`listener`] accepts, [`config`] and [`files`] read
-//! configuration, keys and certificates with errors that name the file.
+//! here and handed over as an already authenticated stream. [`pki`] makes and signs certificates,
+//! [`renewal`] makes them anew, [`leaf`] reads one that may have ended, [`identity`] reads who a
+//! peer is, [`listener`] accepts, [`config`] and [`files`] read configuration, keys and
+//! certificates with errors that name the file.
 
 #![forbid(unsafe_code)]
 

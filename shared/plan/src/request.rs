@@ -61,8 +61,8 @@ impl PlanRequest {
         let rules = [
             (
                 "cohort",
-                "from 2 to 262144, the most a helper sums; with more devices give 262144: each round \
-                 takes the first that report",
+                "from 2 to 262144, the most a helper sums; with more devices give 262144: each \
+                 round takes the first that report",
                 (2..=COHORT_MAX).contains(&self.cohort),
             ),
             (

@@ -35,9 +35,9 @@ pub fn markdown(report: &Report) -> String {
     text.push_str(&table(&COSTS, &costs));
     let _ = writeln!(
         text,
-        "\nMemory allowed: {:.0} MB. SIGTERM in the middle of the last attack and of uploads: ended \
-         after {:.1} s, exit code 0. Acknowledged under attack: {} contributions, each in the \
-         released sum once.",
+        "\nMemory allowed: {:.0} MB. SIGTERM in the middle of the last attack and of uploads: \
+         ended after {:.1} s, exit code 0. Acknowledged under attack: {} contributions, each in \
+         the released sum once.",
         report.allowed as f64 / MEGABYTE,
         report.drain.as_secs_f64(),
         report.acknowledged

@@ -16,8 +16,8 @@ use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
 
 use super::step::Step;
+use crate::deployment::Deployment;
 use crate::error::SdkError;
-use crate::identity::Deployment;
 use crate::reason::Reason;
 use crate::store::{Spooled, Store};
 use crate::transport::{Connection, Sent};

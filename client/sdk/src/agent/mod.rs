@@ -23,9 +23,11 @@ pub use self::step::Step;
 
 use self::action::{Action, blocking};
 use crate::backoff::Backoff;
+use crate::credentials;
 use crate::deadlines::Deadlines;
+use crate::deployment::Deployment;
 use crate::error::SdkError;
-use crate::identity::{self, Deployment};
+use crate::identity;
 use crate::reason::Reason;
 use crate::renewal::renew_if_due;
 use crate::store::Store;
@@ -105,7 +107,7 @@ impl Agent {
         }
 
         renew_if_due(&self.folder, &self.deployment, &self.deadlines, now).await?;
-        let identity = identity::load(&self.folder)?;
+        let identity = credentials::load(&self.folder)?;
         let mut action = Action {
             folder: self.folder.clone(),
             deployment: self.deployment.clone(),

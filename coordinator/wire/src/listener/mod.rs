@@ -2,8 +2,8 @@
 //! and an end for those that ask for nothing.
 //!
 //! - [`limits`](Limits) caps and times, from the descriptors the process has; `registry` every
-//!   connection there is; `stream` the bytes of one, `frames` those that carry no data; `calls` what
-//!   it has under way;
+//!   connection there is; `stream` the bytes of one, `frames` those that carry no data; `calls`
+//!   what it has under way;
 //! - `balancer` whom those in front speak for;
 //! - `tls` settings; `shutdown` how a daemon ends; `rate` bounds log lines.
 

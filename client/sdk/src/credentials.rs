@@ -1,0 +1,216 @@
+//! Key and certificate of an installation on its disk: the ones in force, and those that take their
+//! place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rcgen::KeyPair;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tacit_types::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::deployment::Identity;
+use crate::error::SdkError;
+use crate::files;
+
+/// What a renewal writes, beside what is in force.
+pub(crate) const NEXT_KEY: &str = "renewal.key";
+pub(crate) const NEXT_LIFE: &str = "renewal.life";
+pub(crate) const NEXT_CERTIFICATE: &str = "renewal.crt";
+/// What stands before the 32 bytes of an Ed25519 seed (RFC 8410, version 1).
+const PKCS8_V1_ED25519: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// A certificate chain, and when to come back for the next.
+pub(crate) struct Issued {
+    /// PEM, leaf first.
+    pub(crate) chain: String,
+    pub(crate) renew_after: Timestamp,
+    pub(crate) valid_until: Timestamp,
+}
+
+pub(crate) fn key_path(folder: &Path) -> PathBuf {
+    folder.join("device.key")
+}
+
+/// Where an installation's certificate chain lies.
+pub fn certificate_path(folder: &Path) -> PathBuf {
+    folder.join("device.crt")
+}
+
+/// Whether this installation has enrolled.
+pub fn is_enrolled(folder: &Path) -> bool {
+    certificate_path(folder).exists()
+}
+
+/// This installation's certificate and key, for TLS.
+///
+/// # Errors
+/// [`SdkError::Stop`] when either file is missing or unreadable.
+pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
+    adopt(folder)?;
+    let path = certificate_path(folder);
+    if !files::is_there(&path)? {
+        return Err(files::stop(&path, "missing; enrol first"));
+    }
+    Ok(Identity {
+        chain: files::read(&path)?,
+        key: files::read(&key_path(folder))?.into(),
+    })
+}
+
+/// When to renew, and when the certificate ends; milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) renew_after: Timestamp,
+    pub(crate) valid_until: Timestamp,
+}
+
+impl Life {
+    pub(crate) fn of(issued: &Issued) -> Self {
+        Self {
+            renew_after: issued.renew_after,
+            valid_until: issued.valid_until,
+        }
+    }
+
+    /// Reads what was kept. Missing or damaged, it reads as due now: asking costs a call.
+    pub(crate) fn read(folder: &Path) -> Self {
+        let kept = || {
+            let text = String::from_utf8(files::read(&life_path(folder)).ok()?).ok()?;
+            let (renew_after, valid_until) = text.trim().split_once(' ')?;
+            Some(Self {
+                renew_after: Timestamp(renew_after.parse().ok()?),
+                valid_until: Timestamp(valid_until.parse().ok()?),
+            })
+        };
+        kept().unwrap_or(Self {
+            renew_after: Timestamp(0),
+            valid_until: Timestamp(u64::MAX),
+        })
+    }
+
+    /// Keeps it where [`Self::read`] looks.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails.
+    pub(crate) fn write(self, folder: &Path) -> Result<(), SdkError> {
+        self.write_to(&life_path(folder))
+    }
+
+    pub(crate) fn write_to(self, path: &Path) -> Result<(), SdkError> {
+        let text = format!("{} {}\n", self.renew_after.0, self.valid_until.0);
+        files::write(path, text.as_bytes())
+    }
+}
+
+fn life_path(folder: &Path) -> PathBuf {
+    folder.join("device.life")
+}
+
+/// Lets a renewed identity take the place of the one before, if one is complete. Its certificate is
+/// written last and moved last, so it says whether there is something to finish.
+///
+/// # Errors
+/// [`SdkError::Stop`] when storage fails.
+pub(crate) fn adopt(folder: &Path) -> Result<(), SdkError> {
+    if !files::is_there(&folder.join(NEXT_CERTIFICATE))? {
+        return Ok(());
+    }
+    let moves = [
+        (NEXT_KEY, key_path(folder)),
+        (NEXT_LIFE, life_path(folder)),
+        (NEXT_CERTIFICATE, certificate_path(folder)),
+    ];
+    for (name, place) in moves {
+        let from = folder.join(name);
+        match fs::rename(&from, &place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(files::failed(&from, error));
+            }
+            _ => files::sync_folder(folder)?,
+        }
+    }
+    Ok(())
+}
+
+/// A new Ed25519 key, in the first version of PKCS#8: OpenSSL 3 refuses the second, which rcgen
+/// writes by itself.
+pub(crate) fn new_key() -> Result<KeyPair, SdkError> {
+    let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
+    let mut seed = Zeroizing::new([0u8; 32]);
+    let drawn = SysRng.try_fill_bytes(seed.as_mut());
+    drawn.map_err(|error| SdkError::Bug(format!("the system has no randomness: {error}")))?;
+    let der = Zeroizing::new([&PKCS8_V1_ED25519[..], seed.as_ref()].concat());
+    KeyPair::try_from(&PrivatePkcs8KeyDer::from(&der[..])).map_err(bug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every file of a renewal, and those it takes the place of.
+    fn renewal(folder: &Path) {
+        for (name, text) in [
+            ("device.key", "old key"),
+            ("device.life", "1 2"),
+            ("device.crt", "old certificate"),
+            (NEXT_KEY, "new key"),
+            (NEXT_LIFE, "3 4"),
+            (NEXT_CERTIFICATE, "new certificate"),
+        ] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+    }
+
+    /// HOSTILE 132.
+    #[test]
+    fn a_renewal_stopped_anywhere_is_finished_or_was_never_begun() {
+        let read = |folder: &Path| {
+            ["device.key", "device.life", "device.crt"]
+                .map(|name| fs::read_to_string(folder.join(name)).unwrap())
+        };
+        let new = ["new key", "3 4", "new certificate"];
+        for moved in 0..=3 {
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path();
+            renewal(folder);
+            let moves = [
+                (NEXT_KEY, "device.key"),
+                (NEXT_LIFE, "device.life"),
+                (NEXT_CERTIFICATE, "device.crt"),
+            ];
+            for (from, to) in moves.iter().take(moved) {
+                fs::rename(folder.join(from), folder.join(to)).unwrap();
+            }
+            adopt(folder).unwrap();
+            assert_eq!(read(folder), new, "stopped after {moved} moves");
+            adopt(folder).unwrap();
+            assert_eq!(read(folder), new);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        renewal(folder);
+        fs::remove_file(folder.join(NEXT_CERTIFICATE)).unwrap();
+        adopt(folder).unwrap();
+        assert_eq!(read(folder), ["old key", "1 2", "old certificate"]);
+    }
+
+    #[test]
+    fn a_life_that_cannot_be_read_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let life = Life {
+            renew_after: Timestamp(5),
+            valid_until: Timestamp(9),
+        };
+        assert_eq!(Life::read(folder).renew_after, Timestamp(0));
+        life.write(folder).unwrap();
+        assert_eq!(Life::read(folder), life);
+        fs::write(life_path(folder), "soon").unwrap();
+        assert_eq!(Life::read(folder).renew_after, Timestamp(0));
+    }
+}

@@ -1,0 +1,155 @@
+//! What an app ships with, and connections made with its trust.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tacit_round::keys::PublicKey;
+use tacit_round::policy::Policy;
+use tacit_round::signed_policy::SignedPolicy;
+use tonic::transport::{Endpoint, Uri};
+use zeroize::Zeroizing;
+
+use crate::connector::{Connector, Ended};
+use crate::deadlines::Deadlines;
+use crate::error::SdkError;
+use crate::reason::Reason;
+
+/// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher
+/// signed.
+///
+/// No device acts on a policy that nobody signed, or on one changed since:
+///
+/// ```
+/// # use tacit_sdk::Deployment;
+/// fn budget(deployment: &Deployment) -> tacit_privacy::Rho {
+///     deployment.policy().rho_lifetime
+/// }
+/// ```
+/// ```compile_fail,E0616
+/// # use tacit_sdk::Deployment;
+/// fn raised(mut deployment: Deployment) {
+///     deployment.policy.rho_lifetime = tacit_privacy::Rho::MAX;
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// `https://host:port` of the coordinator.
+    pub coordinator: String,
+    /// Name the coordinator's certificate must carry.
+    pub server_name: String,
+    /// Root certificate of the deployment, PEM.
+    pub root_certificate: String,
+    /// Checked against the publisher's key, so it cannot be set from outside.
+    policy: Policy,
+}
+
+impl Deployment {
+    /// The policy, as its publisher signed it.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Checks the policy and builds the deployment.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when the publisher did not sign this policy.
+    pub fn new(
+        coordinator: &str,
+        server_name: &str,
+        root_certificate: &str,
+        policy: &SignedPolicy,
+        publisher: &PublicKey,
+    ) -> Result<Self, SdkError> {
+        let policy = policy
+            .open(publisher)
+            .map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
+        Ok(Self {
+            coordinator: coordinator.to_owned(),
+            server_name: server_name.to_owned(),
+            root_certificate: root_certificate.to_owned(),
+            policy,
+        })
+    }
+
+    /// Where the coordinator is, and the limits of a connection.
+    pub(crate) fn endpoint(&self, deadlines: &Deadlines) -> Result<Endpoint, SdkError> {
+        let bad = |error: &dyn Display| SdkError::Stop(format!("coordinator address: {error}"));
+        let address: Uri = self.coordinator.parse().map_err(|error| bad(&error))?;
+        if address.scheme_str() != Some("https") {
+            return Err(bad(&"must start with https://"));
+        }
+        // The client would make TLS of its own under https; the connector makes it here.
+        let plain = self.coordinator.replacen("https", "http", 1);
+        let endpoint = Endpoint::from_shared(plain).map_err(|error| bad(&error))?;
+        Ok(endpoint
+            .origin(address)
+            .connect_timeout(deadlines.connect)
+            .timeout(deadlines.call)
+            .http2_keep_alive_interval(deadlines.keepalive)
+            .keep_alive_timeout(deadlines.keepalive))
+    }
+
+    /// Connects with this deployment's trust and, once enrolled, this installation's certificate.
+    pub(crate) fn connector(
+        &self,
+        own: Option<Identity>,
+        deadlines: &Deadlines,
+        ended: Ended,
+    ) -> Result<Connector, SdkError> {
+        let name = ServerName::try_from(self.server_name.clone())
+            .map_err(|error| SdkError::Stop(format!("server_name: {error}")))?;
+        let config = Arc::new(self.tls(own)?);
+        Ok(Connector::new(config, name, deadlines.connect, ended))
+    }
+
+    /// Checks that a chain that was issued is one, and that it belongs to this key, PEM.
+    ///
+    /// # Errors
+    /// [`SdkError::RetryLater`]: the coordinator may do better.
+    pub(crate) fn check_fit(&self, chain: &str, key: Vec<u8>) -> Result<(), SdkError> {
+        let (chain, key) = (chain.as_bytes().to_vec(), key.into());
+        let fits = self.tls(Some(Identity { chain, key }));
+        let bad = |error| SdkError::retry(Reason::NotNow, format!("the certificate: {error}"));
+        fits.map(drop).map_err(bad)
+    }
+
+    fn tls(&self, own: Option<Identity>) -> Result<ClientConfig, SdkError> {
+        let bad = |error: &dyn Display| SdkError::Stop(format!("certificate: {error}"));
+        let mut roots = RootCertStore::empty();
+        for root in read_chain(self.root_certificate.as_bytes()) {
+            let root = root.map_err(|error| bad(&error))?;
+            roots.add(root).map_err(|error| bad(&error))?;
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| bad(&error))?
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let chain: Result<_, _> = read_chain(&own.chain).collect();
+                let key = PrivateKeyDer::from_pem_slice(&own.key).map_err(|error| bad(&error))?;
+                config
+                    .with_client_auth_cert(chain.map_err(|error| bad(&error))?, key)
+                    .map_err(|error| bad(&error))?
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+}
+
+/// An installation's certificate chain and its key, both PEM.
+pub(crate) struct Identity {
+    pub(crate) chain: Vec<u8>,
+    pub(crate) key: Zeroizing<Vec<u8>>,
+}
+
+fn read_chain(pem: &[u8]) -> impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>> {
+    CertificateDer::pem_slice_iter(pem)
+}
