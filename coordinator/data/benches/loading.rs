@@ -33,8 +33,8 @@ fn main() {
     let memory = resident_bytes("VmHWM").saturating_sub(before) as f64 / f64::from(ROWS);
     let rate = |seconds: f64| f64::from(ROWS) / seconds / 1e6;
     println!(
-        "{ROWS} rows of {users} users, in millions a second: {:.2} loaded, {:.2} split into text by \
-         the CSV library (ratio {:.2}, target 0.5), {:.2} into bytes (ratio {:.2}); at most \
+        "{ROWS} rows of {users} users, in millions a second: {:.2} loaded, {:.2} split into text \
+         by the CSV library (ratio {:.2}, target 0.5), {:.2} into bytes (ratio {:.2}); at most \
          {memory:.0} bytes of memory a row (target 100)",
         rate(loaded),
         rate(text),
