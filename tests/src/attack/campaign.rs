@@ -31,8 +31,8 @@ const UPLOADS: u64 = 64;
 const FEW: usize = 128;
 /// Lowest priority but for the idle class.
 const NICE: i32 = 15;
-/// A drain ends long before its own deadline, 25 seconds.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
+/// A drain ends by its own deadline, 25 seconds: an answer that is never read holds it until then.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What one attack did.
 #[derive(Clone, Debug)]
