@@ -56,6 +56,7 @@ pub(crate) fn load(folder: &Path) -> Result<Identity, SdkError> {
     if !files::is_there(&path)? {
         return Err(files::stop(&path, "missing; enrol first"));
     }
+
     Ok(Identity {
         chain: files::read(&path)?,
         key: files::read(&key_path(folder))?.into(),
@@ -87,6 +88,7 @@ impl Life {
                 valid_until: Timestamp(valid_until.parse().ok()?),
             })
         };
+
         kept().unwrap_or(Self {
             renew_after: Timestamp(0),
             valid_until: Timestamp(u64::MAX),
@@ -120,11 +122,13 @@ pub(crate) fn adopt(folder: &Path) -> Result<(), SdkError> {
     if !files::is_there(&folder.join(NEXT_CERTIFICATE))? {
         return Ok(());
     }
+
     let moves = [
         (NEXT_KEY, key_path(folder)),
         (NEXT_LIFE, life_path(folder)),
         (NEXT_CERTIFICATE, certificate_path(folder)),
     ];
+
     for (name, place) in moves {
         let from = folder.join(name);
         match fs::rename(&from, &place) {
@@ -134,6 +138,7 @@ pub(crate) fn adopt(folder: &Path) -> Result<(), SdkError> {
             _ => files::sync_folder(folder)?,
         }
     }
+
     Ok(())
 }
 
@@ -173,6 +178,7 @@ mod tests {
             ["device.key", "device.life", "device.crt"]
                 .map(|name| fs::read_to_string(folder.join(name)).unwrap())
         };
+
         let new = ["new key", "3 4", "new certificate"];
         for moved in 0..=3 {
             let folder = tempfile::tempdir().unwrap();
@@ -191,6 +197,7 @@ mod tests {
             adopt(folder).unwrap();
             assert_eq!(read(folder), new);
         }
+
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         renewal(folder);
@@ -207,6 +214,7 @@ mod tests {
             renew_after: Timestamp(5),
             valid_until: Timestamp(9),
         };
+
         assert_eq!(Life::read(folder).renew_after, Timestamp(0));
         life.write(folder).unwrap();
         assert_eq!(Life::read(folder), life);

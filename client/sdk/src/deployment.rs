@@ -82,6 +82,7 @@ impl Deployment {
         if address.scheme_str() != Some("https") {
             return Err(bad(&"must start with https://"));
         }
+
         // The client would make TLS of its own under https; the connector makes it here.
         let plain = self.coordinator.replacen("https", "http", 1);
         let endpoint = Endpoint::from_shared(plain).map_err(|error| bad(&error))?;
@@ -124,6 +125,7 @@ impl Deployment {
             let root = root.map_err(|error| bad(&error))?;
             roots.add(root).map_err(|error| bad(&error))?;
         }
+
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -139,6 +141,7 @@ impl Deployment {
                     .map_err(|error| bad(&error))?
             }
         };
+
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }

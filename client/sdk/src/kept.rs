@@ -121,6 +121,7 @@ fn forget_others(folder: &Path, newest: &TaskId) -> Result<(), SdkError> {
             fs::remove_file(&path).map_err(|error| files::failed(&path, error))?;
         }
     }
+
     Ok(())
 }
 
@@ -169,6 +170,7 @@ mod tests {
             damaged.ends_with("serving: does not name a task"),
             "{damaged}"
         );
+
         keep(folder, &task("one"), b"more").unwrap();
         assert!(serving_is(folder, canonical::digest(b"more")).unwrap());
     }

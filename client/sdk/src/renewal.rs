@@ -41,6 +41,7 @@ pub(crate) async fn renew_if_due(
     if now < life.renew_after {
         return Ok(());
     }
+
     let ended = now >= life.valid_until;
     let renewed = renew(folder, deployment, deadlines, ended).await;
     match renewed {
@@ -65,6 +66,7 @@ async fn renew(
     } else {
         Old::Shown(load(folder)?)
     };
+
     let issued = transport::renew(deployment, deadlines, request, old).await?;
 
     // Only a chain that fits the key is kept.
@@ -76,6 +78,7 @@ async fn renew(
         event = "certificate_renewed",
         until_ms = issued.valid_until.0
     );
+
     Ok(())
 }
 
@@ -87,6 +90,7 @@ fn next_key(folder: &Path) -> Result<KeyPair, SdkError> {
     {
         return Ok(key);
     }
+
     let key = new_key()?;
     files::write(&path, key.serialize_pem().as_bytes())?;
     Ok(key)

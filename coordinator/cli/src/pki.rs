@@ -167,6 +167,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             ))?;
         }
     }
+
     Ok(())
 }
 
@@ -178,6 +179,7 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
             dir.display()
         )));
     }
+
     let now = clock::now();
     let authorities = tacit_wire::pki::create_authorities(now)?;
     let issuing = Authority::from_pem(&authorities.issuing.chain, &authorities.issuing.key)?;
@@ -186,6 +188,7 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
             .issue_server(peer, &[name.to_owned()], now)
             .map_err(|error| Failure::input(format!("{option} '{name}': {error}")))
     };
+
     let servers = [
         (
             "coordinator",
@@ -193,6 +196,7 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
         ),
         ("helper", server(Peer::Helper, helper, "--helper")?),
     ];
+
     files::private_folder(dir)
         .map_err(|error| Failure::input(format!("{}: {error}", dir.display())))?;
     let own = [("root", authorities.root), ("issuing", authorities.issuing)];
@@ -200,9 +204,11 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
         files::write_new_public(&dir.join(format!("{name}.crt")), &credentials.chain)?;
         files::write_new_secret(&dir.join(format!("{name}.key")), &credentials.key)?;
     }
+
     for name in ["coordinator", "helper", "publisher", "members"] {
         signing_key(dir, name)?;
     }
+
     Ok(())
 }
 
@@ -263,6 +269,7 @@ pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
         tacit_plan::budget(epsilon, delta)
             .map_err(|error| Failure::input(format!("--{option}{}: {error}", error.field())))
     };
+
     let rho = budget("", agreed.epsilon)?;
     let window = agreed
         .window
@@ -272,6 +279,7 @@ pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
         let problem = "--window-epsilon: a window may not cost more than the lifetime (--epsilon)";
         return Err(Failure::input(problem));
     }
+
     let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
     #[allow(
         clippy::cast_possible_truncation,
@@ -289,6 +297,7 @@ pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
         membership: agreed.membership,
         ..own
     };
+
     let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;
     Ok(files::write_new_public(
         &dir.join("policy.json"),
@@ -317,6 +326,7 @@ fn renew(dir: &Path) -> Result<(), Failure> {
         replace("issuing.crt", &issuing)?;
         say::result("renewed issuing.crt\n")?;
     }
+
     let authority =
         Authority::from_pem(&issuing, &issuing_key).map_err(|error| named("issuing.crt", error))?;
     for server in ["coordinator", "helper"] {
@@ -333,6 +343,7 @@ fn renew(dir: &Path) -> Result<(), Failure> {
         replace(&certificate, &chain)?;
         say::result(format_args!("renewed {certificate}\n"))?;
     }
+
     Ok(())
 }
 

@@ -81,6 +81,7 @@ impl Issuing {
             let files = format!("{} with {}", certificate.display(), key.display());
             ServerError::OperatorConfig(format!("{files}: {error}"))
         };
+
         let authority = Authority::from_pem(&chain, &secret).map_err(named)?;
         let roots = files::read_certificates(&config.tls.root, now)?;
         authority.check_below(&roots, now).map_err(named)?;
@@ -126,6 +127,7 @@ impl Enrolment {
         if !self.issuing.tokens.contains(&token) {
             return Err(EnrolError::Token);
         }
+
         let request_hash = digest(request);
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         let used: Option<(Vec<u8>, String)> = db
@@ -140,6 +142,7 @@ impl Enrolment {
             Some(_) => return Err(EnrolError::Token),
             None => {}
         }
+
         let mut id = [0; DeviceId::LEN];
         rand::rngs::SysRng
             .try_fill_bytes(&mut id)
@@ -155,6 +158,7 @@ impl Enrolment {
             "INSERT INTO enrolments VALUES (?1, ?2, ?3, ?4)",
             params![token.0, request_hash.0, id, chain],
         )?;
+
         transaction.execute("INSERT INTO leaves VALUES (?1, ?2, NULL)", params![id, key])?;
         transaction.commit()?;
         issued(chain, now)
@@ -207,6 +211,7 @@ impl Enrolment {
             let note = "INSERT INTO leaves VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET next = ?3";
             db.execute(note, params![device.0, key, next])?;
         }
+
         issued(chain, now)
     }
 
@@ -230,11 +235,13 @@ impl Enrolment {
         let Peer::Device(device) = leaf.peer else {
             return Err(EnrolError::Old("it is not a device's"));
         };
+
         if now.millis_since(leaf.ended) > GRACE_MS {
             return Err(EnrolError::Old(
                 "it ended too long ago; enrol with a new token",
             ));
         }
+
         let signed = [digest(old).0, digest(request).0].concat();
         let proved = proof
             .try_into()
@@ -243,6 +250,7 @@ impl Enrolment {
         if !proved {
             return Err(EnrolError::Old("its key was not proved"));
         }
+
         self.renew(device, &leaf.key, request, now)
     }
 }

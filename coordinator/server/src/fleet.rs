@@ -23,6 +23,7 @@ pub(crate) fn check(path: &Path, config: &Config, plan: &Plan) -> Result<(), Ser
         let path = path.display();
         ServerError::OperatorConfig(format!("policy '{path}': {problem}"))
     };
+
     let text = files::read_text(path).map_err(|error| wrong(error.to_string()))?;
     let signed: SignedPolicy =
         serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
@@ -86,9 +87,11 @@ fn agrees(policy: &Policy, config: &Config, plan: &Plan) -> Result<(), String> {
             dearest <= policy.rho_window,
         ),
     ];
+
     if let Some((problem, _)) = bounds.iter().find(|(_, holds)| !holds) {
         return Err(format!("every device would refuse: {problem}"));
     }
+
     let honest = policy.honest_min..=policy.honest_max;
     if !honest.contains(&plan.n_min) {
         return Err(format!(
@@ -96,6 +99,7 @@ fn agrees(policy: &Policy, config: &Config, plan: &Plan) -> Result<(), String> {
             plan.n_min, policy.honest_min, policy.honest_max
         ));
     }
+
     Ok(())
 }
 
@@ -114,6 +118,7 @@ fn can_pay(policy: &Policy, plan: &Plan, counted: &[Rho]) -> Result<(), String> 
             shown(allowed)
         ));
     }
+
     let short = counted
         .iter()
         .filter(|spent| spent.compose(asked) > allowed);
@@ -122,6 +127,7 @@ fn can_pay(policy: &Policy, plan: &Plan, counted: &[Rho]) -> Result<(), String> 
     if short.is_empty() || able >= plan.cohort as usize {
         return Ok(());
     }
+
     let most = short.iter().copied().max().unwrap_or_default();
     Err(format!(
         "{} of {} devices that took part before cannot pay: the task costs rho {}, a lifetime \
@@ -182,6 +188,7 @@ mod tests {
             spent.starts_with("40 of 40 devices that took part before cannot pay"),
             "{spent}"
         );
+
         // As long as a cohort can, the others may stay away.
         let mixed = [vec![once; 40], vec![Rho::ZERO; 40]].concat();
         assert_eq!(can_pay(&allowing(once), &plan, &mixed), Ok(()));

@@ -45,6 +45,7 @@ impl Authority {
         let (Some(peer), Some(key)) = (Peer::from_certificate(leaf), key_of(leaf)) else {
             return Err(refuse());
         };
+
         let ended = Timestamp(ended);
         Ok(OwnLeaf { peer, key, ended })
     }

@@ -33,6 +33,7 @@ impl Authority {
             Some(peer @ (Peer::Coordinator | Peer::Helper)) => peer,
             _ => return Err(PkiError::Request("the old certificate is not a server's")),
         };
+
         let key = KeyPair::from_pem(key)?;
         let made = server_params(peer, &names(&leaf), now)?;
         Ok(self.chain(&self.sign(&made, &key)?))
@@ -67,14 +68,17 @@ fn names(leaf: &[u8]) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(leaf) else {
         return Vec::new();
     };
+
     let Ok(Some(alternative)) = parsed.subject_alternative_name() else {
         return Vec::new();
     };
+
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => address(bytes),
         _ => None,
     };
+
     alternative
         .value
         .general_names
@@ -173,6 +177,7 @@ mod tests {
                 .map(|(_, left)| left / DAY_MS)
                 .collect::<Vec<_>>()
         };
+
         assert_eq!(days(19), [0; 0]);
         assert_eq!(days(21), [9]);
         assert_eq!(days(40), [0], "one that has ended too");
