@@ -81,7 +81,7 @@ fn a_data_set_that_is_not_as_documented_is_refused_by_file_and_line() {
         ),
         (
             "header.csv",
-            "user,item\nanna,a\n".into(),
+            "name,thing\nanna,a\n".into(),
             &["header.csv line 1"],
         ),
         ("only_header.csv", HEADER.into(), &["only_header.csv"]),

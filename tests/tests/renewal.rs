@@ -284,6 +284,8 @@ async fn servers_are_renewed_with_their_keys_and_devices_go_on() {
     ];
     let read = |deployment: &Deployment| files.map(|name| deployment.pki(name).unwrap());
     let before = read(&fixture.deployment);
+    // Certificates tell seconds apart.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     let renewed = fixture.deployment.tacit(&["pki", "renew", "pki"]).unwrap();
     let said = String::from_utf8(renewed.stdout).unwrap();
     assert!(

@@ -55,6 +55,7 @@ impl Backoff {
         } else {
             tracing::debug!(event = "waiting", %reason, detail, seconds);
         }
+
         wait
     }
 

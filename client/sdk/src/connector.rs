@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,17 +23,18 @@ use crate::reason::Reason;
 
 /// Why TLS ended a connection, once it has.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ended(Arc<OnceLock<Reason>>);
+pub(crate) struct Ended(Arc<Mutex<Option<Reason>>>);
 
 impl Ended {
     pub(crate) fn reason(&self) -> Option<Reason> {
-        self.0.get().copied()
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, error: &io::Error) {
         if let Some(reason) = Reason::of_tls_in(error) {
             // The first says why; what fails after it only follows.
-            let _ = self.0.set(reason);
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(reason);
         }
     }
 }

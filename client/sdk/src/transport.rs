@@ -69,8 +69,13 @@ impl Connection {
         let connected = endpoint.connect_with_connector(connector).await;
         let channel = connected.map_err(|error| {
             let detail = format!("{}: {}", deployment.coordinator, with_causes(&error));
-            SdkError::retry(Reason::of_connection(&error), detail)
+            let reason = ended.reason();
+            SdkError::retry(
+                reason.unwrap_or_else(|| Reason::of_connection(&error)),
+                detail,
+            )
         })?;
+
         Ok(Self {
             client: CoordinatorClient::new(channel),
             progress: deadlines.progress,
@@ -122,6 +127,7 @@ impl Connection {
         let request = v2::FetchRequest {
             hash: Bytes::copy_from_slice(&hash.0),
         };
+
         let mut stream = self
             .client
             .fetch(request)
@@ -146,6 +152,7 @@ impl Connection {
                 );
             }
         }
+
         Ok((tacit_privacy::canonical::digest(&object) == hash).then_some(object))
     }
 
@@ -162,6 +169,7 @@ impl Connection {
             commitment: Bytes::copy_from_slice(&spooled.commitment().0),
             commitment_key: Bytes::copy_from_slice(spooled.commitment_key().as_bytes()),
         };
+
         let chunks = tacit_proto::chunks(Bytes::copy_from_slice(spooled.masked())).map(Part::Chunk);
         let parts: Vec<_> = std::iter::once(Part::Header(header))
             .chain(chunks)
@@ -171,6 +179,7 @@ impl Connection {
                 .into_iter()
                 .map(|part| v2::ContributeRequest { part: Some(part) }),
         );
+
         let answer = self
             .client
             .contribute(stream)
@@ -185,6 +194,7 @@ impl Connection {
                 return Err(malformed("the outcome of a contribution"));
             }
         };
+
         Ok((
             sent,
             Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
@@ -204,6 +214,7 @@ pub(crate) async fn enrol(
         token: Bytes::copy_from_slice(token),
         signing_request: request.into(),
     };
+
     let answer = timeout(deadlines.call, connection.client.enrol(request)).await;
     let answer = answer
         .map_err(|_| stalled())?
@@ -213,6 +224,7 @@ pub(crate) async fn enrol(
         renew_after_ms,
         valid_until_ms,
     } = answer.into_inner();
+
     Ok(Issued {
         chain,
         renew_after: Timestamp(renew_after_ms),
@@ -247,12 +259,14 @@ pub(crate) async fn renew(
         Old::Shown(identity) => (Some(identity), Bytes::new(), Bytes::new()),
         Old::Proved(proof) => (None, proof.certificate.into(), proof.signature.into()),
     };
+
     let mut connection = Connection::open(deployment, shown, deadlines).await?;
     let request = v2::RenewRequest {
         signing_request: request.into(),
         old_certificate,
         old_proof,
     };
+
     let answer = timeout(deadlines.call, connection.client.renew(request)).await;
     let answer = answer
         .map_err(|_| stalled())?
@@ -262,6 +276,7 @@ pub(crate) async fn renew(
         renew_after_ms,
         valid_until_ms,
     } = answer.into_inner();
+
     Ok(Issued {
         chain,
         renew_after: Timestamp(renew_after_ms),

@@ -103,6 +103,7 @@ pub fn synthetic_ratings(spec: &SyntheticSpec) -> Dataset {
         "synthetic-ratings-{}x{}-seed{}",
         spec.users, spec.items, spec.seed
     );
+
     Dataset {
         name,
         items: catalogue.items,
@@ -132,6 +133,7 @@ fn rated(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
             .copied()
             .unwrap_or_default()
     };
+
     let whole = views
         .iter()
         .map(factors)
@@ -157,6 +159,7 @@ fn rated(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
             ..view
         }
     };
+
     views.into_iter().zip(likings).map(rate).collect()
 }
 
@@ -213,6 +216,7 @@ fn item(index: usize, rng: &mut ChaCha20Rng) -> (Item, Vector) {
         let noise: f64 = StandardNormal.sample(rng);
         planted + NOISE * noise
     });
+
     (words::item(index, main, second), factors)
 }
 
@@ -238,6 +242,7 @@ fn history(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
             surface: 0,
         })
     };
+
     times.into_iter().filter_map(interaction).collect()
 }
 
@@ -292,6 +297,7 @@ fn draw(
         }
         total
     };
+
     let cumulative: Vec<f64> = catalogue
         .factors
         .iter()

@@ -63,7 +63,6 @@ pub enum EnrolError {
 /// Who signs devices, and for which tokens; nothing of it is written.
 pub struct Issuing {
     authority: Authority,
-    roots: Vec<CertificateDer<'static>>,
     tokens: BTreeSet<Digest>,
 }
 
@@ -87,7 +86,6 @@ impl Issuing {
         authority.check_below(&roots, now).map_err(named)?;
         Ok(Self {
             authority,
-            roots,
             tokens: read_tokens(config)?,
         })
     }
@@ -230,7 +228,7 @@ impl Enrolment {
         let leaf = self
             .issuing
             .authority
-            .read_own(old, &self.issuing.roots)
+            .read_own(old)
             .map_err(|error| EnrolError::Request(error.to_string()))?;
         let Peer::Device(device) = leaf.peer else {
             return Err(EnrolError::Old("it is not a device's"));

@@ -95,7 +95,7 @@ pub fn device_with_key<T>(request: &Request<T>) -> Result<(DeviceId, LeafKey), S
     let id = device(request)?;
     let key = request.extensions().get::<PeerInfo>();
     let key = key.and_then(|info| info.key);
-    let unreadable = || Status::unauthenticated("the client certificate has no readable key");
+    let unreadable = || Status::unauthenticated("the client certificate has no Ed25519 key");
     Ok((id, key.ok_or_else(unreadable)?))
 }
 

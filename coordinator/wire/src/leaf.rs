@@ -1,12 +1,12 @@
 //! What a leaf certificate says, also one that has ended.
 
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, alg_id};
 use tacit_types::Timestamp;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::identity::{LeafKey, Peer, key_of};
-use crate::listener::leads_to;
 use crate::pki::{Authority, PkiError};
 
 /// What a leaf of this deployment says.
@@ -25,30 +25,40 @@ impl Authority {
     ///
     /// # Errors
     /// [`PkiError::Request`] for any other certificate.
-    pub fn read_own(
-        &self,
-        leaf: &[u8],
-        roots: &[CertificateDer<'static>],
-    ) -> Result<OwnLeaf, PkiError> {
+    pub fn read_own(&self, leaf: &[u8]) -> Result<OwnLeaf, PkiError> {
         let refuse = || PkiError::Request("the old certificate is not one of this deployment");
-        let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| refuse())?;
-        let ended = parsed.validity().not_after.timestamp();
-        let ended = u64::try_from(ended)
-            .map_err(|_| refuse())?
-            .saturating_mul(1000);
         let issuing = CertificateDer::from_pem_slice(self.certificate.as_bytes());
         let issuing = issuing.map_err(|_| refuse())?;
-        let chain = [CertificateDer::from(leaf.to_vec()), issuing];
-        // Held valid in its last second, whatever the time is now.
-        let last = Timestamp(ended.saturating_sub(1000));
-        leads_to(&chain, roots, last).map_err(|_| refuse())?;
-        let (Some(peer), Some(key)) = (Peer::from_certificate(leaf), key_of(leaf)) else {
-            return Err(refuse());
-        };
+        // Not by way of a path that was valid at some time: the authority's certificate may have
+        // been renewed since, with the same key.
+        let by_us = key_of(&issuing).is_some_and(|key| is_signed_by(leaf, &key));
+        let said = by_us.then(|| {
+            let (_, ended) = validity(leaf)?;
+            let (peer, key) = (Peer::from_certificate(leaf)?, key_of(leaf)?);
+            Some(OwnLeaf { peer, key, ended })
+        });
 
-        let ended = Timestamp(ended);
-        Ok(OwnLeaf { peer, key, ended })
+        said.flatten().ok_or_else(refuse)
     }
+}
+
+/// Whether this Ed25519 key signed a certificate.
+fn is_signed_by(certificate: &[u8], key: &LeafKey) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+
+    let (signed, signature) = (
+        parsed.tbs_certificate.as_ref(),
+        &parsed.signature_value.data,
+    );
+
+    let known = aws_lc_rs::default_provider().signature_verification_algorithms;
+    let ed25519 = known
+        .all
+        .iter()
+        .find(|algorithm| algorithm.signature_alg_id() == alg_id::ED25519);
+    ed25519.is_some_and(|ed25519| ed25519.verify_signature(key, signed, signature).is_ok())
 }
 
 /// When a certificate begins and ends; `None` for what is none.

@@ -32,7 +32,7 @@ const FEW: usize = 128;
 /// Lowest priority but for the idle class.
 const NICE: i32 = 15;
 /// A drain ends by its own deadline, 25 seconds: an answer that is never read holds it until then.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What one attack did.
 #[derive(Clone, Debug)]

@@ -29,12 +29,14 @@ impl Action {
         let Some(bytes) = self.fetch(hash).await? else {
             return Ok(Input::Implausible(FactorFault::Unreadable));
         };
+
         let path = kept::of_task(&self.folder, &accepted.ticket.content().task);
         let bounds = self.deployment.policy().factors;
         let judged = blocking(move || {
             let judged = judge(&bytes, &accepted, bounds, &path)?;
             Ok(judged.map(|model| (bytes, Arc::new(model))))
         });
+
         match judged.await? {
             Ok(model) => {
                 self.model = Some(model);
@@ -51,9 +53,11 @@ impl Action {
         if is_first_guess(ticket) {
             return Ok(());
         }
+
         let Some((bytes, model)) = self.model.take() else {
             return Ok(());
         };
+
         let (folder, task) = (self.folder.clone(), ticket.task.clone());
         // A task's first model may have the factors of an earlier one: the next round's drift is
         // judged against them, and they taught this device nothing new.
@@ -66,6 +70,7 @@ impl Action {
             }
             Ok((bytes, model))
         });
+
         self.model = Some(kept.await?);
         Ok(())
     }
@@ -89,6 +94,7 @@ impl Action {
             let detail = "the coordinator sent another object than the last model";
             SdkError::retry(Reason::NotNow, detail)
         })?;
+
         let bounds = self.deployment.policy().factors;
         let (folder, kept_task) = (self.folder.clone(), task.clone());
         blocking(move || {
@@ -116,6 +122,7 @@ impl Action {
         if released_by(&logged).is_none() {
             return Err(refused("the task has released nothing"));
         }
+
         // Only read here, as a ticket is: what it says decides which mark to look up, and the
         // policy checks it all.
         let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| unlogged())?;
@@ -161,6 +168,7 @@ fn judge(
         true => kept::read(path, seen.model)?,
         false => None,
     };
+
     let previous = previous.and_then(|bytes| Model::from_bytes(&bytes).ok());
     Ok(compare(bytes, ticket, bounds, previous.as_ref()))
 }
@@ -175,6 +183,7 @@ fn compare(
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
+
     let drift = previous.and_then(|previous| model.drift(previous));
     let figures = model.plausibility();
     bounds.check(figures.norm, figures.concentration, drift)?;
@@ -203,11 +212,13 @@ fn is_first_guess(ticket: &Ticket) -> bool {
     let Some(kind) = released_by(&ticket.logged) else {
         return false;
     };
+
     let trained = [
         Kind::FactorGradient,
         Kind::WeightedGradient,
         Kind::LayerGradient,
     ];
+
     !trained.map(Kind::as_str).contains(&kind.as_str())
 }
 

@@ -43,6 +43,7 @@ impl Recommender {
         let Some(limits) = &self.limits else {
             return vec![None; self.interactions.len()];
         };
+
         let mut found = anomalies(&self.interactions, limits);
         for (one, anomaly) in self.interactions.iter().zip(&mut found) {
             if one
@@ -52,6 +53,7 @@ impl Recommender {
                 *anomaly = None;
             }
         }
+
         found
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn export(
         "releases": releases,
         "rho_counted_elsewhere": store.unrecorded()?.to_string(),
     });
+
     Ok(all.to_string())
 }
 

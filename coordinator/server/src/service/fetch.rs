@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tacit_proto::{CHUNK_BYTES, v2};
 use tacit_types::{DeviceId, Digest};
+use tacit_wire::listener::HangUp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_stream::Stream;
@@ -55,8 +56,13 @@ impl Fetches {
         }
     }
 
-    /// Begins to send an object.
-    pub(super) async fn open(&self, device: DeviceId, hash: Digest) -> Result<FetchStream, Status> {
+    /// Begins to send an object, over a connection that `hang_up` closes.
+    pub(super) async fn open(
+        &self,
+        device: DeviceId,
+        hash: Digest,
+        hang_up: Option<HangUp>,
+    ) -> Result<FetchStream, Status> {
         let Some(published) = self.board.objects() else {
             return Err(status::not_now());
         };
@@ -71,7 +77,7 @@ impl Fetches {
         let Ok(opened) = timeout(OPEN_DEADLINE, opening).await else {
             return Err(Status::unavailable("too many fetches; retry later"));
         };
-        Ok(FetchStream::new(call, opened?))
+        Ok(FetchStream::new(call, opened?, hang_up))
     }
 }
 
@@ -91,11 +97,11 @@ pub struct FetchStream {
 }
 
 impl FetchStream {
-    fn new(call: Call, rest: Rest) -> Self {
+    fn new(call: Call, rest: Rest, hang_up: Option<HangUp>) -> Self {
         let pressure = rest.slot.pressure();
         let rest = Arc::new(Mutex::new(Some(rest)));
         let (taken, progress) = watch::channel(());
-        tokio::spawn(watch(rest.clone(), progress, pressure));
+        tokio::spawn(watch(rest.clone(), progress, pressure, hang_up));
         Self {
             rest,
             taken: Some(taken),
@@ -109,6 +115,7 @@ async fn watch(
     rest: Arc<Mutex<Option<Rest>>>,
     mut progress: watch::Receiver<()>,
     pressure: Pressure,
+    hang_up: Option<HangUp>,
 ) {
     let keeps_up = async {
         loop {
@@ -122,7 +129,17 @@ async fn watch(
         }
     };
     let _ = timeout(FETCH_DEADLINE, keeps_up).await;
-    drop(lock(&rest).take());
+    let was_slow = lock(&rest).take().is_some();
+
+    // The call of a peer that reads nothing is heard of only when it reads again, and holds its
+    // connection until then. A drain does not wait for that.
+    if let Some(hang_up) = hang_up.filter(|_| was_slow) {
+        let forgotten = async { while progress.changed().await.is_ok() {} };
+        tokio::select! {
+            () = pressure.draining() => hang_up.now(),
+            () = forgotten => {}
+        }
+    }
 }
 
 fn lock(rest: &Mutex<Option<Rest>>) -> std::sync::MutexGuard<'_, Option<Rest>> {

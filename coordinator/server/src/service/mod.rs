@@ -12,6 +12,7 @@ use tacit_proto::v2::coordinator_server::Coordinator;
 use tacit_proto::{CHUNK_BYTES, v2};
 use tacit_types::{DeviceId, Digest, Timestamp};
 use tacit_wire::identity;
+use tacit_wire::listener::HangUp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -196,7 +197,10 @@ impl Coordinator for CoordinatorService {
         let Ok(hash) = Digest::from_slice(&request.get_ref().hash) else {
             return Err(status::malformed("hash", "32 bytes"));
         };
-        Ok(Response::new(self.fetches.open(device, hash).await?))
+        let hang_up = request.extensions().get::<HangUp>().cloned();
+        Ok(Response::new(
+            self.fetches.open(device, hash, hang_up).await?,
+        ))
     }
 
     async fn contribute(

@@ -54,6 +54,13 @@ impl Pressure {
     }
 }
 
+impl Pressure {
+    /// Ends when the drain begins.
+    pub async fn draining(&self) {
+        self.slots.0.drain.cancelled().await;
+    }
+}
+
 impl<'a> Standing<'a> {
     fn new(pressure: &'a Pressure, told: Arc<Notify>) -> Self {
         let Pressure { slots, number, .. } = pressure;

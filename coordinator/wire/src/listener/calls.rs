@@ -53,6 +53,7 @@ impl CountCalls {
                 () = sleep(longest) => {}
             }
         };
+
         Some(Watch {
             _permit: permit,
             over: Box::pin(over),
@@ -94,11 +95,15 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let call = request.extensions_mut().remove().map(|visit: Visit| {
             request.extensions_mut().insert(visit.info);
+            let hang_up = HangUp(visit.connection.closing().clone());
+            request.extensions_mut().insert(hang_up);
             visit.connection.begin_call()
         });
+
         if !is_grpc(&request) {
             return Box::pin(async { Ok(unsupported()) });
         }
+
         let mut watch = None;
         if request.uri().path() == WATCH {
             watch = self.counter.watch();
@@ -107,6 +112,7 @@ where
                 return Box::pin(async move { Ok(many.into_http()) });
             }
         }
+
         let answer = self.inner.call(request);
         Box::pin(async move {
             let counted = |body| CountedBody {
@@ -116,6 +122,17 @@ where
             };
             Ok(answer.await?.map(|body| Body::new(counted(body))))
         })
+    }
+}
+
+/// Closes the connection a request came by; found in every request's extensions.
+#[derive(Clone, Debug)]
+pub struct HangUp(CancellationToken);
+
+impl HangUp {
+    /// Closes it, whatever is under way on it.
+    pub fn now(&self) {
+        self.0.cancel();
     }
 }
 
@@ -161,6 +178,7 @@ impl http_body::Body for CountedBody {
             status.add_header(&mut trailers)?;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
+
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -31,7 +31,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 
 pub use self::balancer::{Front, Network};
-pub use self::calls::CountCalls;
+pub use self::calls::{CountCalls, HangUp};
 pub use self::frames::FrameLimits;
 pub use self::limits::Limits;
 pub use self::shutdown::{DRAIN_DEADLINE, Shutdown};
@@ -99,12 +99,14 @@ impl Listener {
             failed: Rate::default(),
             refused: Rate::default(),
         });
+
         tokio::spawn(accept_until_drained(
             self.socket,
             door,
             ready,
             shutdown.clone(),
         ));
+
         tokio::spawn(sweep_until_drained(registry, shutdown));
         ReceiverStream::new(connections)
     }
@@ -191,18 +193,22 @@ impl Door {
                 }
             }
         }
+
         let _ = socket.set_nodelay(true);
         let shaken = self.tls.accept(socket);
         let Some(stream) = self.in_time(until, &place, address, shaken).await else {
             return;
         };
+
         let Some(peer) = self.peer(&stream) else {
             return;
         };
+
         let place = match peer {
             None => Some(place),
             Some(peer) => self.enter(Who::Known(peer)),
         };
+
         if let Some(place) = place {
             // The receiver is gone only when the server has stopped.
             let stream = PeerStream::new(stream, peer, place, &self.limits);
@@ -227,9 +233,11 @@ impl Door {
                 Err(_) => "deadline passed".to_owned(),
             },
         };
+
         if let Some(times) = self.failed.count(Instant::now()) {
             tracing::info!(event = "tls_handshake_failed", times, %address, error);
         }
+
         None
     }
 
@@ -246,11 +254,13 @@ impl Door {
             self.refuse("certificate names no known role");
             return None;
         }
+
         let peer = peer.flatten();
         if self.only.is_some() && peer != self.only {
             self.refuse("not the peer this server is for");
             return None;
         }
+
         Some(peer)
     }
 

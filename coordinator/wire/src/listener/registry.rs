@@ -80,22 +80,33 @@ impl Connection {
         (now >= since + least).then_some((open > 0, since))
     }
 
+    fn is_stranger(&self) -> bool {
+        matches!(self.who, Who::Anonymous(_))
+    }
+
     /// Whether it has stood long enough. `drain` is when the drain began.
     fn is_over(&self, now: Instant, limits: &Limits, drain: Option<Instant>) -> bool {
         let Calls { open, since } = *self.calls();
         if open > 0 {
             let longest = match self.who {
+                // No stranger's call is worth waiting for: enrolment takes a moment.
+                Who::Anonymous(_) if drain.is_some() => Some(limits.idle_draining),
                 Who::Anonymous(_) => Some(limits.calls_anonymous),
                 Who::Known(Peer::Device(_)) => Some(limits.calls_device),
                 // Calls of the other server may follow each other for as long as both live.
                 Who::Known(_) => None,
             };
-            return longest.is_some_and(|longest| now >= since + longest);
+            let from = drain
+                .filter(|_| self.is_stranger())
+                .map_or(since, |drain| drain.max(since));
+            return longest.is_some_and(|longest| now >= from + longest);
         }
+
         let idle = match self.who {
             Who::Anonymous(_) => limits.idle_anonymous,
             Who::Known(_) => limits.idle,
         };
+
         let drained = drain.is_some_and(|drain| now >= drain.max(since) + limits.idle_draining);
         drained || now >= since + idle || now >= self.opened + limits.age
     }
@@ -160,6 +171,7 @@ impl Registry {
             Who::Anonymous(_) => (self.limits.per_address, self.limits.anonymous),
             Who::Known(_) => (self.limits.per_peer, self.limits.known),
         };
+
         let mut rooms = self.rooms();
         let room = rooms.of(who);
         let turn = |other: &Connection| other.turn(now, &self.limits);
@@ -170,6 +182,7 @@ impl Registry {
         if !fits {
             return None;
         }
+
         let connection = Arc::new(Connection {
             who,
             opened: now,
@@ -179,6 +192,7 @@ impl Registry {
             }),
             closing: self.close.child_token(),
         });
+
         let id = rooms.next;
         rooms.next += 1;
         rooms.of(who).insert(id, connection.clone());
@@ -216,6 +230,7 @@ fn displace(room: &mut Room, turn: impl Fn(&Connection) -> Option<(bool, Instant
     if let Some(connection) = &displaced {
         connection.closing.cancel();
     }
+
     displaced.is_some()
 }
 
@@ -227,10 +242,12 @@ fn displace_of_most(room: &mut Room, owned: usize) -> bool {
     for connection in room.values() {
         *counts.entry(connection.who).or_default() += 1;
     }
+
     let most = counts.into_iter().max_by_key(|(_, count)| *count);
     let Some((most, _)) = most.filter(|(_, count)| *count >= owned + 2) else {
         return false;
     };
+
     displace(room, |other| {
         let since = other.calls().since;
         (other.who == most).then_some((false, since))
@@ -286,10 +303,12 @@ mod tests {
             let place = registry.enter(device(who), now).unwrap();
             inside.push((place.connection().begin_call(), place));
         }
+
         let closed = || {
             let closing = inside.iter().map(|(_, place)| &place.connection().closing);
             closing.filter(|closing| closing.is_cancelled()).count()
         };
+
         // Six each with a call: the one that has most would take from nobody.
         assert!(registry.enter(device(1), now).is_none());
         let _third = registry.enter(device(3), now).unwrap();
@@ -310,6 +329,7 @@ mod tests {
             let place = registry.enter(who, now).unwrap();
             (place.connection().begin_call(), place)
         };
+
         let device = enter(device(1));
         let server = enter(Who::Known(Peer::Coordinator));
         registry.sweep(now + Duration::from_secs(170), None);
