@@ -55,7 +55,6 @@ impl Backoff {
         } else {
             tracing::debug!(event = "waiting", %reason, detail, seconds);
         }
-
         wait
     }
 

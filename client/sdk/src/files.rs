@@ -71,14 +71,12 @@ fn look_at(path: &Path) -> io::Result<Found> {
     if !fs::metadata(path)?.is_file() {
         return Ok(Found::Other("not a file"));
     }
-
     let mut bytes = Vec::new();
     let file = fs::File::open(path)?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Ok(Found::Other("larger than 64 MiB"));
     }
-
     Ok(Found::File(bytes))
 }
 
@@ -115,12 +113,10 @@ pub(crate) fn close_to_others(path: &Path) -> Result<(), SdkError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         found => found.map_err(|error| failed(path, error))?,
     };
-
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
         return Ok(());
     }
-
     fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))
         .map_err(|error| stop(path, error))?;
     let (path, was) = (path.display(), format_args!("{mode:o}"));
@@ -170,7 +166,6 @@ fn replace(
         }
         _ => {}
     }
-
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -202,13 +197,11 @@ mod tests {
             );
             assert!(later, "{failure}");
         }
-
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(
             look(&folder.path().join("absent")),
             Ok(Found::Nothing)
         ));
-
         std::os::unix::fs::symlink("loop", folder.path().join("loop")).unwrap();
         let strange = folder.path().join("loop");
         assert!(matches!(look(&strange), Err(SdkError::Stop(_))));

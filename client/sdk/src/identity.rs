@@ -41,7 +41,6 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
         Found::Other(problem) => return Err(files::stop(&path, problem)),
         Found::File(bytes) => String::from_utf8(bytes).ok(),
     };
-
     let member = text.and_then(|text| Member::from_hex(&text));
     member
         .map(Some)
@@ -64,12 +63,10 @@ pub async fn enrol(
     if files::is_there(&certificate_path(folder))? {
         return Ok(());
     }
-
     let request = {
         files::create_folder(folder)?;
         signing_request(folder)?
     };
-
     let deadlines = Deadlines::default();
     let issued = transport::enrol(deployment, &deadlines, token, request).await?;
     // Only a chain that fits the key is kept: an installation with any other would count as
@@ -79,7 +76,6 @@ pub async fn enrol(
     if !files::is_there(&Store::path(folder))? {
         drop(Store::create(folder)?);
     }
-
     Life::of(&issued).write(folder)?;
     // The certificate comes last: from here on a missing store reads as exhausted.
     files::write(&certificate_path(folder), issued.chain.as_bytes())
@@ -98,7 +94,6 @@ fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
         files::write(&path, key.serialize_pem().as_bytes())?;
         key
     };
-
     Ok(CertificateParams::default()
         .serialize_request(&key)
         .map_err(bug)?

@@ -216,7 +216,6 @@ mod tests {
             time: at(1000),
             not_before: at(1600),
         };
-
         let carried = io::Error::other(rustls::Error::InvalidCertificate(problem));
         let reason = Reason::of_connection(&carried);
         assert_eq!(reason, Reason::ClockBehind { by_ms: 600_000 });
@@ -226,7 +225,6 @@ mod tests {
             time: at(200_000),
             not_after: at(20_000),
         });
-
         let expired = Reason::CertificateExpired { by_ms: 180_000_000 };
         assert_eq!(ended, expired);
         assert!(ended.to_string().contains("ended 2 days ago"), "{ended}");

@@ -60,19 +60,16 @@ impl Assembly {
         if index >= self.users_max {
             return Ok(());
         }
-
         if self.interactions == INTERACTIONS_MAX {
             return Err(Fault::new(
                 format!("there are more than {INTERACTIONS_MAX} interactions"),
                 "keep fewer users",
             ));
         }
-
         self.interactions += 1;
         if index == self.users.len() {
             self.users.push(Vec::new());
         }
-
         let interaction = Interaction {
             item: self.item(row.item)?,
             timestamp: row.timestamp,
@@ -80,11 +77,9 @@ impl Assembly {
             kind: row.kind,
             surface: 0,
         };
-
         if let Some(history) = self.users.get_mut(index) {
             history.push(interaction);
         }
-
         Ok(())
     }
 
@@ -95,7 +90,6 @@ impl Assembly {
         {
             return *index;
         }
-
         let index = match self.user_indices.get(key) {
             Some(index) => *index,
             None => {
@@ -104,7 +98,6 @@ impl Assembly {
                 index
             }
         };
-
         self.last = Some((key.to_owned(), index));
         index
     }
@@ -130,29 +123,24 @@ impl Assembly {
             Some(number) => self.numbered.get(number).copied().flatten(),
             None => self.item_ids.get(key).copied(),
         };
-
         if let Some(id) = known {
             return Ok(id);
         }
-
         let next = u32::try_from(self.items.len());
         let id = ItemId(
             next.map_err(|_| Fault::new("there are more than 2^32 items", "keep fewer users"))?,
         );
-
         self.item_ids.insert(key.to_owned(), id);
         if let Some(number) = number {
             let length = self.numbered.len().max(number + 1);
             self.numbered.resize(length, None);
             self.numbered[number] = Some(id);
         }
-
         self.items.push(Item {
             key: key.to_owned(),
             title: key.replace(is_control, " "),
             categories: Vec::new(),
         });
-
         Ok(id)
     }
 
@@ -173,7 +161,6 @@ impl Assembly {
                 history.iter_mut().for_each(|one| one.timestamp = None);
             }
         }
-
         [missing, self.interactions]
     }
 }

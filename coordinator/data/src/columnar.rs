@@ -50,7 +50,6 @@ impl<'a> Columnar<'a> {
         if !path.is_file() {
             return Err(unreadable(io::Error::other("it is not a regular file")));
         }
-
         let opened = File::open(path).map_err(unreadable)?;
         let reader = caught(|| SerializedFileReader::new(opened));
         let reader = reader.map_err(|error| damaged(&file, 1, &error))?;
@@ -127,7 +126,6 @@ fn write_field(field: &Field, text: &mut String, latin1: &mut u64) {
         0.. => format!("{}.{:03}", ms / 1000, ms % 1000),
         _ => "-1".to_owned(),
     };
-
     // Writing to memory cannot fail.
     let _ = match field {
         Field::Null => Ok(()),
@@ -148,19 +146,16 @@ impl Records for Columnar<'_> {
         let Some(row) = next else {
             return Ok(false);
         };
-
         self.row += 1;
         if self.row.is_multiple_of(4096) {
             (self.watch)(self.row, self.rows_in_all);
         }
-
         for (place, (_, field)) in row.get_column_iter().enumerate() {
             let roles = self.projected.iter().zip(&mut self.fields);
             roles
                 .filter(|(projected, _)| **projected == Some(place))
                 .for_each(|(_, text)| write_field(field, text, &mut self.latin1));
         }
-
         Ok(true)
     }
 

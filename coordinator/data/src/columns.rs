@@ -151,7 +151,6 @@ impl FromStr for Columns {
             option: "columns",
             problem: format!("{problem}; write user=NAME,item=NAME,value=NAME,time=NAME,type=NAME"),
         };
-
         let mut names: [Option<String>; 5] = Default::default();
         for pair in text.split(',') {
             let (word, name) = pair.split_once('=').unwrap_or((pair, ""));
@@ -165,7 +164,6 @@ impl FromStr for Columns {
                 None => return Err(bad(format!("'{word}' is no word for a column"))),
             }
         }
-
         let columns = Self { names };
         match [Role::User, Role::Item]
             .iter()
@@ -201,7 +199,6 @@ mod tests {
             (columns.of(Role::User), columns.of(Role::Time)),
             (Some("a"), None)
         );
-
         for bad in [
             "",
             "user=a",

@@ -109,7 +109,6 @@ pub(crate) fn printable(text: &str, chars_max: usize) -> String {
     if text.chars().nth(chars_max).is_some() {
         short.push_str("...");
     }
-
     // `escape_debug` also escapes quotes, which are harmless here and clearer without.
     short.replace("\\'", "'").replace("\\\"", "\"")
 }

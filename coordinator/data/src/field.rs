@@ -33,7 +33,6 @@ pub(crate) fn key<'a>(name: &str, text: &'a str) -> Result<&'a str, Fault> {
     if bytes.is_empty() {
         return refuse(format!("{name} is empty"), FIX);
     }
-
     if bytes.len() > KEY_MAX {
         let len = bytes.len();
         let problem = format!(
@@ -42,33 +41,28 @@ pub(crate) fn key<'a>(name: &str, text: &'a str) -> Result<&'a str, Fault> {
         );
         return refuse(problem, "shorten it");
     }
-
     if bytes.iter().any(u8::is_ascii_control) {
         return refuse(
             format!("{name} {} contains a control character", shown(text)),
             FIX,
         );
     }
-
     let first = bytes.first().copied().unwrap_or_default();
     if first.is_ascii_digit() {
         return Ok(text);
     }
-
     if first == b'-' && bytes.len() > 1 && bytes.iter().skip(1).all(u8::is_ascii_digit) {
         return refuse(
             format!("{name} {} is a negative number", shown(text)),
             "remove the line: a number for all that are not known is not one of them",
         );
     }
-
     if MISSING.contains(&text) {
         return refuse(
             format!("{name} {} stands for a missing value", shown(text)),
             FIX,
         );
     }
-
     Ok(text)
 }
 
@@ -87,12 +81,10 @@ pub(crate) fn display<'a>(text: &'a str, len_max: usize, replaced: &mut u64) -> 
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-
     let text = text.get(..end).unwrap_or(text);
     if !text.chars().any(is_control) {
         return text.into();
     }
-
     *replaced += 1;
     text.replace(is_control, " ").into()
 }
@@ -111,16 +103,13 @@ pub(crate) fn value(text: &str) -> Result<f32, Fault> {
         };
         Fault::new(format!("value {} is not a number", shown(text)), fix)
     })?;
-
     let fault = |problem: &str| Err(Fault::new(format!("value {} {problem}", shown(text)), FIX));
     if !value.is_finite() {
         return fault("is not a finite number");
     }
-
     if value.abs() > VALUE_MAX {
         return fault("is outside -1000000 to 1000000");
     }
-
     Ok(value as f32)
 }
 
@@ -129,7 +118,6 @@ pub(crate) fn kind(text: &str) -> Result<InteractionKind, Fault> {
     if let Some(kind) = InteractionKind::parse(text) {
         return Ok(kind);
     }
-
     let word = text.to_lowercase();
     let known = match word.as_str() {
         "addtocart" | "add_to_cart" | "add-to-cart" | "addcart" | "basket" => {
@@ -139,7 +127,6 @@ pub(crate) fn kind(text: &str) -> Result<InteractionKind, Fault> {
         "pageview" | "page_view" | "pv" | "impression" => Some(InteractionKind::View),
         word => InteractionKind::parse(word),
     };
-
     known.ok_or_else(|| {
         let uses = InteractionKind::ALL
             .into_iter()
@@ -173,7 +160,6 @@ mod tests {
         for good in ["7", "-a", "-", "a b", "ä", "9223372036854775808", &long] {
             assert_eq!(key("user", good).unwrap(), good);
         }
-
         assert_eq!(key("user", " 17\u{a0} ").unwrap(), "17");
         let longer = "x".repeat(513);
         for bad in ["", " ", "-3", "a\tb", "a\u{0}", "nan", "NULL", &longer] {

@@ -79,7 +79,6 @@ impl Separator {
             let filled = fields.iter().filter(|field| !field.is_empty()).count();
             (known, filled)
         };
-
         let mut best = (Self::Byte(b','), (0, 0));
         for separator in Self::KNOWN {
             let found = score(&separator);
@@ -88,7 +87,6 @@ impl Separator {
                 best = (separator, found);
             }
         }
-
         best.0
     }
 }
@@ -134,21 +132,17 @@ impl Layout {
         if let Some(asked) = asked {
             return Self::asked(fields, separator, asked);
         }
-
         if let Some(columns) = without_header(fields, separator) {
             return Self::asked(fields, separator, &columns);
         }
-
         let mut faults = Faults::default();
         let mut places = [None; 5];
         for (role, place) in Role::ALL.into_iter().zip(&mut places) {
             *place = faults.find(role, fields);
         }
-
         if faults.problems.is_empty() {
             return Ok(Self::new(fields, places, true));
         }
-
         Err(faults.told(fields, separator, &places))
     }
 
@@ -159,12 +153,10 @@ impl Layout {
                 (false, place) => (place + 1).to_string(),
             })
         };
-
         let unread = |(place, field): (usize, &String)| {
             let named = has_header && !field.is_empty() && !places.contains(&Some(place));
             named.then(|| field.clone())
         };
-
         let value = places.get(Role::Value as usize).copied().flatten();
         let value = value
             .and_then(|place| fields.get(place))
@@ -177,7 +169,6 @@ impl Layout {
             "listens",
             "quantity",
         ];
-
         Self {
             places,
             read: Columns::from_names(places.map(name)).to_string(),
@@ -194,12 +185,10 @@ impl Layout {
             let place: usize = name.parse().ok()?;
             (1..=fields.len()).contains(&place).then(|| place - 1)
         };
-
         let by_name = |name: &str| {
             let named = |field: &String| field.eq_ignore_ascii_case(name);
             fields.iter().position(named)
         };
-
         let mut places = [None; 5];
         let mut has_header = fields.iter().any(|field| role_of(field).is_some());
         for (role, place) in Role::ALL.into_iter().zip(&mut places) {
@@ -216,7 +205,6 @@ impl Layout {
                 return Err(Fault::new(problem, fix));
             }
         }
-
         Ok(Self::new(fields, places, has_header))
     }
 }
@@ -252,11 +240,9 @@ impl Faults {
             self.missing(role, fields, &plain);
             return None;
         };
-
         if plain.iter().filter(|field| *field == name).count() > 1 {
             self.problems.push(format!("column '{name}' occurs twice"));
         }
-
         Some(place)
     }
 
@@ -292,14 +278,12 @@ impl Faults {
                 separator.name()
             )
         };
-
         let columns = suggestion(fields, places, !no_header);
         let fix = if no_header {
             "add a header, or name the columns"
         } else {
             "name the columns"
         };
-
         let columns = printable(&columns.to_string(), 160);
         Fault::new(problem, format!("{fix} as in --columns {columns}"))
     }
@@ -329,7 +313,6 @@ fn suggestion(fields: &[String], places: &[Option<usize>; 5], has_header: bool) 
             *place = place.or_else(|| nearest(role, &plain));
         }
     }
-
     // Type is not guessed: a column of other words would be refused next.
     for at in [Role::User, Role::Item, Role::Value, Role::Time].map(|role| role as usize) {
         let free = (0..fields.len()).find(|place| {
@@ -341,7 +324,6 @@ fn suggestion(fields: &[String], places: &[Option<usize>; 5], has_header: bool) 
             *place = free;
         }
     }
-
     let name = |(at, place): (usize, Option<usize>)| {
         let word = Role::ALL.get(at).map_or("NAME", |role| role.word());
         match place {
@@ -350,12 +332,10 @@ fn suggestion(fields: &[String], places: &[Option<usize>; 5], has_header: bool) 
             None => (at <= Role::Item as usize).then(|| word.to_uppercase()),
         }
     };
-
     let mut names: [Option<String>; 5] = Default::default();
     for (at, slot) in names.iter_mut().enumerate() {
         *slot = name((at, chosen.get(at).copied().flatten()));
     }
-
     Columns::from_names(names)
 }
 
@@ -409,7 +389,6 @@ mod tests {
         ] {
             assert!(fault.problem.contains(part), "{}", fault.problem);
         }
-
         assert!(
             fault
                 .fix
@@ -417,14 +396,12 @@ mod tests {
             "{}",
             fault.fix
         );
-
         let fault = layout("A1,B2,5.0,1341100800").unwrap_err();
         assert!(
             fault.problem.starts_with("there is no header"),
             "{}",
             fault.problem
         );
-
         assert!(
             fault
                 .fix

@@ -39,7 +39,6 @@ pub(crate) fn choose(
         Split::Time => latest_share(history),
         _ => last_item(history),
     };
-
     let test: Vec<_> = users.iter().enumerate().map(choose).collect();
     if test.iter().all(Vec::is_empty) && matches!(asked, Split::Time | Split::LeaveOneOut) {
         let problem =
@@ -49,7 +48,6 @@ pub(crate) fn choose(
             problem,
         });
     }
-
     remove(users, &test);
     Ok(HeldOut {
         test,
@@ -188,7 +186,6 @@ mod tests {
             choose(&mut users, Split::Time, 0).unwrap().test,
             [vec![ItemId(7), ItemId(0)], vec![]]
         );
-
         assert_eq!((users[0].len(), users[1].len()), (8, 2));
         let error = choose(&mut users[1..], Split::LeaveOneOut, 0)
             .err()
@@ -204,7 +201,6 @@ mod tests {
                 .map(|item| at(item, Some(u64::from(item))))
                 .collect(),
         ];
-
         assert_eq!(
             choose(&mut users, Split::Random, 1).unwrap().test[0].len(),
             5,
@@ -242,7 +238,6 @@ mod tests {
             let test = published(&mut users, seed);
             (test, users)
         };
-
         let (test, rest) = split(1);
         assert_eq!(test.iter().map(Vec::len).collect::<Vec<_>>(), [5, 1]);
         assert_eq!((rest[0].len(), rest[1].len()), (18, 1));
@@ -251,7 +246,6 @@ mod tests {
                 .iter()
                 .all(|item| !items(&rest[0]).contains(&item.0))
         );
-
         assert_eq!(split(1).0, test);
         assert_ne!(split(2).0, test);
     }

@@ -46,7 +46,6 @@ impl<'a> Input<'a> {
         if !metadata.is_file() {
             return Err(unreadable(io::Error::other("it is not a regular file")));
         }
-
         let opened = File::open(path).map_err(unreadable)?;
         Self::new(file, opened, metadata.len(), watch)
     }
@@ -64,7 +63,6 @@ impl<'a> Input<'a> {
             size,
             watch,
         };
-
         let mut plain = BufReader::with_capacity(BUFFER, counted);
         let start = plain
             .fill_buf()
@@ -74,13 +72,11 @@ impl<'a> Input<'a> {
         } else {
             Box::new(plain)
         };
-
         let reader = Bounded {
             inner,
             record_left: RECORD_MAX,
             file_left: FILE_MAX,
         };
-
         Ok(Self { file, reader })
     }
 }
@@ -160,7 +156,6 @@ impl BufRead for Bounded<'_> {
             };
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, too_long));
         }
-
         let bound = self
             .record_left
             .min(usize::try_from(self.file_left).unwrap_or(usize::MAX));
@@ -211,7 +206,6 @@ pub(crate) fn read_failure(file: &str, line: u64, start: &[u8], error: io::Error
         }
         _ => return DataError::unreadable(file, error),
     };
-
     fault.at(file, line)
 }
 
@@ -267,7 +261,6 @@ mod tests {
             let size = content.len() as u64;
             Input::new("x".into(), io::Cursor::new(content), size, &|_, _| ()).unwrap()
         };
-
         let mut line = Vec::new();
         let mut fits = reader(RECORD_MAX - 1);
         assert!(fits.reader.read_line(&mut line).unwrap());

@@ -42,7 +42,6 @@ pub fn load_watched(
         rows: RowReader::with_scale(options.scale),
         reading: Reading::default(),
     };
-
     loading.interactions()?;
     let held_out = loading.held_out()?;
     let negatives = loading.negatives(held_out.is_own)?;
@@ -52,7 +51,6 @@ pub fn load_watched(
         &mut loading.rows.tally,
         watch,
     )?;
-
     loading.reading.notes.extend(loading.rows.tally.notes());
     Ok(Dataset {
         name: place.name.clone(),
@@ -71,7 +69,6 @@ fn check(options: &LoadOptions) -> Result<(), DataError> {
             problem: "must be at least 1".into(),
         });
     }
-
     match options.scale {
         Some([low, high]) if !(low.is_finite() && high.is_finite() && low < high) => {
             Err(DataError::InvalidOption {
@@ -110,7 +107,6 @@ impl Loading<'_> {
             rows.kind = kind;
             all(records, assembly, rows)
         })?;
-
         self.reading.columns = described;
         self.reading.times = rows.times.summary().unwrap_or_else(|| "none".into());
         self.reading.scale = rows.scale();
@@ -120,7 +116,6 @@ impl Loading<'_> {
                 "{missing} of {all} interactions have no time, so no time of their users is used"
             ));
         }
-
         Ok(())
     }
 
@@ -135,12 +130,10 @@ impl Loading<'_> {
             let is_own = same_file(path, own_path.as_deref());
             return Ok(Tested { test, is_own });
         }
-
         if let Some(entry) = own {
             let test = self.published_test(&entry)?;
             return Ok(Tested { test, is_own: true });
         }
-
         let (split, seed) = (self.options.split, self.options.seed);
         let HeldOut { test, split } = holdout::choose(&mut self.assembly.users, split, seed)?;
         let timed = self.reading.times != "none";
@@ -152,7 +145,6 @@ impl Loading<'_> {
                     .into(),
             );
         }
-
         split.clone_into(&mut self.reading.split);
         Ok(Tested {
             test,
@@ -167,7 +159,6 @@ impl Loading<'_> {
         shape::of(place)?.read(place, asked, self.watch, &mut |records, _| {
             pairs::test(records, assembly, rows, &mut test)
         })?;
-
         holdout::remove(&mut self.assembly.users, &test);
         self.reading.split = format!("the pairs of {}", place.name);
         Ok(test)
@@ -218,12 +209,10 @@ fn all(
         add(records, assembly, rows).map_err(|fault| records.fault(fault))?;
         any = true;
     }
-
     rows.tally.latin1 += records.latin1();
     if !any {
         return Err(records.no_records());
     }
-
     rows.check_not_rated().map_err(|fault| records.fault(fault))
 }
 

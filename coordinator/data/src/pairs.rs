@@ -24,7 +24,6 @@ pub(crate) fn test(
         add_pair(records, assembly, rows, test).map_err(|fault| records.fault(fault))?;
         any = true;
     }
-
     rows.tally.latin1 += records.latin1();
     if any {
         Ok(())
@@ -57,7 +56,6 @@ fn add_pair(
             held_out.push(item);
         }
     }
-
     Ok(())
 }
 
@@ -76,7 +74,6 @@ pub(crate) fn negatives(
             .map_err(|fault| table.fault(fault))?;
         any = true;
     }
-
     if any {
         Ok(negatives)
     } else {
@@ -90,7 +87,6 @@ fn places(fields: &[String]) -> Result<Vec<usize>, Fault> {
         let fix = format!("the first line must be user,n1,...,n{NEGATIVES}");
         Err(Fault::new(problem, fix))
     };
-
     let names = std::iter::once("user".to_owned()).chain((1..=NEGATIVES).map(|n| format!("n{n}")));
     let mut places = Vec::new();
     for name in names {
@@ -102,7 +98,6 @@ fn places(fields: &[String]) -> Result<Vec<usize>, Fault> {
             None => return fault(format!("column '{name}' is missing")),
         }
     }
-
     match fields.get(places.len()) {
         Some(more) => fault(format!("unknown column {}", shown(more))),
         None => Ok(places),
@@ -122,16 +117,13 @@ fn add_negatives(
     let Some(of_user) = index.and_then(|index| negatives.get_mut(index)) else {
         return Ok(());
     };
-
     if !of_user.is_empty() {
         let problem = format!("user {} has a line already", shown(user));
         return Err(Fault::new(problem, "keep one line per user"));
     }
-
     for (place, number) in rest.iter().zip(1..) {
         let key = key(&format!("n{number}"), table.field(Some(*place)), tally)?;
         of_user.push(assembly.item(key)?);
     }
-
     Ok(())
 }

@@ -58,7 +58,6 @@ impl Place {
                 "there is no such file or folder",
             ));
         }
-
         let kind = if path.is_dir() {
             Kind::Folder
         } else if is_archive(path) {
@@ -66,18 +65,15 @@ impl Place {
         } else {
             Kind::File
         };
-
         let own = own_name(path);
         let files = match kind {
             Kind::Folder => folder(path)?,
             Kind::Archive => archive(path, &own)?,
             Kind::File => vec![Entry::new(&own, own.clone())],
         };
-
         if let Some(archive) = only_archive(kind, &files) {
             return Self::open(&path.join(archive));
         }
-
         Ok(Self {
             name: stem(&own, kind),
             kind,
@@ -122,7 +118,6 @@ impl Place {
         if let Some(path) = self.path_of(entry) {
             return reader(Input::open(&path, watch)?);
         }
-
         let unreadable = |source| DataError::unreadable(&entry.shown, source);
         let mut archive = open_archive(&self.path).map_err(unreadable)?;
         let content = archive
@@ -154,7 +149,6 @@ fn folder(path: &Path) -> Result<Vec<Entry>, DataError> {
             files.push(Entry::new(name, printable(name, 255)));
         }
     }
-
     files.sort_by(|a, b| a.inside.cmp(&b.inside));
     Ok(files)
 }

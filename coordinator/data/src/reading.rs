@@ -65,7 +65,6 @@ impl Tally {
                 "lines of title files are not as documented and were left out",
             ),
         ];
-
         let counted = kinds.iter().filter(|(count, _)| *count > 0);
         counted
             .map(|(count, what)| format!("{count} {what}"))
@@ -86,6 +85,5 @@ pub(crate) fn columns(file: &str, read: &str, separator: &str, unread: &[String]
         // Writing to a String cannot fail.
         let _ = write!(line, "; not read: {}{more}", some.join(", "));
     }
-
     crate::error::printable(&line, 400)
 }

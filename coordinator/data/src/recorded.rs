@@ -28,7 +28,6 @@ pub fn recorded(path: &Path) -> Result<BTreeMap<u32, Vec<Interaction>>, DataErro
         }
         Ok(())
     })?;
-
     Ok(devices)
 }
 
@@ -41,6 +40,5 @@ fn one(rows: &mut RowReader, records: &dyn Records) -> Result<(u32, Interaction)
         kind: row.kind,
         surface: 0,
     };
-
     Ok((number("device", row.user)?, interaction))
 }

@@ -51,7 +51,6 @@ impl<'a> Separated<'a> {
             let has_header = layout.has_header;
             Ok((layout, has_header))
         })?;
-
         let layout = opened.layout;
         let separator = opened.separator.name();
         let described = columns(&opened.table.file, &layout.read, separator, &layout.unread);
@@ -143,11 +142,9 @@ impl RowReader {
         let Some([low, high, other]) = self.seen.filter(|_| self.scale.is_none()) else {
             return Ok(());
         };
-
         if high != NOT_RATED || low == NOT_RATED || other > 20.0 {
             return Ok(());
         }
-
         Err(Fault::new(
             format!("the ratings are from {low} to {other}, but some are 99, as if not rated"),
             "remove the lines with 99, or give the scale of the ratings with --scale",
@@ -182,7 +179,6 @@ impl RowReader {
             Some(kind) => Some(kind),
             None => optional(Role::Type).map(field::kind).transpose()?,
         };
-
         let layout = records.layout();
         let (kind, value) = self.meaning(kind, value, layout)?;
         Ok(Row {
@@ -206,7 +202,6 @@ impl RowReader {
         } else {
             InteractionKind::Rating
         };
-
         let value = match value {
             Some(0.0) if layout.zero_is_a_use => {
                 self.tally.zeros += 1;
@@ -214,7 +209,6 @@ impl RowReader {
             }
             value => value,
         };
-
         match (kind.unwrap_or(otherwise), value) {
             // A rating whose stars are unknown tells that the item was used, and no more.
             (InteractionKind::Rating, None) => Ok((InteractionKind::View, 1.0)),
@@ -237,11 +231,9 @@ impl RowReader {
         let Some([low, high]) = self.scale else {
             return Ok(());
         };
-
         if (low as f32..=high as f32).contains(&stars) {
             return Ok(());
         }
-
         Err(Fault::new(
             format!("rating '{stars}' is outside the scale from {low} to {high}"),
             "remove the line, or give the scale of the ratings with --scale",

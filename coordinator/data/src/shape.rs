@@ -59,11 +59,9 @@ pub(crate) fn of(place: &Place) -> Result<Shape, DataError> {
     let single = |entry: &Entry| Shape {
         files: vec![(entry.clone(), None)],
     };
-
     if let (Kind::File, [only]) = (place.kind, place.files()) {
         return Ok(single(only));
     }
-
     if let Some(entry) = KNOWN.iter().find_map(|name| place.find(name)) {
         return if entry.name == SHOP[0].0 {
             shop(place)
@@ -71,7 +69,6 @@ pub(crate) fn of(place: &Place) -> Result<Shape, DataError> {
             Ok(single(entry))
         };
     }
-
     match only_one(place) {
         Some(entry) => Ok(single(entry)),
         None => Err(DataError::not_a_dataset(
@@ -87,7 +84,6 @@ fn only_one(place: &Place) -> Option<&Entry> {
         let named = move |entry: &&Entry| entry.name.ends_with(ending);
         place.files().iter().filter(named).collect::<Vec<_>>()
     };
-
     let found = ENDINGS
         .into_iter()
         .map(with)
@@ -106,7 +102,6 @@ fn shop(place: &Place) -> Result<Shape, DataError> {
             &format!("it has {} but not {name}", SHOP[0].0),
         )),
     };
-
     Ok(Shape {
         files: SHOP.into_iter().map(file).collect::<Result<_, _>>()?,
     })
@@ -130,7 +125,6 @@ impl Shape {
                 each(records, *kind)
             })?;
         }
-
         Ok(described)
     }
 }
@@ -150,11 +144,9 @@ fn open(
         })?;
         return read(&mut Columnar::open(&unpacked, asked, watch)?);
     }
-
     if entry.name.starts_with("jester") && entry.name.ends_with(".csv") {
         return place.read(entry, watch, |input| read(&mut Matrix::open(input)?));
     }
-
     place.read(entry, watch, |input| {
         read(&mut Separated::open(input, asked)?)
     })

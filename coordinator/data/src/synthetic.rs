@@ -103,7 +103,6 @@ pub fn synthetic_ratings(spec: &SyntheticSpec) -> Dataset {
         "synthetic-ratings-{}x{}-seed{}",
         spec.users, spec.items, spec.seed
     );
-
     Dataset {
         name,
         items: catalogue.items,
@@ -133,7 +132,6 @@ fn rated(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
             .copied()
             .unwrap_or_default()
     };
-
     let whole = views
         .iter()
         .map(factors)
@@ -159,7 +157,6 @@ fn rated(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
             ..view
         }
     };
-
     views.into_iter().zip(likings).map(rate).collect()
 }
 
@@ -216,7 +213,6 @@ fn item(index: usize, rng: &mut ChaCha20Rng) -> (Item, Vector) {
         let noise: f64 = StandardNormal.sample(rng);
         planted + NOISE * noise
     });
-
     (words::item(index, main, second), factors)
 }
 
@@ -242,7 +238,6 @@ fn history(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
             surface: 0,
         })
     };
-
     times.into_iter().filter_map(interaction).collect()
 }
 
@@ -297,7 +292,6 @@ fn draw(
         }
         total
     };
-
     let cumulative: Vec<f64> = catalogue
         .factors
         .iter()

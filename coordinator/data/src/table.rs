@@ -55,7 +55,6 @@ impl<'a> Table<'a> {
         } else {
             (with_end(start.line), start.lines - 1)
         };
-
         let source = Source::new(line, input.reader, separator);
         let comment = start.has_comments.then_some(b'#');
         let table = Self {
@@ -68,7 +67,6 @@ impl<'a> Table<'a> {
             columns: fields.len(),
             failed: false,
         };
-
         Ok(Opened {
             table,
             layout,
@@ -170,7 +168,6 @@ fn reader(separator: Separator, comment: Option<u8>) -> ReaderBuilder {
         Separator::Byte(byte) => byte,
         Separator::Twice(_) => UNIT_SEPARATOR,
     };
-
     let mut builder = ReaderBuilder::new();
     builder
         .has_headers(false)
@@ -209,7 +206,6 @@ impl Start {
             separator: None,
             has_comments: false,
         };
-
         loop {
             start.lines += 1;
             let read = input.reader.read_line(&mut start.line);
@@ -246,12 +242,10 @@ impl Start {
             self.has_comments = true;
             return true;
         }
-
         if let [b's', b'e', b'p', b'=', separator] = self.line[..] {
             self.separator = Some(Separator::Byte(separator));
             return true;
         }
-
         self.line.is_empty()
     }
 }
@@ -270,7 +264,6 @@ impl<'a> Source<'a> {
             Separator::Byte(_) => None,
             Separator::Twice(byte) => Some(byte),
         };
-
         Self {
             bytes: Cursor::new(first_line).chain(rest),
             twice,
@@ -305,7 +298,6 @@ impl<'a> Source<'a> {
             buffer[to] = byte;
             to += 1;
         }
-
         to
     }
 }
@@ -315,7 +307,6 @@ impl Read for Source<'_> {
         let Some(twice) = self.twice else {
             return self.bytes.read(into);
         };
-
         loop {
             // The first place is kept for a half, of the read before, that turns out to be none.
             let count = self.bytes.read(into.get_mut(1..).unwrap_or_default())?;

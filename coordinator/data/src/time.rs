@@ -63,19 +63,16 @@ impl Times {
             self.range = Some((first.min(ms), last.max(ms)));
             return Ok(Timestamp(ms));
         }
-
         let (unit, ms) = match number(text) {
             Some(number) => in_unit(text, number)?,
             None => (Unit::Iso, iso(text).ok_or_else(|| no_time(text))?),
         };
-
         match self.unit {
             // Zero is the same moment in every unit.
             Some(known) if known != unit && ms > 0 => return Err(mixed(text, unit, known)),
             None if ms > 0 => self.unit = Some(unit),
             _ => {}
         }
-
         let (first, last) = self.range.unwrap_or((ms, ms));
         self.range = Some((first.min(ms), last.max(ms)));
         Ok(Timestamp(ms))
@@ -133,7 +130,6 @@ fn in_unit(text: &str, number: Number) -> Result<(Unit, u64), Fault> {
             return Err(Fault::new(problem, "remove the line, or leave it empty"));
         }
     };
-
     let mut end = YEAR_2100 as f64;
     let mut per_ms = 0.001;
     for unit in Unit::NUMBERS {
@@ -148,7 +144,6 @@ fn in_unit(text: &str, number: Number) -> Result<(Unit, u64), Fault> {
         end *= 1000.0;
         per_ms *= 1000.0;
     }
-
     let problem = format!("timestamp {} is after the year 2100", shown(text));
     Err(Fault::new(
         problem,
@@ -188,7 +183,6 @@ fn iso(text: &str) -> Option<u64> {
     let Some(clock) = clock.strip_prefix(['T', 't', ' ']) else {
         return clock.is_empty().then_some(days * DAY_MS);
     };
-
     let zone_at = clock.find(['Z', 'z', '+', '-']).unwrap_or(clock.len());
     let (clock, zone) = clock.split_at_checked(zone_at)?;
     let in_day = i64::try_from(time_of_day(clock.trim_end())?).ok()?;
@@ -206,7 +200,6 @@ fn time_of_day(clock: &str) -> Option<u64> {
     if parts.next().is_some() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-
     let ms = format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?;
     Some(((hours * 60 + minutes) * 60 + seconds) * 1000 + ms)
 }
@@ -219,14 +212,12 @@ fn zone_ms(zone: &str) -> Option<i64> {
         Some(("-", digits)) => (-1, digits),
         Some(_) => return None,
     };
-
     let digits = digits.replace(':', "");
     let hours = fixed(digits.get(..2)?, 2).filter(|hours| *hours < 24)?;
     let minutes = match digits.get(2..)? {
         "" => 0,
         minutes => fixed(minutes, 2).filter(|minutes| *minutes < 60)?,
     };
-
     Some(sign * i64::try_from((hours * 60 + minutes) * 60_000).ok()?)
 }
 
@@ -242,7 +233,6 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     if !in_range || day == 0 || day > days_in(year, month) {
         return None;
     }
-
     let years: u64 = (1970..year)
         .map(|year| 365 + u64::from(is_leap(year)))
         .sum();
@@ -257,12 +247,10 @@ fn day(ms: u64) -> String {
         days -= 365 + u64::from(is_leap(year));
         year += 1;
     }
-
     while days >= days_in(year, month) {
         days -= days_in(year, month);
         month += 1;
     }
-
     format!("{year}-{month:02}-{:02}", days + 1)
 }
 
@@ -303,7 +291,6 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(978_824_268_000), "{text}");
         }
-
         assert_eq!(read("1.25"), Ok(1250));
         assert_eq!(read("2001-01-06"), Ok(978_739_200_000));
         assert_eq!(read("2000-02-29T09:30"), Ok(951_816_600_000));
@@ -342,7 +329,6 @@ mod tests {
             "{}",
             fault.problem
         );
-
         times.read("0").unwrap();
         assert_eq!(
             times.summary().as_deref(),

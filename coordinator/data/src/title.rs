@@ -54,7 +54,6 @@ pub(crate) fn read(
             })
         });
     }
-
     if let Some(movies) = place.find("movies.dat") {
         let is_item = |line: &str| line.contains("::");
         return place.read(movies, watch, |input| {
@@ -63,14 +62,12 @@ pub(crate) fn read(
             })
         });
     }
-
     let recbole = || {
         place
             .files()
             .iter()
             .find(|file| file.name.ends_with(".item"))
     };
-
     let known = WITH_HEADER.iter().find_map(|name| place.find(name));
     match known.or_else(recbole) {
         Some(file) => place.read(file, watch, |input| with_header(input, assembly, tally)),
@@ -118,7 +115,6 @@ fn u_item(line: &str, genres: &[String], assembly: &mut Assembly, tally: &mut Ta
     else {
         return false;
     };
-
     let named = genres.len() == flags.len();
     let flagged = genres
         .iter()
@@ -131,7 +127,6 @@ fn u_item(line: &str, genres: &[String], assembly: &mut Assembly, tally: &mut Ta
         assembly,
         tally,
     );
-
     named || genres.is_empty()
 }
 
@@ -164,7 +159,6 @@ fn with_header(
         };
         Ok(([find(&ITEM), find(&TITLE), find(&CATEGORIES)], true))
     })?;
-
     let (mut table, columns): (Table<'_>, TitleColumns) = (opened.table, opened.layout);
     loop {
         match table.advance() {
@@ -197,12 +191,10 @@ fn set<'a>(
     let Some(entry) = assembly.entry(item.trim()) else {
         return;
     };
-
     let title = display(title, TITLE_MAX, &mut tally.controls);
     if !title.is_empty() {
         entry.title = title.into_owned();
     }
-
     let named = categories.map(str::trim);
     let named = named.filter(|name| !name.is_empty() && !NO_CATEGORY.contains(name));
     entry.categories = named

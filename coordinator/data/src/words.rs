@@ -35,7 +35,6 @@ fn words(paragraph: &'static str) -> Words {
             .next()
             .expect("each paragraph of the list has three parts")
     };
-
     Words {
         category: next().trim(),
         adjectives: next().split_whitespace().collect(),
@@ -55,12 +54,10 @@ pub(crate) fn item(index: usize, main: usize, second: Option<usize>) -> Item {
         words.adjectives[adjective],
         words.nouns[(shift + 5 * adjective) % NOUNS],
     );
-
     let part = match number / (ADJECTIVES * NOUNS) {
         0 => String::new(),
         part => format!(" {}", part + 1),
     };
-
     let article = if number.is_multiple_of(3) { "" } else { "The " };
     let year = 1950 + (37 * number + 11 * main) % 75;
     let categories = std::iter::once(main)
@@ -92,7 +89,6 @@ mod tests {
                 .len(),
             5_000
         );
-
         assert_eq!(
             items
                 .iter()
@@ -101,7 +97,6 @@ mod tests {
                 .len(),
             5_000
         );
-
         assert_eq!(items[8].title, "The Silent Cipher (1987)");
         assert_eq!(items[8].categories, ["Mystery"]);
         assert!(

@@ -41,13 +41,11 @@ impl Endpoint<'_> {
                 format!("does not lead to {root}: {problem}"),
             )
         };
-
         leads_to(&chain, &roots, now).map_err(foreign)?;
         if chain.first().and_then(|leaf| Peer::from_certificate(leaf)) != Some(role) {
             let problem = format!("is not the certificate of {role}");
             return Err(FileError::new(self.certificate, problem));
         }
-
         let key = read_key(self.key)?;
         server_config(chain, key, &roots, client)
             .map_err(|problem| FileError::new(self.key, format!("tls: {problem}")))

@@ -93,7 +93,6 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
             ),
         ));
     }
-
     Ok(text)
 }
 
@@ -124,7 +123,6 @@ pub fn read_certificates(
     if chain.is_empty() {
         return Err(FileError::new(path, "holds no PEM certificate"));
     }
-
     let seconds = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
     for der in &chain {
         let (_, certificate) = X509Certificate::from_der(der)
@@ -146,7 +144,6 @@ pub fn read_certificates(
             ));
         }
     }
-
     Ok(chain)
 }
 
@@ -206,12 +203,10 @@ pub fn check_folder(path: &Path) -> Result<(), FileError> {
             found => break found,
         }
     };
-
     let unusable = |error: io::Error| FileError::new(path, format!("cannot be used: {error}"));
     if !found.map_err(unusable)?.is_dir() {
         return Err(FileError::new(there, "is not a folder"));
     }
-
     access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         FileError::new(
             path,
@@ -231,7 +226,6 @@ pub fn private_database(path: &Path) -> io::Result<()> {
         Ok(_) => {}
         Err(_) => drop(new_file(path, 0o600)?),
     }
-
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
@@ -239,7 +233,6 @@ pub fn private_database(path: &Path) -> io::Result<()> {
             close_to_others(Path::new(&file))?;
         }
     }
-
     Ok(())
 }
 
@@ -267,7 +260,6 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-
     let mut file = new_file(&temporary, mode)?;
     file.write_all(bytes)?;
     file.sync_all()?;
@@ -313,7 +305,6 @@ mod tests {
                 .to_string()
                 .contains("helper.key: cannot be read")
         );
-
         write_new_public(&path, "not a key").unwrap();
         // HOSTILE 74: a key that others can read.
         assert!(
@@ -322,7 +313,6 @@ mod tests {
                 .to_string()
                 .contains("chmod 600")
         );
-
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(
             read_key(&path)
@@ -330,28 +320,24 @@ mod tests {
                 .to_string()
                 .contains("holds no PEM private key")
         );
-
         assert!(
             read_seed(&path)
                 .unwrap_err()
                 .to_string()
                 .contains("64 hexadecimal digits")
         );
-
         assert!(
             read_certificates(&path, Timestamp(0))
                 .unwrap_err()
                 .to_string()
                 .contains("holds no PEM certificate")
         );
-
         assert!(
             read_text(folder.path())
                 .unwrap_err()
                 .to_string()
                 .contains("not a small regular file")
         );
-
         assert!(write_new_secret(&path, "again").is_err());
     }
 
@@ -363,7 +349,6 @@ mod tests {
         let allow = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
-
         let (outer, inner) = (folder.path().join("a"), folder.path().join("a/b"));
         private_folder(&inner).unwrap();
         assert_eq!((mode(&outer), mode(&inner)), (0o700, 0o700));
@@ -378,7 +363,6 @@ mod tests {
         for path in [&database, &log] {
             allow(path, 0o666);
         }
-
         private_database(&database).unwrap();
         assert_eq!((mode(&database), mode(&log)), (0o600, 0o600));
         assert!(private_database(&inner).is_err());
@@ -410,7 +394,6 @@ mod tests {
                 .to_string()
                 .contains("expired on")
         );
-
         assert!(
             read_certificates(&path, Timestamp(0))
                 .unwrap_err()

@@ -78,7 +78,6 @@ pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
         chain: root.pem(),
         key: root_key.serialize_pem(),
     };
-
     let root_issuer = Issuer::from_ca_cert_pem(&root.pem(), root_key)?;
 
     let issuing_key = new_key()?;
@@ -170,12 +169,10 @@ impl Authority {
         let request = CertificateSigningRequestParams::from_der(&request.into()).map_err(|_| {
             PkiError::Request("it is not a valid PKCS#10 request with names and usages we know")
         })?;
-
         let key = request.public_key;
         if key.algorithm() != &PKCS_ED25519 {
             return Err(PkiError::Request("its key is not Ed25519"));
         }
-
         let mut params = leaf_params(Peer::Device(device), &[], now)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let leaf = params.signed_by(&key, &self.issuer)?;
@@ -217,13 +214,11 @@ fn check_authority(certificate: &str, key: &KeyPair) -> Result<(), PkiError> {
             "the issuing certificate may not sign others: it is not a CA certificate",
         ));
     }
-
     if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
         return Err(PkiError::Authority(
             "the issuing key does not belong to the issuing certificate",
         ));
     }
-
     Ok(())
 }
 
@@ -329,7 +324,6 @@ mod tests {
             create_authorities(NOW).unwrap(),
             create_authorities(NOW).unwrap(),
         ];
-
         let issuing = &made[0].issuing;
         let authority = Authority::from_pem(&issuing.chain, &issuing.key).unwrap();
         let roots = made.map(|one| CertificateDer::from_pem_slice(one.root.chain.as_bytes()));
@@ -350,7 +344,6 @@ mod tests {
         for name in ["localhost", "rec.example.org", "192.0.2.7", "2001:db8::7"] {
             assert!(issue(name).is_ok(), "{name}");
         }
-
         for name in [
             "",
             " ",
@@ -376,7 +369,6 @@ mod tests {
             create_authorities(NOW).unwrap(),
             create_authorities(NOW).unwrap(),
         );
-
         let leaf = authority()
             .issue_server(Peer::Helper, &["localhost".into()], NOW)
             .unwrap();
@@ -405,7 +397,6 @@ mod tests {
             authority.issue_device(request.der(), DeviceId([1; 16]), NOW),
             Err(PkiError::Request(_))
         ));
-
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let mut bytes = CertificateParams::default()
             .serialize_request(&key)
@@ -418,7 +409,6 @@ mod tests {
                 .issue_device(&bytes, DeviceId([1; 16]), NOW)
                 .is_err()
         );
-
         assert!(authority.issue_device(&[], DeviceId([1; 16]), NOW).is_err());
     }
 
@@ -434,7 +424,6 @@ mod tests {
         ] {
             assert_eq!(Peer::parse(uri), peer, "{uri}");
         }
-
         assert_eq!(Peer::from_certificate(b"not a certificate"), None);
     }
 }

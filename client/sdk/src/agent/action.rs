@@ -80,17 +80,14 @@ impl Action {
             Ok(ticket) => ticket,
             Err(refusal) => return self.refuse(refusal),
         };
-
         let content = ticket.content();
         // The helper would refuse what this device spends for.
         if content.membership && self.member.is_none() {
             return self.refuse(TicketRefusal::NotMember);
         }
-
         let Some(seen) = self.seen_before(content).await? else {
             return Ok(());
         };
-
         let (size, deadline) = (content.logged.head.head.size, content.deadline);
         let consistency = self.consistency(seen, size).await?;
 
@@ -99,14 +96,12 @@ impl Action {
             seen,
             consistency,
         };
-
         let begun = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, now);
         self.drive(begun, now).await?;
         if self.step.outcome == Some(Outcome::TicketRefused(TicketRefusal::Expired)) {
             let by_ms = now.millis_since(deadline);
             self.step.later = Some(Reason::ClockAhead { by_ms });
         }
-
         Ok(())
     }
 
@@ -154,11 +149,9 @@ impl Action {
                 (device, effect) = device.handle(input, deployment.policy(), now);
             }
         }
-
         if let Device::Done(outcome) = device {
             self.step.outcome = Some(outcome);
         }
-
         Ok(())
     }
 
@@ -180,7 +173,6 @@ impl Action {
                 return Ok(None);
             }
         };
-
         Ok(Some(input))
     }
 
@@ -206,7 +198,6 @@ impl Action {
                 now,
             )
         };
-
         match self.with_store(spend).await? {
             Ok(permit) => {
                 self.permit = Some(permit);
@@ -233,7 +224,6 @@ impl Action {
             let update = contribute(ticket, permit, vector, &table, member.as_deref());
             store.spool(&update.map_err(|error| SdkError::Stop(error.to_string()))?)
         };
-
         self.spooled = Some(self.with_store(make).await?);
         Ok(Input::Spooled)
     }
@@ -253,7 +243,6 @@ impl Action {
                     .await?
             }
         };
-
         if now >= spooled.deadline() {
             return Ok(Input::TooLate);
         }

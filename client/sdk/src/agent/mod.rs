@@ -85,7 +85,6 @@ impl Agent {
             }) => *after = backoff.later(*reason, detail, Duration::ZERO),
             Err(_) => {}
         }
-
         ended
     }
 
@@ -97,7 +96,6 @@ impl Agent {
             let member = identity::member(&folder)?;
             Ok((store, dropped, member))
         };
-
         let (store, dropped, member) = blocking(open).await?;
         if dropped {
             let committing = blocking(move || Ok(store.close())).await?;
@@ -123,7 +121,6 @@ impl Agent {
             model: None,
             step: Step::default(),
         };
-
         // What is durable stays as it is wherever this stops. Storage work that has begun ends by
         // itself, and closes the store it holds; until then the next step finds it busy.
         let result = timeout(self.deadlines.step, action.run(now)).await;

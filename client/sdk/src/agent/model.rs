@@ -29,14 +29,12 @@ impl Action {
         let Some(bytes) = self.fetch(hash).await? else {
             return Ok(Input::Implausible(FactorFault::Unreadable));
         };
-
         let path = kept::of_task(&self.folder, &accepted.ticket.content().task);
         let bounds = self.deployment.policy().factors;
         let judged = blocking(move || {
             let judged = judge(&bytes, &accepted, bounds, &path)?;
             Ok(judged.map(|model| (bytes, Arc::new(model))))
         });
-
         match judged.await? {
             Ok(model) => {
                 self.model = Some(model);
@@ -53,11 +51,9 @@ impl Action {
         if is_first_guess(ticket) {
             return Ok(());
         }
-
         let Some((bytes, model)) = self.model.take() else {
             return Ok(());
         };
-
         let (folder, task) = (self.folder.clone(), ticket.task.clone());
         // A task's first model may have the factors of an earlier one: the next round's drift is
         // judged against them, and they taught this device nothing new.
@@ -70,7 +66,6 @@ impl Action {
             }
             Ok((bytes, model))
         });
-
         self.model = Some(kept.await?);
         Ok(())
     }
@@ -94,7 +89,6 @@ impl Action {
             let detail = "the coordinator sent another object than the last model";
             SdkError::retry(Reason::NotNow, detail)
         })?;
-
         let bounds = self.deployment.policy().factors;
         let (folder, kept_task) = (self.folder.clone(), task.clone());
         blocking(move || {
@@ -122,7 +116,6 @@ impl Action {
         if released_by(&logged).is_none() {
             return Err(refused("the task has released nothing"));
         }
-
         // Only read here, as a ticket is: what it says decides which mark to look up, and the
         // policy checks it all.
         let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| unlogged())?;
@@ -168,7 +161,6 @@ fn judge(
         true => kept::read(path, seen.model)?,
         false => None,
     };
-
     let previous = previous.and_then(|bytes| Model::from_bytes(&bytes).ok());
     Ok(compare(bytes, ticket, bounds, previous.as_ref()))
 }
@@ -183,7 +175,6 @@ fn compare(
         ModelError::Factors => FactorFault::NotFinite,
         _ => FactorFault::Unreadable,
     })?;
-
     let drift = previous.and_then(|previous| model.drift(previous));
     let figures = model.plausibility();
     bounds.check(figures.norm, figures.concentration, drift)?;
@@ -212,13 +203,11 @@ fn is_first_guess(ticket: &Ticket) -> bool {
     let Some(kind) = released_by(&ticket.logged) else {
         return false;
     };
-
     let trained = [
         Kind::FactorGradient,
         Kind::WeightedGradient,
         Kind::LayerGradient,
     ];
-
     !trained.map(Kind::as_str).contains(&kind.as_str())
 }
 

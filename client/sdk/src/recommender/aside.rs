@@ -43,7 +43,6 @@ impl Recommender {
         let Some(limits) = &self.limits else {
             return vec![None; self.interactions.len()];
         };
-
         let mut found = anomalies(&self.interactions, limits);
         for (one, anomaly) in self.interactions.iter().zip(&mut found) {
             if one
@@ -53,7 +52,6 @@ impl Recommender {
                 *anomaly = None;
             }
         }
-
         found
     }
 

@@ -46,7 +46,6 @@ pub(crate) fn export(
         "releases": releases,
         "rho_counted_elsewhere": store.unrecorded()?.to_string(),
     });
-
     Ok(all.to_string())
 }
 

@@ -44,7 +44,6 @@ impl Store {
                 ])?;
             }
         }
-
         Ok(transaction.commit()?)
     }
 
@@ -56,12 +55,10 @@ impl Store {
         let mut query = self.db.prepare_cached(
             "SELECT item, at, value, kind, surface FROM interactions ORDER BY id",
         )?;
-
         let rows = query.query_map([], |row| {
             let (kind, at): (String, Option<i64>) = (row.get(3)?, row.get(1)?);
             Ok((row.get(0)?, at, row.get(2)?, kind, row.get(4)?))
         })?;
-
         rows.map(|row| {
             let (item, at, value, kind, surface) = row?;
             let kind = InteractionKind::parse(&kind).ok_or_else(|| {
@@ -151,7 +148,6 @@ impl Store {
                 transaction.execute("DELETE FROM interactions", [])?
             }
         };
-
         transaction.commit()?;
         let busy: bool = self
             .db

@@ -182,7 +182,6 @@ impl Store {
             )?;
             Ok(())
         })?;
-
         Ok(spooled)
     }
 
@@ -215,7 +214,6 @@ impl Store {
         if commit(&commitment_key, &masked) != commitment {
             return Err(damaged());
         }
-
         Ok(Spooled {
             ticket: Digest::from_slice(&ticket).map_err(|_| damaged())?,
             contribution: ContributionId::from_slice(&contribution).map_err(|_| damaged())?,
@@ -245,7 +243,6 @@ impl Store {
                 "a round was to end as reserved or spooled".into(),
             ));
         }
-
         self.change(|db| {
             db.execute(
                 "UPDATE ledger SET status = ?3 WHERE task = ?1 AND round = ?2 AND status IN \
@@ -268,7 +265,6 @@ impl Store {
         let mut query = self.db.prepare_cached(
             "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
         )?;
-
         let rows = query.query_map([], |row| {
             let (task, rho, status): (String, String, String) =
                 (row.get(0)?, row.get(3)?, row.get(5)?);
@@ -281,7 +277,6 @@ impl Store {
                 status,
             ))
         })?;
-
         rows.map(|row| {
             let (task, round, ticket, rho, hour, status) = row?;
             let line = Reservation {
@@ -316,7 +311,6 @@ impl Store {
         else {
             return Ok(());
         };
-
         let unrecorded = self.unrecorded()?.compose(more).to_string();
         self.change(|db| {
             db.execute(
@@ -404,7 +398,6 @@ impl LedgerStore for Spending<'_> {
             rho,
             hour,
         } = reservation;
-
         let hour = to_i64(*hour, "the clock")?;
         let mark = self.mark;
         self.store.change(|db| {

@@ -43,7 +43,6 @@ impl Store {
         let Some((mark, rho_total)) = row else {
             return Ok(LogMark::default());
         };
-
         let rho_total = read_rho(rho_total)?;
         Ok(LogMark { rho_total, ..mark })
     }
@@ -64,7 +63,6 @@ impl Store {
                 backed = backed.compose(read_rho(rho)?);
             }
         }
-
         Ok(backed)
     }
 
@@ -97,7 +95,6 @@ pub(super) fn write(db: &Connection, task: &TaskId, mark: LogMark) -> Result<(),
         model,
         rho_total,
     } = mark;
-
     let size = to_i64(size, "the size of the release ledger")?;
     let model_seq = to_i64(model_seq, "the place of the model's line")?;
     let query = "SELECT count(*) FROM mark WHERE task != ?1";
@@ -107,7 +104,6 @@ pub(super) fn write(db: &Connection, task: &TaskId, mark: LogMark) -> Result<(),
             format!("this installation has taken part in {TASKS_MAX} tasks, the most it can");
         return Err(SdkError::Stop(problem));
     }
-
     db.execute(
         "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
@@ -121,6 +117,5 @@ pub(super) fn write(db: &Connection, task: &TaskId, mark: LogMark) -> Result<(),
             rho_total.to_string()
         ],
     )?;
-
     Ok(())
 }

@@ -84,11 +84,9 @@ impl Store {
         if files::is_there(&path)? {
             return Err(files::stop(&path, "a store exists already"));
         }
-
         if seal::noted(folder)? > 0 {
             return Err(missing(&path));
         }
-
         // Built under another name: once a store stands under its own, it is complete.
         let wrap = |error: std::io::Error| files::failed(&path, error);
         let unfinished = folder.join("store.new");
@@ -105,7 +103,6 @@ impl Store {
                 _ => {}
             }
         }
-
         // What its owner did is for its owner's eyes; the log beside it takes over the file's mode.
         fs::OpenOptions::new()
             .write(true)
@@ -139,15 +136,12 @@ impl Store {
         if !files::is_there(&path)? {
             return Err(missing(&path));
         }
-
         if !path.is_file() {
             return Err(files::stop(&path, "not a file"));
         }
-
         for file in [FILE, "store.sqlite-wal", "store.sqlite-shm", seal::NOTE] {
             files::close_to_others(&folder.join(file))?;
         }
-
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&db)?;
         let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -157,12 +151,10 @@ impl Store {
                 format!("version {version}, this build reads {VERSION}"),
             ));
         }
-
         let structure: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if structure != "ok" {
             return Err(files::stop(&path, format!("damaged: {structure}")));
         }
-
         // Another process may commit at any moment: the note is read first, so that it cannot be
         // ahead, and the rows and their digest in one snapshot.
         let noted = seal::noted(folder)?;
@@ -172,7 +164,6 @@ impl Store {
                 "older than what this installation has done, so its budget counts as used up";
             return Err(files::stop(&path, problem));
         }
-
         Ok(Self {
             db,
             folder: folder.into(),
@@ -222,7 +213,6 @@ impl Store {
             transaction.commit()?;
             Ok(changed)
         })?;
-
         self.commits = commits;
         seal::note(&self.folder, commits)?;
         Ok(changed)

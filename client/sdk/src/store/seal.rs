@@ -115,7 +115,6 @@ fn digest_of(db: &Connection, commits: u64) -> Result<Digest, SdkError> {
         }
         bytes.push(b'\n');
     }
-
     Ok(canonical::digest(&bytes))
 }
 
@@ -135,7 +134,6 @@ fn append(row: &Row<'_>, column: usize, bytes: &mut Vec<u8>) -> Result<(), SdkEr
         ValueRef::Text(value) => (b't', value),
         ValueRef::Blob(value) => (b'b', value),
     };
-
     bytes.push(tag);
     bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
     bytes.extend_from_slice(value);

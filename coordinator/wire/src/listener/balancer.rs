@@ -57,7 +57,6 @@ impl Network {
             let rest: u32 = width - self.bits;
             (first ^ address) >> rest == 0
         };
-
         match (self.first, address.to_canonical()) {
             (IpAddr::V4(first), IpAddr::V4(address)) => {
                 of_block(first.to_bits().into(), address.to_bits().into(), 32)
@@ -113,13 +112,11 @@ pub(super) async fn read_source(
     if rest > REST_MAX || !header.starts_with(ppp::v2::PROTOCOL_PREFIX) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-
     header.resize(FIXED + rest, 0);
     from.read_exact(&mut header[FIXED..]).await?;
     if header[COMMAND] == LOCAL {
         return Ok(None);
     }
-
     let header = Header::try_from(&header[..]).map_err(invalid)?;
     match (header.command, header.protocol, header.addresses) {
         (Command::Proxy, Protocol::Stream, Addresses::IPv4(told)) => {
@@ -159,7 +156,6 @@ mod tests {
             };
             to.parse().unwrap()
         });
-
         header(Command::Proxy, Protocol::Stream, (source, to))
     }
 
@@ -180,7 +176,6 @@ mod tests {
             assert_eq!(told.unwrap(), Some(source.parse().unwrap()));
             assert_eq!(read, header.len());
         }
-
         let with_more = Builder::with_addresses(
             Version::Two | Command::Proxy,
             Protocol::Stream,
@@ -189,7 +184,6 @@ mod tests {
                 "192.0.2.8:2".parse::<SocketAddr>().unwrap(),
             ),
         );
-
         let with_more = with_more.write_tlv(0x02_u8, b"example.org").unwrap();
         let (told, _) = told(&with_more.build().unwrap()).await;
         assert_eq!(told.unwrap(), Some("192.0.2.7:1".parse().unwrap()));
@@ -202,7 +196,6 @@ mod tests {
             Protocol::Unspecified,
             Addresses::Unspecified,
         );
-
         let unix = ppp::v2::Unix::new([1; 108], [2; 108]);
         let unix = header(Command::Proxy, Protocol::Stream, unix);
         let mut local = proxied("192.0.2.7:1");
@@ -224,7 +217,6 @@ mod tests {
         for length in 0..good.len() {
             assert!(told(&good[..length]).await.0.is_err(), "{length} bytes");
         }
-
         for place in 0..FIXED - 2 {
             for byte in 0..=u8::MAX {
                 let mut changed = good.clone();
@@ -234,7 +226,6 @@ mod tests {
                 assert!(told.is_err() || same || place >= COMMAND, "{place}: {byte}");
             }
         }
-
         let mut datagram = good.clone();
         datagram[13] = 0x22;
         let mut family = good.clone();
@@ -258,7 +249,6 @@ mod tests {
             let network: Network = network.parse().unwrap();
             network.contains(address.parse().unwrap())
         };
-
         assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.6"));
         assert!(holds("192.0.2.7", "::ffff:192.0.2.7") && holds("::ffff:192.0.2.7", "192.0.2.7"));
         assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"));

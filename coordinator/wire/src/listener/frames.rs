@@ -84,7 +84,6 @@ impl Frames {
                 dataless += u32::from(kind != DATA);
             }
         }
-
         dataless
     }
 }
@@ -135,7 +134,6 @@ mod tests {
             reading.went(8 * 4096);
             assert!(reading.came(&frame(8, 4).repeat(10), then));
         }
-
         assert!(steady.came(&frame(0, 100).repeat(1000), now));
     }
 }

@@ -89,11 +89,9 @@ impl Limits {
             current: before.maximum,
             maximum: before.maximum,
         };
-
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(event = "descriptors_not_raised", %error);
         }
-
         let now = getrlimit(Resource::Nofile).current;
         let descriptors = now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX));
         let limits = Self::of(descriptors);
@@ -104,7 +102,6 @@ impl Limits {
             connections = limits.known,
             without_certificate = limits.anonymous
         );
-
         limits
     }
 }

@@ -49,7 +49,6 @@ impl PeerStream {
             Some(Peer::Device(_)) => Some(limits.frames),
             Some(_) => None,
         };
-
         let chain = inner.get_ref().1.peer_certificates();
         let key = chain.and_then(|chain| key_of(chain.first()?));
         Self {
@@ -99,7 +98,6 @@ impl AsyncRead for PeerStream {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
         }
-
         let late = self
             .preface
             .as_mut()

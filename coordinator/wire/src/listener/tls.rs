@@ -34,7 +34,6 @@ pub fn server_config(
         ClientCertificate::Required => verifier,
         ClientCertificate::Optional => verifier.allow_unauthenticated(),
     };
-
     let verifier = verifier
         .build()
         .map_err(|error| format!("root certificate: {error}"))?;
