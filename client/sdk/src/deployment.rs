@@ -135,7 +135,8 @@ impl Deployment {
             None => config.with_no_client_auth(),
             Some(own) => {
                 let chain: Result<_, _> = read_chain(&own.chain).collect();
-                let key = PrivateKeyDer::from_pem_slice(&own.key).map_err(|error| bad(&error))?;
+                let key = PrivateKeyDer::from_pem_slice(&own.key);
+                let key = key.map_err(|error| bad(&error))?;
                 config
                     .with_client_auth_cert(chain.map_err(|error| bad(&error))?, key)
                     .map_err(|error| bad(&error))?

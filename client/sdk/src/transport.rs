@@ -170,7 +170,8 @@ impl Connection {
             commitment_key: Bytes::copy_from_slice(spooled.commitment_key().as_bytes()),
         };
 
-        let chunks = tacit_proto::chunks(Bytes::copy_from_slice(spooled.masked())).map(Part::Chunk);
+        let masked = Bytes::copy_from_slice(spooled.masked());
+        let chunks = tacit_proto::chunks(masked).map(Part::Chunk);
         let parts: Vec<_> = std::iter::once(Part::Header(header))
             .chain(chunks)
             .collect();

@@ -155,7 +155,8 @@ impl Assembly {
     pub(crate) fn forget_partial_times(&mut self) -> [usize; 2] {
         let mut missing = 0;
         for history in &mut self.users {
-            let untimed = history.iter().filter(|one| one.timestamp.is_none()).count();
+            let untimed = history.iter().filter(|one| one.timestamp.is_none());
+            let untimed = untimed.count();
             missing += untimed;
             if untimed > 0 {
                 history.iter_mut().for_each(|one| one.timestamp = None);

@@ -66,7 +66,8 @@ impl<'a> Columnar<'a> {
         let layout = layout.map_err(|fault| fault.at(&file, 1))?;
         let (projected, wanted) = projection(&layout, schema);
         let wanted = wanted.map_err(|error| damaged(&file, 1, &error))?;
-        let rows = caught(|| RowIter::from_file_into(Box::new(reader)).project(Some(wanted)));
+        let open = || RowIter::from_file_into(Box::new(reader));
+        let rows = caught(|| open().project(Some(wanted)));
         let rows = rows.map_err(|error| damaged(&file, 1, &error))?;
         Ok(Self {
             described: columns(&file, &layout.read, "Parquet columns", &layout.unread),
@@ -89,7 +90,8 @@ fn projection(layout: &Layout, schema: &Type) -> ([Option<usize>; 5], Result<Typ
     let mut wanted: Vec<usize> = places.iter().flatten().copied().collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let projected = places.map(|place| wanted.iter().position(|wanted| Some(*wanted) == place));
+    let position = |place| wanted.iter().position(|wanted| Some(*wanted) == place);
+    let projected = places.map(position);
     let fields = wanted
         .iter()
         .filter_map(|place| schema.get_fields().get(*place).cloned());

@@ -341,7 +341,8 @@ fn suggestion(fields: &[String], places: &[Option<usize>; 5], has_header: bool) 
 
 /// The fields as people read them, shortened where there are many.
 fn list(fields: &[String]) -> String {
-    let shown_fields: Vec<String> = fields.iter().take(8).map(|field| shown(field)).collect();
+    let first = fields.iter().take(8);
+    let shown_fields: Vec<String> = first.map(|field| shown(field)).collect();
     let more = if fields.len() > 8 { ", ..." } else { "" };
     shown_fields.join(", ") + more
 }

@@ -194,7 +194,8 @@ pub(crate) fn read_failure(file: &str, line: u64, start: &[u8], error: io::Error
             "copy or download the file again",
         ),
         io::ErrorKind::FileTooLarge => {
-            let start = String::from_utf8_lossy(start.get(..40).unwrap_or(start)).into_owned();
+            let start = start.get(..40).unwrap_or(start);
+            let start = String::from_utf8_lossy(start).into_owned();
             let start = match start.as_str() {
                 "" => String::new(),
                 start => format!(" and starts with {}", shown(start)),

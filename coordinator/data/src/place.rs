@@ -177,7 +177,8 @@ fn is_archive(path: &Path) -> bool {
 }
 
 fn archive(path: &Path, own: &str) -> Result<Vec<Entry>, DataError> {
-    let archive = open_archive(path).map_err(|source| DataError::unreadable(own, source))?;
+    let archive = open_archive(path);
+    let archive = archive.map_err(|source| DataError::unreadable(own, source))?;
     let names = archive.file_names().flatten();
     let files = names.filter(|name| !name.ends_with('/') && !name.starts_with("__MACOSX/"));
     let entry = |name: &str| {

@@ -209,7 +209,8 @@ fn item(index: usize, rng: &mut ChaCha20Rng) -> (Item, Vector) {
         .random_bool(0.5)
         .then(|| (main + rng.random_range(1..CATEGORIES)) % CATEGORIES);
     let factors = std::array::from_fn(|category| {
-        let planted = f64::from(category == main) + SECOND * f64::from(Some(category) == second);
+        let (in_main, in_second) = (category == main, Some(category) == second);
+        let planted = f64::from(in_main) + SECOND * f64::from(in_second);
         let noise: f64 = StandardNormal.sample(rng);
         planted + NOISE * noise
     });
@@ -222,7 +223,8 @@ fn history(catalogue: &Catalogue, seed: u64, user: u64) -> Vec<Interaction> {
     rng.set_stream(user + 1);
     let count = activity(catalogue.ids.len(), &mut rng);
     let (from, to) = (taste(&mut rng), taste(&mut rng));
-    let mut times: Vec<u64> = (0..count).map(|_| rng.random_range(0..YEAR_MS)).collect();
+    let mut time = |_| rng.random_range(0..YEAR_MS);
+    let mut times: Vec<u64> = (0..count).map(&mut time).collect();
     times.sort_unstable();
     let mut seen = vec![false; catalogue.ids.len()];
     let interaction = |time: u64| {

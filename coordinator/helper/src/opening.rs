@@ -54,7 +54,8 @@ impl ExpandedKey {
         shake.finalize_xof().read(expanded.as_mut());
 
         let (seed_m, secret_x) = expanded.split_at(64);
-        let secret_x = PrivateKey::from_private_key(&X25519, secret_x).map_err(|_| SealError)?;
+        let secret_x = PrivateKey::from_private_key(&X25519, secret_x);
+        let secret_x = secret_x.map_err(|_| SealError)?;
         let public_x = secret_x.compute_public_key().map_err(|_| SealError)?;
         Ok(Self {
             secret_m: decapsulation_key(seed_m)?,

@@ -90,7 +90,8 @@ pub fn counted_before(folder: &Path, task: &TaskId) -> Result<Vec<Rho>, ServerEr
     let read = || {
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut query = db.prepare("SELECT device, rho FROM counted WHERE task != ?1")?;
-        let rows = query.query_map([task.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let rows = query.query_map([task.as_str()], read)?;
         rows.collect::<rusqlite::Result<Vec<(Vec<u8>, String)>>>()
     };
     let failed =

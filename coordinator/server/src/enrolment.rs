@@ -75,7 +75,8 @@ impl Issuing {
     pub fn read(config: &Config, now: Timestamp) -> Result<Self, ServerError> {
         let (certificate, key) = (&config.enrolment.certificate, &config.enrolment.key);
         files::read_certificates(certificate, now)?;
-        let (chain, secret) = (files::read_text(certificate)?, files::read_secret(key)?);
+        let chain = files::read_text(certificate)?;
+        let secret = files::read_secret(key)?;
         let named = |error: PkiError| {
             let files = format!("{} with {}", certificate.display(), key.display());
             ServerError::OperatorConfig(format!("{files}: {error}"))
@@ -274,7 +275,8 @@ fn issued(chain: String, now: Timestamp) -> Result<Issued, EnrolError> {
     rand::rngs::SysRng
         .try_fill_bytes(&mut word)
         .map_err(|_| EnrolError::Random)?;
-    let spread = (life / 10).saturating_mul(u64::from(u32::from_le_bytes(word))) >> 32;
+    let drawn = u64::from(u32::from_le_bytes(word));
+    let spread = (life / 10).saturating_mul(drawn) >> 32;
     let renew_after = begins.plus_millis(2 * life / 3 + spread).max(now);
     Ok(Issued {
         chain,

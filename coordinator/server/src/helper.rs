@@ -251,7 +251,8 @@ impl HelperClient {
         mask_sum: Vec<u8>,
     ) -> Result<HelperAnswer, ServerError> {
         let signature = self.checked(Context::Line, &header.line, &header.signature)?;
-        let line = Line::from_bytes(&header.line).map_err(|error| refused(&error.to_string()))?;
+        let line = Line::from_bytes(&header.line);
+        let line = line.map_err(|error| refused(&error.to_string()))?;
         match line.event {
             Event::Answered(answered)
                 if line.keeper == Keeper::Helper

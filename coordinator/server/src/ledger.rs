@@ -38,7 +38,8 @@ impl Ledger {
         for (seq, bytes) in store.lines()?.into_iter().enumerate() {
             let damaged =
                 |what: &str| ServerError::StorageUnavailable(format!("ledger line {seq}: {what}"));
-            let line = Line::from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))?;
+            let line = Line::from_bytes(&bytes);
+            let line = line.map_err(|error| damaged(&error.to_string()))?;
             if seq == 0 {
                 ledger.id = line.ledger_id;
             }

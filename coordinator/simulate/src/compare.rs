@@ -143,7 +143,10 @@ fn compared(row: &SavedRow, a: &SavedPoint, b: &SavedPoint) -> Option<Compared> 
 /// Of at least one pair; one pair has no standard error, which is 0 then.
 fn difference(pairs: Vec<[f64; 2]>) -> Difference {
     let count = pairs.len() as f64;
-    let mean = |of: &dyn Fn(&[f64; 2]) -> f64| pairs.iter().map(of).sum::<f64>() / count;
+    let mean = |of: &dyn Fn(&[f64; 2]) -> f64| {
+        let sum: f64 = pairs.iter().map(of).sum();
+        sum / count
+    };
     let difference = mean(&|pair| pair[1] - pair[0]);
     let variance = mean(&|pair| (pair[1] - pair[0] - difference).powi(2));
     // Over n - 1 for the variance of the people, over n for that of their mean.

@@ -49,7 +49,8 @@ impl Population {
             .iter()
             .flat_map(History::items)
             .for_each(|item| owners[item.0 as usize] += 1);
-        let tags: Vec<Vec<String>> = data.items.iter().map(tacit_data::Item::tags).collect();
+        let described = data.items.iter();
+        let tags: Vec<Vec<String>> = described.map(tacit_data::Item::tags).collect();
         Self {
             // A catalogue with too many categories to use is ranked without them.
             features: Features::from_categories(&tags).unwrap_or_else(|_| Features::none(items)),

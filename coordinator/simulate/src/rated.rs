@@ -130,7 +130,8 @@ fn hold_out(all: &[Interaction], user: u64, fold: u64) -> (Vec<Interaction>, Vec
 
 fn features(data: &Dataset) -> Array2<f32> {
     let names = data.items.iter().flat_map(|item| &item.categories);
-    let mut columns: BTreeMap<&str, usize> = names.map(|name| (name.as_str(), 0)).collect();
+    let empty = names.map(|name| (name.as_str(), 0));
+    let mut columns: BTreeMap<&str, usize> = empty.collect();
     columns
         .values_mut()
         .enumerate()

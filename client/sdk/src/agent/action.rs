@@ -45,7 +45,8 @@ impl Action {
     /// Resumes what was interrupted, then checks in and takes part in the open round if there is
     /// one. What was done is in [`Self::step`].
     pub(super) async fn run(&mut self, now: Timestamp) -> Result<(), SdkError> {
-        if let Some((task, round, status)) = self.with_store(|store| store.unfinished()).await? {
+        let unfinished = self.with_store(|store| store.unfinished()).await?;
+        if let Some((task, round, status)) = unfinished {
             self.drive(Device::restore(task, round, status), now)
                 .await?;
             if self.step.outcome.is_some() {

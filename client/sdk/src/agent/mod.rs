@@ -108,11 +108,13 @@ impl Agent {
 
         renew_if_due(&self.folder, &self.deployment, &self.deadlines, now).await?;
         let identity = credentials::load(&self.folder)?;
+        let opening = Connection::open(&self.deployment, Some(identity), &self.deadlines);
+        let connection = opening.await?;
         let mut action = Action {
             folder: self.folder.clone(),
             deployment: self.deployment.clone(),
             tables: self.tables.clone(),
-            connection: Connection::open(&self.deployment, Some(identity), &self.deadlines).await?,
+            connection,
             store: Some(store),
             member: member.map(Arc::new),
             counted: Rho::ZERO,

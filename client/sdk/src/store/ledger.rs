@@ -139,7 +139,8 @@ impl Store {
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         row.map(|(task, round, status)| {
-            let task = TaskId::new(task).map_err(|error| SdkError::Stop(error.to_string()))?;
+            let task = TaskId::new(task);
+            let task = task.map_err(|error| SdkError::Stop(error.to_string()))?;
             Ok((task, RoundId(round), read_status(&status)?))
         })
         .transpose()

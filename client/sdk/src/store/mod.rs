@@ -110,7 +110,8 @@ impl Store {
             .mode(0o600)
             .open(&unfinished)
             .map_err(wrap)?;
-        let mut db = Connection::open_with_flags(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let mut db = Connection::open_with_flags(&unfinished, flags)?;
         db.pragma_update(None, "auto_vacuum", "FULL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         let transaction = db.transaction()?;
@@ -201,7 +202,8 @@ impl Store {
         let commits = self.commits + 1;
         let changed = self.timed(|| {
             // Nothing else runs on this connection, which this method holds exclusively.
-            let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            let at_once = TransactionBehavior::Immediate;
+            let transaction = Transaction::new_unchecked(&self.db, at_once)?;
             if seal::check(&transaction)? != self.commits {
                 return Err(SdkError::retry(
                     Reason::StoreBusy,

@@ -115,7 +115,10 @@ fn first_use(
 ) -> rusqlite::Result<Option<(Digest, ContributionId)>> {
     let mut query =
         db.prepare_cached("SELECT ticket_hash, contribution FROM admitted WHERE fingerprint = ?1")?;
-    let read = |row: &rusqlite::Row<'_>| Ok((Digest(row.get(0)?), ContributionId(row.get(1)?)));
+    let read = |row: &rusqlite::Row<'_>| {
+        let (fingerprint, contribution) = (row.get(0)?, row.get(1)?);
+        Ok((Digest(fingerprint), ContributionId(contribution)))
+    };
     query
         .query_row(params![one.seed.fingerprint.0], read)
         .optional()

@@ -60,7 +60,8 @@ impl Driver {
         // What stood behind a short vector was zeros and noise.
         sum.truncate(ticket.mechanism.length as usize);
         let model = self.model(ticket.model_in_hash)?;
-        let seed = u64::from_le_bytes(self.ledger.id().0[..8].try_into().unwrap_or_default());
+        let id = self.ledger.id().0;
+        let seed = u64::from_le_bytes(id[..8].try_into().unwrap_or_default());
         let contributors = answer.contributors;
         let opened = opened_sum(ticket.kind, &ticket.mechanism, contributors, &sum);
         let step = Step {
@@ -68,7 +69,8 @@ impl Driver {
             ..self.plan.step(self.ledger.releases(), seed)
         };
         let next = apply(&model, &opened, &step)?;
-        let bytes: Vec<u8> = sum.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let words = sum.iter().map(|value| value.to_le_bytes());
+        let bytes: Vec<u8> = words.flatten().collect();
         if ticket.kind == Kind::Metrics {
             // Public once released: what was found must follow from it for everybody.
             self.objects.put(&bytes)?;

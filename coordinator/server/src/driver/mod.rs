@@ -115,7 +115,8 @@ impl Driver {
         shutdown: Shutdown,
     ) -> Result<Self, ServerError> {
         let store = Store::open(&config.state)?;
-        let accounts = Accounts::open(config.deployment_state(), config.task.name.clone())?;
+        let name = config.task.name.clone();
+        let accounts = Accounts::open(config.deployment_state(), name)?;
         let plan = inputs::keep_plan(&store, inputs.planned)?;
         let ledger = Ledger::load(&store, new_id()?)?;
         inputs::same_task(&ledger, &config.task.name)?;

@@ -51,7 +51,8 @@ impl Driver {
         if !current {
             return (state, Verdict::Late);
         }
-        let (state, effect) = state.handle(Input::Arrived(arrival.contribution), (self.now)());
+        let arrived = Input::Arrived(arrival.contribution);
+        let (state, effect) = state.handle(arrived, (self.now)());
         match effect {
             Some(Effect::Decide(_, verdict)) => (state, verdict),
             _ => (state, Verdict::Late),
