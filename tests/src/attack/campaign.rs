@@ -32,7 +32,7 @@ const FEW: usize = 128;
 /// Lowest priority but for the idle class.
 const NICE: i32 = 15;
 /// A drain ends by its own deadline, 25 seconds: an answer that is never read holds it until then.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What one attack did.
 #[derive(Clone, Debug)]
@@ -51,6 +51,14 @@ pub struct Row {
     pub descriptors: usize,
     /// Share of one processor it took.
     pub processor: f64,
+}
+
+impl Row {
+    /// Connections the daemon ended.
+    fn closed(&self) -> u64 {
+        let [_opened, _refused, closed, _sent] = self.counts;
+        closed
+    }
 }
 
 /// What a campaign found.
@@ -217,6 +225,10 @@ impl Siege {
             !row.during.looks.is_empty(),
             "no honest device was served: {:?}",
             row.during
+        );
+        ensure!(
+            !attack.is_flood() || row.closed() > 0,
+            "no connection that flooded was closed"
         );
         self.healthy.settle().await?;
         Ok(row)

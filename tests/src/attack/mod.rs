@@ -100,6 +100,19 @@ pub enum Attack {
 }
 
 impl Attack {
+    /// Whether it sends frames as fast as it can, which costs a peer its connection.
+    pub fn is_flood(self) -> bool {
+        matches!(
+            self,
+            Self::RapidReset
+                | Self::Continuation
+                | Self::Ping
+                | Self::Settings
+                | Self::Priority
+                | Self::WindowUpdate
+        )
+    }
+
     /// All of them, in the order they are tried.
     pub const ALL: [Self; 15] = [
         Self::Idle,

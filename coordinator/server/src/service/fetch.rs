@@ -32,8 +32,10 @@ const PROGRESS_DEADLINE: Duration = Duration::from_secs(5);
 /// A fetch must be over within this time once it has begun: as long as a device waits for it.
 const FETCH_DEADLINE: Duration = Duration::from_secs(120);
 /// One device may read two objects at once. Its calls count until its connection has let them go.
+/// All share the objects' memory and hold one chunk each, so that there are slots for hundreds who
+/// read nothing and for everybody else.
 const LIMITS: Limits = Limits {
-    slots: 64,
+    slots: 512,
     per_device: 2,
     calls_per_device: 16,
     crowd: 256,

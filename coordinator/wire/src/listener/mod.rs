@@ -23,9 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -45,6 +46,8 @@ use crate::identity::Peer;
 /// TLS handshake, with what a balancer says before it, and HTTP/2 preface must each finish within
 /// this time.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a peer that was refused in the handshake may take to hear of it.
+const LINGER: Duration = Duration::from_millis(500);
 /// How often the registry looks for connections that are over.
 const SWEEP: Duration = Duration::from_millis(250);
 
@@ -143,6 +146,29 @@ async fn accept_until_drained(
     }
 }
 
+/// Shakes hands. Who is refused is let read why before the connection goes: closed with bytes of
+/// the peer's unread it would be reset, and what TLS said could be lost on the way.
+async fn shake(tls: &TlsAcceptor, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    match tls.accept(socket).into_fallible().await {
+        Ok(stream) => Ok(stream),
+        Err((error, mut socket)) => {
+            let _ = socket.shutdown().await;
+            let _ = timeout(LINGER, read_away(&mut socket)).await;
+            Err(error)
+        }
+    }
+}
+
+/// Reads what a peer still sends, up to a bound.
+async fn read_away(socket: &mut TcpStream) {
+    let mut buffer = [0; 4096];
+    for _ in 0..16 {
+        if !matches!(socket.read(&mut buffer).await, Ok(1..)) {
+            return;
+        }
+    }
+}
+
 async fn sweep_until_drained(registry: Arc<Registry>, shutdown: Shutdown) {
     let mut drain = None;
     loop {
@@ -195,7 +221,7 @@ impl Door {
         }
 
         let _ = socket.set_nodelay(true);
-        let shaken = self.tls.accept(socket);
+        let shaken = shake(&self.tls, socket);
         let Some(stream) = self.in_time(until, &place, address, shaken).await else {
             return;
         };
