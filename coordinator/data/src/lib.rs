@@ -6,7 +6,7 @@
 //! is held centrally, which is the opposite of a deployment: there, an interaction never leaves the
 //! device that made it. Read `tacit-model` next for what is learned.
 //!
-//! # What [`load`] reads
+//! # What [`load()`] reads
 //!
 //! `README.md` in this crate's folder documents the format: separated files with a header, Parquet,
 //! and public data sets as they are downloaded, each plain, compressed or in a zip archive.

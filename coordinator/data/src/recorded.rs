@@ -12,7 +12,7 @@ use crate::rows::{Records, RowReader, number};
 use crate::shape;
 
 /// Reads a file of interactions whose users are devices and whose items are catalogue indices, both
-/// numbered from 0, in any format of [`crate::load`]. Feedback that is no use, such as `dislike`,
+/// numbered from 0, in any format of [`crate::load()`]. Feedback that is no use, such as `dislike`,
 /// is kept, as an app would record it.
 ///
 /// # Errors
