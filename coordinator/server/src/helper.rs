@@ -100,7 +100,7 @@ impl HelperClient {
     /// Asks what the helper asks of a ticket.
     ///
     /// # Errors
-    /// As [`Self::countersign`], within [`TERMS_DEADLINE`].
+    /// As [`Self::countersign`], within 15 seconds.
     pub async fn terms(&self) -> Result<v2::TermsResponse, ServerError> {
         let mut grpc = self.grpc.clone();
         let asked = timeout(TERMS_DEADLINE, grpc.terms(v2::TermsRequest {}));
