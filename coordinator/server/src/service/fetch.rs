@@ -31,12 +31,12 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 const PROGRESS_DEADLINE: Duration = Duration::from_secs(5);
 /// A fetch must be over within this time once it has begun: as long as a device waits for it.
 const FETCH_DEADLINE: Duration = Duration::from_secs(120);
-/// One device may read two objects at once. Its calls count until its connection has let them go.
-/// All share the objects' memory and hold one chunk each, so that there are slots for hundreds who
+/// One device reads one object at a time. Its calls count until its connection has let them go.
+/// All share the objects' memory and hold one chunk each, so that there are slots for a hundred who
 /// read nothing and for everybody else.
 const LIMITS: Limits = Limits {
-    slots: 512,
-    per_device: 2,
+    slots: 256,
+    per_device: 1,
     calls_per_device: 16,
     crowd: 256,
     calls: 1024,
