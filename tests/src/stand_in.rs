@@ -439,7 +439,7 @@ impl StandIn {
             script: script.subscribe(),
             recorded: recorded.clone(),
         };
-        let limits = Limits::of(1 << 14);
+        let limits = Limits::of(1 << 14, 4096);
         let calls = CountCalls::new(&limits, shutdown.drain.clone());
         let incoming = Listener::new(socket, tls, limits).incoming(shutdown.clone());
         tokio::spawn(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Signal, setpriority_process};
-use tacit_wire::listener::Limits;
+use tacit_wire::listener::{Front, Limits};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -31,8 +31,11 @@ const UPLOADS: u64 = 64;
 const FEW: usize = 128;
 /// Lowest priority but for the idle class.
 const NICE: i32 = 15;
-/// A drain ends by its own deadline, 25 seconds: an answer that is never read holds it until then.
+/// SIGTERM ends the coordinator within this time. Its own deadline is 25 seconds: what holds a drain
+/// until then is found here.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// And within this time of the last real upload.
+const AFTER_UPLOADS: Duration = Duration::from_secs(5);
 
 /// What one attack did.
 #[derive(Clone, Debug)]
@@ -91,7 +94,7 @@ struct Siege {
 /// The first thing that does not hold.
 pub async fn run(size: Size, progress: impl Fn(&str, f64)) -> Result<Report> {
     // Attackers need descriptors too.
-    Limits::of_this_process();
+    Limits::of_this_process(&Front::default());
     let played = Attack::ALL.len() + 2;
     let mut done = 0.0;
     let mut tell = |what: &str| {
@@ -240,18 +243,19 @@ impl Siege {
         sleep(self.size.during.min(Duration::from_secs(6))).await;
         let healthy = self.healthy.clone();
         let work = self.size.before;
-        let working = tokio::spawn(async move {
-            let worked = healthy.work(work).await;
-            (worked, Instant::now())
-        });
+        let working = tokio::spawn(async move { healthy.work(work).await });
         sleep(work / 2).await;
         self.deployment.terminate(Role::Coordinator)?;
         let asked = Instant::now();
         let ended = self.ended(asked + DRAIN_DEADLINE).await?;
         playing.abort();
-        let (worked, _) = working.await?;
-        worked?;
-        let drain = ended - asked;
+        working.await??;
+        let last = self.healthy.last_acknowledged().unwrap_or(asked);
+        let drain = ended - last.max(asked);
+        ensure!(
+            drain <= AFTER_UPLOADS,
+            "the coordinator ended {drain:?} after the last upload"
+        );
 
         self.deployment.restart(Role::Coordinator)?;
         self.healthy.settle().await?;

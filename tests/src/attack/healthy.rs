@@ -38,6 +38,7 @@ pub struct Healthy {
     pace: Duration,
     next: AtomicUsize,
     acknowledged: AtomicUsize,
+    last: Mutex<Option<Instant>>,
     measured: Mutex<Measured>,
     /// Uploads that were not answered yet.
     owed: Mutex<Vec<(usize, Contribution)>>,
@@ -74,6 +75,7 @@ impl Healthy {
             pace,
             next: AtomicUsize::new(0),
             acknowledged: AtomicUsize::new(0),
+            last: Mutex::default(),
             measured: Mutex::default(),
             owed: Mutex::default(),
         })
@@ -82,6 +84,16 @@ impl Healthy {
     /// Contributions acknowledged so far.
     pub fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// When the last one was.
+    pub fn last_acknowledged(&self) -> Option<Instant> {
+        *lock(&self.last)
+    }
+
+    fn acknowledge(&self) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.last) = Some(Instant::now());
     }
 
     /// One of the devices.
@@ -135,7 +147,7 @@ impl Healthy {
             let sent = timeout(STEP_DEADLINE, device.send(&contribution)).await;
             if let Ok(Ok(Accepted)) = sent {
                 lock(&self.measured).uploads.push(begun.elapsed());
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.acknowledge();
             } else {
                 lock(&self.measured).failed += 1;
                 lock(&self.owed).push((who, contribution));
@@ -166,7 +178,7 @@ impl Healthy {
             let device = self.device(who)?;
             let outcome = device.send_until_answered(&contribution, deadline).await?;
             ensure!(outcome == Accepted, "device {who} was answered {outcome:?}");
-            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            self.acknowledge();
         }
         Ok(())
     }
@@ -196,7 +208,7 @@ impl Healthy {
         let device = self.device(who)?;
         let outcome = device.send_until_answered(&contribution, deadline).await?;
         ensure!(outcome == Accepted, "device {who} was answered {outcome:?}");
-        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        self.acknowledge();
         Ok(())
     }
 

@@ -38,8 +38,8 @@ const LIMITS: Limits = Limits {
     slots: 64,
     per_device: 2,
     calls_per_device: 32,
-    crowd: 256,
-    calls: 1024,
+    crowd: 128,
+    calls: 256,
 };
 
 /// Takes uploads.

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use ppp::v2::{Addresses, Command, Header, Protocol};
@@ -23,10 +24,13 @@ const COMMAND: usize = 12;
 /// Version 2, and a connection of the balancer's own: a health check.
 const LOCAL: u8 = 0x20;
 
-/// What stands in front of a daemon, `[listener]` of its configuration.
+/// What stands in front of a daemon, and how much it takes in: `[listener]` of its configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Front {
+    /// Connections with a certificate, at most, instead of
+    /// [`CONNECTIONS`](super::limits::CONNECTIONS). Each costs some 45 KB while a call is open.
+    pub connections: Option<NonZeroU16>,
     /// Addresses of balancers that speak PROXY protocol version 2. Whoever connects from one must
     /// speak it; whoever does not, must not.
     #[serde(default)]

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::balancer::Front;
 use super::frames::FrameLimits;
 
-/// More descriptors than this buy no more connections: memory is the limit then.
-const CONNECTIONS_MAX: usize = 4096;
+/// Connections with a certificate, at most, when the operator names no number and the process has
+/// descriptors for more: memory is the limit then. One that keeps a call open costs some 45 KB,
+/// buffers of TLS and HTTP/2 for the most part.
+pub const CONNECTIONS: usize = 384;
+/// Those without, which ask for one thing and go.
+const STRANGERS: usize = CONNECTIONS / 3;
 
 /// Limits of one listener. At a cap the longest idle connection of the same kind is closed for the
 /// new one; where none is idle, one whose stranger's call takes too long, or one of the peer or
@@ -50,11 +55,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a process that may have this number of descriptors open: connections take at most five
-    /// eighths of them, the rest is for files and for calls of its own.
-    pub fn of(descriptors: usize) -> Self {
-        let known = (descriptors / 2).clamp(1, CONNECTIONS_MAX);
-        let anonymous = (descriptors / 8).clamp(1, CONNECTIONS_MAX / 4);
+    /// For a process that may have this number of descriptors open, and is to keep at most so many
+    /// connections with a certificate: all connections take at most five eighths of the
+    /// descriptors, the rest is for files and for calls of its own.
+    pub fn of(descriptors: usize, connections: usize) -> Self {
+        let known = (descriptors / 2).clamp(1, connections);
+        let anonymous = (descriptors / 8).clamp(1, STRANGERS);
         Self {
             known,
             per_peer: known.min(32),
@@ -82,8 +88,8 @@ impl Limits {
     }
 
     /// Raises this process's limit of descriptors as far as the system lets it, says so in one log
-    /// line, and gives the limits that follow.
-    pub fn of_this_process() -> Self {
+    /// line, and gives the limits that follow for a daemon with this `[listener]`.
+    pub fn of_this_process(front: &Front) -> Self {
         let before = getrlimit(Resource::Nofile);
         let raised = Rlimit {
             current: before.maximum,
@@ -94,7 +100,8 @@ impl Limits {
         }
         let now = getrlimit(Resource::Nofile).current;
         let descriptors = now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX));
-        let limits = Self::of(descriptors);
+        let wanted = front.connections.map(|wanted| wanted.get().into());
+        let limits = Self::of(descriptors, wanted.unwrap_or(CONNECTIONS));
         tracing::info!(
             event = "descriptors",
             before = before.current,
@@ -109,6 +116,6 @@ impl Limits {
 impl Default for Limits {
     /// Of a process with 1,024 descriptors, the usual soft limit.
     fn default() -> Self {
-        Self::of(1024)
+        Self::of(1024, CONNECTIONS)
     }
 }

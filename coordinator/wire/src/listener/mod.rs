@@ -34,7 +34,7 @@ use tokio_stream::wrappers::ReceiverStream;
 pub use self::balancer::{Front, Network};
 pub use self::calls::{CountCalls, HangUp};
 pub use self::frames::FrameLimits;
-pub use self::limits::Limits;
+pub use self::limits::{CONNECTIONS, Limits};
 pub use self::shutdown::{DRAIN_DEADLINE, Shutdown};
 pub use self::stream::PeerStream;
 pub use self::tls::{ClientCertificate, leads_to, server_config};

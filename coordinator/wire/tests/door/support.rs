@@ -71,7 +71,10 @@ impl World {
         let shutdown = Shutdown::default();
         let calls = CountCalls::new(&limits, shutdown.drain.clone());
         let balancers = balancers.iter().map(|one| one.parse().unwrap()).collect();
-        let mut listener = Listener::new(socket, config, limits).behind(Front { balancers });
+        let mut listener = Listener::new(socket, config, limits).behind(Front {
+            balancers,
+            ..Front::default()
+        });
         if let Some(peer) = only {
             listener = listener.only(peer);
         }
