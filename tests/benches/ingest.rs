@@ -277,6 +277,7 @@ impl Servers {
             listen: "127.0.0.1:0".into(),
             policy: None,
             listener: Front::default(),
+            fleet: tacit_server::config::Fleet::default(),
             state: path("coordinator"),
             tls: tacit_server::config::Tls {
                 certificate: path("coordinator.crt"),
@@ -341,7 +342,7 @@ impl Servers {
                 let socket = TcpListener::bind("127.0.0.1:0").await?;
                 bound(socket.local_addr()?);
                 let service = CoordinatorServer::new(Discarding);
-                let limits = Limits::of_this_process();
+                let limits = Limits::of_this_process(&Front::default());
                 let calls = CountCalls::new(&limits, shutdown.drain.clone());
                 let connections = Listener::new(socket, tls, limits).incoming(shutdown.clone());
                 let stop = shutdown.drain.clone().cancelled_owned();

@@ -92,7 +92,7 @@ impl Connection {
         let answer = answer.into_inner();
         Ok(CheckIn {
             ticket: answer.ticket.map(read_ticket),
-            retry_after: Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
+            retry_after: come_back(answer.retry_after_ms),
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
             finished: answer.finished,
             logged: answer.model_logged,
@@ -196,10 +196,7 @@ impl Connection {
             }
         };
 
-        Ok((
-            sent,
-            Duration::from_millis(answer.retry_after_ms.clamp(50, 3_600_000)),
-        ))
+        Ok((sent, come_back(answer.retry_after_ms)))
     }
 }
 
@@ -300,6 +297,11 @@ pub fn read_ticket(ticket: v2::SignedTicket) -> SignedTicket {
         helper_signature: signature(&ticket.helper_signature),
         bytes: ticket.ticket.to_vec(),
     }
+}
+
+/// When the coordinator wants a device back, as far as it is believed: within a day and a half.
+fn come_back(after_ms: u64) -> Duration {
+    Duration::from_millis(after_ms.clamp(50, 129_600_000))
 }
 
 /// 16 big-endian bytes; nothing stands for zero.

@@ -1,9 +1,9 @@
 //! What request handlers may know without asking the driver: the open ticket, the current model,
-//! and the pace.
+//! and when devices come back.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rand::TryRng;
@@ -13,8 +13,14 @@ use tacit_round::seal::SEALED_LEN;
 use tacit_round::ticket::ParsedTicket;
 use tacit_types::{DeviceId, Digest, Timestamp};
 
-/// Check-ins a second the coordinator asks its fleet to stay below.
-const CHECK_INS_PER_SECOND: f64 = 500.0;
+use crate::config::Fleet;
+use crate::pace::Pace;
+
+/// A device that has nothing to do waits for at least this time.
+const SHORTEST_MS: f64 = 200.0;
+/// Between two rounds, for this part of what lay between the last two that opened, within bounds.
+const SHARE_OF_ROUND: f64 = 0.05;
+const LONGEST_BETWEEN_MS: f64 = 900_000.0;
 
 /// A round that takes contributions.
 #[derive(Debug)]
@@ -58,6 +64,12 @@ pub struct Published {
 /// The board. Written by the driver, read by handlers.
 pub struct Board {
     cohort: u32,
+    fleet: Fleet,
+    pace: Mutex<Pace>,
+    /// When the newest round opened, and what lay between it and the one before, in milliseconds;
+    /// 0 where there is none.
+    opened: AtomicU64,
+    between: AtomicU64,
     open: RwLock<Option<Arc<OpenRound>>>,
     published: RwLock<Option<Published>>,
     received: AtomicU32,
@@ -72,9 +84,13 @@ pub struct Board {
 
 impl Board {
     /// An empty board of a task with this cohort.
-    pub fn new(cohort: u32) -> Self {
+    pub fn new(cohort: u32, fleet: Fleet) -> Self {
         Self {
             cohort,
+            fleet,
+            pace: Mutex::new(Pace::new(fleet.check_ins_per_hour)),
+            opened: AtomicU64::new(0),
+            between: AtomicU64::new(0),
             open: RwLock::new(None),
             published: RwLock::new(None),
             received: AtomicU32::new(0),
@@ -95,6 +111,15 @@ impl Board {
     /// Offers a round, or nothing.
     pub fn set_open(&self, round: Option<OpenRound>, received: u32) {
         self.received.store(received, Ordering::Relaxed);
+        if let Some(round) = &round {
+            let before = self.opened.swap(round.opened.0, Ordering::Relaxed);
+            let between = if before == 0 {
+                0
+            } else {
+                round.opened.0.saturating_sub(before)
+            };
+            self.between.store(between, Ordering::Relaxed);
+        }
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = round.map(Arc::new);
     }
 
@@ -178,18 +203,43 @@ impl Board {
         self.cohort
     }
 
-    /// When a device should come back, in milliseconds: when the round is expected to end, spread
-    /// so that the whole cohort returns below `CHECK_INS_PER_SECOND`. Depends on public progress
-    /// only.
+    /// Takes note of a check-in.
+    pub fn arrived(&self, now: Timestamp) {
+        self.pace().arrived(now);
+    }
+
+    /// When a device should come back, in milliseconds: when there may be something for it to do,
+    /// and the fleet leaves room. Depends on public progress and on when devices come, on nothing
+    /// else.
+    pub fn retry_after_ms(&self, device: DeviceId, now: Timestamp) -> u64 {
+        let finished = self.published().is_some_and(|published| published.finished);
+        let rest_ms = if finished {
+            self.fleet.finished_ms()
+        } else {
+            self.rest_ms(now)
+        };
+        self.pace().promise(device, now, rest_ms, unit_random())
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the open round is expected to end, or the next one to open.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "clamped just before"
+        clippy::cast_precision_loss,
+        reason = "bounded, and finer than anybody waits"
     )]
-    pub fn retry_after_ms(&self, now: Timestamp) -> u64 {
-        let spread = (f64::from(self.cohort) / CHECK_INS_PER_SECOND * 1000.0).max(200.0);
-        let wait = 200.0 + self.expected_rest_ms(now) + unit_random() * spread;
-        wait.clamp(200.0, 3_600_000.0) as u64
+    fn rest_ms(&self, now: Timestamp) -> u64 {
+        let between = self.between.load(Ordering::Relaxed) as f64 * SHARE_OF_ROUND;
+        let rest = if self.open().is_some() {
+            SHORTEST_MS + self.expected_rest_ms(now)
+        } else {
+            between.clamp(SHORTEST_MS, LONGEST_BETWEEN_MS)
+        };
+        rest as u64
     }
 
     /// Time the open round still needs at its pace so far; at most as long again as it has been
@@ -219,7 +269,7 @@ mod tests {
     /// HOSTILE 10: sizes a device may ask for, whatever the ledger has.
     #[test]
     fn a_proof_is_given_for_what_the_ledger_has_and_for_nothing_else() {
-        let board = Board::new(4);
+        let board = Board::new(4, Fleet::default());
         assert_eq!(board.consistency(0, 1), None, "before the ledger is known");
         let leaves: Vec<Digest> = (0..5u8).map(|line| merkle::leaf(&[line])).collect();
         board.set_ledger(&leaves, BTreeMap::new());
@@ -234,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_device_is_told_what_it_was_counted_for() {
-        let board = Board::new(4);
+        let board = Board::new(4, Fleet::default());
         let (known, unknown) = (DeviceId([1; 16]), DeviceId([2; 16]));
         board.set_ledger(
             &[],

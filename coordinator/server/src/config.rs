@@ -23,6 +23,9 @@ pub struct Config {
     /// Who stands in front of it.
     #[serde(default)]
     pub listener: Front,
+    /// How often devices come.
+    #[serde(default)]
+    pub fleet: Fleet,
     /// Folder for durable state.
     pub state: PathBuf,
     /// Certificates of this server.
@@ -35,6 +38,33 @@ pub struct Config {
     pub enrolment: Enrolment,
     /// What is trained.
     pub task: Task,
+}
+
+/// `[fleet]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fleet {
+    /// Check-ins an hour that the fleet is asked to stay below, however large it is.
+    pub check_ins_per_hour: u32,
+    /// When a device comes back that has the last model of a task, in hours.
+    pub finished_hours: u32,
+}
+
+impl Fleet {
+    /// In milliseconds.
+    pub fn finished_ms(self) -> u64 {
+        u64::from(self.finished_hours) * 3_600_000
+    }
+}
+
+impl Default for Fleet {
+    /// A quarter of what two cores can shake hands with, and a day.
+    fn default() -> Self {
+        Self {
+            check_ins_per_hour: 360_000,
+            finished_hours: 24,
+        }
+    }
 }
 
 /// `[tls]`
@@ -203,6 +233,14 @@ impl Config {
         // The catalogue is not read yet: the planner checks again with its length.
         task.request(1)?.check()?;
         let rules = [
+            (
+                "fleet.check_ins_per_hour must be at least 3600",
+                self.fleet.check_ins_per_hour >= 3600,
+            ),
+            (
+                "fleet.finished_hours must be from 0 to 36: devices wait no longer",
+                self.fleet.finished_hours <= 36,
+            ),
             (
                 "task.deadline_seconds must be from 1 to 604800",
                 (1..=604_800).contains(&task.deadline_seconds),

@@ -32,6 +32,7 @@ pub mod helper;
 pub mod ingest;
 pub mod ledger;
 pub mod objects;
+mod pace;
 mod prepared;
 pub mod service;
 mod shared;
@@ -100,7 +101,7 @@ pub async fn serve(
         .local_addr()
         .map_err(|error| ServerError::Internal(error.to_string()))?;
 
-    let board = Arc::new(Board::new(config.task.cohort));
+    let board = Arc::new(Board::new(config.task.cohort, config.fleet));
     let enrolment = Enrolment::open(issuing, config.deployment_state())?;
     let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
     let driver = Driver::open(
@@ -142,7 +143,7 @@ pub async fn serve(
     );
     let service =
         CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
-    let limits = Limits::of_this_process();
+    let limits = Limits::of_this_process(&config.listener);
     let serving = Server::builder()
         .layer(CountCalls::new(&limits, shutdown.drain.clone()))
         .max_concurrent_streams(16)

@@ -21,6 +21,8 @@ use crate::data::scale_of;
 use crate::failure::Failure;
 use crate::pki;
 
+/// As often as devices can: nobody waits for a demo longer than it takes.
+const CHECK_INS_PER_HOUR: u32 = 7_200_000;
 /// Share of devices assumed dishonest.
 pub(super) const DISHONEST: f64 = 0.05;
 /// Share of devices assumed to drop out.
@@ -146,6 +148,7 @@ impl World {
             self.path("coordinator.toml"),
             format!(
                 "listen = \"127.0.0.1:{coordinator}\"\nstate = \"coordinator\"\n\n{}\n\
+                 [fleet]\ncheck_ins_per_hour = {CHECK_INS_PER_HOUR}\n\n\
                  [helper]\naddress = \"https://127.0.0.1:{helper}\"\nserver_name = \"localhost\"\n\
                  identity_key = \"{helper_key}\"\n\n[signing]\nkey = \"pki/coordinator.sign\"\n\n\
                  [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\

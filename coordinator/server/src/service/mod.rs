@@ -72,8 +72,12 @@ impl CoordinatorService {
         Ok(device)
     }
 
-    fn answer(&self, outcome: v2::ContributionOutcome) -> Response<v2::ContributeResponse> {
-        let retry_after_ms = self.board.retry_after_ms((self.now)());
+    fn answer(
+        &self,
+        device: DeviceId,
+        outcome: v2::ContributionOutcome,
+    ) -> Response<v2::ContributeResponse> {
+        let retry_after_ms = self.board.retry_after_ms(device, (self.now)());
         Response::new(v2::ContributeResponse {
             outcome: outcome.into(),
             retry_after_ms,
@@ -156,12 +160,14 @@ impl Coordinator for CoordinatorService {
         request: Request<v2::CheckInRequest>,
     ) -> Result<Response<v2::CheckInResponse>, Status> {
         let device = self.caller(&request)?;
+        let now = (self.now)();
+        self.board.arrived(now);
         let Some(published) = self.board.published() else {
             return Err(status::not_now());
         };
         Ok(Response::new(v2::CheckInResponse {
             ticket: self.board.open().map(|round| to_proto(&round)),
-            retry_after_ms: self.board.retry_after_ms((self.now)()),
+            retry_after_ms: self.board.retry_after_ms(device, now),
             model_hash: Bytes::copy_from_slice(&published.model.0),
             catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),
             finished: published.finished,
@@ -209,7 +215,7 @@ impl Coordinator for CoordinatorService {
     ) -> Result<Response<v2::ContributeResponse>, Status> {
         let device = self.caller(&request)?;
         let outcome = self.uploads.take(device, request.into_inner()).await?;
-        Ok(self.answer(outcome))
+        Ok(self.answer(device, outcome))
     }
 
     async fn round_status(
