@@ -94,7 +94,8 @@ impl Pace {
         self.keep(device, second);
 
         // Where nobody else is in the way, soon after there may be something to do.
-        let (soon, begins) = (now.0 + rest_ms, second * 1000);
+        let soon = now.0 + rest_ms;
+        let begins = second * 1000;
         let within = if begins > soon {
             1000
         } else {
@@ -107,13 +108,16 @@ impl Pace {
     /// The first second from `earliest` on with room; the last of all when none has any.
     fn first_with_room(&self, earliest: u64) -> u64 {
         let room = self.room();
+        let room_of_block = room * BLOCK as f64;
         let last = self.now + AHEAD - 1;
         let mut second = earliest.min(last);
         while second < last {
-            let begins_block = second.is_multiple_of(BLOCK);
-            if begins_block && f64::from(self.blocks[block(second)]) >= room * BLOCK as f64 {
+            let begins = second.is_multiple_of(BLOCK);
+            let promised = self.calendar[ring(second)];
+            let of_block = self.blocks[block(second)];
+            if begins && f64::from(of_block) >= room_of_block {
                 second += BLOCK;
-            } else if f64::from(self.calendar[ring(second)]) >= room {
+            } else if f64::from(promised) >= room {
                 second += 1;
             } else {
                 return second;
@@ -124,7 +128,9 @@ impl Pace {
 
     /// Returns that may be promised for one second.
     fn room(&self) -> f64 {
-        (self.rate - self.untold.max(0.0)).max(LEAST_SHARE * self.rate)
+        let least = LEAST_SHARE * self.rate;
+        let left = self.rate - self.untold;
+        left.clamp(least, self.rate)
     }
 
     /// Forgets the promise a device has for later than this second.
@@ -160,7 +166,8 @@ impl Pace {
         }
         let passed = second - self.now;
         let due = f64::from(self.calendar[ring(self.now)]);
-        let excess = f64::from(std::mem::take(&mut self.arrived)) - due;
+        let arrived = std::mem::take(&mut self.arrived);
+        let excess = f64::from(arrived) - due;
         for gone in 0..passed.min(AHEAD) {
             let gone = self.now + gone;
             let count = std::mem::take(&mut self.calendar[ring(gone)]);
@@ -168,8 +175,8 @@ impl Pace {
         }
         self.now = second;
 
-        // Nobody came in the other seconds that passed. What was promised for them and missed is made
-        // up for when it comes late.
+        // Nobody came in the other seconds that passed. What was promised for them and missed is
+        // made up for when it comes late.
         let kept = 1.0 - 1.0 / MEASURED_SECONDS;
         let first = self.untold * kept + excess / MEASURED_SECONDS;
         #[allow(clippy::cast_precision_loss, reason = "bounded by the calendar")]

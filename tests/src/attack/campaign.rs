@@ -31,8 +31,8 @@ const UPLOADS: u64 = 64;
 const FEW: usize = 128;
 /// Lowest priority but for the idle class.
 const NICE: i32 = 15;
-/// SIGTERM ends the coordinator within this time. Its own deadline is 25 seconds: what holds a drain
-/// until then is found here.
+/// SIGTERM ends the coordinator within this time. Its own deadline is 25 seconds: what holds a
+/// drain until then is found here.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// And within this time of the last real upload.
 const AFTER_UPLOADS: Duration = Duration::from_secs(5);
