@@ -32,8 +32,10 @@ use tacit_round::ticket::Ticket;
 use tacit_tests::bare::{BareDevice, Credentials};
 use tacit_types::{ContributionId, Delta, DeviceId, Digest, Epsilon, TaskId};
 use tacit_wire::clock::now;
+use tacit_wire::current::Current;
 use tacit_wire::listener::{ClientCertificate, CountCalls, Front, Limits, Listener, server_config};
 use tacit_wire::pki::{Authority, create_authorities};
+use tacit_wire::reload::Source;
 use tacit_wire::{Peer, Shutdown, files};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -125,7 +127,12 @@ async fn connect(
             .connect()
             .await?;
         // A first call, so that both ends are past their settings frames.
-        client.check_in(v2::CheckInRequest { protocol: 2 }).await?;
+        client
+            .check_in(v2::CheckInRequest {
+                protocol: 2,
+                ..Default::default()
+            })
+            .await?;
         connected.push(client);
     }
     Ok(connected)
@@ -252,11 +259,13 @@ impl Servers {
         let helper_config = tacit_helper::Config {
             listen: "127.0.0.1:0".into(),
             listener: Front::default(),
+            log: None,
             state: path("helper"),
             tls: tacit_helper::config::Tls {
                 certificate: path("helper.crt"),
                 key: path("helper.key"),
                 root: path("root.crt"),
+                revoked: None,
             },
             signing: tacit_helper::config::Signing {
                 key: path("helper.sign"),
@@ -270,12 +279,16 @@ impl Servers {
             "helper",
             &shutdown,
             |shutdown, bound| async move {
-                Ok(tacit_helper::serve(helper_config, now, shutdown, bound).await?)
+                Ok(
+                    tacit_helper::serve(helper_config, Source::fixed(), now, shutdown, bound)
+                        .await?,
+                )
             },
         )?;
         let config = tacit_server::Config {
             listen: "127.0.0.1:0".into(),
             policy: None,
+            log: None,
             listener: Front::default(),
             fleet: tacit_server::config::Fleet::default(),
             state: path("coordinator"),
@@ -283,6 +296,7 @@ impl Servers {
                 certificate: path("coordinator.crt"),
                 key: path("coordinator.key"),
                 root: path("root.crt"),
+                revoked: None,
             },
             helper: tacit_server::config::Helper {
                 address: format!("https://{helper_at}"),
@@ -295,7 +309,10 @@ impl Servers {
             enrolment: tacit_server::config::Enrolment {
                 certificate: path("issuing.crt"),
                 key: path("issuing.key"),
-                tokens: path("tokens"),
+                tokens: Some(path("tokens")),
+                token_key: None,
+                roots: None,
+                retention_days: 30,
                 state: None,
             },
             task: tacit_server::config::Task {
@@ -324,7 +341,7 @@ impl Servers {
             "coordinator",
             &shutdown,
             |shutdown, bound| async move {
-                Ok(tacit_server::serve(config, now, shutdown, bound).await?)
+                Ok(tacit_server::serve(config, Source::fixed(), now, shutdown, bound).await?)
             },
         )?;
         let (chain, key) = (
@@ -332,7 +349,8 @@ impl Servers {
             files::read_key(&path("coordinator.key"))?,
         );
         let roots = files::read_certificates(&path("root.crt"), now())?;
-        let tls = server_config(chain, key, &roots, ClientCertificate::Optional)
+        let optional = ClientCertificate::Optional;
+        let tls = server_config(chain, key, &roots, optional, &Current::default())
             .map_err(anyhow::Error::msg)?;
         let discarding_at = run(
             &mut running,
@@ -437,6 +455,13 @@ impl Coordinator for Discarding {
         _: Request<v2::RenewRequest>,
     ) -> Result<Response<v2::RenewResponse>, Status> {
         Err(Status::unimplemented("nobody renews here"))
+    }
+
+    async fn leave(
+        &self,
+        _: Request<v2::LeaveRequest>,
+    ) -> Result<Response<v2::LeaveResponse>, Status> {
+        Err(Status::unimplemented("nobody leaves here"))
     }
 
     async fn check_in(

@@ -117,7 +117,10 @@ impl BareDevice {
         Ok(self
             .connect()
             .await?
-            .check_in(v2::CheckInRequest { protocol: 2 })
+            .check_in(v2::CheckInRequest {
+                protocol: 2,
+                ..Default::default()
+            })
             .await?
             .into_inner())
     }

@@ -373,7 +373,10 @@ impl Deployment {
     }
 
     /// Runs `tacit` in the deployment's folder and gives what it printed.
-    fn succeed(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         let output = self.tacit(arguments)?;
         ensure!(
             output.status.success(),
@@ -463,7 +466,7 @@ impl Deployment {
              [helper]\naddress = \"{}\"\nserver_name = \"localhost\"\nidentity_key = \"{}\"\n\n\
              [signing]\nkey = \"pki/coordinator.sign\"\n\n\
              [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \
-             \"pki/tokens.sha256\"\nstate = \"enrolled\"\n\n\
+             \"pki/tokens.sha256\"\nroots = \"pki/roots.txt\"\nstate = \"enrolled\"\n\n\
              [task]\nname = \"test\"\ncatalogue = \"catalogue.txt\"\nepsilon = {epsilon}\ndelta = \
              1e-5\n\
              cohort = {cohort}\ndropout = {dropout}\ndeadline_seconds = \
@@ -576,7 +579,7 @@ pub fn binary() -> PathBuf {
 fn tls(name: &str) -> String {
     format!(
         "[tls]\ncertificate = \"pki/{name}.crt\"\nkey = \"pki/{name}.key\"\nroot = \
-         \"pki/root.crt\"\n"
+         \"pki/root.crt\"\nrevoked = \"pki/revoked.txt\"\n"
     )
 }
 

@@ -5,7 +5,8 @@
 //! [`bare`] speaks the device protocol without the SDK, so that a test knows every number it sends;
 //! [`raw`] writes the frames below it; [`attack`] does both as an enemy would;
 //! [`stand_in`] is a coordinator that records what the SDK sends; [`proxy`] stands before it and
-//! goes silent; [`installation`] runs the SDK in a process to be killed; [`fuzz`] says what must
+//! goes silent; [`enrolled`] is an installation of the SDK in this process, and [`installation`]
+//! runs one in a process to be killed; [`fuzz`] says what must
 //! hold for any bytes at all. What they cannot find: anything that needs two machines, a slow
 //! network or a power loss; SIGKILL leaves the page cache intact.
 
@@ -20,6 +21,7 @@ pub mod attack;
 pub mod bare;
 pub mod certified;
 pub mod deployment;
+pub mod enrolled;
 pub mod faults;
 pub mod fuzz;
 pub mod installation;

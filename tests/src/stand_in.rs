@@ -31,6 +31,7 @@ use tacit_round::signed_policy::SignedPolicy;
 use tacit_round::ticket::{self, Kind, SignedTicket, Ticket};
 use tacit_sdk::Deployment;
 use tacit_types::{Delta, DeviceId, Digest, Epsilon, RoundId, TaskId, Timestamp};
+use tacit_wire::current::Current;
 use tacit_wire::listener::{self, ClientCertificate, CountCalls, Limits, Listener};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, Shutdown, clock, files, identity};
@@ -425,7 +426,8 @@ impl StandIn {
         let chain = files::read_certificates(&folder.path().join("crt"), then)?;
         let roots = files::read_certificates(&folder.path().join("root"), then)?;
         let key = files::read_key(&folder.path().join("key"))?;
-        let tls = listener::server_config(chain, key, &roots, ClientCertificate::Optional)
+        let optional = ClientCertificate::Optional;
+        let tls = listener::server_config(chain, key, &roots, optional, &Current::default())
             .map_err(anyhow::Error::msg)?;
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("https://{}", socket.local_addr()?);
@@ -535,6 +537,7 @@ impl Coordinator for Service {
             certificate_chain,
             renew_after_ms: u64::MAX,
             valid_until_ms: u64::MAX,
+            roots: Vec::new(),
         }))
     }
 
@@ -556,7 +559,15 @@ impl Coordinator for Service {
             certificate_chain: chain,
             renew_after_ms: u64::MAX,
             valid_until_ms: u64::MAX,
+            roots: Vec::new(),
         }))
+    }
+
+    async fn leave(
+        &self,
+        _: Request<v2::LeaveRequest>,
+    ) -> Result<Response<v2::LeaveResponse>, Status> {
+        Err(Status::unimplemented("nobody leaves here"))
     }
 
     async fn check_in(
@@ -577,6 +588,7 @@ impl Coordinator for Service {
             finished: script.finished,
             rho_counted: Bytes::copy_from_slice(&script.counted.units().to_be_bytes()),
             model_logged: script.logged,
+            policy: Bytes::new(),
         }))
     }
 

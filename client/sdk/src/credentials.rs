@@ -8,6 +8,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rcgen::KeyPair;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use tacit_round::root::SignedRoot;
 use tacit_types::Timestamp;
 use zeroize::Zeroizing;
 
@@ -30,6 +31,8 @@ pub(crate) struct Issued {
     pub(crate) chain: String,
     pub(crate) renew_after: Timestamp,
     pub(crate) valid_until: Timestamp,
+    /// Roots the coordinator tells of; nothing has been checked.
+    pub(crate) roots: Vec<SignedRoot>,
 }
 
 pub(crate) fn key_path(folder: &Path) -> PathBuf {
@@ -134,6 +137,32 @@ pub(crate) fn adopt(folder: &Path) -> Result<(), SdkError> {
         match fs::rename(&from, &place) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(files::failed(&from, error));
+            }
+            _ => files::sync_folder(folder)?,
+        }
+    }
+
+    Ok(())
+}
+
+/// Erases key and certificate, and whatever was to take their place.
+///
+/// # Errors
+/// [`SdkError::Stop`] when storage fails.
+pub(crate) fn erase(folder: &Path) -> Result<(), SdkError> {
+    // What says that there is something comes first: the next certificate, then the one in force.
+    let files = [
+        folder.join(NEXT_CERTIFICATE),
+        certificate_path(folder),
+        folder.join(NEXT_LIFE),
+        folder.join(NEXT_KEY),
+        life_path(folder),
+        key_path(folder),
+    ];
+    for path in files {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(files::failed(&path, error));
             }
             _ => files::sync_folder(folder)?,
         }

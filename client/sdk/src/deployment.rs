@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tacit_round::keys::PublicKey;
 use tacit_round::policy::Policy;
-use tacit_round::signed_policy::SignedPolicy;
+use tacit_round::signed_policy::{InForce, SignedPolicy};
 use tonic::transport::{Endpoint, Uri};
 use zeroize::Zeroizing;
 
@@ -44,13 +44,25 @@ pub struct Deployment {
     /// Root certificate of the deployment, PEM.
     pub root_certificate: String,
     /// Checked against the publisher's key, so it cannot be set from outside.
-    policy: Policy,
+    policy: InForce,
+    /// The roots trusted instead of that one, once an installation has learned of others.
+    trusted: Option<Vec<CertificateDer<'static>>>,
 }
 
 impl Deployment {
     /// The policy, as its publisher signed it.
     pub fn policy(&self) -> &Policy {
+        self.policy.policy()
+    }
+
+    /// The policy, and who signed it.
+    pub(crate) fn in_force(&self) -> &InForce {
         &self.policy
+    }
+
+    /// Goes by this policy from now on.
+    pub(crate) fn go_by(&mut self, policy: InForce) {
+        self.policy = policy;
     }
 
     /// Checks the policy and builds the deployment.
@@ -64,15 +76,31 @@ impl Deployment {
         policy: &SignedPolicy,
         publisher: &PublicKey,
     ) -> Result<Self, SdkError> {
-        let policy = policy
-            .open(publisher)
+        let policy = InForce::shipped(policy, publisher)
             .map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
         Ok(Self {
             coordinator: coordinator.to_owned(),
             server_name: server_name.to_owned(),
             root_certificate: root_certificate.to_owned(),
             policy,
+            trusted: None,
         })
+    }
+
+    /// The roots that are trusted.
+    pub(crate) fn roots(&self) -> Result<Vec<CertificateDer<'static>>, SdkError> {
+        if let Some(trusted) = &self.trusted {
+            return Ok(trusted.clone());
+        }
+        let shipped = read_chain(self.root_certificate.as_bytes());
+        shipped
+            .collect::<Result<_, _>>()
+            .map_err(|error| SdkError::Stop(format!("certificate: {error}")))
+    }
+
+    /// Trusts these roots from now on.
+    pub(crate) fn trust(&mut self, roots: Vec<CertificateDer<'static>>) {
+        self.trusted = Some(roots);
     }
 
     /// Where the coordinator is, and the limits of a connection.
@@ -121,8 +149,7 @@ impl Deployment {
     fn tls(&self, own: Option<Identity>) -> Result<ClientConfig, SdkError> {
         let bad = |error: &dyn Display| SdkError::Stop(format!("certificate: {error}"));
         let mut roots = RootCertStore::empty();
-        for root in read_chain(self.root_certificate.as_bytes()) {
-            let root = root.map_err(|error| bad(&error))?;
+        for root in self.roots()? {
             roots.add(root).map_err(|error| bad(&error))?;
         }
 

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, KeyPair};
 use tacit_round::member::Member;
 
-use crate::credentials::{Life, key_path, new_key};
+use crate::credentials::{self, Life, key_path, new_key};
 pub use crate::credentials::{certificate_path, is_enrolled};
 use crate::deadlines::Deadlines;
 use crate::deployment::Deployment;
 use crate::error::SdkError;
 use crate::files::{self, Found};
+use crate::roots;
 use crate::store::Store;
 use crate::transport;
 
@@ -47,7 +48,8 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
         .ok_or_else(|| files::stop(&path, "not a membership"))
 }
 
-/// Makes the installation's key and store, and trades the single-use `token` for a certificate.
+/// Makes the installation's key and store, and trades the single-use `token` for a certificate: 32
+/// bytes from the operator's list, or 104 that the app's backend signed.
 ///
 /// May be repeated after a crash or a lost answer: the same key and token give the same
 /// certificate.
@@ -55,11 +57,7 @@ pub(crate) fn member(folder: &Path) -> Result<Option<Member>, SdkError> {
 /// # Errors
 /// [`SdkError::RetryLater`] when the coordinator is away, [`SdkError::Stop`] when it refuses the
 /// token.
-pub async fn enrol(
-    folder: &Path,
-    deployment: &Deployment,
-    token: &[u8; 32],
-) -> Result<(), SdkError> {
+pub async fn enrol(folder: &Path, deployment: &Deployment, token: &[u8]) -> Result<(), SdkError> {
     if files::is_there(&certificate_path(folder))? {
         return Ok(());
     }
@@ -68,7 +66,9 @@ pub async fn enrol(
         signing_request(folder)?
     };
     let deadlines = Deadlines::default();
-    let issued = transport::enrol(deployment, &deadlines, token, request).await?;
+    let trusted = roots::trusted(folder, deployment)?;
+    let issued = transport::enrol(&trusted, &deadlines, token, request).await?;
+    roots::learn(folder, deployment, &issued.roots)?;
     // Only a chain that fits the key is kept: an installation with any other would count as
     // enrolled and never get in.
     let key = files::read(&key_path(folder))?;
@@ -79,6 +79,23 @@ pub async fn enrol(
     Life::of(&issued).write(folder)?;
     // The certificate comes last: from here on a missing store reads as exhausted.
     files::write(&certificate_path(folder), issued.chain.as_bytes())
+}
+
+/// Ends this installation's account and erases its identity here: the coordinator takes no
+/// certificate of it any more. Interactions and the ledger of what was spent stay; an installation
+/// that enrols again goes on with what is left of its budget. May be repeated after a crash or a
+/// lost answer.
+///
+/// # Errors
+/// [`SdkError::RetryLater`] when the coordinator is away; nothing is erased then.
+/// [`SdkError::Stop`] when storage fails.
+pub async fn leave(folder: &Path, deployment: &Deployment) -> Result<(), SdkError> {
+    if is_enrolled(folder) {
+        let trusted = roots::trusted(folder, deployment)?;
+        let own = credentials::load(folder)?;
+        transport::leave(&trusted, &Deadlines::default(), own).await?;
+    }
+    credentials::erase(folder)
 }
 
 /// The request for this installation's key, which is made on first use.

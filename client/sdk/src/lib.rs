@@ -22,9 +22,11 @@ pub mod error;
 mod files;
 pub mod identity;
 mod kept;
+mod policies;
 mod reason;
 pub mod recommender;
 mod renewal;
+mod roots;
 pub mod store;
 pub mod transport;
 

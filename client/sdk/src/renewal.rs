@@ -22,6 +22,7 @@ use crate::deadlines::Deadlines;
 use crate::deployment::Deployment;
 use crate::error::SdkError;
 use crate::files;
+use crate::roots;
 use crate::transport::{self, Old, Proof};
 
 /// Renews this installation's certificate if it is time to.
@@ -67,7 +68,10 @@ async fn renew(
         Old::Shown(load(folder)?)
     };
 
-    let issued = transport::renew(deployment, deadlines, request, old).await?;
+    let trusted = roots::trusted(folder, deployment)?;
+    let issued = transport::renew(&trusted, deadlines, request, old).await?;
+    // Before the certificate: its successors may lead to the new root alone.
+    roots::learn(folder, deployment, &issued.roots)?;
 
     // Only a chain that fits the key is kept.
     deployment.check_fit(&issued.chain, next.serialize_pem().into_bytes())?;

@@ -8,6 +8,7 @@ use tacit_proto::v2::contribute_request::Part;
 use tacit_proto::v2::coordinator_client::CoordinatorClient;
 use tacit_proto::{OBJECT_BYTES_MAX, v2};
 use tacit_round::keys::SignatureBytes;
+use tacit_round::root::SignedRoot;
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
 use tacit_types::{Digest, Timestamp};
@@ -47,6 +48,8 @@ pub(crate) struct CheckIn {
     pub(crate) logged: Bytes,
     /// What this device was counted for, by the coordinator's book.
     pub(crate) counted: Rho,
+    /// A policy that may be later than the one in force; not believed yet.
+    pub(crate) policy: Bytes,
 }
 
 /// What the coordinator said to a contribution.
@@ -83,10 +86,14 @@ impl Connection {
         })
     }
 
-    pub(crate) async fn check_in(&mut self) -> Result<CheckIn, SdkError> {
+    pub(crate) async fn check_in(&mut self, policy_serial: u32) -> Result<CheckIn, SdkError> {
+        let request = v2::CheckInRequest {
+            protocol: PROTOCOL,
+            policy_serial,
+        };
         let answer = self
             .client
-            .check_in(v2::CheckInRequest { protocol: PROTOCOL })
+            .check_in(request)
             .await
             .map_err(failed(&self.ended))?;
         let answer = answer.into_inner();
@@ -97,6 +104,7 @@ impl Connection {
             finished: answer.finished,
             logged: answer.model_logged,
             counted: read_rho(&answer.rho_counted)?,
+            policy: answer.policy,
         })
     }
 
@@ -204,7 +212,7 @@ impl Connection {
 pub(crate) async fn enrol(
     deployment: &Deployment,
     deadlines: &Deadlines,
-    token: &[u8; 32],
+    token: &[u8],
     request: Vec<u8>,
 ) -> Result<Issued, SdkError> {
     let mut connection = Connection::open(deployment, None, deadlines).await?;
@@ -221,12 +229,14 @@ pub(crate) async fn enrol(
         certificate_chain: chain,
         renew_after_ms,
         valid_until_ms,
+        roots,
     } = answer.into_inner();
 
     Ok(Issued {
         chain,
         renew_after: Timestamp(renew_after_ms),
         valid_until: Timestamp(valid_until_ms),
+        roots: read_roots(&roots),
     })
 }
 
@@ -273,13 +283,33 @@ pub(crate) async fn renew(
         certificate_chain: chain,
         renew_after_ms,
         valid_until_ms,
+        roots,
     } = answer.into_inner();
 
     Ok(Issued {
         chain,
         renew_after: Timestamp(renew_after_ms),
         valid_until: Timestamp(valid_until_ms),
+        roots: read_roots(&roots),
     })
+}
+
+/// Roots as the coordinator tells of them; what cannot be one is left out.
+fn read_roots(roots: &[v2::SignedRoot]) -> Vec<SignedRoot> {
+    let read = |root: &v2::SignedRoot| SignedRoot::new(root.certificate.to_vec(), &root.signature);
+    roots.iter().filter_map(read).collect()
+}
+
+/// Ends this installation's account.
+pub(crate) async fn leave(
+    deployment: &Deployment,
+    deadlines: &Deadlines,
+    own: Identity,
+) -> Result<(), SdkError> {
+    let mut connection = Connection::open(deployment, Some(own), deadlines).await?;
+    let left = timeout(deadlines.call, connection.client.leave(v2::LeaveRequest {})).await;
+    let left = left.map_err(|_| stalled())?;
+    left.map(drop).map_err(failed(&connection.ended))
 }
 
 /// The error of a peer that does not go on.

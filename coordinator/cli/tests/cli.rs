@@ -24,6 +24,9 @@ fn every_subcommand_has_help_with_an_example() {
         &["plan"],
         &["pki", "init"],
         &["pki", "policy"],
+        &["pki", "renew"],
+        &["pki", "revoke"],
+        &["pki", "rotate"],
         &["pki", "tokens"],
     ] {
         let output = tacit(&[command, &["--help"]].concat());

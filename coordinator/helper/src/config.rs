@@ -13,6 +13,8 @@ use tacit_wire::listener::Front;
 pub struct Config {
     /// Address and port to listen on; port 0 takes any free one.
     pub listen: String,
+    /// What is logged, as `RUST_LOG` says it and where that is not set; `info` by default.
+    pub log: Option<String>,
     /// Who stands in front of it.
     #[serde(default)]
     pub listener: Front,
@@ -55,6 +57,9 @@ pub struct Tls {
     pub key: PathBuf,
     /// Root certificate that the coordinator's certificate leads to.
     pub root: PathBuf,
+    /// Who is revoked, as `tacit pki revoke` writes it; read again when it changes. Here the keys
+    /// of coordinators' certificates count.
+    pub revoked: Option<PathBuf>,
 }
 
 /// The helper's identity key.

@@ -5,6 +5,7 @@
 //! signatures and the gRPC edge.
 //!
 //! - [`config`] what an operator sets; [`Prepared`] what a start reads; [`serve`] runs the daemon;
+//! - `live` what may change while it serves;
 //! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
 //! - `countersign`, `admit`, `release` are what it does, one file each, on the state in `helper`;
 //! - `keys` the key files of open rounds, [`ExpandedKey`] one of them ready to open seeds; `store`
@@ -23,6 +24,7 @@ mod countersign;
 mod error;
 mod helper;
 mod keys;
+mod live;
 mod open_round;
 mod opening;
 mod prepared;

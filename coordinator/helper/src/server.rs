@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use tacit_proto::v2::helper_server::HelperServer;
 use tacit_types::Timestamp;
+use tacit_wire::follow;
 use tacit_wire::listener::{CountCalls, DRAIN_DEADLINE, Limits};
+use tacit_wire::reload::{self, Source};
 use tacit_wire::renewal::warn_of_ends;
+use tacit_wire::revoked::Standing;
 use tacit_wire::{Listener, Peer, Shutdown};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -17,6 +20,7 @@ use tonic::transport::Server;
 
 use crate::config::Config;
 use crate::error::HelperError;
+use crate::live::{Live, Reloading};
 use crate::prepared::Prepared;
 use crate::recovery;
 use crate::service::Service;
@@ -30,31 +34,34 @@ const HEADERS_MAX: u32 = 16 * 1024;
 /// Serves until `shutdown` has drained.
 ///
 /// Opens the state folder, making it on the first start, and recovers before it listens. `on_bound`
-/// is told the address, which matters when `listen` asks for port 0.
+/// is told the address, which matters when `listen` asks for port 0. What may change meanwhile is
+/// read again from `source` when it is asked to, and from files that change.
 ///
 /// # Errors
 /// [`HelperError`]. A storage failure while serving also ends in one, after a drain: what is on the
 /// disk is then known only to the next start.
 pub async fn serve(
     config: Config,
+    source: Source<Config>,
     now: fn() -> Timestamp,
     shutdown: Shutdown,
     on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), HelperError> {
     let Prepared {
         config,
-        tls,
+        live,
         signing,
     } = Prepared::new(config, now())?;
-    let (listen, front) = (config.listen.clone(), config.listener.clone());
-    let certificates = vec![config.tls.certificate.clone(), config.tls.root.clone()];
+    let (listen, running) = (config.listen.clone(), config.clone());
     let helper = tokio::task::spawn_blocking(move || recovery::open(&config, signing, now))
         .await
         .map_err(|error| HelperError::Storage(error.to_string()))??;
     let network = |error: std::io::Error| HelperError::Network(format!("{listen}: {error}"));
     let socket = TcpListener::bind(&listen).await.map_err(network)?;
     on_bound(socket.local_addr().map_err(network)?);
-    tokio::spawn(warn_of_ends(certificates, now, shutdown.clone()));
+    let standing = Standing::new(live.revoked.clone(), now);
+    let (tls, front) = (live.tls.clone(), live.front.clone());
+    stay_current(live, source, running, now, &shutdown);
 
     // Children, so that a storage failure stops this daemon and nothing else.
     let stop = Shutdown {
@@ -66,11 +73,28 @@ pub async fn serve(
     let calls = CountCalls::new(&limits, stop.drain.clone());
     let listener = Listener::new(socket, tls, limits)
         .behind(front)
+        .by(standing)
         .only(Peer::Coordinator);
     tokio::select! {
         served = run(service, listener, calls, stop.clone()) => served,
         never = close_late(stop) => match never {},
     }
+}
+
+/// Keeps what may change as its files say, and speaks of certificates that end.
+fn stay_current(
+    live: Live,
+    source: Source<Config>,
+    config: Config,
+    now: fn() -> Timestamp,
+    shutdown: &Shutdown,
+) {
+    let (list, revoked) = (live.list.clone(), live.revoked.clone());
+    tokio::spawn(follow::revocations(list, revoked, shutdown.clone()));
+    let ends = warn_of_ends(live.certificates.clone(), now, shutdown.clone());
+    tokio::spawn(ends);
+    let reloading = Reloading { live, now };
+    tokio::spawn(reload::run(reloading, source, config, shutdown.clone()));
 }
 
 async fn run(

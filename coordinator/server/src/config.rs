@@ -20,6 +20,8 @@ pub struct Config {
     pub listen: String,
     /// The policy the app ships, to find out before a start whether devices will take part.
     pub policy: Option<PathBuf>,
+    /// What is logged, as `RUST_LOG` says it and where that is not set; `info` by default.
+    pub log: Option<String>,
     /// Who stands in front of it.
     #[serde(default)]
     pub listener: Front,
@@ -77,6 +79,8 @@ pub struct Tls {
     pub key: PathBuf,
     /// Root certificate of the deployment, PEM.
     pub root: PathBuf,
+    /// Who is revoked, as `tacit pki revoke` writes it; read again when it changes.
+    pub revoked: Option<PathBuf>,
 }
 
 /// `[helper]`
@@ -107,8 +111,18 @@ pub struct Enrolment {
     pub certificate: PathBuf,
     /// Its key, PEM, readable by the owner only.
     pub key: PathBuf,
-    /// SHA-256 digests of single-use tokens, one in hexadecimal a line.
-    pub tokens: PathBuf,
+    /// SHA-256 digests of single-use tokens, one in hexadecimal a line, with its end in seconds
+    /// since 1970 after a space if it has one.
+    pub tokens: Option<PathBuf>,
+    /// Key of the app's backend, hexadecimal: tokens that it signs enrol too.
+    pub token_key: Option<PublicKey>,
+    /// Root certificates that older ones have signed, as `tacit pki rotate` writes them: devices
+    /// learn of them.
+    pub roots: Option<PathBuf>,
+    /// Days for which it is kept which device a token enrolled, so that a lost answer can be given
+    /// again; 1 to 3650.
+    #[serde(default = "retention")]
+    pub retention_days: u32,
     /// Folder of what outlives a task: used tokens, and what each device was counted for. The
     /// coordinators of all tasks of a deployment share it; the state folder where there is only
     /// one.
@@ -202,6 +216,9 @@ impl Task {
     }
 }
 
+fn retention() -> u32 {
+    30
+}
 fn stars() -> [f64; 2] {
     [Scale::STARS.low, Scale::STARS.high]
 }
@@ -256,6 +273,18 @@ impl Config {
             (
                 "helper.identity_key is a placeholder; give the key in the helper's pki/helper.pub",
                 self.helper.identity_key.is_usable(),
+            ),
+            (
+                "enrolment.retention_days must be from 1 to 3650",
+                (1..=3650).contains(&self.enrolment.retention_days),
+            ),
+            (
+                "enrolment.tokens or enrolment.token_key must say who may enrol",
+                self.enrolment.tokens.is_some() || self.enrolment.token_key.is_some(),
+            ),
+            (
+                "enrolment.token_key is a placeholder; give the key in pki/tokens.pub",
+                self.enrolment.token_key.is_none_or(|key| key.is_usable()),
             ),
             (
                 "helper.address must start with https://",

@@ -12,6 +12,7 @@ use tacit_proto::v2::release_response::Part;
 use tacit_round::helper::SealedSeed;
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::Digest;
+use tacit_wire::current::Current;
 use tacit_wire::files;
 use tokio::time::timeout;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -28,7 +29,7 @@ const TERMS_DEADLINE: Duration = Duration::from_secs(15);
 /// The helper as the coordinator sees it.
 #[derive(Clone)]
 pub struct HelperClient {
-    grpc: Grpc<Channel>,
+    grpc: Current<Grpc<Channel>>,
     address: String,
     identity_key: PublicKey,
 }
@@ -81,10 +82,20 @@ impl HelperClient {
             .connect_lazy();
         let grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self {
-            grpc,
+            grpc: grpc.into(),
             address: config.helper.address.clone(),
             identity_key: config.helper.identity_key,
         })
+    }
+
+    /// Takes over the connection of another client of the same helper: calls begin on it from now
+    /// on, with its certificate.
+    pub fn replace(&self, other: &Self) {
+        self.grpc.set(other.grpc());
+    }
+
+    fn grpc(&self) -> Grpc<Channel> {
+        Grpc::clone(&self.grpc.get())
     }
 
     /// Where the helper is looked for.
@@ -102,7 +113,7 @@ impl HelperClient {
     /// # Errors
     /// As [`Self::countersign`], within 15 seconds.
     pub async fn terms(&self) -> Result<v2::TermsResponse, ServerError> {
-        let mut grpc = self.grpc.clone();
+        let mut grpc = self.grpc();
         let asked = timeout(TERMS_DEADLINE, grpc.terms(v2::TermsRequest {}));
         let late = |_| ServerError::HelperUnavailable("no answer in time".into());
         let answer = asked.await.map_err(late)?;
@@ -121,8 +132,7 @@ impl HelperClient {
             draft: draft.into(),
         };
         let answer = self
-            .grpc
-            .clone()
+            .grpc()
             .countersign(request)
             .await
             .map_err(from_status)?
@@ -151,8 +161,7 @@ impl HelperClient {
             old_size,
         };
         let answer = self
-            .grpc
-            .clone()
+            .grpc()
             .countersign_head(request)
             .await
             .map_err(from_status)?
@@ -179,8 +188,7 @@ impl HelperClient {
             seeds,
         };
         Ok(self
-            .grpc
-            .clone()
+            .grpc()
             .admit(request)
             .await
             .map_err(from_status)?
@@ -210,8 +218,7 @@ impl HelperClient {
             .collect();
         let stream = tokio_stream::iter(messages);
         let mut answer = self
-            .grpc
-            .clone()
+            .grpc()
             .release(stream)
             .await
             .map_err(from_status)?
@@ -236,8 +243,7 @@ impl HelperClient {
         let request = v2::AbandonRequest {
             ticket_hash: copy(&ticket.0),
         };
-        self.grpc
-            .clone()
+        self.grpc()
             .abandon(request)
             .await
             .map(drop)

@@ -31,9 +31,11 @@ mod fleet;
 pub mod helper;
 pub mod ingest;
 pub mod ledger;
+mod live;
 pub mod objects;
 mod pace;
 mod prepared;
+mod retention;
 pub mod service;
 mod shared;
 mod shelf;
@@ -43,15 +45,17 @@ pub mod store;
 mod terms;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tacit_proto::v2::coordinator_server::CoordinatorServer;
 use tacit_types::Timestamp;
 use tacit_wire::Shutdown;
+use tacit_wire::follow;
 use tacit_wire::listener::{CountCalls, Limits, Listener};
+use tacit_wire::reload::{self, Source};
 use tacit_wire::renewal::warn_of_ends;
+use tacit_wire::revoked::Standing;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::Server;
@@ -64,6 +68,7 @@ use crate::admission::Admission;
 use crate::board::Board;
 use crate::driver::Driver;
 use crate::enrolment::Enrolment;
+use crate::live::{Live, Reloading};
 use crate::service::CoordinatorService;
 
 /// Contributions waiting for the driver; each holds one vector.
@@ -73,22 +78,22 @@ const QUEUE_MAX: usize = 64;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the coordinator until shutdown: recovers, binds, serves, drains.
+/// Runs the coordinator until shutdown: recovers, binds, serves, drains. What may change meanwhile
+/// is read again from `source` when it is asked to, and from files that change.
 ///
 /// # Errors
 /// [`ServerError::OperatorConfig`] before anything is written, for what the operator must fix;
 /// other variants when storage or the network fails for good.
 pub async fn serve(
     config: Config,
+    source: Source<Config>,
     now: fn() -> Timestamp,
     shutdown: Shutdown,
     on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), ServerError> {
     let Prepared {
         config,
-        tls,
-        helper,
-        issuing,
+        live,
         inputs,
     } = Prepared::new(config, now())?;
     let socket = TcpListener::bind(&config.listen).await.map_err(|error| {
@@ -102,25 +107,34 @@ pub async fn serve(
         .map_err(|error| ServerError::Internal(error.to_string()))?;
 
     let board = Arc::new(Board::new(config.task.cohort, config.fleet));
-    let enrolment = Enrolment::open(issuing, config.deployment_state())?;
+    let helper = live.helper.clone();
+    let enrolment = Enrolment::open(
+        live.issuing.clone(),
+        live.revoked.clone(),
+        config.deployment_state(),
+    )?;
     let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
     let driver = Driver::open(
         &config,
         inputs,
-        helper.clone(),
+        &live,
         board.clone(),
         arrivals,
         now,
         shutdown.clone(),
     )?;
     let objects = driver.objects();
-    let certificates = [
-        &config.tls.certificate,
-        &config.tls.root,
-        &config.enrolment.certificate,
-    ];
-    let certificates = certificates.map(PathBuf::clone).to_vec();
-    tokio::spawn(warn_of_ends(certificates, now, shutdown.clone()));
+    let days = config.enrolment.retention_days;
+    tokio::spawn(retention::keep(
+        enrolment.clone(),
+        days,
+        now,
+        shutdown.clone(),
+    ));
+    let standing = Standing::new(live.revoked.clone(), now);
+    let (tls, front) = (live.tls.clone(), live.front.clone());
+    let policy = live.policy.clone();
+    stay_current(live, source, config, now, &shutdown);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter
         .set_serving::<CoordinatorServer<CoordinatorService>>()
@@ -136,6 +150,7 @@ pub async fn serve(
         board,
         objects,
         enrolment,
+        policy,
         admission,
         queue,
         now,
@@ -155,7 +170,8 @@ pub async fn serve(
         .add_service(service)
         .serve_with_incoming_shutdown(
             Listener::new(socket, tls, limits)
-                .behind(config.listener.clone())
+                .behind(front)
+                .by(standing)
                 .incoming(shutdown.clone()),
             shutdown.drain.clone().cancelled_owned(),
         );
@@ -176,4 +192,20 @@ pub async fn serve(
     };
     let (driven, served) = tokio::join!(driving, serving);
     driven.and(served)
+}
+
+/// Keeps what may change as its files say, and speaks of certificates that end.
+fn stay_current(
+    live: Live,
+    source: Source<Config>,
+    config: Config,
+    now: fn() -> Timestamp,
+    shutdown: &Shutdown,
+) {
+    let (list, revoked) = (live.list.clone(), live.revoked.clone());
+    tokio::spawn(follow::revocations(list, revoked, shutdown.clone()));
+    let ends = warn_of_ends(live.certificates.clone(), now, shutdown.clone());
+    tokio::spawn(ends);
+    let reloading = Reloading { live, now };
+    tokio::spawn(reload::run(reloading, source, config, shutdown.clone()));
 }

@@ -1,26 +1,19 @@
 //! Everything a start needs from the operator, read and held against each other before anything is
 //! bound or written. `--check-config` is this and nothing else.
 
-use rustls::ServerConfig;
 use tacit_types::Timestamp;
-use tacit_wire::Peer;
-use tacit_wire::endpoint::Endpoint;
 use tacit_wire::files;
-use tacit_wire::listener::ClientCertificate;
 
 use crate::config::Config;
 use crate::driver::Inputs;
-use crate::enrolment::Issuing;
 use crate::error::ServerError;
 use crate::fleet;
-use crate::helper::HelperClient;
+use crate::live::Live;
 
 /// A coordinator that can be started.
 pub struct Prepared {
     pub(crate) config: Config,
-    pub(crate) tls: ServerConfig,
-    pub(crate) helper: HelperClient,
-    pub(crate) issuing: Issuing,
+    pub(crate) live: Live,
     pub(crate) inputs: Inputs,
 }
 
@@ -31,14 +24,7 @@ impl Prepared {
     /// [`ServerError::OperatorConfig`] naming the file or key to mend.
     pub fn new(config: Config, now: Timestamp) -> Result<Self, ServerError> {
         config.check()?;
-        let endpoint = Endpoint {
-            certificate: &config.tls.certificate,
-            key: &config.tls.key,
-            root: &config.tls.root,
-        };
-        let tls = endpoint.server(Peer::Coordinator, ClientCertificate::Optional, now)?;
-        let helper = HelperClient::new(&config)?;
-        let issuing = Issuing::read(&config, now)?;
+        let live = Live::read(&config, now)?;
         let inputs = Inputs::read(&config)?;
         files::check_folder(&config.state)?;
         files::check_folder(config.deployment_state())?;
@@ -47,9 +33,7 @@ impl Prepared {
         }
         Ok(Self {
             config,
-            tls,
-            helper,
-            issuing,
+            live,
             inputs,
         })
     }

@@ -10,9 +10,11 @@ use crate::objects::ObjectError;
 /// Maps an enrolment error.
 pub fn enrol(error: &EnrolError) -> Status {
     match error {
-        EnrolError::Token | EnrolError::Replaced | EnrolError::Old(_) => {
-            Status::permission_denied(error.to_string())
-        }
+        EnrolError::Token
+        | EnrolError::Revoked
+        | EnrolError::Left
+        | EnrolError::Replaced
+        | EnrolError::Old(_) => Status::permission_denied(error.to_string()),
         EnrolError::Request(_) => Status::invalid_argument(error.to_string()),
         EnrolError::Unavailable(_) | EnrolError::Random => Status::unavailable(error.to_string()),
     }

@@ -15,13 +15,18 @@ impl Prepared {
     /// [`ServerError::OperatorConfig`] naming the key that does not meet them;
     /// [`ServerError::HelperUnavailable`] naming the address when there is no answer.
     pub async fn check_helper(&self) -> Result<(), ServerError> {
-        let address = self.helper.address();
-        let terms = self.helper.terms().await.map_err(|error| match error {
-            ServerError::HelperUnavailable(why) => {
-                ServerError::HelperUnavailable(format!("{address}: {why}"))
-            }
-            other => other,
-        })?;
+        let address = self.live.helper.address();
+        let terms = self
+            .live
+            .helper
+            .terms()
+            .await
+            .map_err(|error| match error {
+                ServerError::HelperUnavailable(why) => {
+                    ServerError::HelperUnavailable(format!("{address}: {why}"))
+                }
+                other => other,
+            })?;
         let problem = problem(&self.config, &self.inputs.planned, &terms);
         problem.map_or(Ok(()), |problem| Err(ServerError::OperatorConfig(problem)))
     }

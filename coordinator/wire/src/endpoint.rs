@@ -5,9 +5,11 @@ use std::path::Path;
 use rustls::ServerConfig;
 use tacit_types::Timestamp;
 
+use crate::current::Current;
 use crate::files::{FileError, read_certificates, read_key};
 use crate::identity::Peer;
 use crate::listener::{ClientCertificate, leads_to, server_config};
+use crate::revoked::Revoked;
 
 /// The PEM files of one daemon.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +23,7 @@ pub struct Endpoint<'a> {
 }
 
 impl Endpoint<'_> {
-    /// TLS settings of a server that is `role`.
+    /// TLS settings of a server that is `role`, and lets in nobody on this list.
     ///
     /// # Errors
     /// [`FileError`] for a file that cannot be used, a certificate of another role or of another
@@ -30,6 +32,7 @@ impl Endpoint<'_> {
         &self,
         role: Peer,
         client: ClientCertificate,
+        revoked: &Current<Revoked>,
         now: Timestamp,
     ) -> Result<ServerConfig, FileError> {
         let chain = read_certificates(self.certificate, now)?;
@@ -47,7 +50,7 @@ impl Endpoint<'_> {
             return Err(FileError::new(self.certificate, problem));
         }
         let key = read_key(self.key)?;
-        server_config(chain, key, &roots, client)
+        server_config(chain, key, &roots, client, revoked)
             .map_err(|problem| FileError::new(self.key, format!("tls: {problem}")))
     }
 }

@@ -57,11 +57,21 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
 /// Reads an operator's list or model whole: a pipe would never end, and neither would a device.
 ///
 /// # Errors
-/// The operating system's, also for anything but a regular file of at most 1 GiB.
+/// The operating system's, also for anything but a regular file of at most 1024 MiB.
 pub fn read_large(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, LARGE_BYTES_MAX)
+}
+
+/// Reads a file whole if it is one of at most so many bytes.
+///
+/// # Errors
+/// The operating system's, also for anything else.
+pub fn read_up_to(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let found = fs::metadata(path)?;
-    if !found.is_file() || found.len() > LARGE_BYTES_MAX {
-        return Err(io::Error::other("not a regular file of at most 1 GiB"));
+    if !found.is_file() || found.len() > bytes_max {
+        let mebibytes = bytes_max >> 20;
+        let problem = format!("not a regular file of at most {mebibytes} MiB");
+        return Err(io::Error::other(problem));
     }
     fs::read(path)
 }

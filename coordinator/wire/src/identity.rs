@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tacit_types::DeviceId;
+use tacit_types::{DeviceId, Timestamp};
 use tonic::{Request, Status};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -79,6 +79,40 @@ pub fn key_of(der: &[u8]) -> Option<LeafKey> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let key = &certificate.public_key().subject_public_key.data;
     key.as_ref().try_into().ok()
+}
+
+/// What a peer's certificate says, once TLS has verified it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Who it names.
+    pub peer: Peer,
+    /// Its Ed25519 public key; `None` for any other kind of key.
+    pub key: Option<LeafKey>,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
+impl Leaf {
+    /// Reads a certificate; `None` for one that names no role of ours.
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (_, ends) = validity(der)?;
+        Some(Self {
+            peer: Peer::from_certificate(der)?,
+            key: key_of(der),
+            ends,
+        })
+    }
+}
+
+/// When a certificate begins and ends; `None` for what is none.
+pub fn validity(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let at = |seconds: i64| Some(Timestamp(u64::try_from(seconds).ok()?.saturating_mul(1000)));
+    let validity = parsed.validity();
+    Some((
+        at(validity.not_before.timestamp())?,
+        at(validity.not_after.timestamp())?,
+    ))
 }
 
 /// Whether this request came over a connection that shows a certificate.

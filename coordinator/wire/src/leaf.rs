@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, alg_id};
 use tacit_types::Timestamp;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::identity::{LeafKey, Peer, key_of};
+use crate::identity::{LeafKey, Peer, key_of, validity};
 use crate::pki::{Authority, PkiError};
 
 /// What a leaf of this deployment says.
@@ -59,15 +59,4 @@ fn is_signed_by(certificate: &[u8], key: &LeafKey) -> bool {
         .iter()
         .find(|algorithm| algorithm.signature_alg_id() == alg_id::ED25519);
     ed25519.is_some_and(|ed25519| ed25519.verify_signature(key, signed, signature).is_ok())
-}
-
-/// When a certificate begins and ends; `None` for what is none.
-pub fn validity(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
-    let (_, parsed) = X509Certificate::from_der(der).ok()?;
-    let at = |seconds: i64| Some(Timestamp(u64::try_from(seconds).ok()?.saturating_mul(1000)));
-    let validity = parsed.validity();
-    Some((
-        at(validity.not_before.timestamp())?,
-        at(validity.not_after.timestamp())?,
-    ))
 }

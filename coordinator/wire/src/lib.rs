@@ -3,21 +3,28 @@
 //!
 //! tonic's built-in TLS cannot bound handshakes or close a silent peer, so connections are accepted
 //! here and handed over as an already authenticated stream. [`pki`] makes and signs certificates,
-//! [`renewal`] makes them anew, [`leaf`] reads one that may have ended, [`identity`] reads who a
-//! peer is, [`listener`] accepts, [`config`] and [`files`] read configuration, keys and
-//! certificates with errors that name the file.
+//! [`renewal`] makes them anew and [`rotation`] their root, [`leaf`] reads one that may have ended,
+//! [`revoked`] knows which hold no more, [`identity`] reads who a peer is, [`listener`] accepts,
+//! [`config`] and [`files`] read configuration, keys and certificates with errors that name the
+//! file. What may be replaced while a daemon serves is a [`current::Current`], and [`reload`]
+//! replaces it.
 
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod config;
+pub mod current;
 pub mod endpoint;
 pub mod files;
+pub mod follow;
 pub mod identity;
 pub mod leaf;
 pub mod listener;
 pub mod pki;
+pub mod reload;
 pub mod renewal;
+pub mod revoked;
+pub mod rotation;
 
 pub use identity::Peer;
 pub use listener::{Listener, Shutdown};

@@ -71,25 +71,41 @@ pub struct NewAuthorities {
 /// # Errors
 /// [`PkiError`] when key generation fails.
 pub fn create_authorities(now: Timestamp) -> Result<NewAuthorities, PkiError> {
-    let root_key = new_key()?;
-    let root =
-        authority_params("Tacit root", 1, now, Duration::days(3650)).self_signed(&root_key)?;
-    let root_credentials = Credentials {
-        chain: root.pem(),
-        key: root_key.serialize_pem(),
-    };
-    let root_issuer = Issuer::from_ca_cert_pem(&root.pem(), root_key)?;
+    let root = create_root(now)?;
+    let root_issuer = Issuer::from_ca_cert_pem(&root.chain, KeyPair::from_pem(&root.key)?)?;
 
     let issuing_key = new_key()?;
     let issuing = authority_params("Tacit issuing", 0, now, issuing_life())
         .signed_by(&issuing_key, &root_issuer)?;
     Ok(NewAuthorities {
-        root: root_credentials,
+        root,
         issuing: Credentials {
             chain: issuing.pem(),
             key: issuing_key.serialize_pem(),
         },
     })
+}
+
+/// A new root.
+pub(crate) fn create_root(now: Timestamp) -> Result<Credentials, PkiError> {
+    let key = new_key()?;
+    let root = authority_params(&root_name(&key), 1, now, root_life()).self_signed(&key)?;
+    Ok(Credentials {
+        chain: root.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// The name of the root with this key: no two roots have the same, or a chain could be looked for
+/// below the wrong one.
+pub(crate) fn root_name(key: &KeyPair) -> String {
+    let mark = &key.public_key_raw()[..4];
+    format!("Tacit root {}", hex::encode(mark))
+}
+
+/// Life of a root.
+pub(crate) fn root_life() -> Duration {
+    Duration::days(3650)
 }
 
 /// A new Ed25519 key, in the first version of PKCS#8: OpenSSL 3 refuses the second, which has the

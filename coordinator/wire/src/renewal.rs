@@ -11,10 +11,10 @@ use tacit_types::Timestamp;
 use tokio::time::sleep;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::identity::Peer;
-use crate::leaf::validity;
+use crate::current::Current;
+use crate::identity::{Peer, validity};
 use crate::listener::Shutdown;
-use crate::pki::{Authority, PkiError, authority_params, issuing_life, server_params};
+use crate::pki::{Authority, Credentials, PkiError, authority_params, issuing_life, server_params};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// From so long before its end on, a certificate is spoken of.
@@ -27,16 +27,29 @@ impl Authority {
     /// # Errors
     /// [`PkiError`] when `chain` is not a server's certificate or `key` is not a key.
     pub fn renew_server(&self, chain: &str, key: &str, now: Timestamp) -> Result<String, PkiError> {
-        let leaf = CertificateDer::from_pem_slice(chain.as_bytes())
-            .map_err(|_| PkiError::Request("the old certificate is not a PEM certificate"))?;
-        let peer = match Peer::from_certificate(&leaf) {
-            Some(peer @ (Peer::Coordinator | Peer::Helper)) => peer,
-            _ => return Err(PkiError::Request("the old certificate is not a server's")),
-        };
-
+        let (peer, names) = server(chain)?;
         let key = KeyPair::from_pem(key)?;
-        let made = server_params(peer, &names(&leaf), now)?;
+        let made = server_params(peer, &names, now)?;
         Ok(self.chain(&self.sign(&made, &key)?))
+    }
+
+    /// A server's next certificate for a new key, with the same role and names.
+    ///
+    /// # Errors
+    /// [`PkiError`] when `chain` is not a server's certificate.
+    pub fn replace_server(&self, chain: &str, now: Timestamp) -> Result<Credentials, PkiError> {
+        let (peer, names) = server(chain)?;
+        self.issue_server(peer, &names, now)
+    }
+}
+
+/// Role and names of a server's certificate.
+fn server(chain: &str) -> Result<(Peer, Vec<String>), PkiError> {
+    let leaf = CertificateDer::from_pem_slice(chain.as_bytes())
+        .map_err(|_| PkiError::Request("the old certificate is not a PEM certificate"))?;
+    match Peer::from_certificate(&leaf) {
+        Some(peer @ (Peer::Coordinator | Peer::Helper)) => Ok((peer, names(&leaf))),
+        _ => Err(PkiError::Request("the old certificate is not a server's")),
     }
 }
 
@@ -95,9 +108,13 @@ fn address(bytes: &[u8]) -> Option<String> {
 
 /// Warns, at once and then twice a day, of every certificate in these files that ends within ten
 /// days. Reads them again each time: what was renewed is not spoken of.
-pub async fn warn_of_ends(files: Vec<PathBuf>, now: fn() -> Timestamp, shutdown: Shutdown) {
+pub async fn warn_of_ends(
+    files: Current<Vec<PathBuf>>,
+    now: fn() -> Timestamp,
+    shutdown: Shutdown,
+) {
     loop {
-        for (path, left_ms) in files.iter().flat_map(|path| ending(path, now())) {
+        for (path, left_ms) in files.get().iter().flat_map(|path| ending(path, now())) {
             let (path, days) = (path.display(), left_ms / DAY_MS);
             tracing::warn!(event = "certificate_ends_soon", %path, days, "run tacit pki renew");
         }
@@ -123,7 +140,7 @@ fn ending(path: &Path, now: Timestamp) -> Vec<(PathBuf, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leaf::validity;
+    use crate::identity::key_of;
     use crate::listener::leads_to;
     use crate::pki::create_authorities;
 
@@ -155,6 +172,11 @@ mod tests {
         let end = validity(&chain[0]).unwrap().1;
         assert!(end > later.plus_millis(29 * DAY_MS));
         leads_to(&chain, &roots, later.plus_millis(20 * DAY_MS)).unwrap();
+
+        let replaced = authority.replace_server(&renewed, later).unwrap();
+        let leaf = &chain_of(&replaced.chain)[0];
+        assert_eq!(names(leaf), server);
+        assert_ne!(key_of(leaf), key_of(&chain[0]));
 
         let helper = authority.renew_server(&made.root.chain, &old.key, later);
         assert!(helper.is_err(), "a root is no server");

@@ -27,6 +27,10 @@ pub enum Context {
     Contribution,
     /// A request for the next certificate (device, by the key of the old one).
     Renew,
+    /// A root certificate (the root before it).
+    Root,
+    /// An enrolment token (backend of the app).
+    Token,
 }
 
 impl Context {
@@ -44,6 +48,8 @@ impl Context {
             Self::Member => b"tacit member v2\0",
             Self::Contribution => b"tacit contribution v2\0",
             Self::Renew => b"tacit renew v2\0",
+            Self::Root => b"tacit root v2\0",
+            Self::Token => b"tacit token v2\0",
         }
     }
 }

@@ -8,7 +8,8 @@
 //!   a caller has to carry from call to call;
 //! - [`contribute`] what a device sends, from its vector to final bytes;
 //! - [`mask`], [`commitment`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what;
-//!   [`member`] who was enrolled by the helper's side;
+//!   [`member`] who was enrolled by the helper's side, [`token`] who may enrol, [`root`] which
+//!   certificates take over from others;
 //! - [`rehearsal`] a round in one process, for whoever plays every party.
 //!
 //! Invariant: nothing here does I/O or reads a clock, and time and generators are handed in. The
@@ -31,6 +32,8 @@ pub mod member;
 pub mod phase;
 pub mod policy;
 pub mod rehearsal;
+pub mod root;
 pub mod seal;
 pub mod signed_policy;
 pub mod ticket;
+pub mod token;

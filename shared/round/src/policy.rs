@@ -23,6 +23,11 @@ pub const SCHEMA: u32 = 2;
 pub struct Policy {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// Which of a publisher's policies it is: a device takes a later one, and never an earlier one.
+    pub serial: u32,
+    /// Key that may sign the next policy too, when the publisher changes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher_next: Option<PublicKey>,
     /// Key that signs tickets and tree heads for the coordinator.
     pub coordinator_key: PublicKey,
     /// Key that countersigns them for the helper.
@@ -211,6 +216,8 @@ impl Policy {
     pub fn new(coordinator_key: PublicKey, helper_key: PublicKey, rho: Rho, cohort: u32) -> Self {
         Self {
             schema: SCHEMA,
+            serial: 1,
+            publisher_next: None,
             coordinator_key,
             helper_key,
             rho_release_max: rho,

@@ -31,6 +31,48 @@ pub enum PolicyRefusal {
     Unreadable(#[from] NotCanonical),
 }
 
+/// The policy an installation goes by, and the key that signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    policy: Policy,
+    signer: PublicKey,
+}
+
+impl InForce {
+    /// What the app ships, signed by the publisher's key.
+    ///
+    /// # Errors
+    /// As [`SignedPolicy::open`].
+    pub fn shipped(signed: &SignedPolicy, publisher: &PublicKey) -> Result<Self, PolicyRefusal> {
+        Ok(Self {
+            policy: signed.open(publisher)?,
+            signer: *publisher,
+        })
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether the same key signed both.
+    pub fn has_signer_of(&self, other: &Self) -> bool {
+        self.signer == other.signer
+    }
+
+    /// What is in force once `offered` is taken: a later policy, signed by the same key or by the
+    /// one this policy names as the next. `None` for any other.
+    #[must_use]
+    pub fn followed_by(&self, offered: &SignedPolicy) -> Option<Self> {
+        let keys = [Some(self.signer), self.policy.publisher_next];
+        let signed = keys
+            .into_iter()
+            .flatten()
+            .find_map(|key| Self::shipped(offered, &key).ok());
+        signed.filter(|next| next.policy.serial > self.policy.serial)
+    }
+}
+
 impl SignedPolicy {
     /// Signs a policy.
     ///
@@ -67,5 +109,56 @@ impl SignedPolicy {
             return Err(PolicyRefusal::Version(policy.schema));
         }
         Ok(policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_privacy::Rho;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn key(byte: u8) -> SigningKey {
+        SigningKey::from_seed(&Zeroizing::new([byte; 32]))
+    }
+
+    fn policy(serial: u32, next: Option<u8>, by: u8) -> SignedPolicy {
+        let (coordinator, helper) = (key(8).public(), key(9).public());
+        let policy = Policy {
+            serial,
+            publisher_next: next.map(|next| key(next).public()),
+            ..Policy::new(coordinator, helper, Rho::MAX, 10)
+        };
+        SignedPolicy::new(&policy, &key(by)).unwrap()
+    }
+
+    /// PRIVACY 11.14; HOSTILE 135.
+    #[test]
+    fn a_policy_is_followed_by_a_later_one_of_its_publisher_only() {
+        let shipped = InForce::shipped(&policy(3, None, 1), &key(1).public()).unwrap();
+        let serial = |offered: &SignedPolicy| {
+            let next = shipped.followed_by(offered);
+            next.map(|next| next.policy.serial)
+        };
+        assert_eq!(serial(&policy(4, None, 1)), Some(4));
+        assert_eq!(serial(&policy(9, Some(2), 1)), Some(9));
+        for old in [1, 2, 3] {
+            assert_eq!(serial(&policy(old, None, 1)), None, "serial {old}");
+        }
+        assert_eq!(serial(&policy(4, None, 2)), None, "of somebody else");
+        let mut changed = policy(4, None, 1);
+        changed.policy = changed.policy.replace("\"serial\":4", "\"serial\":5");
+        assert_eq!(serial(&changed), None);
+    }
+
+    #[test]
+    fn the_next_key_takes_over_with_its_first_policy() {
+        let shipped = InForce::shipped(&policy(1, None, 1), &key(1).public()).unwrap();
+        let both = shipped.followed_by(&policy(2, Some(2), 1)).unwrap();
+        assert!(both.followed_by(&policy(3, None, 1)).is_some());
+        let taken = both.followed_by(&policy(3, None, 2)).unwrap();
+        assert!(taken.followed_by(&policy(4, None, 2)).is_some());
+        assert!(taken.followed_by(&policy(4, None, 1)).is_none(), "retired");
     }
 }

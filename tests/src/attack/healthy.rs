@@ -239,7 +239,12 @@ impl Healthy {
 /// Connects, checks in, and fetches the model in force.
 async fn look(device: &BareDevice) -> Result<(), Status> {
     let mut client = device.connect().await?;
-    let asked = client.check_in(v2::CheckInRequest { protocol: 2 }).await?;
+    let asked = client
+        .check_in(v2::CheckInRequest {
+            protocol: 2,
+            ..Default::default()
+        })
+        .await?;
     let hash: Bytes = asked.into_inner().model_hash;
     let mut chunks = client.fetch(v2::FetchRequest { hash }).await?.into_inner();
     while chunks.message().await?.is_some() {}

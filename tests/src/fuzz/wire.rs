@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use prost::Message;
 use tacit_proto::v2;
+use tacit_round::root::SignedRoot;
 use tacit_round::seal::SEALED_LEN;
 
 /// Bytes offered as a message. HOSTILE 2, 4-7.
@@ -42,6 +43,15 @@ pub fn wire(bytes: &[u8]) {
     }
     decode::<v2::EnrolRequest>(bytes);
     decode::<v2::EnrolResponse>(bytes);
+    decode::<v2::RenewRequest>(bytes);
+    decode::<v2::RenewResponse>(bytes);
+    decode::<v2::LeaveRequest>(bytes);
+    decode::<v2::LeaveResponse>(bytes);
+    if let Some(root) = decode::<v2::SignedRoot>(bytes) {
+        let sound = root.certificate.len() <= 4096 && root.signature.len() == 64;
+        let read = SignedRoot::new(root.certificate.to_vec(), &root.signature);
+        assert_eq!(read.is_some(), sound);
+    }
     decode::<v2::CheckInRequest>(bytes);
     decode::<v2::FetchRequest>(bytes);
     decode::<v2::FetchResponse>(bytes);

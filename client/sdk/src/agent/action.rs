@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tacit_model::{Interaction, Model};
 use tacit_privacy::noise::TableCache;
 use tacit_privacy::{Rho, SpendPermit, ledger};
@@ -18,6 +19,7 @@ use tokio::task::spawn_blocking;
 use super::step::Step;
 use crate::deployment::Deployment;
 use crate::error::SdkError;
+use crate::policies;
 use crate::reason::Reason;
 use crate::store::{Spooled, Store};
 use crate::transport::{Connection, Sent};
@@ -25,6 +27,9 @@ use crate::transport::{Connection, Sent};
 /// Everything one action holds.
 pub(super) struct Action {
     pub(super) folder: Arc<Path>,
+    /// As the app shipped it.
+    pub(super) shipped: Arc<Deployment>,
+    /// As this installation knows it by now.
     pub(super) deployment: Arc<Deployment>,
     pub(super) tables: TableCache,
     pub(super) connection: Connection,
@@ -54,7 +59,11 @@ impl Action {
             }
         }
 
-        let answer = self.connection.check_in().await?;
+        let serial = self.deployment.policy().serial;
+        let answer = self.connection.check_in(serial).await?;
+        if !answer.policy.is_empty() {
+            self.take_policy(answer.policy).await?;
+        }
         self.step.retry_after = answer.retry_after;
         self.counted = answer.counted;
         self.raise_spent().await?;
@@ -69,6 +78,16 @@ impl Action {
             }
             None => Ok(()),
         }
+    }
+
+    /// Goes by the policy that is offered if it is a later one of the publisher's.
+    async fn take_policy(&mut self, offered: Bytes) -> Result<(), SdkError> {
+        let (folder, shipped) = (self.folder.clone(), self.shipped.clone());
+        let taking = move || policies::take(&folder, shipped.in_force(), &offered);
+        let mut deployment = Deployment::clone(&self.deployment);
+        deployment.go_by(blocking(taking).await?);
+        self.deployment = Arc::new(deployment);
+        Ok(())
     }
 
     /// Answers a ticket, unless its round was answered before.

@@ -28,8 +28,10 @@ use crate::deadlines::Deadlines;
 use crate::deployment::Deployment;
 use crate::error::SdkError;
 use crate::identity;
+use crate::policies;
 use crate::reason::Reason;
 use crate::renewal::renew_if_due;
+use crate::roots;
 use crate::store::Store;
 use crate::transport::Connection;
 
@@ -108,11 +110,17 @@ impl Agent {
 
         renew_if_due(&self.folder, &self.deployment, &self.deadlines, now).await?;
         let identity = credentials::load(&self.folder)?;
-        let opening = Connection::open(&self.deployment, Some(identity), &self.deadlines);
+        let mut deployment = roots::trusted(&self.folder, &self.deployment)?;
+        deployment.go_by(policies::in_force(
+            &self.folder,
+            self.deployment.in_force(),
+        )?);
+        let opening = Connection::open(&deployment, Some(identity), &self.deadlines);
         let connection = opening.await?;
         let mut action = Action {
             folder: self.folder.clone(),
-            deployment: self.deployment.clone(),
+            shipped: self.deployment.clone(),
+            deployment: Arc::new(deployment),
             tables: self.tables.clone(),
             connection,
             store: Some(store),

@@ -5,22 +5,23 @@ use std::path::Path;
 
 use tacit_model::history::interaction::Interaction;
 use tacit_round::member::Member;
+use tacit_round::token::Token;
 use tacit_wire::files;
 
 use crate::failure::Failure;
 
-pub(super) fn read_tokens(path: &Path, devices: u32) -> Result<Vec<[u8; 32]>, Failure> {
+pub(super) fn read_tokens(path: &Path, devices: u32) -> Result<Vec<Vec<u8>>, Failure> {
     let bad = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
     let text =
         files::read_large_text(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let tokens: Vec<[u8; 32]> = text
+    let tokens: Vec<Vec<u8>> = text
         .lines()
-        .enumerate()
-        .map(|(i, line)| {
-            let mut token = [0; 32];
-            hex::decode_to_slice(line.trim(), &mut token)
-                .map(|()| token)
-                .map_err(|_| bad(format!("line {}: expected 64 hexadecimal digits", i + 1)))
+        .zip(1_u32..)
+        .map(|(line, number)| {
+            let token = hex::decode(line.trim()).ok();
+            let token = token.filter(|token| [32, Token::LEN].contains(&token.len()));
+            let expected = "64 hexadecimal digits, or 208 where a backend signed it";
+            token.ok_or_else(|| bad(format!("line {number}: expected {expected}")))
         })
         .collect::<Result<_, _>>()?;
     if tokens.len() < devices as usize {

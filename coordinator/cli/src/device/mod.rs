@@ -84,7 +84,7 @@ struct Config {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    logs::start(options.log);
+    drop(logs::start(options.log, None));
     check_file_limit(options.devices)?;
     let mut config: Config = config::read(&options.config).map_err(Failure::input)?;
     let base = folder_of(&options.config);
@@ -192,7 +192,7 @@ fn bad_policy(config: &Config, path: &Path, refusal: &PolicyRefusal) -> Failure 
 async fn run_all(
     state: &Path,
     deployment: Arc<Deployment>,
-    tokens: Vec<[u8; 32]>,
+    tokens: Vec<Vec<u8>>,
     members: Vec<String>,
     mut recorded: Recorded,
     progress: bool,
@@ -252,7 +252,7 @@ struct Life {
 }
 
 impl Life {
-    async fn live(self, token: [u8; 32], recorded: Vec<Interaction>) -> Result<(), Failure> {
+    async fn live(self, token: Vec<u8>, recorded: Vec<Interaction>) -> Result<(), Failure> {
         if identity::is_enrolled(&self.folder) {
             files::read_certificates(&identity::certificate_path(&self.folder), clock::now())
                 .map_err(Failure::input)?;
@@ -277,7 +277,7 @@ impl Life {
         }
     }
 
-    async fn enrol(&self, token: &[u8; 32]) -> Result<(), Failure> {
+    async fn enrol(&self, token: &[u8]) -> Result<(), Failure> {
         let mut backoff = Backoff::default();
         loop {
             let slot = self.active.acquire().await?;

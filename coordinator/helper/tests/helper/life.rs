@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use tacit_helper::{Config, HelperError, serve};
 use tacit_wire::Shutdown;
 use tacit_wire::clock::now;
+use tacit_wire::reload::Source;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -13,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::support::*;
 
 async fn start_fails(config: Config) -> HelperError {
-    serve(config, now, Shutdown::default(), |_| ())
+    serve(config, Source::fixed(), now, Shutdown::default(), |_| ())
         .await
         .unwrap_err()
 }

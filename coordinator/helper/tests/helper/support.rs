@@ -26,6 +26,7 @@ use tacit_wire::clock::now;
 use tacit_wire::files::write_new_secret;
 use tacit_wire::listener::Front;
 use tacit_wire::pki::{Authority, create_authorities};
+use tacit_wire::reload::Source;
 use tacit_wire::{Peer, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -81,12 +82,14 @@ impl Deployment {
         let file = |name: &str| self.folder.path().join(name);
         Config {
             listen: "127.0.0.1:0".into(),
+            log: None,
             listener: Front::default(),
             state: self.state(),
             tls: Tls {
                 certificate: file("helper.crt"),
                 key: file("helper.key"),
                 root: file("root.crt"),
+                revoked: None,
             },
             signing: Signing {
                 key: file("signing.key"),
@@ -104,9 +107,15 @@ impl Deployment {
     pub(crate) async fn start_with(&self, config: Config) -> Running {
         let (bound, address) = tokio::sync::oneshot::channel();
         let shutdown = Shutdown::default();
-        let task = tokio::spawn(serve(config, now, shutdown.clone(), move |address| {
-            bound.send(address).unwrap();
-        }));
+        let task = tokio::spawn(serve(
+            config,
+            Source::fixed(),
+            now,
+            shutdown.clone(),
+            move |address| {
+                bound.send(address).unwrap();
+            },
+        ));
         match address.await {
             Ok(address) => Running {
                 address,

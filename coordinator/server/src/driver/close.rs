@@ -9,7 +9,7 @@ use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Abandoned, Charge, Event, Release};
 use tacit_round::coordinator::{Answer, Input};
 use tacit_round::mask::PartialSum;
-use tacit_types::{ContributionId, Kind};
+use tacit_types::{ContributionId, DeviceId, Kind};
 use tokio::runtime::Handle;
 
 use super::ask::Asked;
@@ -29,6 +29,10 @@ impl Driver {
         debug_assert_eq!(contributions.len(), set.len());
         self.board
             .set_counted(ticket, contributions.iter().map(|(one, _)| *one));
+        if self.is_spoiled(contributions.iter().map(|(one, _)| one.device))? {
+            let reason = "more of its devices were revoked than it assumes to be dishonest";
+            return Ok(Performed::Input(Input::HelperRefused(reason.into())));
+        }
         let seeds: Vec<_> = contributions.into_iter().map(|(_, seed)| seed).collect();
         let asked = self.until_answered(runtime, || helper.release(ticket, &seeds))?;
         Ok(match asked {
@@ -43,6 +47,19 @@ impl Driver {
             Asked::Refused(reason) => Performed::Input(Input::HelperRefused(reason)),
             Asked::Stopped => Performed::Stopped,
         })
+    }
+
+    /// Whether so many devices of a set were revoked since they were folded that their noise may be
+    /// missing: more than the share the ticket allows for. What they sent cannot be taken out.
+    fn is_spoiled(&mut self, set: impl Iterator<Item = DeviceId>) -> Result<bool, ServerError> {
+        let revoked = self.revoked.get();
+        let (mut size, mut out) = (0_u64, 0_u64);
+        for device in set {
+            size += 1;
+            out += u64::from(revoked.has_device(device));
+        }
+        let dishonest_milli = self.in_hand()?.ticket.content().dishonest_milli;
+        Ok(1000 * out > u64::from(dishonest_milli) * size)
     }
 
     /// Opens the sum, stores the next model, then makes the ledger line durable.

@@ -30,6 +30,8 @@ use tacit_round::mask::PartialSum;
 use tacit_round::ticket::ParsedTicket;
 use tacit_types::{Digest, TaskId, Timestamp};
 use tacit_wire::Shutdown;
+use tacit_wire::current::Current;
+use tacit_wire::revoked::Revoked;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -40,6 +42,7 @@ use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
 use crate::ingest::{Arrival, Reply};
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::objects::Objects;
 use crate::store::Store;
 
@@ -66,6 +69,7 @@ pub struct Driver {
     signing: SigningKey,
     helper: HelperClient,
     board: Arc<Board>,
+    revoked: Current<Revoked>,
     arrivals: mpsc::Receiver<Arrival>,
     now: fn() -> Timestamp,
     shutdown: Shutdown,
@@ -105,10 +109,10 @@ impl Driver {
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] for what the operator must fix; storage errors.
-    pub fn open(
+    pub(crate) fn open(
         config: &Config,
         inputs: Inputs,
-        helper: HelperClient,
+        live: &Live,
         board: Arc<Board>,
         arrivals: mpsc::Receiver<Arrival>,
         now: fn() -> Timestamp,
@@ -136,8 +140,9 @@ impl Driver {
             ledger,
             export: config.state.join("ledger"),
             signing: inputs.signing,
-            helper,
+            helper: live.helper.clone(),
             board,
+            revoked: live.revoked.clone(),
             arrivals,
             now,
             shutdown,

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tacit_proto::v2::coordinator_server::Coordinator;
 use tacit_proto::{CHUNK_BYTES, v2};
+use tacit_round::root::SignedRoot;
+use tacit_round::token::Token;
 use tacit_types::{DeviceId, Digest, Timestamp};
+use tacit_wire::current::Current;
 use tacit_wire::identity;
 use tacit_wire::listener::HangUp;
 use tokio::sync::mpsc;
@@ -21,6 +24,7 @@ use crate::admission::Admission;
 use crate::board::{Board, OpenRound};
 use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
 use crate::ingest::Arrival;
+use crate::live::Offered;
 use crate::objects::Objects;
 use crate::status;
 
@@ -28,6 +32,8 @@ use fetch::{FetchStream, Fetches};
 use upload::Uploads;
 pub use upload::{Header, read_header};
 
+/// Bytes of a token that stands in the operator's list.
+const SINGLE_TOKEN: usize = 32;
 /// Largest message: one chunk and its framing.
 pub const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES + 4096;
 /// What a peer may send ahead of being read: two messages, whether its upload has a slot or not.
@@ -38,6 +44,7 @@ const _: () = assert!(WINDOW_BYTES as usize == 2 * MESSAGE_BYTES_MAX);
 pub struct CoordinatorService {
     board: Arc<Board>,
     enrolment: Enrolment,
+    policy: Current<Option<Offered>>,
     fetches: Fetches,
     uploads: Uploads,
     now: fn() -> Timestamp,
@@ -45,10 +52,15 @@ pub struct CoordinatorService {
 
 impl CoordinatorService {
     /// Puts the parts together. When `drain` begins, who stands still is waited for no longer.
-    pub fn new(
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "its parts, put together in one place"
+    )]
+    pub(crate) fn new(
         board: Arc<Board>,
         objects: Objects,
         enrolment: Enrolment,
+        policy: Current<Option<Offered>>,
         admission: Admission,
         queue: mpsc::Sender<Arrival>,
         now: fn() -> Timestamp,
@@ -59,6 +71,7 @@ impl CoordinatorService {
             uploads: Uploads::new(board.clone(), admission, queue, now, drain.clone()),
             board,
             enrolment,
+            policy,
             now,
         }
     }
@@ -70,6 +83,26 @@ impl CoordinatorService {
         let admitted = self.enrolment.admit(device, &key);
         admitted.map_err(|error| status::enrol(&error))?;
         Ok(device)
+    }
+
+    /// The publisher's newest policy, for a device that goes by the one of this serial.
+    fn later_policy(&self, serial: u32) -> Bytes {
+        let policy = self.policy.get();
+        let later = policy
+            .as_ref()
+            .as_ref()
+            .filter(|newest| newest.serial > serial);
+        later
+            .map(|newest| newest.signed.clone())
+            .unwrap_or_default()
+    }
+
+    fn roots(&self) -> Vec<v2::SignedRoot> {
+        let told = |root: SignedRoot| v2::SignedRoot {
+            certificate: Bytes::copy_from_slice(root.certificate()),
+            signature: Bytes::copy_from_slice(&root.signature().0),
+        };
+        self.enrolment.roots().into_iter().map(told).collect()
     }
 
     fn answer(
@@ -101,10 +134,11 @@ impl Coordinator for CoordinatorService {
         request: Request<v2::EnrolRequest>,
     ) -> Result<Response<v2::EnrolResponse>, Status> {
         let request = request.into_inner();
-        if request.token.len() != 32 || request.signing_request.len() > REQUEST_BYTES_MAX {
+        let token = [SINGLE_TOKEN, Token::LEN].contains(&request.token.len());
+        if !token || request.signing_request.len() > REQUEST_BYTES_MAX {
             return Err(status::malformed(
                 "token and signing_request",
-                "32 bytes and at most 4096 bytes",
+                "32 or 104 bytes and at most 4096 bytes",
             ));
         }
         let (enrolment, now) = (self.enrolment.clone(), (self.now)());
@@ -114,6 +148,7 @@ impl Coordinator for CoordinatorService {
                 certificate_chain: issued.chain,
                 renew_after_ms: issued.renew_after.0,
                 valid_until_ms: issued.valid_until.0,
+                roots: self.roots(),
             })),
             Ok(Err(error)) => Err(status::enrol(&error)),
             Err(_) => Err(status::internal("enrolment stopped")),
@@ -149,9 +184,23 @@ impl Coordinator for CoordinatorService {
                 certificate_chain: issued.chain,
                 renew_after_ms: issued.renew_after.0,
                 valid_until_ms: issued.valid_until.0,
+                roots: self.roots(),
             })),
             Ok(Err(error)) => Err(status::enrol(&error)),
             Err(_) => Err(status::internal("renewal stopped")),
+        }
+    }
+
+    async fn leave(
+        &self,
+        request: Request<v2::LeaveRequest>,
+    ) -> Result<Response<v2::LeaveResponse>, Status> {
+        let (device, key) = identity::device_with_key(&request)?;
+        let enrolment = self.enrolment.clone();
+        match tokio::task::spawn_blocking(move || enrolment.leave(device, &key)).await {
+            Ok(Ok(())) => Ok(Response::new(v2::LeaveResponse {})),
+            Ok(Err(error)) => Err(status::enrol(&error)),
+            Err(_) => Err(status::internal("leaving stopped")),
         }
     }
 
@@ -173,6 +222,7 @@ impl Coordinator for CoordinatorService {
             finished: published.finished,
             rho_counted: Bytes::copy_from_slice(&self.board.spent(device).units().to_be_bytes()),
             model_logged: published.logged,
+            policy: self.later_policy(request.get_ref().policy_serial),
         }))
     }
 

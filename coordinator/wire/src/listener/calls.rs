@@ -1,5 +1,5 @@
-//! Counts the calls of each connection, from the request until its answer's last byte, bounds
-//! health watches, and refuses what is not gRPC.
+//! Counts the calls of each connection, from the request until its answer's last byte, refuses
+//! those of a certificate that holds no more, bounds health watches, and refuses what is not gRPC.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -93,12 +93,19 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
+        let mut fault = None;
         let call = request.extensions_mut().remove().map(|visit: Visit| {
+            fault = visit.connection.fault();
             request.extensions_mut().insert(visit.info);
             let hang_up = HangUp(visit.connection.closing().clone());
             request.extensions_mut().insert(hang_up);
             visit.connection.begin_call()
         });
+
+        if let Some(fault) = fault {
+            let refused = Status::permission_denied(fault.to_string());
+            return Box::pin(async move { Ok(refused.into_http()) });
+        }
 
         if !is_grpc(&request) {
             return Box::pin(async { Ok(unsupported()) });

@@ -18,7 +18,7 @@ mod stream;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +40,10 @@ pub use self::stream::PeerStream;
 pub use self::tls::{ClientCertificate, leads_to, server_config};
 
 use self::rate::Rate;
-use self::registry::{Place, Registry, Who};
-use crate::identity::Peer;
+use self::registry::{Place, Registry};
+use crate::current::Current;
+use crate::identity::{Leaf, Peer};
+use crate::revoked::Standing;
 
 /// TLS handshake, with what a balancer says before it, and HTTP/2 preface must each finish within
 /// this time.
@@ -54,29 +56,38 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// A bound socket that turns into a stream of authenticated connections.
 pub struct Listener {
     socket: TcpListener,
-    tls: TlsAcceptor,
+    tls: Current<ServerConfig>,
     limits: Limits,
     only: Option<Peer>,
-    front: Front,
+    front: Current<Front>,
+    standing: Standing,
 }
 
 impl Listener {
     /// Takes over a bound socket. The server that uses it needs the layer [`CountCalls`]: without
-    /// it no request has a peer.
-    pub fn new(socket: TcpListener, config: ServerConfig, limits: Limits) -> Self {
+    /// it no request has a peer. Settings that change meanwhile are those of the next connection.
+    pub fn new(socket: TcpListener, tls: impl Into<Current<ServerConfig>>, limits: Limits) -> Self {
         Self {
             socket,
-            tls: TlsAcceptor::from(Arc::new(config)),
+            tls: tls.into(),
             limits,
             only: None,
-            front: Front::default(),
+            front: Current::default(),
+            standing: Standing::default(),
         }
     }
 
     /// Hears from these balancers whom they speak for.
     #[must_use]
-    pub fn behind(self, front: Front) -> Self {
+    pub fn behind(self, front: impl Into<Current<Front>>) -> Self {
+        let front = front.into();
         Self { front, ..self }
+    }
+
+    /// Closes, within a second, every connection whose certificate holds no more.
+    #[must_use]
+    pub fn by(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// Closes every connection of another peer right after its handshake.
@@ -92,11 +103,16 @@ impl Listener {
     /// logged at a bounded rate.
     pub fn incoming(self, shutdown: Shutdown) -> ReceiverStream<io::Result<PeerStream>> {
         let (ready, connections) = mpsc::channel(64);
-        let registry = Registry::new(self.limits.clone(), shutdown.close.clone());
+        let registry = Registry::new(
+            self.limits.clone(),
+            self.standing.clone(),
+            shutdown.close.clone(),
+        );
         let door = Arc::new(Door {
             tls: self.tls,
             only: self.only,
             front: self.front,
+            standing: self.standing,
             limits: self.limits,
             registry: registry.clone(),
             failed: Rate::default(),
@@ -129,7 +145,7 @@ async fn accept_until_drained(
         };
         match accepted {
             Ok((socket, address)) => {
-                if let Some(place) = door.enter(Who::at(address.ip())) {
+                if let Some(place) = door.enter_stranger(address.ip()) {
                     tokio::spawn(door.clone().greet(socket, address, place, ready.clone()));
                 }
             }
@@ -186,9 +202,10 @@ async fn sweep_until_drained(registry: Arc<Registry>, shutdown: Shutdown) {
 
 /// Decides who comes in.
 struct Door {
-    tls: TlsAcceptor,
+    tls: Current<ServerConfig>,
     only: Option<Peer>,
-    front: Front,
+    front: Current<Front>,
+    standing: Standing,
     limits: Limits,
     registry: Arc<Registry>,
     failed: Rate,
@@ -205,14 +222,14 @@ impl Door {
         ready: mpsc::Sender<io::Result<PeerStream>>,
     ) {
         let until = Instant::now() + HANDSHAKE_DEADLINE;
-        if self.front.has(address.ip()) {
+        if self.front.get().has(address.ip()) {
             let introduced = balancer::read_source(&mut socket);
             match self.in_time(until, &place, address, introduced).await {
                 None => return,
                 // The balancer itself, which asks whether anybody is there.
                 Some(None) => {}
                 Some(Some(source)) => {
-                    let Some(own) = self.enter(Who::at(source.ip())) else {
+                    let Some(own) = self.enter_stranger(source.ip()) else {
                         return;
                     };
                     (address, place) = (source, own);
@@ -221,23 +238,24 @@ impl Door {
         }
 
         let _ = socket.set_nodelay(true);
-        let shaken = shake(&self.tls, socket);
+        let tls = TlsAcceptor::from(self.tls.get());
+        let shaken = shake(&tls, socket);
         let Some(stream) = self.in_time(until, &place, address, shaken).await else {
             return;
         };
 
-        let Some(peer) = self.peer(&stream) else {
+        let Some(leaf) = self.leaf(&stream) else {
             return;
         };
 
-        let place = match peer {
+        let place = match leaf {
             None => Some(place),
-            Some(peer) => self.enter(Who::Known(peer)),
+            Some(leaf) => self.placed(self.registry.enter_known(leaf, Instant::now())),
         };
 
         if let Some(place) = place {
             // The receiver is gone only when the server has stopped.
-            let stream = PeerStream::new(stream, peer, place, &self.limits);
+            let stream = PeerStream::new(stream, place, &self.limits);
             let _ = ready.send(Ok(stream)).await;
         }
     }
@@ -267,31 +285,39 @@ impl Door {
         None
     }
 
-    /// Who shook hands, a stranger included; nobody when it is not to come in.
+    /// The certificate that was shown, or none for a stranger; nothing when it is not to come in.
     #[allow(
         clippy::option_option,
         reason = "no certificate is not the same as refused"
     )]
-    fn peer(&self, stream: &TlsStream<TcpStream>) -> Option<Option<Peer>> {
+    fn leaf(&self, stream: &TlsStream<TcpStream>) -> Option<Option<Leaf>> {
         let chain = stream.get_ref().1.peer_certificates();
-        let leaf = chain.and_then(<[_]>::first);
-        let peer = leaf.map(|leaf| Peer::from_certificate(leaf));
-        if peer == Some(None) {
+        let shown = chain.and_then(<[_]>::first);
+        let leaf = shown.and_then(|leaf| Leaf::read(leaf));
+        if shown.is_some() && leaf.is_none() {
             self.refuse("certificate names no known role");
             return None;
         }
 
-        let peer = peer.flatten();
-        if self.only.is_some() && peer != self.only {
+        if self.only.is_some() && leaf.map(|leaf| leaf.peer) != self.only {
             self.refuse("not the peer this server is for");
             return None;
         }
 
-        Some(peer)
+        // Listed since TLS looked at it.
+        if let Some(fault) = leaf.and_then(|leaf| self.standing.fault(&leaf)) {
+            self.refuse(&fault.to_string());
+            return None;
+        }
+
+        Some(leaf)
     }
 
-    fn enter(&self, who: Who) -> Option<Place> {
-        let place = self.registry.enter(who, Instant::now());
+    fn enter_stranger(&self, address: IpAddr) -> Option<Place> {
+        self.placed(self.registry.enter_stranger(address, Instant::now()))
+    }
+
+    fn placed(&self, place: Option<Place>) -> Option<Place> {
         if place.is_none() {
             self.refuse("too many connections, and none of them idle");
         }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
-use crate::identity::Peer;
+use crate::identity::{Leaf, Peer};
+use crate::revoked::{Fault, Standing};
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +37,8 @@ impl Who {
 #[derive(Debug)]
 pub(crate) struct Connection {
     who: Who,
+    leaf: Option<Leaf>,
+    standing: Standing,
     opened: Instant,
     calls: Mutex<Calls>,
     closing: CancellationToken,
@@ -51,6 +54,16 @@ struct Calls {
 impl Connection {
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The certificate it shows.
+    pub(crate) fn leaf(&self) -> Option<&Leaf> {
+        self.leaf.as_ref()
+    }
+
+    /// What is wrong with its certificate now.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.standing.fault(self.leaf.as_ref()?)
     }
 
     /// Cancelled when the connection has to end.
@@ -84,8 +97,13 @@ impl Connection {
         matches!(self.who, Who::Anonymous(_))
     }
 
-    /// Whether it has stood long enough. `drain` is when the drain began.
+    /// Whether it has stood long enough, or shows a certificate that holds no more. `drain` is when
+    /// the drain began.
     fn is_over(&self, now: Instant, limits: &Limits, drain: Option<Instant>) -> bool {
+        if self.fault().is_some() {
+            return true;
+        }
+
         let Calls { open, since } = *self.calls();
         if open > 0 {
             let longest = match self.who {
@@ -128,6 +146,7 @@ impl Drop for Call {
 /// All connections of a listener.
 pub(crate) struct Registry {
     limits: Limits,
+    standing: Standing,
     /// Closes every connection.
     close: CancellationToken,
     rooms: Mutex<Rooms>,
@@ -153,9 +172,10 @@ impl Rooms {
 }
 
 impl Registry {
-    pub(crate) fn new(limits: Limits, close: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, standing: Standing, close: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             limits,
+            standing,
             close,
             rooms: Mutex::default(),
         })
@@ -165,8 +185,17 @@ impl Registry {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a connection in; `None` at a cap where none is idle.
-    pub(crate) fn enter(self: &Arc<Self>, who: Who, now: Instant) -> Option<Place> {
+    /// Takes in a connection that shows this certificate; `None` at a cap where none is idle.
+    pub(crate) fn enter_known(self: &Arc<Self>, leaf: Leaf, now: Instant) -> Option<Place> {
+        self.enter(Who::Known(leaf.peer), Some(leaf), now)
+    }
+
+    /// Takes in a stranger's; `None` at a cap where none is idle.
+    pub(crate) fn enter_stranger(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
+        self.enter(Who::at(address), None, now)
+    }
+
+    fn enter(self: &Arc<Self>, who: Who, leaf: Option<Leaf>, now: Instant) -> Option<Place> {
         let (own, all) = match who {
             Who::Anonymous(_) => (self.limits.per_address, self.limits.anonymous),
             Who::Known(_) => (self.limits.per_peer, self.limits.known),
@@ -185,6 +214,8 @@ impl Registry {
 
         let connection = Arc::new(Connection {
             who,
+            leaf,
+            standing: self.standing.clone(),
             opened: now,
             calls: Mutex::new(Calls {
                 open: 0,
@@ -278,7 +309,7 @@ impl Drop for Place {
 mod tests {
     use std::time::Duration;
 
-    use tacit_types::DeviceId;
+    use tacit_types::{DeviceId, Timestamp};
 
     use super::*;
 
@@ -287,11 +318,19 @@ mod tests {
             known,
             ..Limits::default()
         };
-        Registry::new(limits, CancellationToken::new())
+        Registry::new(limits, Standing::default(), CancellationToken::new())
     }
 
-    fn device(name: u8) -> Who {
-        Who::Known(Peer::Device(DeviceId([name; DeviceId::LEN])))
+    fn leaf(peer: Peer) -> Leaf {
+        Leaf {
+            peer,
+            key: None,
+            ends: Timestamp(u64::MAX),
+        }
+    }
+
+    fn device(name: u8) -> Leaf {
+        leaf(Peer::Device(DeviceId([name; DeviceId::LEN])))
     }
 
     /// HOSTILE 21: who keeps its connections busy gives one to who has fewer, and to nobody else.
@@ -300,7 +339,7 @@ mod tests {
         let (registry, now) = (registry(6), Instant::now());
         let mut inside = Vec::new();
         for who in [1, 1, 1, 1, 2, 2] {
-            let place = registry.enter(device(who), now).unwrap();
+            let place = registry.enter_known(device(who), now).unwrap();
             inside.push((place.connection().begin_call(), place));
         }
 
@@ -310,14 +349,14 @@ mod tests {
         };
 
         // Six each with a call: the one that has most would take from nobody.
-        assert!(registry.enter(device(1), now).is_none());
-        let _third = registry.enter(device(3), now).unwrap();
+        assert!(registry.enter_known(device(1), now).is_none());
+        let _third = registry.enter_known(device(3), now).unwrap();
         assert_eq!(closed(), 1);
         assert!(inside[0].1.connection().closing.is_cancelled());
-        let _again = registry.enter(device(3), now).unwrap();
+        let _again = registry.enter_known(device(3), now).unwrap();
         assert_eq!(closed(), 2);
         // Now all have two.
-        assert!(registry.enter(device(3), now).is_none());
+        assert!(registry.enter_known(device(3), now).is_none());
     }
 
     /// HOSTILE 14: a call that a device never ends is over after a while; those of the other server
@@ -326,12 +365,12 @@ mod tests {
     fn a_devices_endless_call_ends_with_its_connection() {
         let (registry, now) = (registry(6), Instant::now());
         let enter = |who| {
-            let place = registry.enter(who, now).unwrap();
+            let place = registry.enter_known(who, now).unwrap();
             (place.connection().begin_call(), place)
         };
 
         let device = enter(device(1));
-        let server = enter(Who::Known(Peer::Coordinator));
+        let server = enter(leaf(Peer::Coordinator));
         registry.sweep(now + Duration::from_secs(170), None);
         assert!(!device.1.connection().closing.is_cancelled());
         registry.sweep(now + Duration::from_secs(200), None);

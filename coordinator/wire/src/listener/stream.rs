@@ -15,7 +15,7 @@ use tonic::transport::server::Connected;
 use super::frames::Frames;
 use super::registry::{Connection, Place};
 use super::{HANDSHAKE_DEADLINE, Limits};
-use crate::identity::{Peer, PeerInfo, key_of};
+use crate::identity::{Peer, PeerInfo};
 
 /// What each request of a connection is told.
 #[derive(Clone)]
@@ -37,27 +37,25 @@ pub struct PeerStream {
 }
 
 impl PeerStream {
-    pub(super) fn new(
-        inner: TlsStream<TcpStream>,
-        peer: Option<Peer>,
-        place: Place,
-        limits: &Limits,
-    ) -> Self {
+    pub(super) fn new(inner: TlsStream<TcpStream>, place: Place, limits: &Limits) -> Self {
         let connection = place.connection().clone();
+        let leaf = connection.leaf().copied();
+        let peer = leaf.map(|leaf| leaf.peer);
         let bounded = match peer {
             None => Some(limits.frames_anonymous),
             Some(Peer::Device(_)) => Some(limits.frames),
             Some(_) => None,
         };
-        let chain = inner.get_ref().1.peer_certificates();
-        let key = chain.and_then(|chain| key_of(chain.first()?));
         Self {
             inner,
             preface: Some(Box::pin(sleep(HANDSHAKE_DEADLINE))),
             frames: bounded.map(|limits| Frames::new(limits, Instant::now())),
             closed: Box::pin(connection.closing().clone().cancelled_owned()),
             visit: Visit {
-                info: PeerInfo { peer, key },
+                info: PeerInfo {
+                    peer,
+                    key: leaf.and_then(|leaf| leaf.key),
+                },
                 connection,
             },
             _place: place,

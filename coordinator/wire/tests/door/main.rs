@@ -5,11 +5,14 @@
 mod balancers;
 mod support;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use support::{SOON, Silent, World, limits};
-use tacit_wire::Peer;
+use tacit_wire::current::Current;
 use tacit_wire::listener::Limits;
+use tacit_wire::revoked::Standing;
+use tacit_wire::{Peer, clock};
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -71,6 +74,38 @@ async fn silent_strangers_displace_each_other_and_nobody_else() {
     check(&mut world.client(Some(Peer::Helper))).await.unwrap();
     check(&mut known).await.unwrap();
     assert!(open(&mut strangers).await <= 8);
+}
+
+/// HOSTILE 67: a certificate's end ends its connections, with and without a call; strangers have
+/// none that could end.
+#[tokio::test]
+async fn a_connection_ends_with_its_certificate() {
+    static DAYS: AtomicU64 = AtomicU64::new(0);
+    let now = || {
+        let days = DAYS.load(Ordering::Relaxed);
+        clock::now().plus_millis(days * 86_400_000)
+    };
+    let standing = Standing::new(Current::default(), now);
+    let caps = Limits {
+        idle_anonymous: Duration::from_secs(60),
+        ..limits()
+    };
+    let world = World::by(standing, &[], caps, None).await;
+    let mut silent = silent_ones(&world, Some(Peer::Helper), 1).await;
+    let mut stranger = silent_ones(&world, None, 1).await;
+    let mut client = world.client(Some(Peer::Helper));
+    let watched = client.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watched = watched.into_inner();
+    watched.message().await.unwrap();
+
+    DAYS.store(29, Ordering::Relaxed);
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(open(&mut silent).await, 1);
+    DAYS.store(31, Ordering::Relaxed);
+    assert!(silent[0].closed_within(SOON).await);
+    let ended = timeout(SOON, watched.message()).await.unwrap();
+    assert!(ended.is_err());
+    assert_eq!(open(&mut stranger).await, 1);
 }
 
 /// HOSTILE 21: connections of one certificate displace each other and nobody else.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
+use tacit_wire::current::Current;
 use tacit_wire::listener::{ClientCertificate, CountCalls, Front, Limits, Listener, server_config};
 use tacit_wire::pki::{Authority, Credentials, create_authorities};
+use tacit_wire::revoked::Standing;
 use tacit_wire::{Peer, Shutdown, clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +52,16 @@ impl World {
 
     /// As [`Self::new`], where these addresses are balancers.
     pub(crate) async fn behind(balancers: &[&str], limits: Limits, only: Option<Peer>) -> Self {
+        Self::by(Standing::default(), balancers, limits, only).await
+    }
+
+    /// As [`Self::behind`], where certificates hold as `standing` says.
+    pub(crate) async fn by(
+        standing: Standing,
+        balancers: &[&str],
+        limits: Limits,
+        only: Option<Peer>,
+    ) -> Self {
         let made = create_authorities(clock::now()).unwrap();
         let authority = Authority::from_pem(&made.issuing.chain, &made.issuing.key).unwrap();
         let issue = |peer| {
@@ -64,6 +76,7 @@ impl World {
             key(&coordinator),
             &roots,
             ClientCertificate::Optional,
+            &Current::default(),
         )
         .unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -74,7 +87,8 @@ impl World {
         let mut listener = Listener::new(socket, config, limits).behind(Front {
             balancers,
             ..Front::default()
-        });
+        })
+        .by(standing);
         if let Some(peer) = only {
             listener = listener.only(peer);
         }

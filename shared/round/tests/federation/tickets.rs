@@ -145,6 +145,7 @@ fn a_policy_says_its_bounds_in_words() {
         "factors",
         "helper_key",
         "schema",
+        "serial",
         "window_hours",
     ];
     assert_eq!(rest, plain);

@@ -1,18 +1,26 @@
 //! Keys, certificates, policies and tokens of a deployment.
 
+mod keys;
+mod policy;
+mod renew;
+mod revoke;
+mod rotate;
+mod tokens;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rand::TryRng;
-use tacit_privacy::canonical::digest;
-use tacit_round::keys::{PublicKey, SigningKey};
 use tacit_round::member::Member;
-use tacit_round::policy::Policy;
-use tacit_round::signed_policy::SignedPolicy;
-use tacit_types::{Delta, Epsilon};
-use tacit_wire::pki::{Authority, PkiError};
-use tacit_wire::{Peer, clock, files, renewal};
+use tacit_types::{Delta, DeviceId, Epsilon};
+use tacit_wire::pki::Authority;
+use tacit_wire::revoked::Revoked;
+use tacit_wire::{Peer, clock, files};
 use zeroize::Zeroizing;
+
+pub(crate) use self::keys::public_key;
+use self::keys::{random, read_public, read_signing_key, signing_key};
+pub(crate) use self::policy::{Agreed, policy};
+pub(crate) use self::tokens::make as tokens;
 
 use crate::failure::Failure;
 use crate::say;
@@ -71,16 +79,54 @@ pub(crate) enum Command {
         /// Refuse rounds that count devices the helper's organisation has not enrolled.
         #[arg(long)]
         membership: bool,
+        /// Take the place of the policy that is there, with the next serial: installations take it
+        /// over from a coordinator that has it.
+        #[arg(long)]
+        replace: bool,
+        /// Public key that may sign the policy after this one; give its secret half as
+        /// `publisher.sign` then.
+        #[arg(long)]
+        next_publisher: Option<PathBuf>,
     },
     /// Renew the certificates of servers before they end, keeping names and keys, and the issuing
     /// authority's when its last third has begun and `root.key` is there.
     #[command(
-        after_help = "Example: tacit pki renew pki\nThen copy the .crt files to their machines and \
-                      start the daemons again."
+        after_help = "Example: tacit pki renew pki\nThen copy the .crt files to their machines; \
+                      the daemons take them over within seconds."
     )]
     Renew {
         /// Folder made by `tacit pki init`.
         dir: PathBuf,
+        /// Give the servers new keys too: somebody else may have the old ones. Revoke those with
+        /// `tacit pki revoke --certificate` first, while the old .crt files are here.
+        #[arg(long)]
+        new_keys: bool,
+    },
+    /// Put a new root in the place of the old one. For a while both are trusted: servers show
+    /// chains that lead to either, and devices learn of the new one, signed by the old.
+    #[command(after_help = "Example: tacit pki rotate pki\nAnd 90 days later: --finish")]
+    Rotate {
+        /// Folder made by `tacit pki init`, with `root.key`.
+        dir: PathBuf,
+        /// Trust the old root no more.
+        #[arg(long)]
+        finish: bool,
+    },
+    /// Let devices and servers' certificates in no more: adds to `revoked.txt`, which daemons read
+    /// when it changes.
+    #[command(
+        after_help = "Example: tacit pki revoke pki 000102030405060708090a0b0c0d0e0f\n\
+                      Then copy revoked.txt to the machines; it holds within a second there."
+    )]
+    Revoke {
+        /// Folder made by `tacit pki init`.
+        dir: PathBuf,
+        /// Ids of devices, 32 hexadecimal digits each.
+        devices: Vec<DeviceId>,
+        /// Certificate of a server whose key is lost to somebody, PEM; every certificate of that
+        /// key is revoked.
+        #[arg(long)]
+        certificate: Vec<PathBuf>,
     },
     /// Issue memberships: `members.txt`, one a line for each device. Run by the helper's
     /// organisation.
@@ -94,14 +140,12 @@ pub(crate) enum Command {
     },
     /// Make single-use enrolment tokens: `tokens.txt` for devices, `tokens.sha256` for the
     /// coordinator.
-    #[command(after_help = "Example: tacit pki tokens pki --count 1000")]
-    Tokens {
-        /// Folder made by `tacit pki init`.
-        dir: PathBuf,
-        /// How many.
-        #[arg(long)]
-        count: u32,
-    },
+    #[command(
+        after_help = "Example: tacit pki tokens pki --count 1000 --expires 30\n\
+                      Later: --append --count 500 for more, --list, --revoke TOKEN; then copy \
+                      tokens.sha256 to the coordinator, which reads it when it changes."
+    )]
+    Tokens(Box<tokens::Options>),
 }
 
 pub(crate) fn run(command: &Command) -> Result<(), Failure> {
@@ -114,7 +158,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             init(dir, coordinator, helper)?;
             say::result(format_args!(
                 "made {}; move root.key offline, publisher.sign to whoever signs your app, \
-                 members.sign to the helper's organisation\n",
+                 tokens.sign to the app's backend, members.sign to the helper's organisation\n",
                 dir.display()
             ))?;
         }
@@ -128,6 +172,8 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
             releases,
             helper_noise,
             membership,
+            replace,
+            next_publisher,
         } => {
             let read = |option: &str, epsilon: f64| {
                 Epsilon::new(epsilon).map_err(|error| Failure::input(format!("{option}: {error}")))
@@ -143,6 +189,8 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
                 releases: *releases,
                 helper_noise: *helper_noise,
                 membership: *membership,
+                replace: *replace,
+                next_publisher: next_publisher.as_deref().map(read_public).transpose()?,
                 ..Agreed::new(read("--epsilon", *epsilon)?, delta, *cohort)
             };
             policy(dir, &agreed)?;
@@ -151,7 +199,14 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
                 dir.join("policy.json").display()
             ))?;
         }
-        Command::Renew { dir } => renew(dir)?,
+        Command::Renew { dir, new_keys } => renew::renew(dir, *new_keys)?,
+        Command::Rotate { dir, finish: false } => rotate::rotate(dir)?,
+        Command::Rotate { dir, finish: true } => rotate::finish(dir)?,
+        Command::Revoke {
+            dir,
+            devices,
+            certificate,
+        } => revoke::revoke(dir, devices, certificate)?,
         Command::Members { dir, count } => {
             members(dir, *count)?;
             say::result(format_args!(
@@ -159,13 +214,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
                 dir.join("members.txt").display()
             ))?;
         }
-        Command::Tokens { dir, count } => {
-            tokens(dir, *count)?;
-            say::result(format_args!(
-                "made {count} tokens in {}\n",
-                dir.join("tokens.txt").display()
-            ))?;
-        }
+        Command::Tokens(options) => tokens::run(options)?,
     }
 
     Ok(())
@@ -205,158 +254,13 @@ pub(crate) fn init(dir: &Path, coordinator: &str, helper: &str) -> Result<(), Fa
         files::write_new_secret(&dir.join(format!("{name}.key")), &credentials.key)?;
     }
 
-    for name in ["coordinator", "helper", "publisher", "members"] {
+    for name in ["coordinator", "helper", "publisher", "members", "tokens"] {
         signing_key(dir, name)?;
     }
+    files::write_new_public(&dir.join(revoke::FILE), &Revoked::default().to_text())?;
+    files::write_new_public(&dir.join(rotate::FILE), "")?;
 
     Ok(())
-}
-
-fn signing_key(dir: &Path, name: &str) -> Result<(), Failure> {
-    let seed = random_hex()?;
-    files::write_new_secret(&dir.join(format!("{name}.sign")), &seed)?;
-    let public = read_signing_key(dir, name)?.public();
-    Ok(files::write_new_public(
-        &dir.join(format!("{name}.pub")),
-        &public.to_string(),
-    )?)
-}
-
-fn read_signing_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
-    let seed = files::read_seed(&dir.join(format!("{name}.sign"))).map_err(Failure::input)?;
-    Ok(SigningKey::from_seed(&seed))
-}
-
-/// The public half of a deployment's signing key.
-pub(crate) fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Failure> {
-    let path = dir.join(format!("{name}.pub"));
-    let text = files::read_text(&path).map_err(Failure::input)?;
-    PublicKey::try_from(text.trim().to_owned())
-        .map_err(|error| Failure::input(format!("{}: {error}", path.display())))
-}
-
-/// What an owner agrees to, as the publisher of their app says it.
-pub(crate) struct Agreed {
-    epsilon: Epsilon,
-    delta: Delta,
-    cohort: u32,
-    /// Most that one window may cost, and its hours; the lifetime's without it.
-    window: Option<(Epsilon, u32)>,
-    releases: u32,
-    helper_noise: bool,
-    membership: bool,
-}
-
-impl Agreed {
-    /// One window without end, which one task may use up.
-    pub(crate) fn new(epsilon: Epsilon, delta: Delta, cohort: u32) -> Self {
-        Self {
-            epsilon,
-            delta,
-            cohort,
-            window: None,
-            releases: 1000,
-            helper_noise: false,
-            membership: false,
-        }
-    }
-}
-
-/// Signs a policy.
-pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
-    let delta = agreed.delta;
-    let budget = |option: &str, epsilon: Epsilon| {
-        tacit_plan::budget(epsilon, delta)
-            .map_err(|error| Failure::input(format!("--{option}{}: {error}", error.field())))
-    };
-
-    let rho = budget("", agreed.epsilon)?;
-    let window = agreed
-        .window
-        .map(|(epsilon, hours)| Ok::<_, Failure>((budget("window-", epsilon)?, hours)));
-    let (rho_window, window_hours) = window.transpose()?.unwrap_or((rho, u32::MAX));
-    if rho_window > rho {
-        let problem = "--window-epsilon: a window may not cost more than the lifetime (--epsilon)";
-        return Err(Failure::input(problem));
-    }
-
-    let (coordinator, helper) = (public_key(dir, "coordinator")?, public_key(dir, "helper")?);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "delta is at most 0.1"
-    )]
-    let delta_pico_max = (delta.get() * 1e12).round() as u64;
-    let own = Policy::new(coordinator, helper, rho, agreed.cohort);
-    let policy = Policy {
-        rho_window,
-        window_hours,
-        releases_max: agreed.releases,
-        delta_pico_max,
-        helper_noise: agreed.helper_noise,
-        membership: agreed.membership,
-        ..own
-    };
-
-    let signed = SignedPolicy::new(&policy, &read_signing_key(dir, "publisher")?)?;
-    Ok(files::write_new_public(
-        &dir.join("policy.json"),
-        &serde_json::to_string_pretty(&signed)?,
-    )?)
-}
-
-/// Renews what servers show, and the issuing authority's certificate when it is time.
-fn renew(dir: &Path) -> Result<(), Failure> {
-    let now = clock::now();
-    let path = |name: &str| dir.join(name);
-    let public = |name: &str| files::read_text(&path(name)).map_err(Failure::input);
-    let secret = |name: &str| files::read_secret(&path(name)).map_err(Failure::input);
-    let named =
-        |name: &str, error: PkiError| Failure::input(format!("{}: {error}", path(name).display()));
-    let replace = |name: &str, text: &str| {
-        files::replace_public(&path(name), text)
-            .map_err(|error| Failure::input(format!("{}: {error}", path(name).display())))
-    };
-
-    let (mut issuing, issuing_key) = (public("issuing.crt")?, secret("issuing.key")?);
-    if renewal::is_due(&issuing, now) && path("root.key").exists() {
-        let (root, root_key) = (public("root.crt")?, secret("root.key")?);
-        issuing = renewal::renew_issuing(&issuing_key, &root, &root_key, now)
-            .map_err(|error| named("issuing.crt", error))?;
-        replace("issuing.crt", &issuing)?;
-        say::result("renewed issuing.crt\n")?;
-    }
-
-    let authority =
-        Authority::from_pem(&issuing, &issuing_key).map_err(|error| named("issuing.crt", error))?;
-    for server in ["coordinator", "helper"] {
-        let (certificate, key) = (format!("{server}.crt"), format!("{server}.key"));
-        if !path(&certificate).exists() || !path(&key).exists() {
-            say::note(format_args!(
-                "{certificate} and its key are not here: left out"
-            ));
-            continue;
-        }
-        let chain = authority
-            .renew_server(&public(&certificate)?, &secret(&key)?, now)
-            .map_err(|error| named(&certificate, error))?;
-        replace(&certificate, &chain)?;
-        say::result(format_args!("renewed {certificate}\n"))?;
-    }
-
-    Ok(())
-}
-
-/// Makes tokens and the digests the coordinator knows them by.
-pub(crate) fn tokens(dir: &Path, count: u32) -> Result<(), Failure> {
-    let (mut secret, mut known) = (String::new(), String::new());
-    for _ in 0..count {
-        let token = random_hex()?;
-        known += &format!("{}\n", digest(&hex::decode(&token)?));
-        secret += &format!("{token}\n");
-    }
-    files::write_new_secret(&dir.join("tokens.txt"), &secret)?;
-    Ok(files::write_new_public(&dir.join("tokens.sha256"), &known)?)
 }
 
 /// Issues memberships with the helper's organisation's key.
@@ -368,14 +272,4 @@ fn members(dir: &Path, count: u32) -> Result<(), Failure> {
         *text += "\n";
     }
     Ok(files::write_new_secret(&dir.join("members.txt"), &text)?)
-}
-
-fn random_hex() -> Result<String, Failure> {
-    Ok(hex::encode(random()?))
-}
-
-fn random() -> Result<[u8; 32], Failure> {
-    let mut bytes = [0u8; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
-    Ok(bytes)
 }

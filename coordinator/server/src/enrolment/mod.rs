@@ -1,36 +1,40 @@
-//! Trades single-use tokens for device certificates. The same token with the same request gives the
-//! same answer.
+//! Trades single-use tokens for device certificates, and certificates for the next. The same token
+//! with the same request gives the same answer.
+//!
+//! `tokens` says which tokens are good, `book` keeps what was given for them.
 
-use std::collections::BTreeSet;
+mod book;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rand::TryRng;
-use rusqlite::{Connection, OptionalExtension, params};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tacit_privacy::canonical::digest;
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
-use tacit_types::{DeviceId, Digest, Timestamp};
+use tacit_round::root::{ROOTS_MAX, SignedRoot};
+use tacit_types::{DeviceId, Timestamp};
 use tacit_wire::Peer;
-use tacit_wire::files;
-use tacit_wire::identity::{LeafKey, key_of};
-use tacit_wire::leaf::validity;
+use tacit_wire::current::Current;
+use tacit_wire::files::{self, FileError};
+use tacit_wire::identity::{LeafKey, key_of, validity};
 use tacit_wire::pki::{Authority, PkiError};
+use tacit_wire::revoked::{Fault, Revoked};
 
 use crate::config::Config;
 use crate::error::ServerError;
-use crate::shared;
 
-const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS enrolments
-    (token BLOB PRIMARY KEY, request BLOB NOT NULL, device BLOB NOT NULL, chain TEXT NOT NULL) \
-    WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leaves
-    (device BLOB PRIMARY KEY, current BLOB NOT NULL, next BLOB) WITHOUT ROWID;";
+use book::{Book, Given, Keys, Use, Used};
+use tokens::Tokens;
+pub use tokens::{SIGNED_LIFE_MS, TokenList};
 
 /// How long after its end a certificate can still be renewed, by proof of its key.
 pub const GRACE_MS: u64 = 60 * DAY_MS;
-const DAY_MS: u64 = 24 * 3_600_000;
+pub(crate) const DAY_MS: u64 = 24 * 3_600_000;
 
 /// Largest certificate signing request in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4096;
@@ -43,6 +47,12 @@ pub enum EnrolError {
     /// Unknown token, or used with another request.
     #[error("the enrolment token is unknown or already used")]
     Token,
+    /// A device that is revoked.
+    #[error("{}", Fault::Revoked)]
+    Revoked,
+    /// A device whose account has ended.
+    #[error("this device has left; enrol with a new token")]
+    Left,
     /// A certificate that a newer one has taken the place of.
     #[error("this certificate has been replaced by a newer one of the same device")]
     Replaced,
@@ -63,7 +73,8 @@ pub enum EnrolError {
 /// Who signs devices, and for which tokens; nothing of it is written.
 pub struct Issuing {
     authority: Authority,
-    tokens: BTreeSet<Digest>,
+    tokens: Tokens,
+    roots: Vec<SignedRoot>,
 }
 
 impl Issuing {
@@ -88,6 +99,7 @@ impl Issuing {
         Ok(Self {
             authority,
             tokens: read_tokens(config)?,
+            roots: read_roots(config.enrolment.roots.as_deref())?,
         })
     }
 }
@@ -95,8 +107,9 @@ impl Issuing {
 /// The enrolment authority of a deployment.
 #[derive(Clone)]
 pub struct Enrolment {
-    issuing: Arc<Issuing>,
-    db: Arc<Mutex<Connection>>,
+    issuing: Current<Issuing>,
+    revoked: Current<Revoked>,
+    book: Arc<Book>,
 }
 
 impl Enrolment {
@@ -104,12 +117,22 @@ impl Enrolment {
     ///
     /// # Errors
     /// As [`Accounts::open`](crate::accounts::Accounts::open).
-    pub fn open(issuing: Issuing, folder: &Path) -> Result<Self, ServerError> {
-        let db = shared::open(folder, "enrolment.sqlite", SCHEMA)?;
+    pub fn open(
+        issuing: Current<Issuing>,
+        revoked: Current<Revoked>,
+        folder: &Path,
+    ) -> Result<Self, ServerError> {
+        let book = Book::open(folder)?;
         Ok(Self {
-            issuing: Arc::new(issuing),
-            db: Arc::new(Mutex::new(db)),
+            issuing,
+            revoked,
+            book: Arc::new(book),
         })
+    }
+
+    /// Roots that devices are told of.
+    pub fn roots(&self) -> Vec<SignedRoot> {
+        self.issuing.get().roots.clone()
     }
 
     /// Signs a request against a token; durable before it is answered.
@@ -122,44 +145,30 @@ impl Enrolment {
         request: &[u8],
         now: Timestamp,
     ) -> Result<Issued, EnrolError> {
-        let token = digest(token);
-        if !self.issuing.tokens.contains(&token) {
-            return Err(EnrolError::Token);
-        }
-
+        let issuing = self.issuing.get();
+        let good = issuing.tokens.good(token, now).ok_or(EnrolError::Token)?;
         let request_hash = digest(request);
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let used: Option<(Vec<u8>, String)> = db
-            .query_row(
-                "SELECT request, chain FROM enrolments WHERE token = ?1",
-                [token.0],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        match used {
-            Some((known, chain)) if known == request_hash.0 => return issued(chain, now),
+        let rows = self.book.rows();
+        match rows.used(good.name)? {
+            Some(Used::For { request, chain }) if request == request_hash => {
+                return issued(chain, now);
+            }
             Some(_) => return Err(EnrolError::Token),
             None => {}
         }
 
-        let mut id = [0; DeviceId::LEN];
-        rand::rngs::SysRng
-            .try_fill_bytes(&mut id)
-            .map_err(|_| EnrolError::Random)?;
-        let chain = self
-            .issuing
+        let device = new_device()?;
+        let chain = issuing
             .authority
-            .issue_device(request, DeviceId(id), now)
+            .issue_device(request, device, now)
             .map_err(|error| EnrolError::Request(error.to_string()))?;
-        let key = leaf_key(&chain)?;
-        let transaction = db.unchecked_transaction()?;
-        transaction.execute(
-            "INSERT INTO enrolments VALUES (?1, ?2, ?3, ?4)",
-            params![token.0, request_hash.0, id, chain],
-        )?;
-
-        transaction.execute("INSERT INTO leaves VALUES (?1, ?2, NULL)", params![id, key])?;
-        transaction.commit()?;
+        let token = Use {
+            token: good.name,
+            ends: good.ends,
+            request: request_hash,
+            chain: &chain,
+        };
+        rows.enrol(&token, device, &given(&chain)?, now)?;
         issued(chain, now)
     }
 
@@ -167,24 +176,51 @@ impl Enrolment {
     /// next certificate, the one before has ended.
     ///
     /// # Errors
-    /// [`EnrolError::Replaced`] for the key of a certificate that has ended so.
+    /// [`EnrolError::Replaced`] for the key of a certificate that has ended so,
+    /// [`EnrolError::Revoked`] for a device on the list, [`EnrolError::Left`] for one that has
+    /// left.
     pub fn admit(&self, device: DeviceId, key: &LeafKey) -> Result<(), EnrolError> {
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let known: Option<(Vec<u8>, Option<Vec<u8>>)> = db
-            .prepare_cached("SELECT current, next FROM leaves WHERE device = ?1")?
-            .query_row([device.0], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match known {
+        if self.revoked.get().has_device(device) {
+            return Err(EnrolError::Revoked);
+        }
+
+        let rows = self.book.rows();
+        match rows.keys(device)? {
             // Enrolled in a record that is lost: the authority signed its certificate all the same.
             None => Ok(()),
-            Some((current, _)) if current == key => Ok(()),
-            Some((_, Some(next))) if next == key => {
-                let moved = "UPDATE leaves SET current = next, next = NULL WHERE device = ?1";
-                db.execute(moved, [device.0])?;
-                Ok(())
+            Some(Keys { current, .. }) if current.is_empty() => Err(EnrolError::Left),
+            Some(Keys { current, .. }) if current == key => Ok(()),
+            Some(Keys { next, .. }) if next.as_deref() == Some(key) => {
+                let advanced = rows.advance(device, key)?;
+                advanced.then_some(()).ok_or(EnrolError::Replaced)
             }
             Some(_) => Err(EnrolError::Replaced),
         }
+    }
+
+    /// Ends a device's account for good; one that has left may say so again. What it was counted
+    /// for stays counted, under its id.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn leave(&self, device: DeviceId, key: &LeafKey) -> Result<(), EnrolError> {
+        match self.admit(device, key) {
+            Err(EnrolError::Left) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => Ok(self.book.rows().bury(device)?),
+        }
+    }
+
+    /// Forgets what is needed no more: for what a token was used, after `retention_days`; tokens
+    /// that have ended; and keys of devices that can come back no more, [`GRACE_MS`] after their
+    /// last certificate. Gives the number of rows.
+    ///
+    /// # Errors
+    /// [`EnrolError::Unavailable`].
+    pub fn sweep(&self, retention_days: u32, now: Timestamp) -> Result<usize, EnrolError> {
+        let before = |millis: u64| Timestamp(now.0.saturating_sub(millis));
+        let used = before(u64::from(retention_days) * DAY_MS);
+        Ok(self.book.rows().sweep(used, before(GRACE_MS), now)?)
     }
 
     /// Signs the next certificate of a device whose connection shows a valid one.
@@ -199,16 +235,14 @@ impl Enrolment {
         now: Timestamp,
     ) -> Result<Issued, EnrolError> {
         self.admit(device, key)?;
-        let chain = self
-            .issuing
+        let issuing = self.issuing.get();
+        let chain = issuing
             .authority
             .issue_device(request, device, now)
             .map_err(|error| EnrolError::Request(error.to_string()))?;
-        let next = leaf_key(&chain)?;
-        if next != *key {
-            let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-            let note = "INSERT INTO leaves VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET next = ?3";
-            db.execute(note, params![device.0, key, next])?;
+        let next = given(&chain)?;
+        if next.key != *key && !self.book.rows().expect(device, key, &next)? {
+            return Err(EnrolError::Replaced);
         }
 
         issued(chain, now)
@@ -226,8 +260,8 @@ impl Enrolment {
         request: &[u8],
         now: Timestamp,
     ) -> Result<Issued, EnrolError> {
-        let leaf = self
-            .issuing
+        let issuing = self.issuing.get();
+        let leaf = issuing
             .authority
             .read_own(old)
             .map_err(|error| EnrolError::Request(error.to_string()))?;
@@ -290,26 +324,49 @@ fn leaf_of(chain: &str) -> Result<CertificateDer<'static>, EnrolError> {
         .map_err(|error| EnrolError::Request(error.to_string()))
 }
 
-fn leaf_key(chain: &str) -> Result<LeafKey, EnrolError> {
+/// The key that a chain is for, and its end.
+fn given(chain: &str) -> Result<Given, EnrolError> {
     let unreadable = || EnrolError::Request("the certificate made has no Ed25519 key".into());
-    key_of(&leaf_of(chain)?).ok_or_else(unreadable)
+    let leaf = leaf_of(chain)?;
+    let key = key_of(&leaf).ok_or_else(unreadable)?;
+    let (_, ends) = validity(&leaf).ok_or_else(unreadable)?;
+    Ok(Given { key, ends })
 }
 
-fn read_tokens(config: &Config) -> Result<BTreeSet<Digest>, ServerError> {
-    let path = &config.enrolment.tokens;
-    let bad =
-        |problem: String| ServerError::OperatorConfig(format!("{}: {problem}", path.display()));
-    let text =
-        files::read_large_text(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let numbered = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    numbered
-        .map(|(i, line)| {
-            line.trim()
-                .parse()
-                .map_err(|error| bad(format!("line {}: {error}", i + 1)))
-        })
-        .collect()
+fn new_device() -> Result<DeviceId, EnrolError> {
+    let mut id = [0; DeviceId::LEN];
+    let drawn = rand::rngs::SysRng.try_fill_bytes(&mut id);
+    drawn.map_err(|_| EnrolError::Random)?;
+    Ok(DeviceId(id))
+}
+
+fn read_tokens(config: &Config) -> Result<Tokens, ServerError> {
+    let list = config.enrolment.tokens.as_deref().map(TokenList::read);
+    Ok(Tokens {
+        single: list.transpose()?.unwrap_or_default(),
+        backend: config.enrolment.token_key,
+    })
+}
+
+/// Reads what `tacit pki rotate` wrote.
+///
+/// # Errors
+/// [`FileError`] naming the line.
+pub fn read_roots(path: Option<&Path>) -> Result<Vec<SignedRoot>, FileError> {
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+
+    let text = files::read_text(path)?;
+    let bad = |number: u32, error: &dyn std::fmt::Display| {
+        FileError::new(path, format!("line {number}: {error}"))
+    };
+    let lines = text.lines().zip(1_u32..);
+    let roots = lines.map(|(line, number)| line.parse().map_err(|error| bad(number, &error)));
+    let roots: Vec<_> = roots.collect::<Result<_, _>>()?;
+    if roots.len() > ROOTS_MAX {
+        let problem = format!("has more than {ROOTS_MAX} roots; drop the oldest");
+        return Err(FileError::new(path, problem));
+    }
+    Ok(roots)
 }
