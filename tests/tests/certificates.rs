@@ -208,7 +208,10 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         )
         .unwrap();
         let mut client = peer.connect().await.unwrap();
-        let mut spoofed = tonic::Request::new(v2::CheckInRequest { protocol: 2 });
+        let mut spoofed = tonic::Request::new(v2::CheckInRequest {
+            protocol: 2,
+            ..Default::default()
+        });
         spoofed.metadata_mut().insert(
             "x-device-id",
             "09090909090909090909090909090909".parse().unwrap(),

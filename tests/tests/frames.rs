@@ -106,7 +106,10 @@ fn device(deployment: &Deployment, own: &Credentials) -> BareDevice {
 }
 
 fn check_in() -> Vec<u8> {
-    message(&v2::CheckInRequest { protocol: 2 })
+    message(&v2::CheckInRequest {
+        protocol: 2,
+        ..Default::default()
+    })
 }
 
 /// The messages of an upload, each in its gRPC frame.

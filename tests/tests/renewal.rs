@@ -4,20 +4,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SigningKey as _};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tacit_privacy::canonical::digest;
 use tacit_proto::v2;
+use tacit_proto::v2::ContributionOutcome;
 use tacit_round::keys::Context;
-use tacit_sdk::{Agent, Store, TableCache, identity};
-use tacit_tests::bare::{BareDevice, Credentials, repeat};
+use tacit_sdk::Store;
+use tacit_tests::bare::{self, BareDevice, Contribution, Credentials, repeat};
 use tacit_tests::deployment::{Deployment, Role, Settings};
+use tacit_tests::enrolled::{self, Installation};
 use tacit_types::{DeviceId, Timestamp};
-use tacit_wire::Peer;
 use tacit_wire::clock;
 use tacit_wire::pki::Authority;
 use tokio::time::Instant;
@@ -25,18 +24,6 @@ use tonic::{Code, Status};
 
 const DAY_MS: u64 = 86_400_000;
 const DEADLINE: Duration = Duration::from_secs(20);
-
-fn shipped(deployment: &Deployment) -> Arc<tacit_sdk::Deployment> {
-    let policy = serde_json::from_str(&deployment.pki("policy.json").unwrap()).unwrap();
-    let publisher = deployment.pki("publisher.pub").unwrap();
-    let publisher = serde_json::from_value(publisher.trim().into()).unwrap();
-    let (address, root) = (
-        deployment.coordinator_address(),
-        deployment.pki("root.crt").unwrap(),
-    );
-    let shipped = tacit_sdk::Deployment::new(&address, "localhost", &root, &policy, &publisher);
-    Arc::new(shipped.unwrap())
-}
 
 /// Certificate and key of an installation, as its files have them.
 fn credentials(folder: &Path) -> Credentials {
@@ -47,37 +34,26 @@ fn credentials(folder: &Path) -> Credentials {
 }
 
 fn leaf(credentials: &Credentials) -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(credentials.chain.as_bytes()).unwrap()
+    enrolled::leaf(credentials).unwrap()
 }
 
 fn device_of(credentials: &Credentials) -> DeviceId {
-    match Peer::from_certificate(&leaf(credentials)) {
-        Some(Peer::Device(id)) => id,
-        other => panic!("{other:?}"),
-    }
+    enrolled::device_of(credentials).unwrap()
 }
 
 struct Fixture {
     deployment: Deployment,
-    folder: tempfile::TempDir,
-    agent: Agent,
+    installation: Installation,
 }
 
 impl Fixture {
     async fn new() -> Self {
         let deployment = Deployment::running(Settings::default()).unwrap();
-        let (shipped, folder) = (shipped(&deployment), tempfile::tempdir().unwrap());
-        let token: [u8; 32] = deployment.tokens().unwrap()[0][..].try_into().unwrap();
-        let until = Instant::now() + DEADLINE;
-        while let Err(error) = identity::enrol(folder.path(), &shipped, &token).await {
-            assert!(Instant::now() < until, "{error}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let agent = Agent::new(folder.path(), shipped, TableCache::default());
+        let token = deployment.tokens().unwrap().remove(0);
+        let installation = Installation::enrol(&deployment, &token).await.unwrap();
         Self {
             deployment,
-            folder,
-            agent,
+            installation,
         }
     }
 
@@ -124,10 +100,11 @@ fn asked(old: &Credentials, prover: &str) -> v2::RenewRequest {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_renewed_in_time_and_its_first_use_ends_the_old_one() {
     let fixture = Fixture::new().await;
-    let folder = fixture.folder.path();
+    let folder = fixture.installation.folder();
     let first = credentials(folder);
     // Two thirds of its life are not over.
     fixture
+        .installation
         .agent
         .step(Timestamp(clock::now().0 + 10 * DAY_MS))
         .await
@@ -135,6 +112,7 @@ async fn a_certificate_is_renewed_in_time_and_its_first_use_ends_the_old_one() {
     assert_eq!(credentials(folder).chain, first.chain);
 
     fixture
+        .installation
         .agent
         .step(Timestamp(clock::now().0 + 25 * DAY_MS))
         .await
@@ -168,7 +146,7 @@ async fn a_certificate_is_renewed_in_time_and_its_first_use_ends_the_old_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_whose_answer_is_lost_leaves_the_old_certificate_in_force() {
     let fixture = Fixture::new().await;
-    let first = credentials(fixture.folder.path());
+    let first = credentials(fixture.installation.folder());
     let next = fixture
         .renew(Some(&first), asked(&first, &first.key))
         .await
@@ -189,10 +167,11 @@ async fn a_renewal_whose_answer_is_lost_leaves_the_old_certificate_in_force() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() {
     let fixture = Fixture::new().await;
-    let folder = fixture.folder.path();
+    let folder = fixture.installation.folder();
     let first = credentials(folder);
     // A device that slept past the end of its certificate, by its own clock.
     fixture
+        .installation
         .agent
         .step(Timestamp(clock::now().0 + 31 * DAY_MS))
         .await
@@ -272,6 +251,47 @@ async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() 
     .unwrap();
 }
 
+/// HOSTILE 49: deduplication goes by account, not by certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_with_two_certificates_in_one_round_counts_once() {
+    let fixture = Fixture::new().await;
+    let root = fixture.deployment.pki("root.crt").unwrap();
+    let address = fixture.deployment.coordinator_address();
+    let device = |own: &Credentials| BareDevice::new(&address, &root, Some(own)).unwrap();
+    let first = bare::enrolled(&fixture.deployment, 1).unwrap().remove(0);
+    let until = Instant::now() + DEADLINE;
+    let (ticket, hash) = device(&first).ticket(until).await.unwrap();
+    let sent = Contribution::new(&ticket, hash, vec![1; 64]).unwrap();
+    let answer = device(&first).send_until_answered(&sent, until).await;
+    assert_eq!(answer.unwrap(), ContributionOutcome::Accepted);
+
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let request = CertificateParams::default();
+    let request = v2::RenewRequest {
+        signing_request: request
+            .serialize_request(&key)
+            .unwrap()
+            .der()
+            .to_vec()
+            .into(),
+        ..v2::RenewRequest::default()
+    };
+    let renewed = fixture.renew(Some(&first), request).await.unwrap();
+    let second = Credentials {
+        chain: renewed.certificate_chain,
+        key: key.serialize_pem(),
+    };
+    let other = Contribution::new(&ticket, hash, vec![2; 64]).unwrap();
+    let answer = device(&second).send_until_answered(&other, until).await;
+    assert_eq!(answer.unwrap(), ContributionOutcome::Refused);
+    let answer = device(&second).send_until_answered(&sent, until).await;
+    assert_eq!(answer.unwrap(), ContributionOutcome::Accepted);
+    let status = v2::RoundStatusRequest {};
+    let mut client = device(&second).connect().await.unwrap();
+    let status = client.round_status(status).await.unwrap().into_inner();
+    assert_eq!(status.received, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_renewed_with_their_keys_and_devices_go_on() {
     let mut fixture = Fixture::new().await;
@@ -305,7 +325,7 @@ async fn servers_are_renewed_with_their_keys_and_devices_go_on() {
     for role in [Role::Helper, Role::Coordinator] {
         fixture.deployment.crash(role).unwrap();
     }
-    let own = credentials(fixture.folder.path());
+    let own = credentials(fixture.installation.folder());
     let answered = repeat(Instant::now() + DEADLINE, || fixture.check_in(Some(&own)));
     assert!(answered.await.is_ok());
 }

@@ -293,7 +293,7 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
         assert_eq!(spent(folder).1, known);
     }
     // HOSTILE 76: a token that was used for the first task buys no second identity in the third.
-    let token = deployment.tokens().unwrap().remove(0).try_into().unwrap();
+    let token = deployment.tokens().unwrap().remove(0);
     let fresh = deployment.path("fresh");
     let again = tacit_sdk::identity::enrol(&fresh, &shipped(&deployment), &token)
         .await
