@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rand::TryRng;
-use tacit_privacy::{Rho, merkle};
+use tacit_privacy::merkle;
 use tacit_round::coordinator::Contribution;
 use tacit_round::seal::SEALED_LEN;
 use tacit_round::ticket::ParsedTicket;
@@ -75,8 +75,6 @@ pub struct Board {
     received: AtomicU32,
     /// Leaf hashes of the release ledger, for consistency proofs.
     leaves: RwLock<Vec<Digest>>,
-    /// Price of all releases each device was counted in.
-    spent: RwLock<BTreeMap<DeviceId, Rho>>,
     /// The set of the round that closed last: a device whose acknowledgement was lost still hears
     /// that it counts.
     counted: RwLock<(Option<Digest>, BTreeMap<DeviceId, Contribution>)>,
@@ -95,7 +93,6 @@ impl Board {
             published: RwLock::new(None),
             received: AtomicU32::new(0),
             leaves: RwLock::default(),
-            spent: RwLock::default(),
             counted: RwLock::default(),
         }
     }
@@ -135,10 +132,9 @@ impl Board {
         counted.0 == Some(ticket) && counted.1.get(&contribution.device) == Some(contribution)
     }
 
-    /// Takes over the ledger's leaf hashes and what each device was counted for.
-    pub fn set_ledger(&self, leaves: &[Digest], spent: BTreeMap<DeviceId, Rho>) {
+    /// Takes over the ledger's leaf hashes.
+    pub fn set_ledger(&self, leaves: &[Digest]) {
         leaves.clone_into(&mut self.leaves.write().unwrap_or_else(PoisonError::into_inner));
-        *self.spent.write().unwrap_or_else(PoisonError::into_inner) = spent;
     }
 
     /// Proof that the ledger of `new_size` lines continues that of `old_size`; `None` when it has
@@ -150,16 +146,6 @@ impl Board {
             usize::try_from(new_size).ok()?,
         );
         merkle::consistency_proof(leaves.get(..new)?, old)
-    }
-
-    /// Price of all releases this device was counted in.
-    pub fn spent(&self, device: DeviceId) -> Rho {
-        self.spent
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&device)
-            .copied()
-            .unwrap_or_default()
     }
 
     /// What is published; `None` until recovery is done.
@@ -272,7 +258,7 @@ mod tests {
         let board = Board::new(4, Fleet::default());
         assert_eq!(board.consistency(0, 1), None, "before the ledger is known");
         let leaves: Vec<Digest> = (0..5u8).map(|line| merkle::leaf(&[line])).collect();
-        board.set_ledger(&leaves, BTreeMap::new());
+        board.set_ledger(&leaves);
         let proof = board.consistency(2, 5).unwrap();
         let head = |size: usize| (size as u64, merkle::root(&leaves[..size]));
         assert!(merkle::verify_consistency(head(2), head(5), &proof));
@@ -280,19 +266,5 @@ mod tests {
         for (old, new) in [(5, 2), (2, 6), (6, 6), (0, u64::MAX), (u64::MAX, u64::MAX)] {
             assert_eq!(board.consistency(old, new), None, "{old} {new}");
         }
-    }
-
-    #[test]
-    fn a_device_is_told_what_it_was_counted_for() {
-        let board = Board::new(4, Fleet::default());
-        let (known, unknown) = (DeviceId([1; 16]), DeviceId([2; 16]));
-        board.set_ledger(
-            &[],
-            BTreeMap::from([(known, Rho::saturating_from_units(7))]),
-        );
-        assert_eq!(
-            (board.spent(known).units(), board.spent(unknown).units()),
-            (7, 0)
-        );
     }
 }

@@ -1,13 +1,12 @@
 //! What can go wrong, named for who is at fault.
 
+use rusqlite::ErrorCode;
 use tacit_plan::PlanError;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_wire::files::FileError;
 
-use crate::objects::ObjectError;
-
 /// Errors of the coordinator library.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// The operator must fix a file or a value; nothing was changed.
@@ -16,6 +15,9 @@ pub enum ServerError {
     /// The disk or database failed. Fatal: a failed fsync cannot be retried; restart and recover.
     #[error("storage: {0}")]
     StorageUnavailable(String),
+    /// Somebody else holds what was asked for. Nothing was changed; try again.
+    #[error("storage is busy: {0}")]
+    StorageBusy(String),
     /// The helper cannot be reached now.
     #[error("helper unavailable: {0}")]
     HelperUnavailable(String),
@@ -45,18 +47,17 @@ impl From<FileError> for ServerError {
 
 impl From<rusqlite::Error> for ServerError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::StorageUnavailable(error.to_string())
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::StorageBusy(error.to_string())
+            }
+            _ => Self::StorageUnavailable(error.to_string()),
+        }
     }
 }
 
 impl From<std::io::Error> for ServerError {
     fn from(error: std::io::Error) -> Self {
-        Self::StorageUnavailable(error.to_string())
-    }
-}
-
-impl From<ObjectError> for ServerError {
-    fn from(error: ObjectError) -> Self {
         Self::StorageUnavailable(error.to_string())
     }
 }

@@ -12,8 +12,7 @@ use tacit_wire::files::{private_folder, replace_private};
 use crate::error::ServerError;
 use crate::helper::HelperClient;
 use crate::ledger::Ledger;
-use crate::objects::Objects;
-use crate::store::Store;
+use crate::storage::{LedgerStore, Objects};
 
 /// Writes the export folder anew from durable state.
 ///
@@ -21,9 +20,9 @@ use crate::store::Store;
 /// [`ServerError::StorageUnavailable`].
 pub fn write(
     folder: &Path,
-    store: &Store,
+    store: &dyn LedgerStore,
     ledger: &Ledger,
-    objects: &Objects,
+    objects: &dyn Objects,
     signing: &SigningKey,
     helper: &HelperClient,
 ) -> Result<(), ServerError> {
@@ -33,7 +32,7 @@ pub fn write(
     for hash in ledger.lines().iter().filter_map(published) {
         let to = folder.join("models").join(format!("{hash}.bin"));
         if !to.exists() {
-            replace_private(&to, &objects.get(hash)?)?;
+            replace_private(&to, &objects.get(hash).wait()?)?;
         }
     }
     // What an evaluation found follows from its sum, so a stranger gets that too.
@@ -41,7 +40,7 @@ pub fn write(
     for hash in ledger.lines().iter().filter_map(evaluated) {
         let to = folder.join("sums").join(format!("{hash}.bin"));
         if !to.exists() {
-            replace_private(&to, &objects.get(hash)?)?;
+            replace_private(&to, &objects.get(hash).wait()?)?;
         }
     }
     private_folder(&folder.join("tickets"))?;
@@ -50,7 +49,7 @@ pub fn write(
             .join("tickets")
             .join(format!("{}.json", charge.ticket_hash));
         if !to.exists() {
-            replace_private(&to, &store.ticket_file(charge.ticket_hash)?)?;
+            replace_private(&to, &store.ticket_file(charge.ticket_hash).wait()?)?;
         }
     }
     let keys =
@@ -59,14 +58,14 @@ pub fn write(
         &folder.join("keys.json"),
         &tacit_privacy::canonical::encode(&keys)?,
     )?;
-    let helper_lines = store.helper_lines()?;
+    let helper_lines = store.helper_lines().wait()?;
     replace_private(
         &folder.join("helper.jsonl"),
-        &lines(helper_lines.iter().map(|(line, _)| line.as_slice())),
+        &lines(helper_lines.iter().map(|line| line.bytes.as_slice())),
     )?;
     let signatures: Vec<String> = helper_lines
         .iter()
-        .map(|(_, signature)| hex::encode(signature))
+        .map(|line| hex::encode(line.signature.0))
         .collect();
     replace_private(
         &folder.join("helper.sig"),
@@ -76,7 +75,7 @@ pub fn write(
         &folder.join("ledger.jsonl"),
         &lines(ledger.bytes().iter().map(Vec::as_slice)),
     )?;
-    for (size, json) in store.heads()? {
+    for (size, json) in store.heads().wait()? {
         let path = folder.join("heads").join(format!("{size:08}.json"));
         if !path.exists() {
             replace_private(&path, json.as_bytes())?;

@@ -9,9 +9,9 @@ use tacit_round::policy::Policy;
 use tacit_round::signed_policy::SignedPolicy;
 use tacit_wire::files;
 
-use crate::accounts;
 use crate::config::Config;
 use crate::error::ServerError;
+use crate::storage::sqlite::{Short, short};
 
 /// Reads the policy the app ships and holds the task against it, and against what devices were
 /// counted for by the deployment's earlier tasks.
@@ -30,8 +30,12 @@ pub(crate) fn check(path: &Path, config: &Config, plan: &Plan) -> Result<(), Ser
     // Who signed it is for devices to check; that it is a policy is enough here.
     let policy = signed.read().map_err(|error| wrong(error.to_string()))?;
     agrees(&policy, config, plan).map_err(wrong)?;
-    let counted = accounts::counted_before(config.deployment_state(), &config.task.name)?;
-    can_pay(&policy, plan, &counted).map_err(wrong)
+    let room = room(&policy, plan).map_err(wrong)?;
+    let (folder, task) = (config.deployment_state(), &config.task.name);
+    match short(folder, task, room, plan.cohort)? {
+        Some(short) => Err(wrong(too_few(&policy, plan, &short))),
+        None => Ok(()),
+    }
 }
 
 /// Bounds that hold for every device alike.
@@ -103,42 +107,35 @@ fn agrees(policy: &Policy, config: &Config, plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether enough devices are left that can pay for the whole task.
-///
-/// `counted` is what earlier tasks counted each device for. A device that is not in it has taken
-/// part in nothing yet, and how many of those will come nobody knows; so the task is refused only
-/// when not even a new device could pay, or when it is the known ones that cannot.
-fn can_pay(policy: &Policy, plan: &Plan, counted: &[Rho]) -> Result<(), String> {
+const REMEDY: &str = "lower task.epsilon, or sign a policy with a larger lifetime budget";
+
+/// What a device may have spent before and still pay for the whole task.
+fn room(policy: &Policy, plan: &Plan) -> Result<Rho, String> {
     let (asked, allowed) = (plan.rho_budget, policy.rho_lifetime);
-    let remedy = "lower task.epsilon, or sign a policy with a larger lifetime budget";
-    if asked > allowed {
-        return Err(format!(
-            "no device can pay: the task costs rho {}, a lifetime allows {}; {remedy}",
+    allowed.minus(asked).ok_or_else(|| {
+        format!(
+            "no device can pay: the task costs rho {}, a lifetime allows {}; {REMEDY}",
             shown(asked),
             shown(allowed)
-        ));
-    }
+        )
+    })
+}
 
-    let short = counted
-        .iter()
-        .filter(|spent| spent.compose(asked) > allowed);
-    let short: Vec<Rho> = short.copied().collect();
-    let able = counted.len() - short.len();
-    if short.is_empty() || able >= plan.cohort as usize {
-        return Ok(());
-    }
-
-    let most = short.iter().copied().max().unwrap_or_default();
-    Err(format!(
+/// Why a task is refused whose known devices cannot pay. A device that took part in nothing yet is
+/// not known, and how many of those will come nobody can say; so it is refused only when known ones
+/// are short, and too few of the others are left.
+fn too_few(policy: &Policy, plan: &Plan, short: &Short) -> String {
+    format!(
         "{} of {} devices that took part before cannot pay: the task costs rho {}, a lifetime \
-         allows {}, and up to {} of it are spent; {able} can pay and a round takes {}; {remedy}",
-        short.len(),
-        counted.len(),
-        shown(asked),
-        shown(allowed),
-        shown(most),
+         allows {}, and up to {} of it are spent; {} can pay and a round takes {}; {REMEDY}",
+        short.short,
+        short.short + short.able,
+        shown(plan.rho_budget),
+        shown(policy.rho_lifetime),
+        shown(short.most),
+        short.able,
         plan.cohort
-    ))
+    )
 }
 
 /// Rho as people read it.
@@ -172,26 +169,28 @@ mod tests {
     #[test]
     fn a_fleet_that_has_spent_its_budget_is_found_out_with_the_sums() {
         let plan = planned();
-        let (once, twice) = (plan.rho_budget, plan.rho_budget.compose(plan.rho_budget));
-        assert_eq!(can_pay(&allowing(once), &plan, &[]), Ok(()));
-        assert_eq!(can_pay(&allowing(twice), &plan, &[once; 60]), Ok(()));
+        let once = plan.rho_budget;
+        assert_eq!(room(&allowing(once), &plan), Ok(Rho::ZERO));
+        let twice = allowing(once.compose(once));
+        assert_eq!(room(&twice, &plan), Ok(once));
 
         let less = Rho::saturating_from_units(once.units() - 1);
-        let none = can_pay(&allowing(less), &plan, &[]).unwrap_err();
+        let none = room(&allowing(less), &plan).unwrap_err();
         assert!(
             none.starts_with("no device can pay: the task costs rho "),
             "{none}"
         );
 
-        let spent = can_pay(&allowing(once), &plan, &[once; 40]).unwrap_err();
+        let short = Short {
+            able: 10,
+            short: 30,
+            most: once,
+        };
+        let spent = too_few(&allowing(once), &plan, &short);
         assert!(
-            spent.starts_with("40 of 40 devices that took part before cannot pay"),
+            spent.starts_with("30 of 40 devices that took part before cannot pay"),
             "{spent}"
         );
-
-        // As long as a cohort can, the others may stay away.
-        let mixed = [vec![once; 40], vec![Rho::ZERO; 40]].concat();
-        assert_eq!(can_pay(&allowing(once), &plan, &mixed), Ok(()));
-        assert!(can_pay(&allowing(once), &plan, &mixed[..79]).is_err());
+        assert!(spent.contains("10 can pay and a round takes 40"), "{spent}");
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::slots::Slot;
-use crate::store::NewContribution;
+use crate::storage::NewContribution;
 
 /// Most contributions of one checkpoint.
 const GATHER_MAX: usize = 64;

@@ -9,7 +9,7 @@ use tacit_round::policy::published;
 use tacit_types::{Digest, TaskId, Timestamp};
 
 use crate::error::ServerError;
-use crate::store::Store;
+use crate::storage::LedgerStore;
 
 /// The ledger. Lines are appended in the store first and noted here after.
 pub struct Ledger {
@@ -28,14 +28,14 @@ impl Ledger {
     /// # Errors
     /// [`ServerError::StorageUnavailable`] naming the line that is damaged: never guess, refuse to
     /// start.
-    pub fn load(store: &Store, new_id: Digest) -> Result<Self, ServerError> {
+    pub fn load(store: &dyn LedgerStore, new_id: Digest) -> Result<Self, ServerError> {
         let mut ledger = Self {
             id: new_id,
             lines: vec![],
             bytes: vec![],
             leaves: vec![],
         };
-        for (seq, bytes) in store.lines()?.into_iter().enumerate() {
+        for (seq, bytes) in store.lines().wait()?.into_iter().enumerate() {
             let damaged =
                 |what: &str| ServerError::StorageUnavailable(format!("ledger line {seq}: {what}"));
             let line = Line::from_bytes(&bytes);
@@ -109,6 +109,13 @@ impl Ledger {
             .iter()
             .filter_map(Line::charge)
             .fold(Rho::ZERO, |sum, charge| sum.compose(charge.rho))
+    }
+
+    /// Hashes of the lines that cost something, the newest first.
+    pub fn charged(&self) -> impl Iterator<Item = Digest> {
+        let lines = self.lines.iter().zip(&self.bytes).rev();
+        let charged = lines.filter(|(line, _)| line.charge().is_some());
+        charged.map(|(_, bytes)| digest(bytes))
     }
 
     /// Sampler distance of all lines so far, units of 2^-128.

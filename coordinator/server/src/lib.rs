@@ -10,15 +10,14 @@
 //!   every effect;
 //! - [`catalogue`] what the operator says about the items; `tacit-plan` says what the task releases
 //!   and makes the next model from an opened sum;
-//! - [`store`], [`objects`], [`enrolment`], [`accounts`] durable state, the last two of all tasks
-//!   (`shared` opens them); [`ledger`] appends and signs release lines;
+//! - [`storage`] durable state behind traits, [`enrolment`] that of all tasks' devices (`shared` opens
+//!   what several tasks hold); [`ledger`] appends and signs release lines;
 //! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other
 //!   party;
 //! - [`export`] writes what auditors get.
 
 #![forbid(unsafe_code)]
 
-pub mod accounts;
 pub mod admission;
 pub mod board;
 pub mod catalogue;
@@ -32,7 +31,6 @@ pub mod helper;
 pub mod ingest;
 pub mod ledger;
 mod live;
-pub mod objects;
 mod pace;
 mod prepared;
 mod retention;
@@ -41,7 +39,7 @@ mod shared;
 mod shelf;
 pub mod slots;
 pub mod status;
-pub mod store;
+pub mod storage;
 mod terms;
 
 use std::net::SocketAddr;
@@ -66,10 +64,11 @@ pub use prepared::Prepared;
 
 use crate::admission::Admission;
 use crate::board::Board;
-use crate::driver::Driver;
+use crate::driver::{Driver, Links};
 use crate::enrolment::Enrolment;
 use crate::live::{Live, Reloading};
 use crate::service::CoordinatorService;
+use crate::storage::Stores;
 
 /// Contributions waiting for the driver; each holds one vector.
 const QUEUE_MAX: usize = 64;
@@ -114,16 +113,19 @@ pub async fn serve(
         config.deployment_state(),
     )?;
     let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
-    let driver = Driver::open(
-        &config,
-        inputs,
-        &live,
-        board.clone(),
+    let links = Links {
+        helper: helper.clone(),
+        board: board.clone(),
+        revoked: live.revoked.clone(),
         arrivals,
-        now,
-        shutdown.clone(),
-    )?;
-    let objects = driver.objects();
+    };
+    let (settings, stop) = (config.clone(), shutdown.clone());
+    let opened = blocking(move || {
+        let stores = Stores::open(&settings)?;
+        let driver = Driver::open(&settings, inputs, stores.clone(), links, now, stop)?;
+        Ok((stores, driver))
+    });
+    let (stores, driver) = opened.await?;
     let days = config.enrolment.retention_days;
     tokio::spawn(retention::keep(
         enrolment.clone(),
@@ -148,7 +150,7 @@ pub async fn serve(
     });
     let service = CoordinatorService::new(
         board,
-        objects,
+        &stores,
         enrolment,
         policy,
         admission,
@@ -158,7 +160,7 @@ pub async fn serve(
     );
     let service =
         CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
-    let limits = Limits::of_this_process(&config.listener);
+    let limits = Limits::of_this_process(&front.get());
     let serving = Server::builder()
         .layer(CountCalls::new(&limits, shutdown.drain.clone()))
         .max_concurrent_streams(16)
@@ -177,10 +179,10 @@ pub async fn serve(
         );
     let runtime = tokio::runtime::Handle::current();
     let driving = async {
-        let driven = tokio::task::spawn_blocking(move || driver.run(&runtime)).await;
+        let driven = blocking(move || driver.run(&runtime)).await;
         // Without its driver the daemon can do nothing: drain, so that it ends and is restarted.
         shutdown.drain.cancel();
-        driven.map_err(|error| ServerError::Internal(format!("driver: {error}")))?
+        driven
     };
     let serving = async {
         tokio::select! {
@@ -208,4 +210,12 @@ fn stay_current(
     tokio::spawn(ends);
     let reloading = Reloading { live, now };
     tokio::spawn(reload::run(reloading, source, config, shutdown.clone()));
+}
+
+/// Runs the driver's work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+) -> Result<T, ServerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ServerError::Internal(format!("driver: {error}")))?
 }

@@ -8,6 +8,9 @@ use tacit_wire::files;
 
 use crate::error::ServerError;
 
+/// How long a call waits for another process before it says that the file is busy.
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(5);
+
 /// Opens or creates `file` in `folder`, which is made. Another process may write at any moment, and
 /// a commit is durable when it returns.
 ///
@@ -25,7 +28,7 @@ pub(crate) fn open(folder: &Path, file: &str, schema: &str) -> Result<Connection
     files::private_database(&path).map_err(|error| failed(&error))?;
     let opened = || {
         let db = Connection::open(&path)?;
-        db.busy_timeout(Duration::from_secs(5))?;
+        db.busy_timeout(BUSY_MAX)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.execute_batch(schema)?;

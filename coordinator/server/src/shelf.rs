@@ -11,12 +11,12 @@ use tacit_types::Digest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
-use crate::objects::Objects;
 use crate::status;
+use crate::storage::Objects;
 
 /// The shelf of one coordinator.
 pub(crate) struct Shelf {
-    objects: Objects,
+    objects: Arc<dyn Objects>,
     held: Arc<Mutex<Held>>,
     /// One published object is read at a time, and one of the others is in memory.
     reading: Arc<Semaphore>,
@@ -48,8 +48,8 @@ impl AsRef<[u8]> for Share {
 }
 
 impl Shelf {
-    /// An empty shelf over a folder of objects.
-    pub(crate) fn new(objects: Objects) -> Self {
+    /// An empty shelf over these objects.
+    pub(crate) fn new(objects: Arc<dyn Objects>) -> Self {
         Self {
             objects,
             held: Arc::default(),
@@ -83,8 +83,7 @@ impl Shelf {
             return Ok(found);
         }
         let (objects, held) = (self.objects.clone(), self.held.clone());
-        let read = move || read(&objects, &held, hash, stays, permit);
-        let read = tokio::task::spawn_blocking(read).await;
+        let read = tokio::spawn(read(objects, held, hash, stays, permit)).await;
         read.map_err(|_| status::internal("reading an object stopped"))?
     }
 
@@ -94,15 +93,16 @@ impl Shelf {
     }
 }
 
-/// Reads an object from the disk, and puts it up for everybody.
-fn read(
-    objects: &Objects,
-    held: &Mutex<Held>,
+/// Reads an object from its store, and puts it up for everybody.
+async fn read(
+    objects: Arc<dyn Objects>,
+    held: Arc<Mutex<Held>>,
     hash: Digest,
     stays: bool,
     permit: OwnedSemaphorePermit,
 ) -> Result<Bytes, Status> {
-    let bytes = objects.get(hash).map_err(|error| status::object(&error))?;
+    let bytes = objects.get(hash).await;
+    let bytes = bytes.map_err(|error| status::object(&error))?;
     let (other, _reading) = if stays {
         (None, Some(permit))
     } else {
@@ -112,7 +112,7 @@ fn read(
         bytes,
         _other: other,
     });
-    let mut held = lock(held);
+    let mut held = lock(&held);
     held.read.insert(hash, Arc::downgrade(&object));
     if stays {
         held.published.insert(hash, object.clone());
@@ -135,18 +135,19 @@ fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Folder;
 
-    fn shelf() -> (tempfile::TempDir, Shelf, Digest, Digest) {
+    async fn shelf() -> (tempfile::TempDir, Shelf, Digest, Digest) {
         let folder = tempfile::tempdir().unwrap();
-        let objects = Objects::open(folder.path()).unwrap();
-        let first = objects.put(&[1; 200_000]).unwrap();
-        let second = objects.put(&[2; 200_000]).unwrap();
-        (folder, Shelf::new(objects), first, second)
+        let objects = Folder::open(folder.path()).unwrap();
+        let first = objects.put(vec![1; 200_000]).await.unwrap();
+        let second = objects.put(vec![2; 200_000]).await.unwrap();
+        (folder, Shelf::new(Arc::new(objects)), first, second)
     }
 
     #[tokio::test]
     async fn what_is_published_is_read_once_and_shared_until_it_is_not_published() {
-        let (folder, shelf, first, second) = shelf();
+        let (folder, shelf, first, second) = shelf().await;
         let one = shelf.get(first, &[first]).await.unwrap();
         std::fs::remove_file(folder.path().join(format!("{first}.bin"))).unwrap();
         let again = shelf.get(first, &[first]).await.unwrap();
@@ -160,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_what_is_not_published_one_object_at_a_time_is_in_memory() {
-        let (_folder, shelf, first, second) = shelf();
+        let (_folder, shelf, first, second) = shelf().await;
         let one = shelf.get(first, &[]).await.unwrap();
         let again = shelf.get(first, &[]).await.unwrap();
         assert_eq!(one.as_ptr(), again.as_ptr());
@@ -177,7 +178,7 @@ mod tests {
     /// HOSTILE 22: calls that are given up before it is their turn read nothing.
     #[tokio::test]
     async fn a_call_given_up_while_it_waits_reads_nothing() {
-        let (_folder, shelf, first, _) = shelf();
+        let (_folder, shelf, first, _) = shelf().await;
         let reading = shelf.reading.clone().acquire_owned().await.unwrap();
         let patience = std::time::Duration::from_millis(10);
         let published = [first];

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tonic::Status;
 
 use crate::enrolment::EnrolError;
-use crate::objects::ObjectError;
+use crate::error::ServerError;
+use crate::storage::ObjectError;
 
 /// Maps an enrolment error.
 pub fn enrol(error: &EnrolError) -> Status {
@@ -31,6 +32,12 @@ pub fn object(error: &ObjectError) -> Status {
         ObjectError::Unreadable { .. } => Status::unavailable("the object cannot be read now"),
         _ => Status::data_loss("the object is damaged"),
     }
+}
+
+/// A store that does not answer now; the operator's log says why.
+pub fn storage(error: &ServerError) -> Status {
+    tracing::error!(event = "storage_unavailable", %error);
+    Status::unavailable("the coordinator's records cannot be read now; come back later")
 }
 
 /// A message that is not what the protocol says; names the field.

@@ -23,19 +23,15 @@ impl Driver {
     /// stopped first.
     pub(super) fn ensure_head(&mut self, runtime: &Handle) -> Result<bool, ServerError> {
         let head = self.ledger.head();
-        self.show_ledger()?;
-        if self
-            .store
-            .heads()?
-            .last()
-            .is_some_and(|(size, _)| *size == head.size)
-        {
+        self.show_ledger();
+        let signed_size = self.store.heads().wait()?.last().map(|(size, _)| *size);
+        if signed_size == Some(head.size) {
             return Ok(true);
         }
         let coordinator_signature = head::sign(&head, &self.signing)?;
         // The helper may have signed a head that a crash kept from us: it says where the proof must
         // start.
-        let mut old_size = self.store.heads()?.last().map_or(0, |(size, _)| *size);
+        let mut old_size = signed_size.unwrap_or(0);
         let helper_signature = loop {
             let forked = || {
                 ServerError::HelperRefused(
@@ -67,12 +63,12 @@ impl Driver {
         };
         let json = String::from_utf8(tacit_privacy::canonical::encode(&signed)?)
             .map_err(|error| ServerError::Internal(error.to_string()))?;
-        self.store.keep_head(size, &json)?;
+        self.store.keep_head(size, json).wait()?;
         export::write(
             &self.export,
-            &self.store,
+            &*self.store,
             &self.ledger,
-            &self.objects,
+            &*self.objects,
             &self.signing,
             &self.helper,
         )?;

@@ -15,6 +15,8 @@ use tokio::runtime::Handle;
 use super::ask::Asked;
 use super::{Driver, Performed, RoundInHand, no_round};
 use crate::error::ServerError;
+use crate::helper::HelperAnswer;
+use crate::storage::{Recorded, SignedLine};
 
 impl Driver {
     pub(super) fn ask_helper(
@@ -23,9 +25,9 @@ impl Driver {
         set: &[ContributionId],
     ) -> Result<Performed, ServerError> {
         self.board.set_open(None, self.board.received());
-        self.store.close_round()?;
+        self.store.close_round().wait()?;
         let (helper, ticket) = (self.helper.clone(), self.in_hand()?.ticket.hash());
-        let contributions = self.store.contributions()?;
+        let contributions = self.store.contributions().wait()?;
         debug_assert_eq!(contributions.len(), set.len());
         self.board
             .set_counted(ticket, contributions.iter().map(|(one, _)| *one));
@@ -90,7 +92,7 @@ impl Driver {
         let bytes: Vec<u8> = words.flatten().collect();
         if ticket.kind == Kind::Metrics {
             // Public once released: what was found must follow from it for everybody.
-            self.objects.put(&bytes)?;
+            self.objects.put(bytes.clone()).wait()?;
             log_evaluation(&opened, next.factor_count() < model.factor_count());
         }
         let release = Event::Release(Box::new(Release {
@@ -99,16 +101,16 @@ impl Driver {
             set_digest: answer.set_digest,
             sum_digest: digest(&bytes),
             helper_line_hash: digest(&helper.line),
-            model_out_hash: self.objects.put(&next.to_bytes())?,
+            model_out_hash: self.objects.put(next.to_bytes()).wait()?,
         }));
         let (line, bytes) = self.ledger.next(release, (self.now)())?;
-        let rho = ticket.mechanism.rho();
-        self.store.record(
-            line.seq,
-            &bytes,
-            rho,
-            Some((helper.seq, &helper.line, &helper.signature)),
-        )?;
+        let recorded = Recorded {
+            seq: line.seq,
+            line: bytes.clone(),
+            rho: ticket.mechanism.rho(),
+            helper: Some(signed_line(helper)),
+        };
+        self.store.record(recorded).wait()?;
         tracing::info!(
             event = "round_released",
             round = ticket.round.0,
@@ -123,34 +125,36 @@ impl Driver {
         &mut self,
         runtime: &Handle,
         reason: &str,
-    ) -> Result<(), ServerError> {
+    ) -> Result<Performed, ServerError> {
         tracing::warn!(event = "round_abandoned", reason);
         let Some(round) = self.open.take() else {
             return Err(ServerError::HelperRefused(reason.to_owned()));
         };
         self.board.set_open(None, 0);
+        let contributions = self.store.contributions().wait()?;
         let event = Event::Abandoned(Box::new(Abandoned {
             charge: self.charge(&round),
-            contributors: u32::try_from(self.store.contributions()?.len()).unwrap_or(u32::MAX),
+            contributors: u32::try_from(contributions.len()).unwrap_or(u32::MAX),
             reason: reason.to_owned(),
         }));
         let (line, bytes) = self.ledger.next(event, (self.now)())?;
-        let helper = round
-            .answer
-            .as_ref()
-            .map(|answer| (answer.seq, answer.line.as_slice(), &answer.signature));
-        self.store.record(
-            line.seq,
-            &bytes,
-            round.ticket.content().mechanism.rho(),
-            helper,
-        )?;
+        let recorded = Recorded {
+            seq: line.seq,
+            line: bytes.clone(),
+            rho: round.ticket.content().mechanism.rho(),
+            helper: round.answer.as_ref().map(signed_line),
+        };
+        self.store.record(recorded).wait()?;
         self.ledger.note(line, bytes);
-        self.store.end_round()?;
+        if !self.settle_round(runtime)? {
+            return Ok(Performed::Stopped);
+        }
+
+        self.store.end_round().wait()?;
         let (helper, hash) = (self.helper.clone(), round.ticket.hash());
         // The key also dies when the helper's own limit of open rounds is reached.
         let _ = runtime.block_on(helper.abandon(hash));
-        Ok(())
+        Ok(Performed::Nothing)
     }
 
     fn charge(&self, round: &RoundInHand) -> Charge {
@@ -187,6 +191,15 @@ impl Driver {
             unit: Charge::UNIT.to_owned(),
             adjacency: Charge::ADJACENCY.to_owned(),
         }
+    }
+}
+
+/// The helper's line of an answer, to be kept.
+fn signed_line(answer: &HelperAnswer) -> SignedLine {
+    SignedLine {
+        seq: answer.seq,
+        bytes: answer.line.clone(),
+        signature: answer.signature,
     }
 }
 

@@ -112,7 +112,7 @@ impl Driver {
 
     /// The line at `seq` under the newest signed head.
     pub(super) fn logged(&self, seq: u64) -> Result<LoggedLine, ServerError> {
-        let heads = self.store.heads()?;
+        let heads = self.store.heads().wait()?;
         let newest = heads
             .last()
             .ok_or_else(|| ServerError::Internal("no signed head".into()))?;

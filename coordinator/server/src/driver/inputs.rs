@@ -18,7 +18,7 @@ use crate::catalogue;
 use crate::config::{Config, Task};
 use crate::error::ServerError;
 use crate::ledger::Ledger;
-use crate::store::Store;
+use crate::storage::TaskStore;
 
 /// Where the plan is kept; the name it was first stored under, and so it stays.
 const PLAN: &str = "job";
@@ -159,7 +159,7 @@ pub(super) fn same_task(ledger: &Ledger, name: &TaskId) -> Result<(), ServerErro
 }
 
 /// Keeps the plan of the first start; a configuration that asks for another task is refused.
-pub(super) fn keep_plan(store: &Store, planned: Plan) -> Result<Plan, ServerError> {
+pub(super) fn keep_plan(store: &dyn TaskStore, planned: Plan) -> Result<Plan, ServerError> {
     match store.meta::<Plan>(PLAN)? {
         Some(kept) if kept.same_terms(&planned) => Ok(kept),
         Some(_) => Err(ServerError::OperatorConfig(

@@ -6,8 +6,8 @@
 //! [`Driver::open`] reads where it stood and the same round goes on. A storage error ends the
 //! process: what the disk holds is then unknown, and recovery reads it.
 //!
-//! One phase of the work a file: `inputs`, `recovery`, `configure`, `report`, `close`; `ask` talks
-//! to the helper.
+//! One phase of the work a file: `inputs`, `recovery`, `configure`, `report`, `close`, `settle`;
+//! `ask` talks to the helper.
 
 mod ask;
 mod close;
@@ -15,6 +15,7 @@ mod configure;
 mod inputs;
 mod recovery;
 mod report;
+mod settle;
 
 use std::sync::Arc;
 
@@ -35,16 +36,13 @@ use tacit_wire::revoked::Revoked;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::accounts::Accounts;
 use crate::board::{Board, OpenRound, Published};
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
 use crate::ingest::{Arrival, Reply};
 use crate::ledger::Ledger;
-use crate::live::Live;
-use crate::objects::Objects;
-use crate::store::Store;
+use crate::storage::{Accounts, Objects, Stores, TaskStore};
 
 use configure::Next;
 pub use inputs::Inputs;
@@ -61,9 +59,9 @@ pub struct Driver {
     build: Digest,
     /// The first model of an update, until it is in the ledger.
     start: Option<Model>,
-    store: Store,
-    accounts: Accounts,
-    objects: Objects,
+    store: Arc<dyn TaskStore>,
+    accounts: Arc<dyn Accounts>,
+    objects: Arc<dyn Objects>,
     ledger: Ledger,
     export: std::path::PathBuf,
     signing: SigningKey,
@@ -74,6 +72,18 @@ pub struct Driver {
     now: fn() -> Timestamp,
     shutdown: Shutdown,
     open: Option<RoundInHand>,
+}
+
+/// Whom the driver hears and tells.
+pub struct Links {
+    /// The other party.
+    pub helper: HelperClient,
+    /// What handlers may know.
+    pub board: Arc<Board>,
+    /// Devices that count no more.
+    pub revoked: Current<Revoked>,
+    /// What handlers took in.
+    pub arrivals: mpsc::Receiver<Arrival>,
 }
 
 /// The round being worked on, outside the machine: bytes and answers.
@@ -105,32 +115,32 @@ enum Ended {
 
 impl Driver {
     /// Opens state, keeping the plan of the first start and refusing other privacy parameters
-    /// later.
+    /// later. Blocks, as everything here does.
     ///
     /// # Errors
     /// [`ServerError::OperatorConfig`] for what the operator must fix; storage errors.
-    pub(crate) fn open(
+    pub fn open(
         config: &Config,
         inputs: Inputs,
-        live: &Live,
-        board: Arc<Board>,
-        arrivals: mpsc::Receiver<Arrival>,
+        stores: Stores,
+        links: Links,
         now: fn() -> Timestamp,
         shutdown: Shutdown,
     ) -> Result<Self, ServerError> {
-        let store = Store::open(&config.state)?;
-        let name = config.task.name.clone();
-        let accounts = Accounts::open(config.deployment_state(), name)?;
-        let plan = inputs::keep_plan(&store, inputs.planned)?;
-        let ledger = Ledger::load(&store, new_id()?)?;
+        let Stores {
+            task: store,
+            accounts,
+            objects,
+        } = stores;
+        let plan = inputs::keep_plan(&*store, inputs.planned)?;
+        let ledger = Ledger::load(&*store, new_id()?)?;
         inputs::same_task(&ledger, &config.task.name)?;
-        let objects = Objects::open(&config.state.join("objects"))?;
         Ok(Self {
             task: config.task.name.clone(),
             deadline_ms: config.task.deadline_seconds * 1000,
             membership: config.task.membership,
             plan,
-            catalogue: objects.put(&inputs.catalogue)?,
+            catalogue: objects.put(inputs.catalogue).wait()?,
             features: inputs.features,
             build: inputs.build,
             start: inputs.start,
@@ -140,19 +150,14 @@ impl Driver {
             ledger,
             export: config.state.join("ledger"),
             signing: inputs.signing,
-            helper: live.helper.clone(),
-            board,
-            revoked: live.revoked.clone(),
-            arrivals,
+            helper: links.helper,
+            board: links.board,
+            arrivals: links.arrivals,
+            revoked: links.revoked,
             now,
             shutdown,
             open: None,
         })
-    }
-
-    /// Where published objects lie.
-    pub fn objects(&self) -> Objects {
-        self.objects.clone()
     }
 
     /// Drives rounds until the task is complete, then keeps answering until shutdown.
@@ -161,7 +166,10 @@ impl Driver {
     /// The first error that cannot be retried.
     pub fn run(mut self, runtime: &Handle) -> Result<(), ServerError> {
         self.recover()?;
-        self.show_ledger()?;
+        self.show_ledger();
+        if !self.settle_owed(runtime)? {
+            return Ok(());
+        }
         // What is open comes before what is published: until then handlers ask devices to come
         // back, and none hears that it is too late for a round that goes on.
         let resumed = self.resume()?;
@@ -247,9 +255,12 @@ impl Driver {
                 self.record(answer)?;
                 return Ok(Performed::Input(Input::Recorded));
             }
-            Effect::RecordAbandoned(reason) => self.record_abandoned(runtime, &reason)?,
+            Effect::RecordAbandoned(reason) => return self.record_abandoned(runtime, &reason),
             Effect::Publish => {
-                self.store.end_round()?;
+                if !self.settle_round(runtime)? {
+                    return Ok(Performed::Stopped);
+                }
+                self.store.end_round().wait()?;
                 self.announce(false)?;
             }
             // Carried out where contributions arrive, before the next one is looked at.
@@ -261,7 +272,9 @@ impl Driver {
     /// Makes a round durable, then offers its ticket.
     fn open_round(&mut self, ticket: ParsedTicket) -> Result<(), ServerError> {
         let opened = (self.now)();
-        self.store.open_round(ticket.signed(), opened.0)?;
+        self.store
+            .open_round(ticket.signed().clone(), opened)
+            .wait()?;
         let content = ticket.content();
         tracing::info!(
             event = "round_opened",
@@ -283,12 +296,9 @@ impl Driver {
             .set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
     }
 
-    /// What handlers answer from: consistency proofs, and what each device was counted for in all
-    /// tasks.
-    fn show_ledger(&mut self) -> Result<(), ServerError> {
-        let spent = self.accounts.settle(&self.store.spent()?)?;
-        self.board.set_ledger(self.ledger.leaves(), spent);
-        Ok(())
+    /// What handlers prove from that the ledger goes on.
+    fn show_ledger(&self) {
+        self.board.set_ledger(self.ledger.leaves());
     }
 
     fn announce(&self, finished: bool) -> Result<(), ServerError> {
@@ -316,7 +326,7 @@ impl Driver {
     }
 
     fn model(&self, hash: Digest) -> Result<Model, ServerError> {
-        Model::from_bytes(&self.objects.get(hash)?).map_err(|error| {
+        Model::from_bytes(&self.objects.get(hash).wait()?).map_err(|error| {
             ServerError::StorageUnavailable(format!("object {hash} is not a model: {error}"))
         })
     }

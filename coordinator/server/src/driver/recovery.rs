@@ -4,11 +4,10 @@ use tacit_privacy::record::{Event, Genesis};
 use tacit_round::coordinator::{Closing, Contribution, Coordinator, Effect, Reporting};
 use tacit_round::mask::PartialSum;
 use tacit_round::ticket::ParsedTicket;
-use tacit_types::Timestamp;
 
 use super::{Driver, RoundInHand};
 use crate::error::ServerError;
-use crate::store::Phase;
+use crate::storage::{Phase, StoredRound};
 
 impl Driver {
     /// First start: the genesis line. Later starts: a line that says so.
@@ -21,7 +20,7 @@ impl Driver {
                 .to_bytes();
             Event::Genesis(Genesis {
                 task: self.task.clone(),
-                model_out_hash: self.objects.put(&genesis)?,
+                model_out_hash: self.objects.put(genesis).wait()?,
                 catalogue_hash: self.catalogue,
                 rho_budget: self.plan.rho_budget,
             })
@@ -30,7 +29,7 @@ impl Driver {
             Event::Restarted {}
         };
         let (line, bytes) = self.ledger.next(event, (self.now)())?;
-        self.store.append_line(line.seq, &bytes)?;
+        self.store.append_line(line.seq, bytes.clone()).wait()?;
         self.ledger.note(line, bytes);
         Ok(())
     }
@@ -51,25 +50,32 @@ impl Driver {
 
     /// Where the open round stood when the process stopped.
     pub(super) fn resume(&mut self) -> Result<Option<(Coordinator, Option<Effect>)>, ServerError> {
-        let Some((phase, signed, opened)) = self.store.round()? else {
+        let Some(round) = self.store.round().wait()? else {
             return Ok(None);
         };
+        let StoredRound {
+            phase,
+            ticket: signed,
+            opened,
+        } = round;
         let parsed = ParsedTicket::parse(signed)?;
         let ticket = parsed.content();
         if phase == Phase::Recorded {
-            self.store.end_round()?;
+            self.store.end_round().wait()?;
             return Ok(None);
         }
         let contributions: Vec<Contribution> = self
             .store
-            .contributions()?
+            .contributions()
+            .wait()?
             .into_iter()
             .map(|(one, _)| one)
             .collect();
         let empty = || PartialSum::new(ticket.mechanism.sent_length());
         let sum = self
             .store
-            .partial()?
+            .partial()
+            .wait()?
             .and_then(|bytes| PartialSum::from_bytes(&bytes))
             .unwrap_or_else(empty);
         let received = contributions.len();
@@ -77,7 +83,7 @@ impl Driver {
         self.open = Some(RoundInHand::new(parsed.clone(), sum));
         Ok(Some(match phase {
             Phase::Open => {
-                self.offer(&parsed, Timestamp(opened), received);
+                self.offer(&parsed, opened, received);
                 let reporting = Reporting::resume(ticket, contributions);
                 (Coordinator::Reporting(reporting), None)
             }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::Driver;
 use crate::error::ServerError;
 use crate::ingest::{Accepted, Arrival, Reply, gather};
-use crate::store::NewContribution;
+use crate::storage::NewContribution;
 
 /// Longest wait before the driver looks at clock and shutdown again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -34,11 +34,11 @@ impl Driver {
             fresh.extend(self.carry_out(verdict, arrival)?);
         }
 
+        let ids = fresh.iter().map(|one| one.contribution.id).collect();
         if !fresh.is_empty() {
             let sum = self.in_hand()?.sum.to_bytes();
-            self.store.checkpoint(&fresh, &sum)?;
+            self.store.checkpoint(fresh, sum).wait()?;
         }
-        let ids = fresh.iter().map(|one| one.contribution.id).collect();
         Ok((state, Input::Durable(ids)))
     }
 

@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::board::Board;
-use crate::objects::Objects;
 use crate::shelf::Shelf;
 use crate::slots::{Call, Limits, Pressure, Slot, Slots};
 use crate::status;
+use crate::storage::Objects;
 
 /// A fetch waits this long for its slot and its object.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
@@ -50,7 +50,11 @@ pub(super) struct Fetches {
 }
 
 impl Fetches {
-    pub(super) fn new(board: Arc<Board>, objects: Objects, drain: CancellationToken) -> Self {
+    pub(super) fn new(
+        board: Arc<Board>,
+        objects: Arc<dyn Objects>,
+        drain: CancellationToken,
+    ) -> Self {
         Self {
             board,
             shelf: Shelf::new(objects),

@@ -25,8 +25,8 @@ use crate::board::{Board, OpenRound};
 use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
 use crate::ingest::Arrival;
 use crate::live::Offered;
-use crate::objects::Objects;
 use crate::status;
+use crate::storage::{Accounts, Stores};
 
 use fetch::{FetchStream, Fetches};
 use upload::Uploads;
@@ -44,6 +44,7 @@ const _: () = assert!(WINDOW_BYTES as usize == 2 * MESSAGE_BYTES_MAX);
 pub struct CoordinatorService {
     board: Arc<Board>,
     enrolment: Enrolment,
+    accounts: Arc<dyn Accounts>,
     policy: Current<Option<Offered>>,
     fetches: Fetches,
     uploads: Uploads,
@@ -58,7 +59,7 @@ impl CoordinatorService {
     )]
     pub(crate) fn new(
         board: Arc<Board>,
-        objects: Objects,
+        stores: &Stores,
         enrolment: Enrolment,
         policy: Current<Option<Offered>>,
         admission: Admission,
@@ -67,11 +68,12 @@ impl CoordinatorService {
         drain: &CancellationToken,
     ) -> Self {
         Self {
-            fetches: Fetches::new(board.clone(), objects, drain.clone()),
+            fetches: Fetches::new(board.clone(), stores.objects.clone(), drain.clone()),
             uploads: Uploads::new(board.clone(), admission, queue, now, drain.clone()),
             board,
             enrolment,
             policy,
+            accounts: stores.accounts.clone(),
             now,
         }
     }
@@ -214,13 +216,15 @@ impl Coordinator for CoordinatorService {
         let Some(published) = self.board.published() else {
             return Err(status::not_now());
         };
+        let counted = self.accounts.spent(device).await;
+        let counted = counted.map_err(|error| status::storage(&error))?;
         Ok(Response::new(v2::CheckInResponse {
             ticket: self.board.open().map(|round| to_proto(&round)),
             retry_after_ms: self.board.retry_after_ms(device, now),
             model_hash: Bytes::copy_from_slice(&published.model.0),
             catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),
             finished: published.finished,
-            rho_counted: Bytes::copy_from_slice(&self.board.spent(device).units().to_be_bytes()),
+            rho_counted: Bytes::copy_from_slice(&counted.units().to_be_bytes()),
             model_logged: published.logged,
             policy: self.later_policy(request.get_ref().policy_serial),
         }))

@@ -84,11 +84,12 @@ impl World {
         let shutdown = Shutdown::default();
         let calls = CountCalls::new(&limits, shutdown.drain.clone());
         let balancers = balancers.iter().map(|one| one.parse().unwrap()).collect();
-        let mut listener = Listener::new(socket, config, limits).behind(Front {
-            balancers,
-            ..Front::default()
-        })
-        .by(standing);
+        let mut listener = Listener::new(socket, config, limits)
+            .behind(Front {
+                balancers,
+                ..Front::default()
+            })
+            .by(standing);
         if let Some(peer) = only {
             listener = listener.only(peer);
         }

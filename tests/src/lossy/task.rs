@@ -1,0 +1,204 @@
+//! Round and ledger of one task, in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use tacit_privacy::{Rho, canonical};
+use tacit_round::coordinator::Contribution;
+use tacit_round::helper::SealedSeed;
+use tacit_round::ticket::{SignedTicket, TicketFile};
+use tacit_server::ServerError;
+use tacit_server::storage::{
+    Answer, LedgerStore, NewContribution, Phase, Recorded, RoundStore, SignedLine, StoredRound,
+};
+use tacit_types::{DeviceId, Digest, Timestamp};
+
+use super::{Lossy, failed};
+
+/// What [`tacit_server::storage::TaskStore`] keeps.
+#[derive(Clone, Default)]
+pub(super) struct Task {
+    notes: BTreeMap<&'static str, String>,
+    lines: BTreeMap<u64, Vec<u8>>,
+    helper_lines: BTreeMap<u64, SignedLine>,
+    heads: BTreeMap<u64, String>,
+    tickets: BTreeMap<Digest, Vec<u8>>,
+    spent: BTreeMap<DeviceId, Rho>,
+    round: Option<StoredRound>,
+    partial: Option<Vec<u8>>,
+    contributions: BTreeMap<DeviceId, NewContribution>,
+}
+
+impl RoundStore for Lossy {
+    fn round(&self) -> Answer<Option<StoredRound>> {
+        self.call(|disk| Ok(disk.task.round.clone()))
+    }
+
+    fn open_round(&self, ticket: SignedTicket, opened: Timestamp) -> Answer<()> {
+        self.call(|disk| disk.task.open_round(ticket, opened))
+    }
+
+    fn checkpoint(&self, new: Vec<NewContribution>, sum: Vec<u8>) -> Answer<()> {
+        self.call(|disk| {
+            new.into_iter().try_for_each(|one| disk.task.insert(one))?;
+            disk.task.partial = Some(sum);
+            Ok(())
+        })
+    }
+
+    fn close_round(&self) -> Answer<()> {
+        self.call(|disk| {
+            disk.task.enter(Phase::Closing);
+            Ok(())
+        })
+    }
+
+    fn partial(&self) -> Answer<Option<Vec<u8>>> {
+        self.call(|disk| Ok(disk.task.partial.clone()))
+    }
+
+    fn contributions(&self) -> Answer<Vec<(Contribution, SealedSeed)>> {
+        self.call(|disk| Ok(disk.task.contributions.values().map(with_seed).collect()))
+    }
+
+    fn end_round(&self) -> Answer<()> {
+        self.call(|disk| {
+            disk.task.round = None;
+            disk.task.partial = None;
+            disk.task.contributions.clear();
+            Ok(())
+        })
+    }
+}
+
+impl LedgerStore for Lossy {
+    fn lines(&self) -> Answer<Vec<Vec<u8>>> {
+        self.call(|disk| Ok(disk.task.lines.values().cloned().collect()))
+    }
+
+    fn append_line(&self, seq: u64, line: Vec<u8>) -> Answer<()> {
+        self.call(|disk| disk.task.append(seq, line))
+    }
+
+    fn record(&self, end: Recorded) -> Answer<()> {
+        self.call(|disk| disk.task.record(end))
+    }
+
+    fn helper_lines(&self) -> Answer<Vec<SignedLine>> {
+        self.call(|disk| Ok(disk.task.helper_lines.values().cloned().collect()))
+    }
+
+    fn heads(&self) -> Answer<Vec<(u64, String)>> {
+        self.call(|disk| Ok(disk.task.heads.clone().into_iter().collect()))
+    }
+
+    fn keep_head(&self, size: u64, json: String) -> Answer<()> {
+        self.call(|disk| {
+            disk.task.heads.insert(size, json);
+            Ok(())
+        })
+    }
+
+    fn ticket_file(&self, hash: Digest) -> Answer<Vec<u8>> {
+        self.call(|disk| {
+            let file = disk.task.tickets.get(&hash).cloned();
+            file.ok_or_else(|| failed("no such ticket"))
+        })
+    }
+
+    fn totals_of_round(&self) -> Answer<Vec<(DeviceId, Rho)>> {
+        self.call(|disk| {
+            let devices = disk.task.contributions.keys();
+            let totals = devices.filter_map(|device| disk.task.spent.get_key_value(device));
+            Ok(totals.map(|(device, rho)| (*device, *rho)).collect())
+        })
+    }
+
+    fn totals(&self, after: Option<DeviceId>, limit: usize) -> Answer<Vec<(DeviceId, Rho)>> {
+        self.call(|disk| {
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let totals = disk.task.spent.range((from, Bound::Unbounded));
+            let page = totals.take(limit);
+            Ok(page.map(|(device, rho)| (*device, *rho)).collect())
+        })
+    }
+
+    fn note(&self, key: &'static str) -> Answer<Option<String>> {
+        self.call(|disk| Ok(disk.task.notes.get(key).cloned()))
+    }
+
+    fn keep_note(&self, key: &'static str, text: String) -> Answer<()> {
+        self.call(|disk| {
+            disk.task.notes.insert(key, text);
+            Ok(())
+        })
+    }
+}
+
+impl Task {
+    fn open_round(&mut self, ticket: SignedTicket, opened: Timestamp) -> Result<(), ServerError> {
+        if self.round.is_some() {
+            return Err(failed("a round is open"));
+        }
+
+        let file = canonical::encode(&TicketFile::from(&ticket))?;
+        self.tickets.insert(ticket.hash(), file);
+        self.round = Some(StoredRound {
+            phase: Phase::Open,
+            ticket,
+            opened,
+        });
+        Ok(())
+    }
+
+    fn insert(&mut self, new: NewContribution) -> Result<(), ServerError> {
+        let id = new.contribution.id;
+        let mut known = self.contributions.values();
+        let taken = known.any(|one| one.contribution.id == id);
+        let device = new.contribution.device;
+        if taken || self.contributions.contains_key(&device) {
+            return Err(failed("a device or an id is there already"));
+        }
+
+        self.contributions.insert(device, new);
+        Ok(())
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if let Some(round) = &mut self.round {
+            round.phase = phase;
+        }
+    }
+
+    fn append(&mut self, seq: u64, line: Vec<u8>) -> Result<(), ServerError> {
+        match self.lines.insert(seq, line) {
+            None => Ok(()),
+            Some(_) => Err(failed("the place of a line is taken")),
+        }
+    }
+
+    fn record(&mut self, end: Recorded) -> Result<(), ServerError> {
+        self.append(end.seq, end.line)?;
+        for device in self.contributions.keys() {
+            let total = self.spent.entry(*device).or_default();
+            *total = total.compose(end.rho);
+        }
+        if let Some(line) = end.helper
+            && self.helper_lines.insert(line.seq, line).is_some()
+        {
+            let forked = "another line of its ledger is kept there: it was rolled back";
+            return Err(ServerError::HelperRefused(forked.into()));
+        }
+        self.enter(Phase::Recorded);
+        Ok(())
+    }
+}
+
+fn with_seed(one: &NewContribution) -> (Contribution, SealedSeed) {
+    let seed = SealedSeed {
+        contribution: one.contribution.id,
+        sealed: one.sealed.clone(),
+        commitment: one.contribution.commitment,
+    };
+    (one.contribution, seed)
+}
