@@ -174,7 +174,9 @@ async fn take_part(deployment: &Deployment, calls: usize) -> Result<(f64, f64)> 
     for device in &devices {
         let values = vec![1; ticket.mechanism.length as usize];
         let contribution = Contribution::new(&ticket, hash, values)?;
-        let outcome = device.send_until_answered(&contribution, deadline).await?;
+        let outcome = device
+            .send_until_answered(&contribution, deadline)
+            .await?;
         ensure!(outcome == v2::ContributionOutcome::Accepted, "{outcome:?}");
     }
     let begun = Instant::now();

@@ -108,7 +108,9 @@ fn recommend(c: &mut Criterion) {
 /// vectorises.
 fn bare(model: &SpectralModel, p: &[f32]) -> Vec<f32> {
     let factors = model.factors();
-    let values = factors.as_slice().expect("factors are stored row-major");
+    let values = factors
+        .as_slice()
+        .expect("factors are stored row-major");
     let dot = |row: &[f32]| {
         let mut lanes = [0.0f32; 8];
         for (row, p) in row.chunks_exact(8).zip(p.chunks_exact(8)) {

@@ -152,7 +152,9 @@ impl BareDevice {
                 Err(Status::unavailable("the task goes on"))
             }
         });
-        finished.await.context("waiting for the end of the task")
+        finished
+            .await
+            .context("waiting for the end of the task")
     }
 
     /// Sends a contribution once, on a new connection.

@@ -97,7 +97,9 @@ impl Deployment {
     /// # Errors
     /// When the binary is missing or refuses.
     pub fn new(settings: Settings) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tacit-test-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("tacit-test-")
+            .tempdir()?;
         let deployment = Self {
             folder,
             settings,
@@ -332,7 +334,10 @@ impl Deployment {
         let mut text = String::from("device,item,timestamp,value,type\n");
         for (device, interactions) in data.users.iter().enumerate() {
             for one in interactions {
-                let at = one.timestamp.map(|at| at.0.to_string()).unwrap_or_default();
+                let at = one
+                    .timestamp
+                    .map(|at| at.0.to_string())
+                    .unwrap_or_default();
                 writeln!(
                     text,
                     "{device},{},{at},{},{}",
@@ -434,7 +439,10 @@ impl Deployment {
     /// When the file cannot be read.
     pub fn tokens(&self) -> Result<Vec<Vec<u8>>> {
         let text = fs::read_to_string(self.path("pki/tokens.txt"))?;
-        Ok(text.lines().map(hex::decode).collect::<Result<_, _>>()?)
+        Ok(text
+            .lines()
+            .map(hex::decode)
+            .collect::<Result<_, _>>()?)
     }
 
     /// A file of the `pki` folder.

@@ -219,7 +219,10 @@ fn last_of(lines: Vec<String>) -> Result<LoggedLine> {
         .iter()
         .map(|line| merkle::leaf(line.as_bytes()))
         .collect();
-    let last = lines.len().checked_sub(1).context("a ledger has a line")?;
+    let last = lines
+        .len()
+        .checked_sub(1)
+        .context("a ledger has a line")?;
     let (ledger_id, size) = (Digest([5; 32]), lines.len() as u64);
     let head = TreeHead {
         ledger_id,
@@ -512,7 +515,10 @@ impl Service {
             .iter()
             .map(|(name, value)| format!("{name}: {value:?}"))
             .collect();
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recorded = self
+            .recorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         recorded
             .entry(device)
             .or_default()
@@ -527,7 +533,12 @@ impl Coordinator for Service {
         request: Request<v2::EnrolRequest>,
     ) -> Result<Response<v2::EnrolResponse>, Status> {
         let mut id = [0; DeviceId::LEN];
-        id[..4].copy_from_slice(&self.enrolled.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        id[..4].copy_from_slice(
+            &self
+                .enrolled
+                .fetch_add(1, Ordering::Relaxed)
+                .to_be_bytes(),
+        );
         let then = self.script().certified.unwrap_or_else(clock::now);
         let request = &request.get_ref().signing_request;
         let chain = self.authority.issue_device(request, DeviceId(id), then);

@@ -162,10 +162,16 @@ async fn a_certificate_that_is_not_a_devices_never_reaches_a_handler() {
     }
     // The same parameters unspoilt are accepted; with another key type they are not, though the
     // issuer would have to make such a certificate first (77).
-    assert!(check_in(&deployment, Some(&spoilt(&|_| ()))).await.is_ok());
+    assert!(
+        check_in(&deployment, Some(&spoilt(&|_| ())))
+            .await
+            .is_ok()
+    );
     let p256 = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let other_key = signed(&deployment, &device_params(), &p256);
-    let refused = check_in(&deployment, Some(&other_key)).await.unwrap_err();
+    let refused = check_in(&deployment, Some(&other_key))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert!(refused.message().contains("no Ed25519 key"), "{refused}");
 }
@@ -220,7 +226,10 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         let refusals = [
             client.check_in(spoofed).await.err(),
             client.fetch(v2::FetchRequest { hash }).await.err(),
-            client.round_status(v2::RoundStatusRequest {}).await.err(),
+            client
+                .round_status(v2::RoundStatusRequest {})
+                .await
+                .err(),
             peer.send(&contribution).await.err(),
         ];
         for refusal in refusals {
@@ -392,7 +401,10 @@ fn wrong_key_and_certificate_files_are_named_and_nothing_starts() {
     }
     fs::create_dir(deployment.path("pki/folder")).unwrap();
     let mut mkfifo = std::process::Command::new("mkfifo");
-    let made = mkfifo.arg(deployment.path("pki/pipe")).status().unwrap();
+    let made = mkfifo
+        .arg(deployment.path("pki/pipe"))
+        .status()
+        .unwrap();
     assert!(made.success());
     std::os::unix::fs::symlink("loop.crt", deployment.path("pki/loop.crt")).unwrap();
 

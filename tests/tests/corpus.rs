@@ -50,7 +50,10 @@ fn run(target: Target, what: &str, bytes: &[u8]) {
 }
 
 fn run_corpus(name: &str) {
-    let (_, target) = *TARGETS.iter().find(|(target, _)| *target == name).unwrap();
+    let (_, target) = *TARGETS
+        .iter()
+        .find(|(target, _)| *target == name)
+        .unwrap();
     let files = corpus(name);
     assert!(
         files.len() >= 4,
@@ -58,7 +61,11 @@ fn run_corpus(name: &str) {
         files.len()
     );
     assert!(
-        files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= CORPUS_BYTES_MAX,
+        files
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .sum::<usize>()
+            <= CORPUS_BYTES_MAX,
         "{name}: too large"
     );
     let mut rng = ChaCha20Rng::seed_from_u64(0);

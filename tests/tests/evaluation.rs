@@ -77,7 +77,13 @@ async fn the_devices_evaluation_is_released_exported_and_recomputed() {
     let report: serde_json::Value =
         serde_json::from_str(&tacit_audit::report(&found, None).json).unwrap();
     assert_eq!(report["evaluations"][0]["contributors"], COHORT);
-    assert!(found.evaluations[0].evaluation.evaluated.value.is_finite());
+    assert!(
+        found.evaluations[0]
+            .evaluation
+            .evaluated
+            .value
+            .is_finite()
+    );
     let seq = deployment.lines().unwrap().last().unwrap().seq;
     assert!(
         tacit_audit::explain(&deployment.ledger(), seq)

@@ -178,7 +178,12 @@ fn the_same_system_gives_the_same_model_over_the_wire_and_in_exact_mode() {
 
     let exact = child(Some(LIBRARY));
     let releases = deployment.releases().unwrap();
-    assert!(releases.len() >= 4 && releases.iter().all(|release| release.contributors == USERS));
+    assert!(
+        releases.len() >= 4
+            && releases
+                .iter()
+                .all(|release| release.contributors == USERS)
+    );
     let mechanisms: Vec<&Mechanism> = releases
         .iter()
         .map(|release| &release.charge.mechanism)

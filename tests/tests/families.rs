@@ -69,7 +69,9 @@ fn kinds(deployment: &Deployment) -> Vec<String> {
 
 /// A catalogue that says nothing about its items.
 fn bare() -> String {
-    (0..ITEMS).map(|item| format!("item {item}\n")).collect()
+    (0..ITEMS)
+        .map(|item| format!("item {item}\n"))
+        .collect()
 }
 
 /// The model every device has kept, read from one of them.
@@ -94,9 +96,16 @@ fn recommended(recommender: &Recommender) -> Vec<ItemId> {
     let list = recommender.recommend(5, &Filter::default());
     assert_eq!(list.len(), 5);
     for one in &list {
-        let why = recommender.explain(one.item, &Filter::default()).unwrap();
-        let sum =
-            why.general + why.chosen + why.reasons.iter().map(|reason| reason.score).sum::<f32>();
+        let why = recommender
+            .explain(one.item, &Filter::default())
+            .unwrap();
+        let sum = why.general
+            + why.chosen
+            + why
+                .reasons
+                .iter()
+                .map(|reason| reason.score)
+                .sum::<f32>();
         assert!(
             (sum - one.score).abs() < 1e-3 && (why.score - one.score).abs() < 1e-4,
             "{sum} {}",
@@ -149,7 +158,9 @@ fn weighted_squares_are_trained_over_the_wire_and_rank_on_the_device() {
         "the next list knows it"
     );
     assert_eq!(
-        recommender.similar(before[0], 3, &Filter::default()).len(),
+        recommender
+            .similar(before[0], 3, &Filter::default())
+            .len(),
         3
     );
     assert_eq!(recommender.predicted_rating(before[0]), None);

@@ -151,7 +151,9 @@ async fn messages_that_are_no_message_are_refused() {
         framed(&field)
     };
     let (in_limit, megabyte) = ([0xe0, 0xd4, 0x03], [0x80, 0x80, 0x40]);
-    let passed_over = world.call("CheckIn", &[], &unknown(in_limit, 60_000)).await;
+    let passed_over = world
+        .call("CheckIn", &[], &unknown(in_limit, 60_000))
+        .await;
     assert_eq!(passed_over.code(), Some(Code::Ok));
     let refused = world
         .refusal("CheckIn", &[], &unknown(megabyte, 1 << 20))
@@ -241,7 +243,10 @@ async fn sizes_and_codecs_are_not_believed() {
 async fn an_upload_in_frames_of_one_byte_counts() {
     let world = World::new().await;
     let mut connection = world.connect(0).await;
-    let stream = connection.begin(&path("Contribute"), &[]).await.unwrap();
+    let stream = connection
+        .begin(&path("Contribute"), &[])
+        .await
+        .unwrap();
     let body = upload(&world.contribution()).concat();
     connection
         .send(&data(stream, 1, true, &body))
@@ -274,7 +279,9 @@ async fn other_protocols_and_methods_are_refused() {
         .unwrap();
     let mut said = Vec::new();
     // It may end with an error of TLS: what counts is that it ends.
-    let _ = timeout(SOON, stream.read_to_end(&mut said)).await.unwrap();
+    let _ = timeout(SOON, stream.read_to_end(&mut said))
+        .await
+        .unwrap();
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
 
     // 25: neither methods nor services that are not there.
@@ -304,7 +311,11 @@ async fn a_clients_deadline_is_only_its_own() {
     let none = [("grpc-timeout", "0n")];
     let answer = world.call("CheckIn", &none, &check_in()).await;
     let given_up = [Code::Ok, Code::Cancelled, Code::DeadlineExceeded];
-    assert!(answer.code().is_some_and(|code| given_up.contains(&code)));
+    assert!(
+        answer
+            .code()
+            .is_some_and(|code| given_up.contains(&code))
+    );
 
     // An upload that says nothing is over when the server says so.
     let mut connection = world.connect(0).await;
@@ -368,7 +379,10 @@ async fn an_upload_reset_at_any_point_counts_once_at_most() {
     for messages in 0..=sent.len() {
         for end in [false, true] {
             let mut connection = world.connect(0).await;
-            let stream = connection.begin(&path("Contribute"), &[]).await.unwrap();
+            let stream = connection
+                .begin(&path("Contribute"), &[])
+                .await
+                .unwrap();
             let body = sent[..messages].concat();
             let body = data(stream, PAYLOAD_BYTES_MAX, end, &body);
             connection.send(&body).await.unwrap();
@@ -391,7 +405,10 @@ async fn an_upload_reset_at_any_point_counts_once_at_most() {
 async fn an_upload_of_one_byte_a_second_ends() {
     let world = World::new().await;
     let mut connection = world.connect(0).await;
-    let stream = connection.begin(&path("Contribute"), &[]).await.unwrap();
+    let stream = connection
+        .begin(&path("Contribute"), &[])
+        .await
+        .unwrap();
     let body = upload(&world.contribution()).concat();
     let mut bytes = body.iter();
     let answer = loop {

@@ -132,10 +132,15 @@ async fn a_chain_longer_than_its_authority_allows_is_cut_off() {
     let (below, leaf) = (new_key(), new_key());
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.distinguished_name.push(DnType::CommonName, "below");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "below");
     let below_signed = signed_by(&deployment, "issuing", &params, &below).unwrap();
     let authority = rcgen::Issuer::from_params(&params, &below);
-    let device = device_params().signed_by(&leaf, &authority).unwrap().pem();
+    let device = device_params()
+        .signed_by(&leaf, &authority)
+        .unwrap()
+        .pem();
     let longer = Credentials {
         chain: device + &below_signed.chain,
         key: leaf.serialize_pem(),
@@ -151,7 +156,10 @@ async fn a_chain_longer_than_its_authority_allows_is_cut_off() {
 /// A length as DER writes it.
 fn der_length(length: usize) -> Vec<u8> {
     let bytes = length.to_be_bytes();
-    let short: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
+    let short: Vec<u8> = bytes
+        .into_iter()
+        .skip_while(|byte| *byte == 0)
+        .collect();
     match length {
         0..128 => vec![u8::try_from(length).unwrap()],
         _ => [&[0x80 | u8::try_from(short.len()).unwrap()][..], &short].concat(),
@@ -209,7 +217,9 @@ async fn a_common_name_says_nothing() {
         let mut params = device_params();
         params.subject_alt_names.clear();
         let common = common.to_string();
-        params.distinguished_name.push(DnType::CommonName, common);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common);
         if let Some(subject) = subject {
             let uri = subject.to_string().into_bytes();
             params.custom_extensions.push(uri_of(&uri));
@@ -223,7 +233,9 @@ async fn a_common_name_says_nothing() {
         peer.check_in().await.map(|_| ())
     };
     let subject = named(Peer::Coordinator, Some(device));
-    check_in(subject).await.expect("a device by its subject");
+    check_in(subject)
+        .await
+        .expect("a device by its subject");
     let coordinator = check_in(named(device, Some(Peer::Coordinator))).await;
     assert_eq!(coordinator.unwrap_err().code(), Code::PermissionDenied);
     let nobody = knock(&deployment, client(&deployment, &named(device, None))).await;
@@ -326,7 +338,9 @@ async fn a_huge_chain_is_cut_off_and_memory_stays() {
     let key = new_key();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "again");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "again");
     let again = |serial: u64| {
         let mut params = params.clone();
         params.serial_number = Some(serial.into());
@@ -334,7 +348,10 @@ async fn a_huge_chain_is_cut_off_and_memory_stays() {
     };
     let authority = rcgen::Issuer::from_params(&params, &key);
     let leaf = new_key();
-    let device = device_params().signed_by(&leaf, &authority).unwrap().pem();
+    let device = device_params()
+        .signed_by(&leaf, &authority)
+        .unwrap()
+        .pem();
     let before = deployment.memory(Role::Coordinator).unwrap();
     for length in [100, 3_000] {
         let between: String = (0..length).map(again).collect();

@@ -37,7 +37,10 @@ fn collect(folder: &Path, found: &mut BTreeMap<String, String>) {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.ends_with("target") {
             collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rs")
+        {
             let name = path.strip_prefix(root()).unwrap().display().to_string();
             found.insert(name, fs::read_to_string(&path).unwrap());
         }

@@ -31,7 +31,12 @@ fn succeed(deployment: &Deployment, command: &str) -> String {
 
 async fn reloaded(deployment: &Deployment, role: Role, times: usize) {
     let until = Instant::now() + SOON;
-    while deployment.log(role).matches("event=\"reloaded\"").count() < times {
+    while deployment
+        .log(role)
+        .matches("event=\"reloaded\"")
+        .count()
+        < times
+    {
         assert!(Instant::now() < until, "{role:?} does not reload");
         sleep(Duration::from_millis(20)).await;
     }
@@ -48,7 +53,9 @@ async fn a_token_that_the_backend_signed_enrols_once_and_others_do_not() {
     let key = deployment.pki("tokens.pub").unwrap();
     let from = "tokens = \"pki/tokens.sha256\"";
     let to = format!("token_key = \"{}\"", key.trim());
-    deployment.configure(Role::Coordinator, from, &to).unwrap();
+    deployment
+        .configure(Role::Coordinator, from, &to)
+        .unwrap();
     fs::remove_file(deployment.path("pki/tokens.txt")).unwrap();
     succeed(&deployment, "pki tokens pki --count 2 --expires 1 --sign");
     deployment.start(Role::Helper).unwrap();
@@ -56,7 +63,9 @@ async fn a_token_that_the_backend_signed_enrols_once_and_others_do_not() {
 
     let tokens = deployment.tokens().unwrap();
     assert_eq!(tokens[0].len(), 104);
-    let first = Installation::enrol(&deployment, &tokens[0]).await.unwrap();
+    let first = Installation::enrol(&deployment, &tokens[0])
+        .await
+        .unwrap();
     first.agent.step(clock::now()).await.unwrap();
     let again = Installation::enrol(&deployment, &tokens[0]).await;
     let again = again.err().unwrap().to_string();
@@ -69,7 +78,9 @@ async fn a_token_that_the_backend_signed_enrols_once_and_others_do_not() {
     deployment.crash(Role::Coordinator).unwrap();
     let used = Installation::enrol(&deployment, &tokens[0]).await;
     assert!(used.is_err(), "it is used for good");
-    Installation::enrol(&deployment, &tokens[1]).await.unwrap();
+    Installation::enrol(&deployment, &tokens[1])
+        .await
+        .unwrap();
 }
 
 /// Tokens are added, listed and taken away while the coordinator serves.
@@ -105,8 +116,12 @@ async fn a_new_root_takes_over_and_installations_follow() {
     let mut deployment = Deployment::running(Settings::default()).unwrap();
     let tokens = deployment.tokens().unwrap();
     let old_root = deployment.pki("root.crt").unwrap();
-    let old = Installation::enrol(&deployment, &tokens[0]).await.unwrap();
-    let asleep = Installation::enrol(&deployment, &tokens[1]).await.unwrap();
+    let old = Installation::enrol(&deployment, &tokens[0])
+        .await
+        .unwrap();
+    let asleep = Installation::enrol(&deployment, &tokens[1])
+        .await
+        .unwrap();
     old.agent.step(clock::now()).await.unwrap();
 
     succeed(&deployment, "pki rotate pki");
@@ -250,7 +265,9 @@ fn a_rotation_cut_off_anywhere_is_taken_up() {
 async fn a_device_leaves_and_begins_no_new_budget() {
     let deployment = Deployment::running(Settings::default()).unwrap();
     let tokens = deployment.tokens().unwrap();
-    let device = Installation::enrol(&deployment, &tokens[0]).await.unwrap();
+    let device = Installation::enrol(&deployment, &tokens[0])
+        .await
+        .unwrap();
     device.agent.step(clock::now()).await.unwrap();
     let (root, own) = (
         deployment.pki("root.crt").unwrap(),
@@ -275,7 +292,8 @@ async fn a_device_leaves_and_begins_no_new_budget() {
     let book = rusqlite::Connection::open(book).unwrap();
     let count = |question: &str| -> i64 {
         let id = device_of(&own).unwrap().0;
-        book.query_row(question, [id], |row| row.get(0)).unwrap()
+        book.query_row(question, [id], |row| row.get(0))
+            .unwrap()
     };
     assert_eq!(
         count("SELECT count(*) FROM enrolments WHERE device = ?1"),
@@ -304,11 +322,15 @@ async fn a_device_leaves_and_begins_no_new_budget() {
 async fn a_later_policy_is_taken_over_and_an_earlier_one_never() {
     let mut deployment = Deployment::new(Settings::default()).unwrap();
     let (from, to) = ("listen =", "policy = \"pki/policy.json\"\nlisten =");
-    deployment.configure(Role::Coordinator, from, to).unwrap();
+    deployment
+        .configure(Role::Coordinator, from, to)
+        .unwrap();
     deployment.start(Role::Helper).unwrap();
     deployment.start(Role::Coordinator).unwrap();
     let tokens = deployment.tokens().unwrap();
-    let device = Installation::enrol(&deployment, &tokens[0]).await.unwrap();
+    let device = Installation::enrol(&deployment, &tokens[0])
+        .await
+        .unwrap();
     let until = Instant::now() + SOON;
     while device
         .agent

@@ -132,7 +132,9 @@ async fn lost_packets_make_a_round_slower_and_nothing_else() {
         if !lasts {
             sleep(5 * WHILE).await;
             let better = Way::default();
-            proxies.iter().for_each(|proxy| proxy.limits.set(better));
+            proxies
+                .iter()
+                .for_each(|proxy| proxy.limits.set(better));
         }
         finishes(&mut deployment).await;
     }
@@ -207,7 +209,9 @@ async fn a_federation_on_ipv6_alone_works() {
     }
     let mut deployment = deployment(64);
     for role in [Role::Helper, Role::Coordinator, Role::Devices] {
-        deployment.configure(role, "127.0.0.1:", "[::1]:").unwrap();
+        deployment
+            .configure(role, "127.0.0.1:", "[::1]:")
+            .unwrap();
     }
     start(&mut deployment);
     finishes(&mut deployment).await;

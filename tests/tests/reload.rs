@@ -95,7 +95,10 @@ async fn half_a_certificate_leaves_the_old_one_in_force() {
     let path = deployment.path("pki/coordinator.crt");
     let whole = fs::read_to_string(&path).unwrap();
     let helpers = deployment.pki("helper.crt").unwrap();
-    for (times, text) in [&whole[..whole.len() / 4], "", &helpers].iter().enumerate() {
+    for (times, text) in [&whole[..whole.len() / 4], "", &helpers]
+        .iter()
+        .enumerate()
+    {
         fs::write(&path, text).unwrap();
         logged(&deployment, Role::Coordinator, "reload_refused", times + 1).await;
         assert_eq!(shown(&deployment, &own).await, before);
@@ -136,7 +139,9 @@ async fn a_signal_takes_over_what_may_change_and_says_what_waits() {
     )
     .unwrap();
     let swap = |from: &str, to: &str| {
-        deployment.configure(Role::Coordinator, from, to).unwrap();
+        deployment
+            .configure(Role::Coordinator, from, to)
+            .unwrap();
         deployment.hang_up(Role::Coordinator).unwrap();
     };
     swap("cohort = 4", "cohort = 5");

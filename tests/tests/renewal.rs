@@ -135,7 +135,9 @@ async fn a_certificate_is_renewed_in_time_and_its_first_use_ends_the_old_one() {
         refused.message().contains("replaced by a newer one"),
         "{refused}"
     );
-    let again = fixture.renew(Some(&first), asked(&first, &first.key)).await;
+    let again = fixture
+        .renew(Some(&first), asked(&first, &first.key))
+        .await;
     assert_eq!(again.unwrap_err().code(), Code::PermissionDenied);
     let proved = fixture.renew(None, asked(&first, &first.key)).await;
     assert_eq!(proved.unwrap_err().code(), Code::PermissionDenied);
@@ -158,7 +160,9 @@ async fn a_renewal_whose_answer_is_lost_leaves_the_old_certificate_in_force() {
         "nobody has used the next one yet"
     );
     // Asked again, for another key: the one that was lost is worth nothing, the last one is.
-    let later = fixture.renew(Some(&first), asked(&first, &first.key)).await;
+    let later = fixture
+        .renew(Some(&first), asked(&first, &first.key))
+        .await;
     assert!(later.is_ok());
     assert!(fixture.check_in(Some(&first)).await.is_ok());
 }
@@ -218,7 +222,11 @@ async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() 
         changed.message().contains("its key was not proved"),
         "{changed}"
     );
-    let late = refused(fixture.renew(None, asked(&long_ago, &long_ago.key)).await);
+    let late = refused(
+        fixture
+            .renew(None, asked(&long_ago, &long_ago.key))
+            .await,
+    );
     assert!(late.message().contains("ended too long ago"), "{late}");
     for der in [vec![], vec![0x30; 900], b"no certificate".to_vec()] {
         let mut nonsense = asked(&lately, &lately.key);
@@ -258,7 +266,9 @@ async fn a_device_with_two_certificates_in_one_round_counts_once() {
     let root = fixture.deployment.pki("root.crt").unwrap();
     let address = fixture.deployment.coordinator_address();
     let device = |own: &Credentials| BareDevice::new(&address, &root, Some(own)).unwrap();
-    let first = bare::enrolled(&fixture.deployment, 1).unwrap().remove(0);
+    let first = bare::enrolled(&fixture.deployment, 1)
+        .unwrap()
+        .remove(0);
     let until = Instant::now() + DEADLINE;
     let (ticket, hash) = device(&first).ticket(until).await.unwrap();
     let sent = Contribution::new(&ticket, hash, vec![1; 64]).unwrap();
@@ -306,7 +316,10 @@ async fn servers_are_renewed_with_their_keys_and_devices_go_on() {
     let before = read(&fixture.deployment);
     // Certificates tell seconds apart.
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let renewed = fixture.deployment.tacit(&["pki", "renew", "pki"]).unwrap();
+    let renewed = fixture
+        .deployment
+        .tacit(&["pki", "renew", "pki"])
+        .unwrap();
     let said = String::from_utf8(renewed.stdout).unwrap();
     assert!(
         renewed.status.success(),

@@ -65,7 +65,9 @@ async fn privacy_numbers_of_a_running_task_cannot_be_changed() {
         ("[task]", "[task]\nhistory_max = 7"),
     ] {
         fs::write(deployment.path("coordinator.toml"), &before).unwrap();
-        deployment.configure(Role::Coordinator, from, to).unwrap();
+        deployment
+            .configure(Role::Coordinator, from, to)
+            .unwrap();
         deployment.hang_up(Role::Coordinator).unwrap();
         deployment.kill(Role::Coordinator).unwrap();
         let folder = state(&deployment.path("coordinator/ledger"));
@@ -131,7 +133,10 @@ fn a_folder_that_may_not_be_written_is_named() {
             if rustix::process::getuid().is_root() {
                 let everything = deployment.path("");
                 let mut chown = Command::new("chown");
-                let owned = chown.args(["-R", "65534:65534"]).arg(everything).status();
+                let owned = chown
+                    .args(["-R", "65534:65534"])
+                    .arg(everything)
+                    .status();
                 assert!(owned.unwrap().success());
             }
             for more in [&[][..], &["--check-config"]] {

@@ -87,7 +87,12 @@ async fn uploads_that_stand_still_hold_up_nobody_else() {
 /// Fetches an object to its end.
 async fn fetch(device: &BareDevice, hash: &Bytes) -> Result<Vec<u8>, Status> {
     let request = v2::FetchRequest { hash: hash.clone() };
-    let mut stream = device.connect().await?.fetch(request).await?.into_inner();
+    let mut stream = device
+        .connect()
+        .await?
+        .fetch(request)
+        .await?
+        .into_inner();
     let mut bytes = Vec::new();
     while let Some(message) = stream.message().await? {
         bytes.extend_from_slice(&message.chunk);

@@ -243,7 +243,11 @@ fn assert_uniform(contributions: &[Sent]) {
 fn chi_square<'a>(bytes: impl Iterator<Item = &'a u8>) -> f64 {
     let mut counts = [0u32; 256];
     bytes.for_each(|byte| counts[usize::from(*byte)] += 1);
-    let expected = counts.iter().map(|count| f64::from(*count)).sum::<f64>() / 256.0;
+    let expected = counts
+        .iter()
+        .map(|count| f64::from(*count))
+        .sum::<f64>()
+        / 256.0;
     counts
         .iter()
         .map(|count| (f64::from(*count) - expected).powi(2) / expected)

@@ -54,7 +54,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn machine() -> anyhow::Result<String> {
     let cores = std::thread::available_parallelism()?;
     let memory = fs::read_to_string("/proc/meminfo")?;
-    let kilobytes = memory.split_whitespace().nth(1).context("/proc/meminfo")?;
+    let kilobytes = memory
+        .split_whitespace()
+        .nth(1)
+        .context("/proc/meminfo")?;
     let gigabytes = kilobytes.parse::<u64>()? >> 20;
     Ok(format!("Machine: {cores} cores, {gigabytes} GB of memory."))
 }

@@ -76,7 +76,8 @@ impl Page {
             }
             let targets = part.split("](").skip(1);
             let targets = targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()));
-            self.links.extend(targets.map(|target| (number, target)));
+            self.links
+                .extend(targets.map(|target| (number, target)));
         }
     }
 }
@@ -98,7 +99,11 @@ fn faults(pages: &BTreeMap<PathBuf, Page>, tree: &Tree) -> Vec<String> {
         let mut missing = |line: &usize, what: &str| {
             faults.push(format!("{}:{line}: {what} does not exist", path.display()));
         };
-        for (line, target) in page.links.iter().filter(|(_, target)| !is_remote(target)) {
+        for (line, target) in page
+            .links
+            .iter()
+            .filter(|(_, target)| !is_remote(target))
+        {
             let (file, heading) = target.split_once('#').unwrap_or((target, ""));
             let file = match file {
                 "" => path.clone(),

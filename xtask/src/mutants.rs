@@ -81,7 +81,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             tests,
         } in PARTS
         {
-            let files: String = files.iter().map(|file| format!(" --file {file}")).collect();
+            let files: String = files
+                .iter()
+                .map(|file| format!(" --file {file}"))
+                .collect();
             let folder = format!("target/mutants/{package}");
             fs::create_dir_all(root().join(&folder))?;
             let written = root().join(&folder).join("mutants.out/outcomes.json");

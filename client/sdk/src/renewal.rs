@@ -114,7 +114,9 @@ fn prove(folder: &Path, request: &[u8]) -> Result<Proof, SdkError> {
     let pair = pem.ok().and_then(|pem| KeyPair::from_pem(&pem).ok());
     let pair = pair.ok_or_else(|| files::stop(&key, "not a private key"))?;
     let message = [digest(&old).0, digest(request).0].concat();
-    let signature = pair.sign(&Context::Renew.signed(&message)).map_err(bug)?;
+    let signature = pair
+        .sign(&Context::Renew.signed(&message))
+        .map_err(bug)?;
     Ok(Proof {
         certificate: old.to_vec(),
         signature,

@@ -59,7 +59,10 @@ pub(crate) fn learn(
         return Ok(());
     }
 
-    let text: String = followed.iter().map(|root| format!("{root}\n")).collect();
+    let text: String = followed
+        .iter()
+        .map(|root| format!("{root}\n"))
+        .collect();
     files::write(&path(folder), text.as_bytes())?;
     tracing::info!(event = "root_learned", roots = followed.len());
     Ok(())

@@ -146,7 +146,10 @@ impl Connection {
         let (mut until, mut enough) = (Instant::now() + self.progress, PROGRESS_BYTES);
         loop {
             let part = timeout_at(until, stream.message()).await;
-            let Some(part) = part.map_err(|_| stalled())?.map_err(failed(&self.ended))? else {
+            let Some(part) = part
+                .map_err(|_| stalled())?
+                .map_err(failed(&self.ended))?
+            else {
                 break;
             };
             if object.len() + part.chunk.len() > OBJECT_BYTES_MAX {

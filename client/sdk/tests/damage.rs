@@ -66,7 +66,9 @@ fn release(store: &mut Store, round: u32, status: Option<Status>) {
         hour: 500_000,
     };
     store.spending(mark).reserve(&line).unwrap();
-    store.spool(&updates::sealed(&task(), round, 2250)).unwrap();
+    store
+        .spool(&updates::sealed(&task(), round, 2250))
+        .unwrap();
     if let Some(status) = status {
         store.finish(&task(), round, status).unwrap();
     }
@@ -74,7 +76,10 @@ fn release(store: &mut Store, round: u32, status: Option<Status>) {
 
 fn read(folder: &Path) -> Files {
     let read = |name| Some((name, fs::read(folder.join(name)).ok()?));
-    [STORE, LOG, COUNT].into_iter().filter_map(read).collect()
+    [STORE, LOG, COUNT]
+        .into_iter()
+        .filter_map(read)
+        .collect()
 }
 
 /// The two snapshots, and what both hold.
@@ -259,7 +264,11 @@ fn a_flipped_bit_is_noticed_or_harmless() {
 #[test]
 fn a_flipped_bit_in_a_guarded_value_is_always_noticed() {
     let ([closed, _], truth) = snapshots();
-    let store = &closed.iter().find(|(name, _)| *name == STORE).unwrap().1;
+    let store = &closed
+        .iter()
+        .find(|(name, _)| *name == STORE)
+        .unwrap()
+        .1;
     let third = Rho::saturating_from_units(3 << 60).to_string();
     let (masked, sealed) = (&truth.spooled.masked()[..64], &truth.spooled.sealed()[..64]);
     for needle in [

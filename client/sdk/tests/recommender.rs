@@ -125,7 +125,9 @@ fn reasons_and_chosen_categories_add_up_to_the_score() {
         recommender
             .record(did(at * 5 % ITEMS, u64::from(at), InteractionKind::Click))
             .unwrap();
-        let why = recommender.explain(ItemId(77), &Filter::default()).unwrap();
+        let why = recommender
+            .explain(ItemId(77), &Filter::default())
+            .unwrap();
         let sum: f64 = why
             .reasons
             .iter()
@@ -473,7 +475,10 @@ fn an_owner_gets_all_that_is_held_of_them() {
         rho: Rho::saturating_from_units(1 << 60),
         hour: 9,
     };
-    store.spending(LogMark::default()).reserve(&line).unwrap();
+    store
+        .spending(LogMark::default())
+        .reserve(&line)
+        .unwrap();
     store.close();
     let mut recommender = Recommender::open(folder.path()).unwrap();
     recommender

@@ -173,7 +173,11 @@ fn what_happened(entry: &Entry) -> String {
 
 /// The figures of an evaluation, a line each; nothing for other rounds.
 fn what_was_found(verified: &Verified, entry: &Entry) -> String {
-    let Some(evaluated) = verified.evaluations.iter().find(|one| one.seq == entry.seq) else {
+    let Some(evaluated) = verified
+        .evaluations
+        .iter()
+        .find(|one| one.seq == entry.seq)
+    else {
         return String::new();
     };
     let mut text =

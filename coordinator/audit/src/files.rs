@@ -83,7 +83,9 @@ fn open(dir: &Path, name: &str) -> Result<File, VerifyError> {
 /// Whole content of a small file (at most one line's worth).
 pub(crate) fn read_small(dir: &Path, name: &str) -> Result<Vec<u8>, VerifyError> {
     let mut bytes = Vec::new();
-    let read = open(dir, name)?.take(LINE_MAX + 1).read_to_end(&mut bytes);
+    let read = open(dir, name)?
+        .take(LINE_MAX + 1)
+        .read_to_end(&mut bytes);
     read.map_err(|error| VerifyError::file(name, error.to_string()))?;
     if bytes.len() as u64 > LINE_MAX {
         return Err(VerifyError::file(name, "is larger than 1 MiB"));

@@ -82,7 +82,11 @@ fn check_one(
         .and_then(|last| ledger.generations.get(last))
         .copied()
         .unwrap_or(0);
-    let at_most = ledger.generations.get(size).copied().unwrap_or(u32::MAX);
+    let at_most = ledger
+        .generations
+        .get(size)
+        .copied()
+        .unwrap_or(u32::MAX);
     if !(at_least..=at_most).contains(&head.generation) {
         return Err(format!(
             "generation is {}, which the lines do not have there",

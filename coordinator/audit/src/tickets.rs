@@ -87,5 +87,7 @@ fn difference(charge: &Charge, ticket: &Ticket) -> Option<&'static str> {
             charge.dropout_milli == ticket.dropout_milli,
         ),
     ];
-    same.iter().find(|(_, same)| !same).map(|(field, _)| *field)
+    same.iter()
+        .find(|(_, same)| !same)
+        .map(|(field, _)| *field)
 }

@@ -55,7 +55,10 @@ pub(crate) fn note(line: impl Display) {
 }
 
 fn write(out: &mut impl Write, text: &str) -> io::Result<bool> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+    {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error),

@@ -291,8 +291,9 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
             "--half-life must be from 0 to below 1000000",
         ));
     }
-    let epsilons = options.epsilon.iter().map(|&epsilon| Epsilon::new(epsilon));
+    let epsilons = options.epsilon.iter();
     let epsilons: Vec<_> = epsilons
+        .map(|&epsilon| Epsilon::new(epsilon))
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::input(format!("--epsilon: {error}")))?;
     let epsilon = *epsilons

@@ -53,7 +53,10 @@ fn plan<'a>(option: &'a str, value: &'a str) -> Vec<&'a str> {
         "--epsilon",
         "8",
     ];
-    match arguments.iter().position(|&argument| argument == option) {
+    match arguments
+        .iter()
+        .position(|&argument| argument == option)
+    {
         Some(place) => arguments[place + 1] = value,
         None => arguments.extend([option, value]),
     }

@@ -43,7 +43,10 @@ fn any_process_in(folder: &Path) -> bool {
         fs::read(process.path().join("cmdline"))
             .is_ok_and(|line| String::from_utf8_lossy(&line).contains(folder))
     };
-    fs::read_dir("/proc").unwrap().flatten().any(started_there)
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .any(started_there)
 }
 
 /// Waits until the demo in `folder` runs devices.
@@ -162,11 +165,14 @@ fn a_demo_that_fails_leaves_nothing_and_tells_the_last_words() {
     for role in ["coordinator", "helper", "device"] {
         fs::remove_file(made.join(format!("{role}.toml"))).unwrap();
     }
-    let devices = fs::read_dir("/proc").unwrap().flatten().find(|process| {
-        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains(folder.path().to_str().unwrap()) && line.contains("--progress")
-    });
+    let devices = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .find(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains(folder.path().to_str().unwrap()) && line.contains("--progress")
+        });
     let pid: i32 = devices
         .unwrap()
         .file_name()

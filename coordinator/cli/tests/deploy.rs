@@ -38,7 +38,11 @@ fn assert_done(line: &str, output: &Output) {
 fn readme_lines(commands: &[&str]) -> Vec<String> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let wanted = |line: &&str| commands.iter().any(|command| line.starts_with(command));
-    readme.lines().filter(wanted).map(str::to_owned).collect()
+    readme
+        .lines()
+        .filter(wanted)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A copy of `deploy/`, with the keys that the README's commands make in place of the placeholders,
@@ -143,7 +147,11 @@ fn keys_are_read_by_other_tools() {
     for name in ["root", "issuing", "coordinator", "helper"] {
         let mut openssl = Command::new("openssl");
         let key = folder.path().join(format!("pki/{name}.key"));
-        let Ok(read) = openssl.args(["pkey", "-noout", "-in"]).arg(&key).output() else {
+        let Ok(read) = openssl
+            .args(["pkey", "-noout", "-in"])
+            .arg(&key)
+            .output()
+        else {
             println!("SKIPPED: openssl is not installed");
             return;
         };

@@ -55,7 +55,10 @@ fn a_federation_made_under_umask_0_is_closed_to_others() {
     ] {
         assert!(made.iter().any(|path| path.ends_with(what)), "no {what}");
     }
-    let open: Vec<_> = made.iter().filter(|path| mode(path) & 0o077 != 0).collect();
+    let open: Vec<_> = made
+        .iter()
+        .filter(|path| mode(path) & 0o077 != 0)
+        .collect();
     assert!(open.is_empty(), "{open:?}");
 }
 

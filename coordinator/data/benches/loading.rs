@@ -48,7 +48,10 @@ fn main() {
 fn write_rows(path: &Path) {
     let mut out = BufWriter::new(File::create(path).expect("a temporary file can be made"));
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    let mut write = |line: String| out.write_all(line.as_bytes()).expect("the disk has room");
+    let mut write = |line: String| {
+        out.write_all(line.as_bytes())
+            .expect("the disk has room")
+    };
     write("userId,movieId,rating,timestamp\n".to_owned());
     for row in 0..ROWS {
         let item = ITEMS.powf(rng.random::<f64>()).floor();

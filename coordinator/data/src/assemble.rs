@@ -176,6 +176,10 @@ mod tests {
         let keys = ["7", "07", "0", "00", "999999", "1000000", "x", "7"];
         let ids = keys.map(|key| assembly.item(key).unwrap().0);
         assert_eq!(ids, [0, 1, 2, 3, 4, 5, 6, 0]);
-        assert!(assembly.entry("07").is_some_and(|item| item.key == "07"));
+        assert!(
+            assembly
+                .entry("07")
+                .is_some_and(|item| item.key == "07")
+        );
     }
 }

@@ -174,7 +174,10 @@ impl Layout {
             read: Columns::from_names(places.map(name)).to_string(),
             unread: fields.iter().enumerate().filter_map(unread).collect(),
             has_header,
-            counts: has_header && value.as_deref().is_some_and(|name| counts.contains(&name)),
+            counts: has_header
+                && value
+                    .as_deref()
+                    .is_some_and(|name| counts.contains(&name)),
             zero_is_a_use: has_header && value.as_deref() == Some("bookrating"),
         }
     }
@@ -218,7 +221,10 @@ fn without_header(fields: &[String], separator: Separator) -> Option<Columns> {
         (Separator::Twice(b'\t'), 3) => "user=1,item=2,value=3",
         _ => return None,
     };
-    fields.iter().all(number).then(|| columns.parse().ok())?
+    fields
+        .iter()
+        .all(number)
+        .then(|| columns.parse().ok())?
 }
 
 /// All that is wrong with a header.
@@ -241,7 +247,8 @@ impl Faults {
             return None;
         };
         if plain.iter().filter(|field| *field == name).count() > 1 {
-            self.problems.push(format!("column '{name}' occurs twice"));
+            self.problems
+                .push(format!("column '{name}' occurs twice"));
         }
         Some(place)
     }
@@ -316,11 +323,16 @@ fn suggestion(fields: &[String], places: &[Option<usize>; 5], has_header: bool) 
     // Type is not guessed: a column of other words would be refused next.
     for at in [Role::User, Role::Item, Role::Value, Role::Time].map(|role| role as usize) {
         let free = (0..fields.len()).find(|place| {
-            let named = fields.get(*place).is_some_and(|field| !field.is_empty());
+            let named = fields
+                .get(*place)
+                .is_some_and(|field| !field.is_empty());
             named && !chosen.contains(&Some(*place))
         });
         let needed = at <= Role::Item as usize || !has_header;
-        if let Some(place) = chosen.get_mut(at).filter(|place| place.is_none() && needed) {
+        if let Some(place) = chosen
+            .get_mut(at)
+            .filter(|place| place.is_none() && needed)
+        {
             *place = free;
         }
     }

@@ -121,7 +121,9 @@ impl Bounded<'_> {
             if chunk.is_empty() {
                 return Ok(!line.is_empty());
             }
-            let end = chunk.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let end = chunk
+                .iter()
+                .position(|byte| matches!(byte, b'\n' | b'\r'));
             let taken = end.unwrap_or(chunk.len());
             line.extend_from_slice(chunk.get(..taken).unwrap_or_default());
             match end {
@@ -265,7 +267,10 @@ mod tests {
         let mut line = Vec::new();
         let mut fits = reader(RECORD_MAX - 1);
         assert!(fits.reader.read_line(&mut line).unwrap());
-        let error = reader(RECORD_MAX).reader.read_line(&mut line).unwrap_err();
+        let error = reader(RECORD_MAX)
+            .reader
+            .read_line(&mut line)
+            .unwrap_err();
         assert!(error.to_string().contains("1048576"), "{error}");
     }
 }

@@ -116,7 +116,11 @@ impl Item {
     }
 
     fn year(&self) -> Option<u32> {
-        let (_, year) = self.title.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+        let (_, year) = self
+            .title
+            .trim_end()
+            .strip_suffix(')')?
+            .rsplit_once('(')?;
         year.parse()
             .ok()
             .filter(|year| (1800..=2100).contains(year))

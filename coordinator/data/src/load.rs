@@ -213,7 +213,8 @@ fn all(
     if !any {
         return Err(records.no_records());
     }
-    rows.check_not_rated().map_err(|fault| records.fault(fault))
+    rows.check_not_rated()
+        .map_err(|fault| records.fault(fault))
 }
 
 fn add(records: &dyn Records, assembly: &mut Assembly, rows: &mut RowReader) -> Result<(), Fault> {

@@ -111,7 +111,9 @@ fn add_negatives(
     tally: &mut Tally,
     negatives: &mut [Vec<ItemId>],
 ) -> Result<(), Fault> {
-    let (user, rest) = places.split_first().expect("there is a place for the user");
+    let (user, rest) = places
+        .split_first()
+        .expect("there is a place for the user");
     let user = key("user", table.field(Some(*user)), tally)?;
     let index = assembly.known_user(user)?;
     let Some(of_user) = index.and_then(|index| negatives.get_mut(index)) else {

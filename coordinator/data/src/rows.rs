@@ -254,12 +254,15 @@ pub(crate) fn key<'a>(name: &str, text: &'a str, tally: &mut Tally) -> Result<&'
 /// Says that a number of a MovieLens or device file is none.
 pub(crate) fn number(name: &str, text: &str) -> Result<u32, Fault> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().ok_or_else(|| {
-        let problem = format!(
-            "{name} {} is not a whole number from 0 to {}",
-            shown(text),
-            u32::MAX
-        );
-        Fault::new(problem, "remove the line or correct it")
-    })
+    digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .ok_or_else(|| {
+            let problem = format!(
+                "{name} {} is not a whole number from 0 to {}",
+                shown(text),
+                u32::MAX
+            );
+            Fault::new(problem, "remove the line or correct it")
+        })
 }

@@ -170,7 +170,11 @@ fn hold_out_last(history: &mut Vec<Interaction>) -> Vec<ItemId> {
     if history.len() < 2 {
         Vec::new()
     } else {
-        history.pop().map(|last| last.item).into_iter().collect()
+        history
+            .pop()
+            .map(|last| last.item)
+            .into_iter()
+            .collect()
     }
 }
 
@@ -192,7 +196,9 @@ impl Catalogue {
             .map(|rank| (rank as f64 + 1.0).powf(-DECAY))
             .collect();
         popularity.shuffle(&mut rng);
-        let (items, factors) = (0..ids.len()).map(|index| item(index, &mut rng)).unzip();
+        let (items, factors) = (0..ids.len())
+            .map(|index| item(index, &mut rng))
+            .unzip();
         Self {
             items,
             ids,

@@ -200,7 +200,10 @@ fn time_of_day(clock: &str) -> Option<u64> {
     if parts.next().is_some() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let ms = format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?;
+    let ms = format!("{fraction:0<3}")
+        .get(..3)?
+        .parse::<u64>()
+        .ok()?;
     Some(((hours * 60 + minutes) * 60 + seconds) * 1000 + ms)
 }
 

@@ -63,7 +63,10 @@ fn numbers(group: &mut SerializedRowGroupWriter<'_, File>, numbers: &[i64]) {
 }
 
 fn words(group: &mut SerializedRowGroupWriter<'_, File>, words: &[&str]) {
-    let words: Vec<ByteArray> = words.iter().map(|word| ByteArray::from(*word)).collect();
+    let words: Vec<ByteArray> = words
+        .iter()
+        .map(|word| ByteArray::from(*word))
+        .collect();
     let mut column = group.next_column().unwrap().unwrap();
     column
         .typed::<ByteArrayType>()

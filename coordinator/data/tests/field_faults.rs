@@ -121,7 +121,10 @@ fn what_a_refusal_of_a_header_suggests_is_what_reads_the_file() {
         .to_string();
     let (_, columns) = error.split_once("--columns ").unwrap();
     assert_eq!(
-        try_load(text, &with_columns(columns)).unwrap().users.len(),
+        try_load(text, &with_columns(columns))
+            .unwrap()
+            .users
+            .len(),
         1
     );
 }
@@ -256,7 +259,9 @@ fn ratings_keep_their_scale_and_the_callers_is_enforced() {
         try_load(rated("2", "4"), &given).unwrap().reading.scale,
         Some([1.0, 5.0])
     );
-    let error = try_load(rated("2", "10"), &given).unwrap_err().to_string();
+    let error = try_load(rated("2", "10"), &given)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("line 3: rating '10' is outside the scale from 1 to 5"),
         "{error}"

@@ -32,11 +32,16 @@ fn load_all(path: &Path) -> Dataset {
 }
 
 fn keys(data: &Dataset) -> Vec<&str> {
-    data.items.iter().map(|item| item.key.as_str()).collect()
+    data.items
+        .iter()
+        .map(|item| item.key.as_str())
+        .collect()
 }
 
 fn ids(of: &[Interaction]) -> Vec<u32> {
-    of.iter().map(|interaction| interaction.item.0).collect()
+    of.iter()
+        .map(|interaction| interaction.item.0)
+        .collect()
 }
 
 #[test]
@@ -94,7 +99,11 @@ fn windows_files_compressed_files_and_single_files_give_the_same_data() {
         "the held-out item leaves with all its lines"
     );
     assert_eq!(
-        expected.users.iter().map(|of| ids(of)).collect::<Vec<_>>(),
+        expected
+            .users
+            .iter()
+            .map(|of| ids(of))
+            .collect::<Vec<_>>(),
         [vec![1], vec![1]]
     );
     let others = folder(&[

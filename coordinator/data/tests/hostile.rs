@@ -85,7 +85,9 @@ fn negatives(columns: usize, rows: &[(&str, usize)]) -> String {
     let rows = rows
         .iter()
         .map(|(user, count)| format!("{user}{}\n", ",7".repeat(*count)));
-    std::iter::once(format!("{header}\n")).chain(rows).collect()
+    std::iter::once(format!("{header}\n"))
+        .chain(rows)
+        .collect()
 }
 
 fn bad_rows() -> Vec<Case> {
@@ -511,7 +513,8 @@ fn bad_shops() -> Vec<Case> {
 fn shop(name: &'static str, views: &str, says: &[&'static str]) -> Case {
     let good = b"visitorid\titemid\tevent\n1\t2\t1\n".to_vec();
     let mut case = file(name, "view_ecommerce.dat", views, says);
-    case.files.push(("add_to_cart_ecommerce.dat", good.clone()));
+    case.files
+        .push(("add_to_cart_ecommerce.dat", good.clone()));
     case.files.push(("purchase_ecommerce.dat", good));
     case
 }

@@ -259,7 +259,9 @@ fn packed(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in files {
         let options = zip::write::SimpleFileOptions::default();
-        archive.start_file(format!("set/{name}"), options).unwrap();
+        archive
+            .start_file(format!("set/{name}"), options)
+            .unwrap();
         archive.write_all(content).unwrap();
     }
     archive.finish().unwrap().into_inner()
@@ -276,7 +278,11 @@ fn published_shapes_load_from_a_folder_an_archive_and_their_file() {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let data = everything(folder.path());
-        let keys: Vec<_> = data.items.iter().map(|item| item.key.as_str()).collect();
+        let keys: Vec<_> = data
+            .items
+            .iter()
+            .map(|item| item.key.as_str())
+            .collect();
         assert_eq!(
             (data.users.len(), &keys[..]),
             (shape.users, shape.items),

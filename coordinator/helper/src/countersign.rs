@@ -44,7 +44,8 @@ impl Helper {
         let expanded = ExpandedKey::new(&key).map_err(StorageError::key)?;
         let crowded_out = store.add_round(&row, &ticket)?;
         let round = HelperRound::new(ticket, hash, expanded, self.terms.issuer);
-        self.open().insert(hash, Arc::new(OpenRound::new(round, 0)));
+        self.open()
+            .insert(hash, Arc::new(OpenRound::new(round, 0)));
         for oldest in crowded_out {
             self.erase(oldest)?;
         }

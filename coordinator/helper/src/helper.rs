@@ -35,7 +35,9 @@ pub(crate) struct Helper {
 impl Helper {
     /// The durable state. A panic elsewhere has rolled its transaction back, so the state is whole.
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open rounds.
@@ -54,7 +56,9 @@ impl Helper {
     /// Abandons a round unless it is answered; repeating it changes nothing.
     pub(crate) fn abandon(&self, ticket: Digest) -> Result<(), Failure> {
         let mut store = self.store();
-        store.round(ticket)?.ok_or(HelperRefusal::UnknownRound)?;
+        store
+            .round(ticket)?
+            .ok_or(HelperRefusal::UnknownRound)?;
         store.abandon(ticket, "the coordinator asked for it")?;
         Ok(self.erase(ticket)?)
     }

@@ -103,7 +103,9 @@ impl KeyFolder {
                 .file_stem()
                 .and_then(|name| name.to_str())
                 .and_then(|name| name.parse().ok());
-            let is_key = path.extension().is_some_and(|extension| extension == "key");
+            let is_key = path
+                .extension()
+                .is_some_and(|extension| extension == "key");
             if is_key && !name.is_some_and(&keep) {
                 tracing::info!(event = "left_over_key_erased", file = %path.display());
                 self.erase_file(&path)?;
@@ -215,7 +217,9 @@ mod tests {
             let ticket = Digest([round; 32]);
             keys.write(ticket, &draw().unwrap()).unwrap();
             std::thread::scope(|scope| {
-                let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| keys.erase(ticket))).collect();
+                let calls: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(|| keys.erase(ticket)))
+                    .collect();
                 calls
                     .into_iter()
                     .for_each(|call| call.join().unwrap().unwrap());

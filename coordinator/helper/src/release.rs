@@ -117,7 +117,10 @@ fn sum(
     stop: &CancellationToken,
 ) -> Result<PartialSum, Failure> {
     let empty = || PartialSum::new(round.ticket().mechanism.sent_length());
-    let share = seeds.len().div_ceil(rayon::current_num_threads()).max(1);
+    let share = seeds
+        .len()
+        .div_ceil(rayon::current_num_threads())
+        .max(1);
     let shares = seeds.par_chunks(share).map(|share| {
         share.chunks(BATCH).try_fold(empty(), |sum, batch| {
             if stop.is_cancelled() {

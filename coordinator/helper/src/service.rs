@@ -116,7 +116,9 @@ impl Service {
             .await?
             .ok_or(Failure::Malformed("the stream is empty"))?;
         let ticket = ticket_hash(&first.ticket_hash)?;
-        let cohort_max = self.run(move |helper| helper.cohort_max(ticket)).await?;
+        let cohort_max = self
+            .run(move |helper| helper.cohort_max(ticket))
+            .await?;
         let mut ask = Ask {
             ticket,
             seeds: parse_set(first.seeds)?,

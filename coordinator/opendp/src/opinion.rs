@@ -75,7 +75,9 @@ impl SecondOpinion {
             let asked = stated.map(|stated| ask(summary, name, delta, stated));
             let opendp = asked.transpose()?;
             opinion.epsilon.insert(name, opendp);
-            let difference = stated.zip(opendp).map(|(stated, opendp)| stated - opendp);
+            let difference = stated
+                .zip(opendp)
+                .map(|(stated, opendp)| stated - opendp);
             opinion.difference.insert(name, difference);
         }
         Ok(opinion)

@@ -152,7 +152,10 @@ impl Admission {
 
     /// Without this bound one device could fill what the helper remembers of a round.
     fn may_try(&self, device: DeviceId, ticket: Digest, sealed: Digest) -> bool {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tries = self
+            .tries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if tries.0 != ticket {
             *tries = (ticket, HashMap::new());
         }
@@ -280,7 +283,10 @@ mod tests {
             let gate = &gate;
             async move {
                 gate.acquire().await.unwrap().forget();
-                Ok(seeds.iter().map(|seed| seed.sealed[0] % 2 == 0).collect())
+                Ok(seeds
+                    .iter()
+                    .map(|seed| seed.sealed[0] % 2 == 0)
+                    .collect())
             }
         };
         let first = ask_all(&admission, 1);
@@ -365,7 +371,9 @@ mod tests {
                 Verdict::Admitted
             );
             assert_eq!(
-                admission.ask(device(1), Digest([2; 32]), seed(20)).await,
+                admission
+                    .ask(device(1), Digest([2; 32]), seed(20))
+                    .await,
                 Verdict::Admitted,
                 "another round"
             );
@@ -403,7 +411,11 @@ mod tests {
         };
         let asking = async {
             let first = ask_all(&admission, 40).join_all().await;
-            assert!(first.iter().all(|(_, verdict)| *verdict == Verdict::Away));
+            assert!(
+                first
+                    .iter()
+                    .all(|(_, verdict)| *verdict == Verdict::Away)
+            );
             assert!(admission.is_away());
             let sealed = |name| admission.ask(device(name), TICKET, seed(name));
             assert_eq!(sealed(50).await, Verdict::Away, "at once");

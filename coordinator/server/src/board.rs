@@ -117,30 +117,47 @@ impl Board {
             };
             self.between.store(between, Ordering::Relaxed);
         }
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = round.map(Arc::new);
+        *self
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = round.map(Arc::new);
     }
 
     /// Remembers the fixed set of a round that closes.
     pub fn set_counted(&self, ticket: Digest, set: impl Iterator<Item = Contribution>) {
         let set = set.map(|one| (one.device, one)).collect();
-        *self.counted.write().unwrap_or_else(PoisonError::into_inner) = (Some(ticket), set);
+        *self
+            .counted
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = (Some(ticket), set);
     }
 
     /// Whether exactly this contribution is in the set of the round that closed last.
     pub fn is_counted(&self, ticket: Digest, contribution: &Contribution) -> bool {
-        let counted = self.counted.read().unwrap_or_else(PoisonError::into_inner);
+        let counted = self
+            .counted
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         counted.0 == Some(ticket) && counted.1.get(&contribution.device) == Some(contribution)
     }
 
     /// Takes over the ledger's leaf hashes.
     pub fn set_ledger(&self, leaves: &[Digest]) {
-        leaves.clone_into(&mut self.leaves.write().unwrap_or_else(PoisonError::into_inner));
+        leaves.clone_into(
+            &mut self
+                .leaves
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Proof that the ledger of `new_size` lines continues that of `old_size`; `None` when it has
     /// no such lines.
     pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
-        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
+        let leaves = self
+            .leaves
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let (old, new) = (
             usize::try_from(old_size).ok()?,
             usize::try_from(new_size).ok()?,
@@ -198,7 +215,9 @@ impl Board {
     /// and the fleet leaves room. Depends on public progress and on when devices come, on nothing
     /// else.
     pub fn retry_after_ms(&self, device: DeviceId, now: Timestamp) -> u64 {
-        let finished = self.published().is_some_and(|published| published.finished);
+        let finished = self
+            .published()
+            .is_some_and(|published| published.finished);
         let rest_ms = if finished {
             self.fleet.finished_ms()
         } else {

@@ -129,7 +129,9 @@ mod tests {
             refused(b"\n\n"),
             "it must have from 1 to 4194304 lines, one an item"
         );
-        let many: String = (0..1025).map(|n| format!("a\tcategory {n}\n")).collect();
+        let many: String = (0..1025)
+            .map(|n| format!("a\tcategory {n}\n"))
+            .collect();
         let expected = "there are 1025 different categories and at most 1024 are allowed; use \
                         fewer or leave them out";
         assert_eq!(refused(many.as_bytes()), expected);

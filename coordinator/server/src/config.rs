@@ -284,7 +284,9 @@ impl Config {
             ),
             (
                 "enrolment.token_key is a placeholder; give the key in pki/tokens.pub",
-                self.enrolment.token_key.is_none_or(|key| key.is_usable()),
+                self.enrolment
+                    .token_key
+                    .is_none_or(|key| key.is_usable()),
             ),
             (
                 "helper.address must start with https://",

@@ -28,7 +28,9 @@ pub(crate) fn check(path: &Path, config: &Config, plan: &Plan) -> Result<(), Ser
     let signed: SignedPolicy =
         serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     // Who signed it is for devices to check; that it is a policy is enough here.
-    let policy = signed.read().map_err(|error| wrong(error.to_string()))?;
+    let policy = signed
+        .read()
+        .map_err(|error| wrong(error.to_string()))?;
     agrees(&policy, config, plan).map_err(wrong)?;
     let room = room(&policy, plan).map_err(wrong)?;
     let (folder, task) = (config.deployment_state(), &config.task.name);

@@ -10,8 +10,8 @@
 //!   every effect;
 //! - [`catalogue`] what the operator says about the items; `tacit-plan` says what the task releases
 //!   and makes the next model from an opened sum;
-//! - [`storage`] durable state behind traits, [`enrolment`] that of all tasks' devices (`shared` opens
-//!   what several tasks hold); [`ledger`] appends and signs release lines;
+//! - [`storage`] durable state behind traits, [`enrolment`] that of all tasks' devices (`shared`
+//!   opens what several tasks hold); [`ledger`] appends and signs release lines;
 //! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other
 //!   party;
 //! - [`export`] writes what auditors get.
@@ -95,12 +95,14 @@ pub async fn serve(
         live,
         inputs,
     } = Prepared::new(config, now())?;
-    let socket = TcpListener::bind(&config.listen).await.map_err(|error| {
-        ServerError::OperatorConfig(format!(
-            "listen = '{}': {error}",
-            config.listen.escape_debug()
-        ))
-    })?;
+    let socket = TcpListener::bind(&config.listen)
+        .await
+        .map_err(|error| {
+            ServerError::OperatorConfig(format!(
+                "listen = '{}': {error}",
+                config.listen.escape_debug()
+            ))
+        })?;
     let address = socket
         .local_addr()
         .map_err(|error| ServerError::Internal(error.to_string()))?;

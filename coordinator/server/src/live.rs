@@ -93,7 +93,11 @@ impl Files {
             issuing: Issuing::read(config, now)?,
             helper: HelperClient::new(config)?,
             revoked,
-            policy: config.policy.as_deref().map(Offered::read).transpose()?,
+            policy: config
+                .policy
+                .as_deref()
+                .map(Offered::read)
+                .transpose()?,
         })
     }
 }

@@ -72,7 +72,10 @@ impl Shelf {
         let stays = published.contains(&hash);
         let permit = if stays {
             let reading = self.reading.clone();
-            reading.acquire_owned().await.map_err(|_| status::not_now())
+            reading
+                .acquire_owned()
+                .await
+                .map_err(|_| status::not_now())
         } else {
             let busy = |_| Status::unavailable("not published any more; check in again");
             self.other.clone().try_acquire_owned().map_err(busy)
@@ -123,7 +126,8 @@ async fn read(
 impl Held {
     /// Lets go of what is no longer published and of what nobody reads.
     fn keep(&mut self, published: &[Digest]) {
-        self.published.retain(|hash, _| published.contains(hash));
+        self.published
+            .retain(|hash, _| published.contains(hash));
         self.read.retain(|_, object| object.strong_count() > 0);
     }
 }

@@ -131,7 +131,10 @@ impl Slots {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -227,7 +230,9 @@ impl State {
     /// Tells whose turn it is. Whoever takes a slot, gives one back or leaves the line calls this,
     /// so a turn that was told to a call that is gone reaches the next.
     fn wake(&self, limits: Limits) {
-        let next = self.next(limits).and_then(|next| self.waiting.get(&next));
+        let next = self
+            .next(limits)
+            .and_then(|next| self.waiting.get(&next));
         if let Some(next) = next {
             next.turn.notify_one();
         }

@@ -295,7 +295,9 @@ mod tests {
                 "--per-user",
             ),
         ] {
-            let error = compare(("a", &a), ("b", other)).unwrap_err().to_string();
+            let error = compare(("a", &a), ("b", other))
+                .unwrap_err()
+                .to_string();
             assert!(
                 error.starts_with("--compare: ") && error.contains(says),
                 "{error}"

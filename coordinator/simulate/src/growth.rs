@@ -26,7 +26,10 @@ pub fn renumbered(mut data: Dataset, seed: u64) -> Dataset {
         .zip(&order)
         .for_each(|(new, &old)| place[old] = ItemId(new));
     let moved = |item: &mut ItemId| *item = place[item.0 as usize];
-    data.items = order.iter().map(|&old| data.items[old].clone()).collect();
+    data.items = order
+        .iter()
+        .map(|&old| data.items[old].clone())
+        .collect();
     data.users
         .iter_mut()
         .flatten()

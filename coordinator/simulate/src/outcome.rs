@@ -184,7 +184,9 @@ impl Row {
 impl Point {
     /// Leaves out what each user got.
     pub fn forget_users(&mut self) {
-        self.rows.iter_mut().for_each(|row| row.per_user.clear());
+        self.rows
+            .iter_mut()
+            .for_each(|row| row.per_user.clear());
     }
 
     /// The row of a model.

@@ -190,7 +190,12 @@ fn shown_metrics(outcome: &Outcome) -> Vec<usize> {
 /// where there is one.
 fn base(outcome: &Outcome) -> Option<&Point> {
     let users = outcome.points.iter().map(|point| point.users).max()?;
-    let largest = || outcome.points.iter().filter(|point| point.users == users);
+    let largest = || {
+        outcome
+            .points
+            .iter()
+            .filter(|point| point.users == users)
+    };
     largest()
         .find(|point| point.projected_users.is_none())
         .or_else(|| largest().next())
@@ -246,7 +251,10 @@ fn section(outcome: &Outcome, along: &Along) -> Option<Section> {
         }
     };
     let shown = shown_metrics(outcome).into_iter();
-    let hollow = if points.iter().any(|point| point.projected_users.is_some()) {
+    let hollow = if points
+        .iter()
+        .any(|point| point.projected_users.is_some())
+    {
         " Hollow: a projection."
     } else {
         ""
@@ -341,7 +349,9 @@ fn history_chart(point: &Point, figure: &'static str, of: fn(&Group) -> f64) -> 
         join: Join::Straight,
         points: groups(model).iter().enumerate().map(place).collect(),
     });
-    let names = groups("federated").iter().map(|group| range(group.from));
+    let names = groups("federated")
+        .iter()
+        .map(|group| range(group.from));
     Chart {
         title: format!("{figure} by length of history"),
         x_label: "items in the history",
@@ -368,7 +378,11 @@ fn table(point: &Point, delta: f64, shown: &[usize]) -> Table {
         facts: facts.to_owned(),
         projection: point.projected_users.is_some(),
         fallback: point.fallback,
-        rows: point.rows.iter().map(|row| table_row(row, shown)).collect(),
+        rows: point
+            .rows
+            .iter()
+            .map(|row| table_row(row, shown))
+            .collect(),
         evaluation: point
             .evaluation
             .iter()

@@ -98,7 +98,10 @@ fn tail(owners: &[u32]) -> Vec<bool> {
     order.sort_by_key(|&item| (std::cmp::Reverse(owners[item]), item));
     let head = (owners.len() as f64 * HEAD_SHARE).ceil() as usize;
     let mut tail = vec![true; owners.len()];
-    order.iter().take(head).for_each(|&item| tail[item] = false);
+    order
+        .iter()
+        .take(head)
+        .for_each(|&item| tail[item] = false);
     tail
 }
 

@@ -265,7 +265,12 @@ mod tests {
                 .sum::<usize>(),
             60
         );
-        assert!(figures.by_history.iter().all(|group| group.hr_at_10 == 1.0));
+        assert!(
+            figures
+                .by_history
+                .iter()
+                .all(|group| group.hr_at_10 == 1.0)
+        );
     }
 
     #[test]

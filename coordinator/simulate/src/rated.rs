@@ -53,9 +53,14 @@ impl RatedPopulation {
             ratings: kept()
                 .map(|kept| Ratings::new(kept, items, cap, scale))
                 .collect(),
-            histories: kept().map(|kept| History::new(kept, items, cap)).collect(),
+            histories: kept()
+                .map(|kept| History::new(kept, items, cap))
+                .collect(),
             interactions: kept().cloned().collect(),
-            test: split.iter().map(|(_, held_out)| held_out.clone()).collect(),
+            test: split
+                .iter()
+                .map(|(_, held_out)| held_out.clone())
+                .collect(),
             features: features(data),
             scale,
         }

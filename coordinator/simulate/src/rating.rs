@@ -177,7 +177,12 @@ pub fn text(outcome: &RatingOutcome) -> String {
     };
     out.extend(outcome.references.iter().map(|row| line(None, row)));
     for point in &outcome.points {
-        out.extend(point.rows.iter().map(|row| line(Some(point.epsilon), row)));
+        out.extend(
+            point
+                .rows
+                .iter()
+                .map(|row| line(Some(point.epsilon), row)),
+        );
     }
     out += &format!(
         "Held out: {}.\nEpsilon: {}; {}.\nSeeded noise: a simulation protects nobody.\n",

@@ -54,7 +54,10 @@ pub(crate) fn vector_sum<R: Rng>(
     rounding: impl Fn(u32) -> R + Sync,
     vector: impl Fn(u32) -> SparseGradient + Sync,
 ) -> Vec<i32> {
-    let share = present.len().div_ceil(rayon::current_num_threads()).max(1);
+    let share = present
+        .len()
+        .div_ceil(rayon::current_num_threads())
+        .max(1);
     let parts = present.par_chunks(share).map(|users| {
         let mut sum = vec![0i32; mechanism.length as usize];
         for &user in users {
@@ -99,5 +102,7 @@ fn add_device(
 
 /// What a device of the protocol sends.
 pub(crate) fn sparse(owner: &Owner<'_>, ask: &Ask<'_>) -> SparseGradient {
-    ask.model.sparse_vector(ask.kind, owner).unwrap_or_default()
+    ask.model
+        .sparse_vector(ask.kind, owner)
+        .unwrap_or_default()
 }

@@ -116,7 +116,9 @@ pub fn run(
     let largest = populations.iter().max_by_key(|one| one.users());
     Ok(Outcome {
         data: largest.map(|one| one.name.clone()).unwrap_or_default(),
-        reading: largest.map(|one| one.reading.clone()).unwrap_or_default(),
+        reading: largest
+            .map(|one| one.reading.clone())
+            .unwrap_or_default(),
         family: sweep.family.as_str(),
         split: sweep.split.clone(),
         mode: if sweep.exact {

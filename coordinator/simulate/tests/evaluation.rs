@@ -141,8 +141,12 @@ fn kept(histories: &[History], model: &Model, plan: &Plan) -> usize {
     let mechanism = plan.mechanism(kind, rho, model).unwrap();
     let mut sum = [0.0f32; layout::LENGTH];
     for history in histories {
-        let vector = answers(&history.into(), model).vector().into_coordinates();
-        sum.iter_mut().zip(vector).for_each(|(sum, v)| *sum += v);
+        let vector = answers(&history.into(), model)
+            .vector()
+            .into_coordinates();
+        sum.iter_mut()
+            .zip(vector)
+            .for_each(|(sum, v)| *sum += v);
     }
     let steps = mechanism.steps as f32;
     #[allow(clippy::cast_possible_truncation, reason = "far below 2^31")]

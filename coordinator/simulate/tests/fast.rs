@@ -56,7 +56,9 @@ fn dense(population: &Population, user: u32, ask: &Ask<'_>) -> Vec<i32> {
     let interactions = &population.interactions[user as usize];
     let history_max = ask.mechanism.history_max as usize;
     let vector = || {
-        let vector = ask.model.vector(ask.kind, interactions, history_max, false);
+        let vector = ask
+            .model
+            .vector(ask.kind, interactions, history_max, false);
         vector.unwrap()
     };
     let (length, width) = (
@@ -126,7 +128,9 @@ impl<R: Rng> TryRng for Woven<R> {
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
         let (words, rest) = out.as_chunks_mut::<4>();
         assert!(rest.is_empty(), "rounding takes 32-bit words");
-        words.iter_mut().for_each(|word| *word = self.next_word());
+        words
+            .iter_mut()
+            .for_each(|word| *word = self.next_word());
         Ok(())
     }
 }
@@ -240,7 +244,11 @@ fn a_projection_keeps_the_signal_and_divides_the_noise() {
         .map(|history| (history.len() as f64).sqrt())
         .sum::<f64>()
         * 90.0;
-    let counted: f64 = model.counts().iter().map(|&count| f64::from(count)).sum();
+    let counted: f64 = model
+        .counts()
+        .iter()
+        .map(|&count| f64::from(count))
+        .sum();
     assert!(
         (counted / expected - 1.0).abs() < 0.1,
         "{counted} {expected}"
@@ -286,7 +294,12 @@ fn a_sweep_is_read_back_from_its_csv() {
     table::csv(&outcome, &mut file).unwrap();
     let mut reader = csv::Reader::from_reader(file.as_slice());
     let columns = reader.headers().unwrap().clone();
-    let place = |name: &str| columns.iter().position(|column| column == name).unwrap();
+    let place = |name: &str| {
+        columns
+            .iter()
+            .position(|column| column == name)
+            .unwrap()
+    };
     let places = ["model", "seed", "epsilon", "ndcg_at_10"].map(place);
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     // Two models are drawn once per seed, three do not depend on it.

@@ -96,7 +96,11 @@ fn the_clipping_norm_is_swept_where_there_is_one_and_drawn() {
         ..sweep(&[20.0])
     };
     let outcome = tacit_simulate::run(&[Population::new(data(300))], &norms, &|| ()).unwrap();
-    let clipped: Vec<Option<f64>> = outcome.points.iter().map(|point| point.clip_norm).collect();
+    let clipped: Vec<Option<f64>> = outcome
+        .points
+        .iter()
+        .map(|point| point.clip_norm)
+        .collect();
     assert_eq!(clipped, [Some(0.5), Some(8.0)]);
     let figure = |place: usize| {
         outcome.points[place]
@@ -134,7 +138,9 @@ fn every_family_runs_in_exact_mode_and_costs_what_fast_mode_does() {
         (Family::Weighted, "weighted_gradient"),
         (Family::Rating, "factor_gradient"),
     ] {
-        let plan = setting(200.0).plan(family, 80, population.items).unwrap();
+        let plan = setting(200.0)
+            .plan(family, 80, population.items)
+            .unwrap();
         assert!(!plan.fallback, "{}", plan.signal);
         // Opens every sum and checks it against the plain sum of what devices made.
         let exact = exact::train(&population.interactions, &plan, 3).unwrap();
@@ -173,7 +179,11 @@ fn a_network_learns_from_categories_costs_what_was_asked_and_ends_as_a_spectral_
             .collect::<Vec<_>>()
     };
     assert_eq!(public(&exact), public(&fast));
-    let kinds: Vec<&str> = fast.releases.iter().map(|release| release.kind).collect();
+    let kinds: Vec<&str> = fast
+        .releases
+        .iter()
+        .map(|release| release.kind)
+        .collect();
     assert!(
         kinds.len() > 1
             && kinds[0] == "counts"
@@ -294,7 +304,11 @@ fn an_update_costs_what_was_asked_and_is_worth_a_task_from_nothing() {
         1,
     )
     .unwrap();
-    let kinds: Vec<&str> = update.releases.iter().map(|release| release.kind).collect();
+    let kinds: Vec<&str> = update
+        .releases
+        .iter()
+        .map(|release| release.kind)
+        .collect();
     assert_eq!(kinds, ["counts", "factor_gradient"]);
     assert!(convert::epsilon(update.rho(), update.total_variation(), setting(20.0).delta) <= 20.0);
     let quality = |model| {

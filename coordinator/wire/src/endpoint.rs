@@ -45,7 +45,11 @@ impl Endpoint<'_> {
             )
         };
         leads_to(&chain, &roots, now).map_err(foreign)?;
-        if chain.first().and_then(|leaf| Peer::from_certificate(leaf)) != Some(role) {
+        if chain
+            .first()
+            .and_then(|leaf| Peer::from_certificate(leaf))
+            != Some(role)
+        {
             let problem = format!("is not the certificate of {role}");
             return Err(FileError::new(self.certificate, problem));
         }

@@ -290,7 +290,11 @@ fn close_to_others(path: &Path) -> io::Result<()> {
 
 fn new_file(path: &Path, mode: u32) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(mode).open(path)
+    options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
@@ -393,7 +397,10 @@ mod tests {
         let start = Timestamp(1_000_000_000_000);
         write_new_public(
             &path,
-            &crate::pki::create_authorities(start).unwrap().root.chain,
+            &crate::pki::create_authorities(start)
+                .unwrap()
+                .root
+                .chain,
         )
         .unwrap();
         assert!(read_certificates(&path, start).is_ok());

@@ -425,7 +425,11 @@ mod tests {
                 .issue_device(&bytes, DeviceId([1; 16]), NOW)
                 .is_err()
         );
-        assert!(authority.issue_device(&[], DeviceId([1; 16]), NOW).is_err());
+        assert!(
+            authority
+                .issue_device(&[], DeviceId([1; 16]), NOW)
+                .is_err()
+        );
     }
 
     #[test]

@@ -165,7 +165,9 @@ mod tests {
         let roots = chain_of(&made.root.chain);
         let issuing = renew_issuing(&made.issuing.key, &made.root.chain, &made.root.key, later);
         let authority = Authority::from_pem(&issuing.unwrap(), &made.issuing.key).unwrap();
-        let renewed = authority.renew_server(&old.chain, &old.key, later).unwrap();
+        let renewed = authority
+            .renew_server(&old.chain, &old.key, later)
+            .unwrap();
         let chain = chain_of(&renewed);
         assert_eq!(names(&chain[0]), server);
         assert_eq!(Peer::from_certificate(&chain[0]), Some(Peer::Coordinator));

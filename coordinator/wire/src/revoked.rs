@@ -49,7 +49,10 @@ impl Revoked {
         let bad = |problem: String| FileError::new(path, problem);
         let unreadable = |error: std::io::Error| bad(format!("cannot be read: {error}"));
         let bytes = read_up_to(path, BYTES_MAX).map_err(unreadable)?;
-        let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
+        let mode = fs::metadata(path)
+            .map_err(unreadable)?
+            .permissions()
+            .mode();
         if mode & 0o022 != 0 {
             let problem = "may be written by others; run chmod go-w on it";
             return Err(bad(problem.to_owned()));

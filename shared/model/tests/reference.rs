@@ -68,7 +68,13 @@ fn load(folder: &Path) -> LeaveOneOut {
     let negatives = records(folder.join("ncf_negatives.csv.gz"));
     let negatives = negatives
         .iter()
-        .map(|record| record.iter().skip(1).map(|raw| catalogue.id(raw)).collect())
+        .map(|record| {
+            record
+                .iter()
+                .skip(1)
+                .map(|raw| catalogue.id(raw))
+                .collect()
+        })
         .collect();
     let catalogue_len = u32::try_from(catalogue.0.len()).expect("thousands of items");
     let histories = users

@@ -192,7 +192,9 @@ pub fn mechanism_for(rho: Rho, shape: &Shape, crowd: &Crowd) -> Result<Mechanism
 
 /// The same mechanism with the smallest noise whose price is at most `rho`.
 fn with_least_noise(mechanism: Mechanism, rho: Rho) -> Result<Mechanism, PlanError> {
-    let sigma2 = mechanism.sigma2_for(rho).ok_or(PlanError::BudgetTooSmall)?;
+    let sigma2 = mechanism
+        .sigma2_for(rho)
+        .ok_or(PlanError::BudgetTooSmall)?;
     Ok(Mechanism {
         sigma2,
         ..mechanism
@@ -353,7 +355,10 @@ mod tests {
         // More than any request may name, for a helper could not sum them.
         let sum = wide(10_000_000).unwrap_err();
         assert_eq!(sum.field(), "cohort");
-        assert!(sum.to_string().contains("could leave 32 bits: select at"));
+        assert!(
+            sum.to_string()
+                .contains("could leave 32 bits: select at")
+        );
         let PlanError::SumTooLarge {
             cohort: 10_000_000,
             fits,

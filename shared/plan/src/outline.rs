@@ -258,7 +258,11 @@ fn weighted_factors_max(items: u32) -> u32 {
     let fits = |factors: &u32| {
         u64::from(items + factors + 1) * u64::from(factors + 1) <= u64::from(LENGTH_MAX)
     };
-    (1..=512).take_while(fits).last().unwrap_or(1).min(items)
+    (1..=512)
+        .take_while(fits)
+        .last()
+        .unwrap_or(1)
+        .min(items)
 }
 
 #[cfg(test)]
@@ -281,7 +285,11 @@ mod tests {
     }
 
     fn kinds(outline: &Outline) -> Vec<Kind> {
-        outline.releases.iter().map(|(kind, ..)| *kind).collect()
+        outline
+            .releases
+            .iter()
+            .map(|(kind, ..)| *kind)
+            .collect()
     }
 
     #[test]

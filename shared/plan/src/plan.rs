@@ -127,7 +127,9 @@ impl Plan {
 
     /// Whether the model is evaluated, so that devices hold out their owners' latest item.
     pub fn is_evaluated(&self) -> bool {
-        self.releases.iter().any(|(kind, _)| *kind == Kind::Metrics)
+        self.releases
+            .iter()
+            .any(|(kind, _)| *kind == Kind::Metrics)
     }
 
     /// Mechanism of a release of `kind` that costs at most `rho` and starts from `model`: the

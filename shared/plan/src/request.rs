@@ -80,7 +80,8 @@ impl PlanRequest {
             (
                 "rounds",
                 "from 1 to 64",
-                self.rounds.is_none_or(|rounds| (1..=64).contains(&rounds)),
+                self.rounds
+                    .is_none_or(|rounds| (1..=64).contains(&rounds)),
             ),
             (
                 "evaluation",
@@ -90,7 +91,8 @@ impl PlanRequest {
             (
                 "clip_norm",
                 "from 0.001 to 1000",
-                self.clip_norm.is_none_or(|norm| CLIP_NORMS.contains(&norm)),
+                self.clip_norm
+                    .is_none_or(|norm| CLIP_NORMS.contains(&norm)),
             ),
             ("participation", "at least 1", self.participation != Some(0)),
             // Last, because it divides by the items.

@@ -134,7 +134,9 @@ fn a_plan_is_run_as_it_was_forecast() {
         assert_eq!(plan.releases.len(), ahead.releases.len());
         for (&(kind, rho), expected) in plan.releases.iter().zip(&ahead.releases) {
             assert_eq!((kind, rho), (expected.kind, expected.rho));
-            let mechanism = plan.mechanism(kind, rho, &unpruned(&plan, kind)).unwrap();
+            let mechanism = plan
+                .mechanism(kind, rho, &unpruned(&plan, kind))
+                .unwrap();
             assert_eq!(mechanism, expected.mechanism, "{kind}");
             assert_eq!(mechanism.helper_noise, helper_noise);
         }

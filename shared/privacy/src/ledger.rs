@@ -242,7 +242,11 @@ fn admits(
         });
     }
     let window = |line: &Reservation| line.hour / u64::from(budget.window_hours.max(1));
-    let spent = total(lines.iter().filter(|line| window(line) == window(asked)));
+    let spent = total(
+        lines
+            .iter()
+            .filter(|line| window(line) == window(asked)),
+    );
     let allowed = budget.rho_window;
     if fits(spent, rho, allowed) {
         Ok(())

@@ -162,7 +162,9 @@ impl Mechanism {
         match doubled.checked_ilog2() {
             // No noise at all: no release, but a sum the simulator takes without.
             None | Some(0) => self.length,
-            Some(doubled_bits) => self.length.max((2 * NOISE_BITS_MIN).div_ceil(doubled_bits)),
+            Some(doubled_bits) => self
+                .length
+                .max((2 * NOISE_BITS_MIN).div_ceil(doubled_bits)),
         }
     }
 

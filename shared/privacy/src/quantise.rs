@@ -143,7 +143,10 @@ fn stretch_squared(values: &[i32]) -> u128 {
         // Wrapping, because a check would be made for every coordinate; it cannot wrap.
         return u128::from(values.iter().map(square).fold(0, u64::wrapping_add));
     }
-    values.iter().map(|value| u128::from(square(value))).sum()
+    values
+        .iter()
+        .map(|value| u128::from(square(value)))
+        .sum()
 }
 
 #[cfg(test)]

@@ -98,7 +98,9 @@ mod tests {
     fn shares_never_exceed_the_whole() {
         let budget = Rho::saturating_from_units((1 << 64) + 12_345);
         let parts = [0.05, 0.95 * 0.35, 0.95 * 0.65].map(|share| budget.share(share));
-        let total = parts.iter().fold(Rho::ZERO, |sum, part| sum.compose(*part));
+        let total = parts
+            .iter()
+            .fold(Rho::ZERO, |sum, part| sum.compose(*part));
         assert!(total <= budget && budget.minus(total).unwrap().units() < 1 << 36);
         assert_eq!(budget.share(1.0), budget);
     }

@@ -98,7 +98,9 @@ mod tests {
         let whole = commit(&key(1), &bytes);
         for piece in [1, 63, 1024, 65_536] {
             let mut committer = Committer::new(&key(1));
-            bytes.chunks(piece).for_each(|part| committer.update(part));
+            bytes
+                .chunks(piece)
+                .for_each(|part| committer.update(part));
             assert_eq!(committer.finish(), whole, "pieces of {piece}");
         }
         assert_ne!(commit(&key(2), &bytes), whole);

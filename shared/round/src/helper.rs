@@ -233,7 +233,10 @@ impl HelperRound {
             }
             opened.push((seed.contribution, mask_seed));
         }
-        let fingerprints: Vec<Digest> = opened.iter().map(|(_, seed)| seed.fingerprint()).collect();
+        let fingerprints: Vec<Digest> = opened
+            .iter()
+            .map(|(_, seed)| seed.fingerprint())
+            .collect();
         if fingerprints.iter().collect::<BTreeSet<_>>().len() != fingerprints.len() {
             return Err(HelperRefusal::Repeated);
         }

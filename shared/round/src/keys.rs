@@ -163,7 +163,10 @@ mod tests {
             key.public()
                 .verifies(Context::Ticket, b"message", &signature)
         );
-        assert!(!key.public().verifies(Context::Head, b"message", &signature));
+        assert!(
+            !key.public()
+                .verifies(Context::Head, b"message", &signature)
+        );
         assert!(
             !key.public()
                 .verifies(Context::Ticket, b"massage", &signature)

@@ -120,8 +120,14 @@ impl PartialSum {
     /// Restores a sum from [`Self::to_bytes`]; `None` when the byte count is not a multiple of 4.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<4>();
-        rest.is_empty()
-            .then(|| Self(words.iter().map(|word| u32::from_le_bytes(*word)).collect()))
+        rest.is_empty().then(|| {
+            Self(
+                words
+                    .iter()
+                    .map(|word| u32::from_le_bytes(*word))
+                    .collect(),
+            )
+        })
     }
 
     /// The elements as little-endian bytes.

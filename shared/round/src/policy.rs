@@ -364,20 +364,17 @@ impl Policy {
         let known = ours && line.ledger_id == head.ledger_id && line.seq == logged.seq;
         match published_for(&line) {
             Some((task, logged)) if known && logged == model => {
-                let (ledger_id, generation, size, root) =
-                    (head.ledger_id, head.generation, head.size, head.root);
-                Ok((
-                    LogMark {
-                        ledger_id,
-                        generation,
-                        size,
-                        root,
-                        model_seq: line.seq,
-                        model,
-                        rho_total: line.charge().map_or(Rho::ZERO, |charge| charge.rho_total),
-                    },
-                    task.clone(),
-                ))
+                let charge = line.charge();
+                let mark = LogMark {
+                    ledger_id: head.ledger_id,
+                    generation: head.generation,
+                    size: head.size,
+                    root: head.root,
+                    model_seq: line.seq,
+                    model,
+                    rho_total: charge.map_or(Rho::ZERO, |charge| charge.rho_total),
+                };
+                Ok((mark, task.clone()))
             }
             _ => Err(TicketRefusal::Unlogged),
         }

@@ -293,7 +293,11 @@ mod tests {
         ] {
             assert!(key.open(&sealed, &wrong).is_err());
         }
-        assert!(OpeningKey::draw(&mut rng).open(&sealed, &binding).is_err());
+        assert!(
+            OpeningKey::draw(&mut rng)
+                .open(&sealed, &binding)
+                .is_err()
+        );
         for broken in [&sealed[1..], &[], &sealed[..1120]] {
             assert!(key.open(broken, &binding).is_err());
         }

@@ -49,7 +49,11 @@ async fn flood_once(stage: &Stage, door: &Door, attack: Attack) {
     // Who does not read is held up by its own window; a flood takes its answers.
     let reading = async {
         let mut buffer = vec![0; 1 << 16];
-        while answers.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        while answers
+            .read(&mut buffer)
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
     };
     let writing = async {
         let mut first = 1;

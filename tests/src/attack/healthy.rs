@@ -176,7 +176,9 @@ impl Healthy {
         let deadline = Instant::now() + SETTLE_DEADLINE;
         for (who, contribution) in owed {
             let device = self.device(who)?;
-            let outcome = device.send_until_answered(&contribution, deadline).await?;
+            let outcome = device
+                .send_until_answered(&contribution, deadline)
+                .await?;
             ensure!(outcome == Accepted, "device {who} was answered {outcome:?}");
             self.acknowledge();
         }
@@ -206,7 +208,9 @@ impl Healthy {
         let (who, contribution) = self.contribution()?;
         let deadline = Instant::now() + SETTLE_DEADLINE;
         let device = self.device(who)?;
-        let outcome = device.send_until_answered(&contribution, deadline).await?;
+        let outcome = device
+            .send_until_answered(&contribution, deadline)
+            .await?;
         ensure!(outcome == Accepted, "device {who} was answered {outcome:?}");
         self.acknowledge();
         Ok(())
@@ -231,7 +235,10 @@ impl Healthy {
     pub fn digest_of_sum(&self) -> Digest {
         let mut sum = vec![0u32; self.ticket.mechanism.length as usize];
         sum[..self.credentials.len()].fill(1);
-        let bytes: Vec<u8> = sum.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes: Vec<u8> = sum
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         digest(&bytes)
     }
 }
@@ -246,7 +253,10 @@ async fn look(device: &BareDevice) -> Result<(), Status> {
         })
         .await?;
     let hash: Bytes = asked.into_inner().model_hash;
-    let mut chunks = client.fetch(v2::FetchRequest { hash }).await?.into_inner();
+    let mut chunks = client
+        .fetch(v2::FetchRequest { hash })
+        .await?
+        .into_inner();
     while chunks.message().await?.is_some() {}
     Ok(())
 }

@@ -71,7 +71,11 @@ async fn stranger(stage: &Stage, door: &Door, preface: bool, shake: bool) {
 async fn wait(stage: &Stage, stream: Option<impl AsyncRead + Unpin>) {
     let Some(mut stream) = stream else { return };
     let mut buffer = [0; 64];
-    while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    while stream
+        .read(&mut buffer)
+        .await
+        .is_ok_and(|read| read > 0)
+    {}
     stage.count(|counts| &counts.closed, 1);
 }
 

@@ -180,7 +180,10 @@ fn model(seq: u8) -> Digest {
 
 /// Leaves of the coordinator's ledger.
 pub(super) fn leaves() -> Vec<Digest> {
-    lines()[..4].iter().map(|line| merkle::leaf(line)).collect()
+    lines()[..4]
+        .iter()
+        .map(|line| merkle::leaf(line))
+        .collect()
 }
 
 pub(super) fn tree_head() -> TreeHead {

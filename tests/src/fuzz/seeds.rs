@@ -194,7 +194,9 @@ fn models() -> Named {
         contributors: 40,
     };
     let rating = Model::Rating(RatingModel::genesis(30, Scale::STARS)).step(&opened, &step);
-    let categories: Vec<Vec<String>> = (0..30).map(|item| vec![format!("{}", item % 4)]).collect();
+    let categories: Vec<Vec<String>> = (0..30)
+        .map(|item| vec![format!("{}", item % 4)])
+        .collect();
     let features = Features::from_categories(&categories).expect("four categories");
     let neural = Model::Neural(neural::server::start(&counted, &features, &recipe, 11));
     let rating = rating.expect("two numbers an item are a sum of rating vectors");

@@ -116,7 +116,10 @@ pub fn policy(bytes: &[u8]) {
         "accepted in another spelling"
     );
     assert_eq!(signed.open(&PUBLISHER.public()), Ok(policy.clone()));
-    if policy.check(&GENUINE, LogMark::default(), &[], NOW).is_ok() {
+    if policy
+        .check(&GENUINE, LogMark::default(), &[], NOW)
+        .is_ok()
+    {
         let ticket = GENUINE.content();
         let mechanism = &ticket.mechanism;
         assert!(mechanism.rho() <= policy.rho_release_max && ticket.round.0 <= policy.rounds_max);

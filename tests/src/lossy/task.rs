@@ -40,7 +40,8 @@ impl RoundStore for Lossy {
 
     fn checkpoint(&self, new: Vec<NewContribution>, sum: Vec<u8>) -> Answer<()> {
         self.call(|disk| {
-            new.into_iter().try_for_each(|one| disk.task.insert(one))?;
+            new.into_iter()
+                .try_for_each(|one| disk.task.insert(one))?;
             disk.task.partial = Some(sum);
             Ok(())
         })
@@ -58,7 +59,14 @@ impl RoundStore for Lossy {
     }
 
     fn contributions(&self) -> Answer<Vec<(Contribution, SealedSeed)>> {
-        self.call(|disk| Ok(disk.task.contributions.values().map(with_seed).collect()))
+        self.call(|disk| {
+            Ok(disk
+                .task
+                .contributions
+                .values()
+                .map(with_seed)
+                .collect())
+        })
     }
 
     fn end_round(&self) -> Answer<()> {

@@ -93,7 +93,10 @@ impl Door {
         let stream = self.reach().await?;
         let connector = TlsConnector::from(self.config.clone());
         let name = ServerName::try_from("localhost")?;
-        connector.connect(name, stream).await.context("handshake")
+        connector
+            .connect(name, stream)
+            .await
+            .context("handshake")
     }
 
     /// An HTTP/2 connection.

@@ -112,7 +112,11 @@ async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
     let (round, stand_in, agent) = unheard(folder.path()).await;
     let deadline = round.ticket.deadline;
     assert_eq!(
-        agent.step(Timestamp(deadline.0 - 2)).await.unwrap().outcome,
+        agent
+            .step(Timestamp(deadline.0 - 2))
+            .await
+            .unwrap()
+            .outcome,
         None
     );
     drop(stand_in);

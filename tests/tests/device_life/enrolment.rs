@@ -10,7 +10,9 @@ use crate::{contributions, enrolled, outcome, step};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_does_not_fit_is_not_kept() {
-    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let stand_in = StandIn::start(&Round::counts(300).unwrap())
+        .await
+        .unwrap();
     let base = tempfile::tempdir().unwrap();
     let (folder, other) = (base.path().join("one"), base.path().join("other"));
     enrolled(&stand_in, &other).await;
@@ -39,12 +41,18 @@ async fn a_certificate_that_does_not_fit_is_not_kept() {
 /// A device's key can be read by the tools people have, as the daemons' keys can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openssl_reads_a_devices_key() {
-    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let stand_in = StandIn::start(&Round::counts(300).unwrap())
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     enrolled(&stand_in, folder.path()).await;
     let mut openssl = std::process::Command::new("openssl");
     let key = folder.path().join("device.key");
-    let Ok(read) = openssl.args(["pkey", "-noout", "-in"]).arg(&key).output() else {
+    let Ok(read) = openssl
+        .args(["pkey", "-noout", "-in"])
+        .arg(&key)
+        .output()
+    else {
         println!("SKIPPED: openssl is not installed");
         return;
     };
@@ -55,7 +63,9 @@ async fn openssl_reads_a_devices_key() {
 /// HOSTILE 104: what stands in place of a file of the identity is named, and nothing waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipe_or_a_folder_in_place_of_key_or_certificate_is_refused() {
-    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let stand_in = StandIn::start(&Round::counts(300).unwrap())
+        .await
+        .unwrap();
     for name in ["device.key", "device.crt"] {
         for pipe in [true, false] {
             let folder = tempfile::tempdir().unwrap();

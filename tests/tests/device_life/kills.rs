@@ -149,7 +149,9 @@ async fn c1_killed_before_the_spend_nothing_was_spent() {
     heard(&victim.stand_in, |said| matches!(said, Said::Fetch(_))).await;
     kill(child);
     assert_eq!(victim.ledger(), (None, Rho::ZERO));
-    victim.stand_in.script(|script| script.fetch = Answer::Give);
+    victim
+        .stand_in
+        .script(|script| script.fetch = Answer::Give);
     victim.resumes("Some(Acknowledged)").await;
     victim.resumes("None").await;
     assert_eq!(

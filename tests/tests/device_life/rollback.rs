@@ -254,7 +254,13 @@ async fn real_devices(running: &deployment::Deployment) -> Vec<(PathBuf, Agent)>
     let deployment =
         Arc::new(Deployment::new(&address, "localhost", &root, &policy, &publisher).unwrap());
     let mut devices = Vec::new();
-    for (number, token) in running.tokens().unwrap().into_iter().take(8).enumerate() {
+    for (number, token) in running
+        .tokens()
+        .unwrap()
+        .into_iter()
+        .take(8)
+        .enumerate()
+    {
         let folder = running.path(&format!("device-{number}"));
         let token: [u8; 32] = token.try_into().unwrap();
         let deadline = Instant::now() + DEADLINE;

@@ -155,7 +155,9 @@ fn told(stand_in: &StandIn, folder: &Path, change: impl FnOnce(&mut Deployment))
 /// apart by type, and each is asked less and less.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_name_root_or_address_is_told_apart_and_not_hammered() {
-    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let stand_in = StandIn::start(&Round::counts(300).unwrap())
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     enrolled(&stand_in, folder.path()).await;
     let other = create_authorities(clock::now()).unwrap().root.chain;
@@ -203,7 +205,9 @@ async fn a_certificate_outside_its_time_is_a_reason_with_the_difference() {
     let other = tempfile::tempdir().unwrap();
     enrolled(&fresh.unwrap(), other.path()).await;
     for (then, ended) in [(now - 100 * DAY_MS, true), (now + 2 * DAY_MS, false)] {
-        let stand_in = StandIn::certified(&round, Timestamp(then)).await.unwrap();
+        let stand_in = StandIn::certified(&round, Timestamp(then))
+            .await
+            .unwrap();
         let agent = told(&stand_in, folder.path(), |_| {});
         let (reason, after) = later(&agent).await;
         let by_ms = match reason {
@@ -243,7 +247,9 @@ async fn an_own_certificate_that_is_refused_is_a_reason() {
 /// An address without TLS is never spoken to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_without_tls_stops_a_step() {
-    let stand_in = StandIn::start(&Round::counts(300).unwrap()).await.unwrap();
+    let stand_in = StandIn::start(&Round::counts(300).unwrap())
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     enrolled(&stand_in, folder.path()).await;
     let plain = told(&stand_in, folder.path(), |deployment| {

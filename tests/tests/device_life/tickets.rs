@@ -109,7 +109,8 @@ impl Fixture {
     /// else happened.
     async fn refused(&self, name: &str, ticket: v2::SignedTicket) -> TicketRefusal {
         let before = self.books();
-        self.stand_in.script(|script| script.ticket = Some(ticket));
+        self.stand_in
+            .script(|script| script.ticket = Some(ticket));
         let outcome = outcome(&self.agent).await;
         assert_eq!(
             self.books(),
@@ -352,7 +353,11 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
             .0
             .to_vec()
             .into();
-        let helper_signature = helper_key().sign(Context::Ticket, &bytes).0.to_vec().into();
+        let helper_signature = helper_key()
+            .sign(Context::Ticket, &bytes)
+            .0
+            .to_vec()
+            .into();
         let ticket = v2::SignedTicket {
             ticket: bytes.into(),
             coordinator_signature,
@@ -362,7 +367,9 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
         assert!(matches!(refused, Unreadable(_)), "{refused}");
     }
     // After all of that it still takes part when it is asked properly.
-    fixture.stand_in.script(|script| script.ticket = Some(good));
+    fixture
+        .stand_in
+        .script(|script| script.ticket = Some(good));
     assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
     assert_eq!(fixture.books(), (1, 1));
 }
@@ -390,7 +397,9 @@ async fn a_round_of_a_kind_to_come_costs_nothing_and_the_next_is_answered() {
     assert_eq!(refused, TicketRefusal::UnknownKind);
     assert_eq!(fixture.books(), (0, 0));
 
-    fixture.stand_in.script(|script| script.ticket = Some(good));
+    fixture
+        .stand_in
+        .script(|script| script.ticket = Some(good));
     assert_eq!(outcome(&fixture.agent).await, Some(Outcome::Acknowledged));
     assert_eq!(fixture.books(), (1, 1));
 }
@@ -533,7 +542,9 @@ async fn the_model_of_a_round_is_kept_and_the_next_is_judged_by_it() {
     );
     let near = fixture.serve(model(&[even, turned_odd]));
     let proof = |last| consistency(&[first, last], 1).unwrap();
-    fixture.stand_in.script(|script| script.proof = proof(gone));
+    fixture
+        .stand_in
+        .script(|script| script.proof = proof(gone));
     let refused = fixture
         .refused("nothing is left", fixture.next(2, &[first, gone]))
         .await;

@@ -51,7 +51,10 @@ impl Device {
     /// What it sends under this ticket, however often.
     fn contribution(&mut self, round: &OpenRound) -> &bare::Contribution {
         let (ticket, hash) = (round.ticket.content(), round.ticket.hash());
-        let known = self.made.take().filter(|(made_for, _)| *made_for == hash);
+        let known = self
+            .made
+            .take()
+            .filter(|(made_for, _)| *made_for == hash);
         let (_, contribution) = self.made.insert(known.unwrap_or_else(|| {
             let values = vec![self.value; ticket.mechanism.length as usize];
             (hash, bare::Contribution::new(ticket, hash, values).unwrap())

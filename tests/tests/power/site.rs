@@ -138,7 +138,9 @@ impl Running {
             (1, 0)
         );
         let lines = std::fs::read_to_string(ledger.join("ledger.jsonl")).unwrap();
-        let lines = lines.lines().map(|line| Line::from_bytes(line.as_bytes()));
+        let lines = lines
+            .lines()
+            .map(|line| Line::from_bytes(line.as_bytes()));
         let mut releases = lines.filter_map(|line| match line.unwrap().event {
             Event::Release(release) => Some(*release),
             _ => None,

@@ -24,7 +24,12 @@ fn a_device_is_told_of_every_task_and_of_each_once() {
     for kind in Kind::all() {
         let accounts = kind.accounts();
         let spent = |device| accounts.spent(DeviceId([device; 16])).wait().unwrap();
-        let settle = |name, totals, line| accounts.settle(task(name), totals, line).wait().unwrap();
+        let settle = |name, totals, line| {
+            accounts
+                .settle(task(name), totals, line)
+                .wait()
+                .unwrap()
+        };
         assert_eq!(spent(1), Rho::ZERO);
 
         let line = Some(Digest([1; 32]));
@@ -49,7 +54,12 @@ fn a_task_is_settled_with_its_last_piece() {
         let settled = |name| accounts.settled(task(name)).wait().unwrap();
         let (first, second) = (Digest([1; 32]), Digest([2; 32]));
         assert_eq!(settled("films"), None);
-        let settle = |line| accounts.settle(task("films"), vec![], line).wait().unwrap();
+        let settle = |line| {
+            accounts
+                .settle(task("films"), vec![], line)
+                .wait()
+                .unwrap()
+        };
         settle(None);
         assert_eq!(settled("films"), Some(Digest([0; 32])));
         settle(Some(first));

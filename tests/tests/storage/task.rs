@@ -117,7 +117,10 @@ fn calls_that_nobody_waited_for_yet_take_effect_in_order_and_fail_alone() {
             .map(|byte| store.checkpoint(vec![contribution(byte)], vec![byte]))
             .collect();
         let seen = store.contributions();
-        let done: Vec<bool> = calls.into_iter().map(|call| call.wait().is_ok()).collect();
+        let done: Vec<bool> = calls
+            .into_iter()
+            .map(|call| call.wait().is_ok())
+            .collect();
         assert_eq!(done, [true, true, false, true]);
         assert_eq!(seen.wait().unwrap().len(), 3);
         assert_eq!(store.partial().wait().unwrap(), Some(vec![3]));
@@ -187,7 +190,10 @@ fn a_helper_that_signs_another_line_at_the_same_place_is_refused_and_nothing_is_
             .wait()
             .unwrap();
         let first = helper_line(0, b"helper 0");
-        store.record(end(0, Some(first.clone()))).wait().unwrap();
+        store
+            .record(end(0, Some(first.clone())))
+            .wait()
+            .unwrap();
         let forked = helper_line(0, b"another helper 0");
         let Err(ServerError::HelperRefused(reason)) = store.record(end(1, Some(forked))).wait()
         else {
@@ -199,7 +205,10 @@ fn a_helper_that_signs_another_line_at_the_same_place_is_refused_and_nothing_is_
         assert_eq!(totals, [(DeviceId([1; 16]), rho(5))]);
 
         let second = helper_line(1, b"helper 1");
-        store.record(end(1, Some(second.clone()))).wait().unwrap();
+        store
+            .record(end(1, Some(second.clone())))
+            .wait()
+            .unwrap();
         assert_eq!(store.helper_lines().wait().unwrap(), [first, second]);
     }
 }

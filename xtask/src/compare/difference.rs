@@ -33,7 +33,10 @@ impl Outputs {
                 let path = entry?.path();
                 if path.is_dir() {
                     open.push(path);
-                } else if path.extension().is_none_or(|extension| extension != "html") {
+                } else if path
+                    .extension()
+                    .is_none_or(|extension| extension != "html")
+                {
                     let name = path.strip_prefix(folder)?.display().to_string();
                     self.add(name, &fs::read(&path)?);
                 }
@@ -78,7 +81,10 @@ fn place(old: &[u8], new: &[u8]) -> String {
         .zip(new)
         .take_while(|(old, new)| old == new)
         .count();
-    let line = 1 + old[..equal].iter().filter(|byte| **byte == b'\n').count();
+    let line = 1 + old[..equal]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
     let excerpt = |bytes: &[u8]| {
         let shown = equal.saturating_sub(SHOWN)..bytes.len().min(equal + SHOWN);
         String::from_utf8_lossy(&bytes[shown])

@@ -96,7 +96,9 @@ fn interactions(who: &str, units: u64) -> Result<String, std::fmt::Error> {
     let mut state = 1u32;
     let mut draw = |bound: u32| {
         // A linear congruential generator, its high bits.
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state = state
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
         (state >> 16) % bound
     };
     for device in 0..DEVICES {
@@ -199,8 +201,12 @@ impl Processes {
         if role == "device" {
             command.args(["--json", "--devices", &DEVICES.to_string()]);
         }
-        self.0
-            .push(command.stdout(log("out")?).stderr(log("log")?).spawn()?);
+        self.0.push(
+            command
+                .stdout(log("out")?)
+                .stderr(log("log")?)
+                .spawn()?,
+        );
         Ok(())
     }
 

@@ -94,7 +94,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let of_old = of_old.context("the old program")?;
         let difference = match of_new {
             Ok(mut of_new) => {
-                options.but.iter().for_each(|name| of_new.leave_out(name));
+                options
+                    .but
+                    .iter()
+                    .for_each(|name| of_new.leave_out(name));
                 of_old.difference(&of_new)
             }
             Err(error) => Some(format!("the new program: {error:#}")),
@@ -134,7 +137,9 @@ impl Comparison {
     fn outputs(&self, folder: &Path, side: &str, program: &Path) -> anyhow::Result<Outputs> {
         let side = Side {
             program,
-            folder: folder.join(side).join(self.name().replace(['/', ' '], "-")),
+            folder: folder
+                .join(side)
+                .join(self.name().replace(['/', ' '], "-")),
             common: &folder.join("common"),
         };
         fs::create_dir_all(&side.folder)?;
@@ -201,7 +206,9 @@ fn compile_system(common: &Path) -> anyhow::Result<()> {
 
 /// Runs a command that must succeed.
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("{command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {said}");
     Ok(())

@@ -16,7 +16,10 @@ type Modules<'a> = BTreeMap<Vec<String>, &'a File>;
 /// Every set of files each of which leads to each other, as sorted lists.
 pub(super) fn find(files: &[File]) -> BTreeSet<Vec<&Path>> {
     let mut found = BTreeSet::new();
-    let packages: BTreeSet<&Path> = files.iter().map(|file| file.package.as_path()).collect();
+    let packages: BTreeSet<&Path> = files
+        .iter()
+        .map(|file| file.package.as_path())
+        .collect();
     for package in packages {
         let graph = graph(files.iter().filter(|file| file.package == package));
         let reach: Graph = graph

@@ -49,7 +49,9 @@ impl Source {
     /// Functions that are not for tests only. A function inside another is part of it.
     pub(super) fn functions(&self) -> Vec<Function> {
         let mut finder = Finder(Vec::new());
-        self.items.iter().for_each(|item| finder.visit_item(item));
+        self.items
+            .iter()
+            .for_each(|item| finder.visit_item(item));
         finder
             .0
             .into_iter()
@@ -78,13 +80,15 @@ fn starts(stream: TokenStream, tokens: &mut Vec<LineColumn>) {
 
 /// Whether an item is compiled for tests only.
 pub(super) fn for_tests(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| match &attribute.meta {
-        syn::Meta::List(list) => {
-            let condition = list.tokens.to_string();
-            list.path.is_ident("cfg") && matches!(condition.as_str(), "test" | "doctest")
-        }
-        _ => attribute.path().is_ident("test"),
-    })
+    attributes
+        .iter()
+        .any(|attribute| match &attribute.meta {
+            syn::Meta::List(list) => {
+                let condition = list.tokens.to_string();
+                list.path.is_ident("cfg") && matches!(condition.as_str(), "test" | "doctest")
+            }
+            _ => attribute.path().is_ident("test"),
+        })
 }
 
 struct Finder(Vec<Span>);
@@ -132,7 +136,9 @@ mod tests {
     fn functions(text: &str) -> Vec<(usize, usize)> {
         let source = Source::parse(text).unwrap();
         let functions = source.functions().into_iter();
-        functions.map(|found| (found.lines, found.tokens)).collect()
+        functions
+            .map(|found| (found.lines, found.tokens))
+            .collect()
     }
 
     #[test]

@@ -70,7 +70,8 @@ impl Action {
         match answer.ticket {
             Some(signed) => self.answer(signed, now).await,
             None if answer.finished => {
-                self.keep_last_model(answer.model, &answer.logged).await?;
+                self.keep_last_model(answer.model, &answer.logged)
+                    .await?;
                 // The last line may account for more than those before it.
                 self.raise_spent().await?;
                 self.step.finished = true;

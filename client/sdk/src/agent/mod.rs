@@ -72,7 +72,10 @@ impl Agent {
     pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
         let mut ended = self.act(now).await;
         // Nothing panics while this is held.
-        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backoff = self
+            .backoff
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match &mut ended {
             Ok(Step {
                 later: Some(reason),

@@ -233,17 +233,14 @@ impl Recommender {
             .ranker
             .top(&self.taste(filter), &self.shares(filter), wanted);
         let mut list = if diverse {
-            diversify(
-                &best[..pool.min(best.len())],
-                &self.ranker,
-                k,
-                filter.diversity,
-            )
+            let pool = &best[..pool.min(best.len())];
+            diversify(pool, &self.ranker, k, filter.diversity)
         } else {
             best[..k.min(best.len())].to_vec()
         };
         if explores {
-            let after = best.into_iter().filter(|one| !list.contains(one)).collect();
+            let mut after = best;
+            after.retain(|one| !list.contains(one));
             explore(&mut list, after, filter.exploration, filter.seed);
         }
         list.into_iter()
@@ -299,11 +296,10 @@ impl Recommender {
     /// What the owner would rate an item, on the scale of the task; `None` unless the model
     /// predicts ratings and knows the item.
     pub fn predicted_rating(&self, item: ItemId) -> Option<f32> {
-        let (scale, scores) = (
-            self.ranker.scale()?,
-            self.ranker.scores(self.profile.profile()),
-        );
-        scores.get(item.0 as usize).map(|&score| scale.clamp(score))
+        let scale = self.ranker.scale()?;
+        let scores = self.ranker.scores(self.profile.profile());
+        let score = *scores.get(item.0 as usize)?;
+        Some(scale.clamp(score))
     }
 
     /// What the app knows about its items: hide, expire or retire an item here, without training.

@@ -339,7 +339,11 @@ impl Store {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails or a line cannot be read.
     pub fn reservations(&self) -> Result<Vec<Reservation>, SdkError> {
-        Ok(self.ledger()?.into_iter().map(|(line, _)| line).collect())
+        Ok(self
+            .ledger()?
+            .into_iter()
+            .map(|(line, _)| line)
+            .collect())
     }
 
     /// What counts as spent: the sum of every reservation, and what is unrecorded.

@@ -54,7 +54,9 @@ impl Store {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn backed(&self, newest: Option<(&TaskId, Rho)>) -> Result<Rho, SdkError> {
-        let mut query = self.db.prepare_cached("SELECT task, rho_total FROM mark")?;
+        let mut query = self
+            .db
+            .prepare_cached("SELECT task, rho_total FROM mark")?;
         let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut backed = newest.map_or(Rho::ZERO, |(_, rho)| rho);
         for row in rows {

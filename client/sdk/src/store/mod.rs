@@ -225,7 +225,8 @@ impl Store {
     fn timed<T>(&self, step: impl FnOnce() -> Result<T, SdkError>) -> Result<T, SdkError> {
         let start = std::time::Instant::now();
         let result = step();
-        self.committing.set(self.committing.get() + start.elapsed());
+        self.committing
+            .set(self.committing.get() + start.elapsed());
         result
     }
 }

@@ -50,7 +50,9 @@ impl OneShot {
                 .map(|score| score.alone)
         };
         let used: Vec<f64> = side(true).collect();
-        let unused: Vec<f64> = side(false).chain(scores.unused.iter().copied()).collect();
+        let unused: Vec<f64> = side(false)
+            .chain(scores.unused.iter().copied())
+            .collect();
         let mean = used.iter().sum::<f64>() / used.len().max(1) as f64;
         let squares = used.iter().map(|x| (x - mean).powi(2)).sum::<f64>()
             + unused.iter().map(|x| x * x).sum::<f64>();

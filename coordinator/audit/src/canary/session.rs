@@ -58,7 +58,9 @@ impl<'a> Session<'a> {
         vector: Vec<f32>,
     ) -> Result<Contribution, PipelineError> {
         let vector = ItemGradient::new(vector);
-        let contribution = self.pipeline.contribute(round.ticket(), device, vector)?;
+        let contribution = self
+            .pipeline
+            .contribute(round.ticket(), device, vector)?;
         (self.contributed)();
         Ok(contribution)
     }

@@ -21,7 +21,9 @@ impl fmt::Display for Audit {
             "\n{:<23}{:<48}{:>20}{:>10}  verdict",
             "check", "what", "expected", "measured"
         )?;
-        self.checks.iter().try_for_each(|check| line(f, check))?;
+        self.checks
+            .iter()
+            .try_for_each(|check| line(f, check))?;
         writeln!(
             f,
             "\n{}. A sound pipeline fails with probability at most {:.1e}.\n\

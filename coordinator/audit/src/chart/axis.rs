@@ -153,7 +153,10 @@ mod tests {
     fn powers_of_ten_stand_where_they_belong() {
         let axis = Axis::over([1e-12, 1e-3].into_iter(), true, (0.0, 90.0));
         let ticks = axis.powers();
-        let places = ticks.iter().map(|tick| tick.at.round()).collect::<Vec<_>>();
+        let places = ticks
+            .iter()
+            .map(|tick| tick.at.round())
+            .collect::<Vec<_>>();
         assert_eq!(places, [0.0, 20.0, 40.0, 60.0, 80.0]);
         assert_eq!(labels(ticks), ["1e-12", "1e-10", "1e-8", "1e-6", "1e-4"]);
     }

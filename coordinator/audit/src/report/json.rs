@@ -83,7 +83,11 @@ pub(super) fn write(
             last_hour: verified.time_last,
         },
         rounds: rounds.iter().map(json_round).collect(),
-        evaluations: verified.evaluations.iter().map(json_evaluation).collect(),
+        evaluations: verified
+            .evaluations
+            .iter()
+            .map(json_evaluation)
+            .collect(),
         epsilon_curve: curve(verified)
             .into_iter()
             .map(|(delta, epsilon)| Point { delta, epsilon })

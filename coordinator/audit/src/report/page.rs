@@ -188,7 +188,11 @@ fn epsilons(summary: &Summary) -> Vec<EpsilonRow> {
     let row = |(name, delta): (&'static str, f64)| EpsilonRow {
         delta: name,
         epsilon: format::round_up(
-            summary.epsilon.get(name).copied().unwrap_or(f64::INFINITY),
+            summary
+                .epsilon
+                .get(name)
+                .copied()
+                .unwrap_or(f64::INFINITY),
             5,
         ),
         population: format::grouped(population(delta)),

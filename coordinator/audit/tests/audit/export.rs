@@ -226,7 +226,9 @@ fn a_price_lowered_consistently_still_needs_the_keys() {
     };
     assert!(verify(dir.path()).is_ok());
     assert_eq!(
-        verify_with_keys(dir.path(), real).unwrap_err().to_string(),
+        verify_with_keys(dir.path(), real)
+            .unwrap_err()
+            .to_string(),
         "keys.json: names other keys than expected"
     );
 }
@@ -525,7 +527,13 @@ fn the_helpers_signatures_are_its_own_and_made_for_lines() {
             .iter()
             .map(|line| line.to_bytes().unwrap());
         lines
-            .map(|line| world.helper.sign(context, &line).to_string().into_bytes())
+            .map(|line| {
+                world
+                    .helper
+                    .sign(context, &line)
+                    .to_string()
+                    .into_bytes()
+            })
             .collect::<Vec<_>>()
     };
     write_lines(dir.path(), "helper.sig", &sign(Context::Head));

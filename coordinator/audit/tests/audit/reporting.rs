@@ -136,7 +136,11 @@ fn the_registry_entry_states_the_verified_numbers_and_leaves_the_operators_part_
         Summary::of(&verified).epsilon["1e-5"]
     );
     assert!(
-        parameters["rho"].as_str().unwrap().parse::<f64>().unwrap()
+        parameters["rho"]
+            .as_str()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
             >= verified.rho_total.to_f64_up() * 0.999_999
     );
     assert_eq!(deployment["model"]["model_name"], "Distributed");
@@ -202,7 +206,11 @@ fn every_line_has_an_explanation() {
 /// run it.
 pub(crate) fn python(dir: &Path) -> Option<(bool, String, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/verify.py");
-    let output = Command::new("python3").arg(script).arg(dir).output().ok()?;
+    let output = Command::new("python3")
+        .arg(script)
+        .arg(dir)
+        .output()
+        .ok()?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Some((
         output.status.success(),
@@ -338,7 +346,13 @@ fn the_second_verifier_refuses_what_the_first_refuses() {
             return;
         };
         // Both name the same place: what stands before the first colon.
-        let place = |text: &str| text.trim().split(':').next().unwrap_or_default().to_owned();
+        let place = |text: &str| {
+            text.trim()
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
         assert!(
             !accepted && place(&stderr) == place(&ours),
             "case {i}: '{ours}' but '{stderr}'"

@@ -170,7 +170,10 @@ impl Pipeline for Planted {
         if self.bug != Bug::NoMask {
             add_mask(&mut ring, &seed, &ticket.task, ticket.round, id);
         }
-        let masked: Vec<u8> = ring.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let masked: Vec<u8> = ring
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         let commitment_key = CommitmentKey::draw(&mut UnwrapErr(SysRng));
         let sealed = self.sealed(ticket, id, commit(&commitment_key, &masked), seed);
         Ok(Contribution {

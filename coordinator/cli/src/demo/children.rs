@@ -194,7 +194,10 @@ impl Daemon {
 
     async fn stop(mut self) -> Result<(), Failure> {
         let child = &mut self.process.0;
-        if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        if let Some(pid) = child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()))
+        {
             kill_process(pid, Signal::TERM)?;
         }
         let stopped = timeout(Duration::from_secs(30), child.wait()).await;

@@ -244,7 +244,11 @@ fn evaluated(
     verified: &Verified,
     found: &tacit_audit::Evaluated,
 ) -> Result<Option<Evaluated>, Failure> {
-    let Some(entry) = verified.entries.iter().find(|entry| entry.seq == found.seq) else {
+    let Some(entry) = verified
+        .entries
+        .iter()
+        .find(|entry| entry.seq == found.seq)
+    else {
         return Ok(None);
     };
     let model = world.model(entry.charge.model_in_hash)?;

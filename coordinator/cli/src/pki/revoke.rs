@@ -32,7 +32,8 @@ pub(super) fn revoke(
         .iter()
         .for_each(|device| list.insert_device(*device));
     for certificate in certificates {
-        list.insert_key_of(certificate).map_err(Failure::input)?;
+        list.insert_key_of(certificate)
+            .map_err(Failure::input)?;
     }
 
     files::replace_public(&path, &list.to_text())

@@ -155,7 +155,10 @@ fn list(dir: &Path) -> Result<(), Failure> {
 fn revoke(dir: &Path, tokens: &[Digest]) -> Result<(), Failure> {
     let mut known = TokenList::read(&dir.join(KNOWN)).map_err(Failure::input)?;
     for token in tokens {
-        let removed = known.0.remove(&digest(&token.0)).or(known.0.remove(token));
+        let removed = known
+            .0
+            .remove(&digest(&token.0))
+            .or(known.0.remove(token));
         if removed.is_none() {
             let path = dir.join(KNOWN);
             let problem = format!("{}: has no token {token}", path.display());

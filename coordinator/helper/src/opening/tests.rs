@@ -207,8 +207,10 @@ fn a_seed_under_another_key_info_or_binding_does_not_open() {
     let known = &KNOWN[0];
     let key = ExpandedKey::new(&opening_key(known.key)).unwrap();
     let (encapsulated, contents) = (encapsulated(known), hex::decode(known.sealed).unwrap());
-    let opens =
-        |info: &[u8], data: &[u8]| key.open_bytes(&encapsulated, &contents, info, data).is_ok();
+    let opens = |info: &[u8], data: &[u8]| {
+        key.open_bytes(&encapsulated, &contents, info, data)
+            .is_ok()
+    };
     assert!(opens(INFO, DATA));
     for byte in 0..INFO.len() {
         let mut info = INFO.to_vec();

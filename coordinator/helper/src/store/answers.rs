@@ -134,7 +134,11 @@ impl Store {
                 _ => false,
             };
             let follows = named && line.seq == seq && line.prev_hash == prev_hash;
-            if !follows || !self.helper_key.verifies(Context::Line, &bytes, &signature) {
+            if !follows
+                || !self
+                    .helper_key
+                    .verifies(Context::Line, &bytes, &signature)
+            {
                 let problem = format!(
                     "line {seq} of the ledger of '{task}' does not follow from the one before"
                 );

@@ -89,7 +89,9 @@ async fn after_one_set_no_other_set_is_answered_whatever_happened_to_the_helper(
     // in no later round.
     let later = countersign(&mut client, &self::draft(2)).await.unwrap();
     assert_eq!(
-        admit(&mut client, &later, seeds(&updates)).await.unwrap(),
+        admit(&mut client, &later, seeds(&updates))
+            .await
+            .unwrap(),
         [false; 6]
     );
     refused_with(
@@ -204,7 +206,9 @@ async fn seeds_count_under_their_own_ticket_name_and_bytes_only() {
     );
     assert!(unmasks(
         &ours,
-        &release(&mut client, &round, seeds(&ours)).await.unwrap()
+        &release(&mut client, &round, seeds(&ours))
+            .await
+            .unwrap()
     ));
     helper.stop().await;
 }
@@ -254,7 +258,9 @@ async fn the_countersigned_minimum_holds_and_no_ticket_talks_it_away() {
     }
     assert!(unmasks(
         &updates,
-        &release(&mut client, &round, seeds(&updates)).await.unwrap()
+        &release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap()
     ));
     helper.stop().await;
 }
@@ -355,7 +361,9 @@ async fn an_abandoned_round_stays_abandoned_over_restarts() {
     let round = countersign(&mut client, &draft(1)).await.unwrap();
     let updates = cohort(&round, 5);
     assert_eq!(
-        admit(&mut client, &round, seeds(&updates)).await.unwrap(),
+        admit(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap(),
         [true; 5]
     );
     client
@@ -460,13 +468,17 @@ async fn one_device_with_a_bad_seed_cannot_block_a_round() {
         // that one.
         let moved = contribute(&elsewhere, 53, 102).sealed;
         assert_eq!(
-            admit(&mut client, &elsewhere, vec![moved]).await.unwrap(),
+            admit(&mut client, &elsewhere, vec![moved])
+                .await
+                .unwrap(),
             [false]
         );
     }
     assert!(unmasks(
         &honest,
-        &release(&mut client, &round, seeds(&honest)).await.unwrap()
+        &release(&mut client, &round, seeds(&honest))
+            .await
+            .unwrap()
     ));
     // Used seeds are remembered for ever, the admitted ones of an ended round no longer.
     let after = [
@@ -474,7 +486,9 @@ async fn one_device_with_a_bad_seed_cannot_block_a_round() {
         contribute(&elsewhere, 2, 999),
     ];
     assert_eq!(
-        admit(&mut client, &elsewhere, seeds(&after)).await.unwrap(),
+        admit(&mut client, &elsewhere, seeds(&after))
+            .await
+            .unwrap(),
         [false, true]
     );
     helper.stop().await;

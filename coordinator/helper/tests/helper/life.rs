@@ -144,7 +144,12 @@ async fn a_lost_key_begins_a_new_generation_and_ends_every_open_round() {
     let other = countersign(&mut client, &draft(2)).await.unwrap();
     helper.stop().await;
     // HOSTILE 101: what a restored backup looks like, for keys are not in it.
-    fs::remove_file(deployment.state().join(format!("keys/{}.key", lost.hash))).unwrap();
+    fs::remove_file(
+        deployment
+            .state()
+            .join(format!("keys/{}.key", lost.hash)),
+    )
+    .unwrap();
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
     assert_eq!(deployment.key_files(), 0);

@@ -106,7 +106,9 @@ async fn invented_devices_are_refused_singly_and_members_complete_the_round() {
     );
     assert!(unmasks(
         &honest,
-        &release(&mut client, &round, seeds(&honest)).await.unwrap()
+        &release(&mut client, &round, seeds(&honest))
+            .await
+            .unwrap()
     ));
     helper.stop().await;
 }
@@ -141,12 +143,16 @@ async fn a_member_takes_part_in_every_round_and_membership_may_be_left_to_the_ti
         };
         let updates: Vec<_> = (1..).zip(&members).map(sealed).collect();
         assert_eq!(
-            admit(&mut client, &round, seeds(&updates)).await.unwrap(),
+            admit(&mut client, &round, seeds(&updates))
+                .await
+                .unwrap(),
             [true; 4]
         );
         assert!(unmasks(
             &updates,
-            &release(&mut client, &round, seeds(&updates)).await.unwrap()
+            &release(&mut client, &round, seeds(&updates))
+                .await
+                .unwrap()
         ));
     }
     let open_to_all = countersign(&mut client, &draft(3)).await.unwrap();

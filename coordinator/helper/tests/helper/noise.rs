@@ -76,7 +76,9 @@ async fn the_opened_sum_carries_every_share_and_the_helpers_noise_once() {
             .await
             .unwrap();
         let updates: Vec<_> = (1..=5).map(|name| silent(&round, name)).collect();
-        let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+        let answer = release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap();
         let parts = 5.0 / 3.0 + f64::from(u8::from(helper_noise));
         assert!(has_variance(
             &opened(&updates, &answer),
@@ -87,14 +89,18 @@ async fn the_opened_sum_carries_every_share_and_the_helpers_noise_once() {
         // Drawn once: asked again, now or after a restart, it says the same bytes, so nothing can
         // be averaged out.
         assert_eq!(
-            release(&mut client, &round, seeds(&updates)).await.unwrap(),
+            release(&mut client, &round, seeds(&updates))
+                .await
+                .unwrap(),
             answer
         );
         helper.stop().await;
         let helper = deployment.start().await;
         let mut client = deployment.coordinator(&helper).await;
         assert_eq!(
-            release(&mut client, &round, seeds(&updates)).await.unwrap(),
+            release(&mut client, &round, seeds(&updates))
+                .await
+                .unwrap(),
             answer
         );
         helper.stop().await;
@@ -115,7 +121,9 @@ async fn one_device_among_invented_ones_keeps_the_full_noise() {
         let updates: Vec<_> = std::iter::once(silent(&round, 9))
             .chain(cohort(&round, 4))
             .collect();
-        let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+        let answer = release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap();
         let mut values = opened(&updates, &answer);
         for invented in &updates[1..] {
             values

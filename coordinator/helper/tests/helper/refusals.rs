@@ -170,14 +170,18 @@ async fn a_set_and_the_set_without_one_are_never_both_answered() {
     let mut client = deployment.coordinator(&helper).await;
     let round = countersign(&mut client, &draft(1)).await.unwrap();
     let updates = cohort(&round, 5);
-    let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+    let answer = release(&mut client, &round, seeds(&updates))
+        .await
+        .unwrap();
     refused_with(
         release(&mut client, &round, seeds(&updates[..4])).await,
         Code::AlreadyExists,
         "another set",
     );
     assert_eq!(
-        release(&mut client, &round, seeds(&updates)).await.unwrap(),
+        release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap(),
         answer
     );
 
@@ -221,7 +225,9 @@ async fn a_seed_counts_once() {
     let honest = updates.clone();
     updates[1] = contribute(&second, 2, 102);
     assert_eq!(
-        admit(&mut client, &second, seeds(&updates)).await.unwrap(),
+        admit(&mut client, &second, seeds(&updates))
+            .await
+            .unwrap(),
         [true, false, true, true]
     );
     let replayed = release(&mut client, &second, seeds(&updates)).await;
@@ -233,12 +239,16 @@ async fn a_seed_counts_once() {
         "repeated",
     );
     assert_eq!(
-        admit(&mut client, &second, seeds(&updates)).await.unwrap(),
+        admit(&mut client, &second, seeds(&updates))
+            .await
+            .unwrap(),
         [true, false, true, true]
     );
     assert!(unmasks(
         &honest,
-        &release(&mut client, &second, seeds(&honest)).await.unwrap()
+        &release(&mut client, &second, seeds(&honest))
+            .await
+            .unwrap()
     ));
     helper.stop().await;
 }
@@ -330,7 +340,10 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
         let signature = coordinator_key().sign(Context::Head, &head);
         let proof = merkle::consistency_proof(leaves, usize::try_from(old_size).unwrap())
             .unwrap_or_default();
-        let proof = proof.iter().map(|hash| hash.0.to_vec().into()).collect();
+        let proof = proof
+            .iter()
+            .map(|hash| hash.0.to_vec().into())
+            .collect();
         v2::CountersignHeadRequest {
             head: head.into(),
             coordinator_signature: signature.0.to_vec().into(),
@@ -452,7 +465,10 @@ async fn a_release_stream_that_breaks_the_rules_is_refused() {
         (vec![part(&round.hash.0, vec![set[0].clone(); 257])], "256"),
     ] {
         refused_with(
-            client.release(tokio_stream::iter(parts)).await.map(|_| ()),
+            client
+                .release(tokio_stream::iter(parts))
+                .await
+                .map(|_| ()),
             Code::InvalidArgument,
             words,
         );

@@ -42,11 +42,15 @@ async fn a_round_goes_from_draft_to_the_true_sum() {
     assert!(round.ticket.completes(&draft_of(&round)));
     let updates = cohort(&round, 5);
     assert_eq!(
-        admit(&mut client, &round, seeds(&updates)).await.unwrap(),
+        admit(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap(),
         [true; 5]
     );
     assert_eq!(deployment.key_files(), 1);
-    let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+    let answer = release(&mut client, &round, seeds(&updates))
+        .await
+        .unwrap();
     assert!(unmasks(&updates, &answer) && !unmasks(&updates[..4], &answer));
     assert_eq!(deployment.key_files(), 0, "the key goes with the answer");
     check_line(&answer, &round);
@@ -105,7 +109,9 @@ async fn a_restart_between_countersignature_and_release_changes_nothing() {
         round.hash
     );
     let updates = cohort(&round, 4);
-    let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+    let answer = release(&mut client, &round, seeds(&updates))
+        .await
+        .unwrap();
     assert!(unmasks(&updates, &answer));
     helper.stop().await;
 }
@@ -117,11 +123,17 @@ async fn a_restart_after_the_release_repeats_the_same_bytes_and_leaves_no_key() 
     let mut client = deployment.coordinator(&helper).await;
     let round = countersign(&mut client, &draft(1)).await.unwrap();
     let key = bytes_of(&deployment.state().join("keys")).remove(0);
-    let key_file = deployment.state().join(format!("keys/{}.key", round.hash));
+    let key_file = deployment
+        .state()
+        .join(format!("keys/{}.key", round.hash));
     let updates = cohort(&round, 4);
-    let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+    let answer = release(&mut client, &round, seeds(&updates))
+        .await
+        .unwrap();
     assert_eq!(
-        release(&mut client, &round, seeds(&updates)).await.unwrap(),
+        release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap(),
         answer
     );
     helper.stop().await;
@@ -155,14 +167,20 @@ async fn no_answer_is_repeated_while_its_key_is_still_on_the_disk() {
     let round = countersign(&mut client, &draft(1)).await.unwrap();
     let key = bytes_of(&deployment.state().join("keys")).remove(0);
     let updates = cohort(&round, 4);
-    let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+    let answer = release(&mut client, &round, seeds(&updates))
+        .await
+        .unwrap();
     std::fs::write(
-        deployment.state().join(format!("keys/{}.key", round.hash)),
+        deployment
+            .state()
+            .join(format!("keys/{}.key", round.hash)),
         key,
     )
     .unwrap();
     assert_eq!(
-        release(&mut client, &round, seeds(&updates)).await.unwrap(),
+        release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap(),
         answer
     );
     assert_eq!(deployment.key_files(), 0);
@@ -208,7 +226,9 @@ async fn only_a_few_sets_are_collected_at_once() {
     assert!(call.await.unwrap().is_err(), "one seed is no set");
     assert!(unmasks(
         &updates,
-        &release(&mut client, &round, seeds(&updates)).await.unwrap()
+        &release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap()
     ));
     slow.into_iter().for_each(|(_, call)| call.abort());
     helper.stop().await;
@@ -223,7 +243,9 @@ async fn lines_chain_and_only_the_newest_mask_sums_are_kept() {
     for number in 1..=5 {
         let round = countersign(&mut client, &draft(number)).await.unwrap();
         let updates = cohort(&round, 4);
-        let answer = release(&mut client, &round, seeds(&updates)).await.unwrap();
+        let answer = release(&mut client, &round, seeds(&updates))
+            .await
+            .unwrap();
         rounds.push((round, updates, answer));
     }
     for (earlier, later) in rounds.iter().zip(&rounds[1..]) {
@@ -242,7 +264,9 @@ async fn lines_chain_and_only_the_newest_mask_sums_are_kept() {
     );
     let (round, updates, answer) = &rounds[1];
     assert_eq!(
-        release(&mut client, round, seeds(updates)).await.unwrap(),
+        release(&mut client, round, seeds(updates))
+            .await
+            .unwrap(),
         *answer
     );
     helper.stop().await;

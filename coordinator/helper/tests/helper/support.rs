@@ -305,7 +305,10 @@ pub(crate) fn sealed_by(
 ) -> Update {
     let mask_seed = MaskSeed::draw(&mut StdRng::seed_from_u64(seed));
     let contribution = ContributionId([name; 16]);
-    let mut values: Vec<u32> = plain.iter().map(|value| value.cast_unsigned()).collect();
+    let mut values: Vec<u32> = plain
+        .iter()
+        .map(|value| value.cast_unsigned())
+        .collect();
     add_mask(
         &mut values,
         &mask_seed,
@@ -356,7 +359,10 @@ pub(crate) fn cohort(round: &Round, count: u8) -> Vec<Update> {
 }
 
 pub(crate) fn seeds(updates: &[Update]) -> Vec<v2::SealedSeed> {
-    updates.iter().map(|update| update.sealed.clone()).collect()
+    updates
+        .iter()
+        .map(|update| update.sealed.clone())
+        .collect()
 }
 
 /// What the helper answered.

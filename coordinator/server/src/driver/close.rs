@@ -35,7 +35,10 @@ impl Driver {
             let reason = "more of its devices were revoked than it assumes to be dishonest";
             return Ok(Performed::Input(Input::HelperRefused(reason.into())));
         }
-        let seeds: Vec<_> = contributions.into_iter().map(|(_, seed)| seed).collect();
+        let seeds: Vec<_> = contributions
+            .into_iter()
+            .map(|(_, seed)| seed)
+            .collect();
         let asked = self.until_answered(runtime, || helper.release(ticket, &seeds))?;
         Ok(match asked {
             Asked::Answer(answer) => {

@@ -75,7 +75,10 @@ impl Driver {
                 "task: too many or too large releases for the sampler's bound".into(),
             ));
         }
-        let drafted = self.store.meta::<RoundId>(DRAFTED)?.unwrap_or(RoundId(0));
+        let drafted = self
+            .store
+            .meta::<RoundId>(DRAFTED)?
+            .unwrap_or(RoundId(0));
         let logged = self.logged(seq)?;
         Ok(Next::Round(Box::new(Ticket {
             schema: ticket::SCHEMA,

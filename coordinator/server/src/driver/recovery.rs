@@ -36,10 +36,14 @@ impl Driver {
 
     /// The catalogue must be the one the ledger names: models are made with its categories.
     fn check_catalogue(&self) -> Result<(), ServerError> {
-        let changed = self.ledger.lines().iter().any(|line| match &line.event {
-            Event::Genesis(genesis) => genesis.catalogue_hash != self.catalogue,
-            _ => false,
-        });
+        let changed = self
+            .ledger
+            .lines()
+            .iter()
+            .any(|line| match &line.event {
+                Event::Genesis(genesis) => genesis.catalogue_hash != self.catalogue,
+                _ => false,
+            });
         if !changed {
             return Ok(());
         }

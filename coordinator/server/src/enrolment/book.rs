@@ -56,7 +56,7 @@ impl Book {
     /// Opens or creates the file in `folder`.
     ///
     /// # Errors
-    /// As [`Accounts::open`](crate::accounts::Accounts::open).
+    /// [`ServerError::StorageUnavailable`] for a file that is no database.
     pub(super) fn open(folder: &Path) -> std::result::Result<Self, ServerError> {
         Ok(Self(Mutex::new(shared::open(folder, FILE, SCHEMA)?)))
     }

@@ -116,7 +116,8 @@ impl Enrolment {
     /// Opens the record of used tokens in `folder`.
     ///
     /// # Errors
-    /// As [`Accounts::open`](crate::accounts::Accounts::open).
+    /// [`ServerError::OperatorConfig`] for a folder that cannot be made,
+    /// [`ServerError::StorageUnavailable`] for a file that is no database.
     pub fn open(
         issuing: Current<Issuing>,
         revoked: Current<Revoked>,
@@ -146,7 +147,10 @@ impl Enrolment {
         now: Timestamp,
     ) -> Result<Issued, EnrolError> {
         let issuing = self.issuing.get();
-        let good = issuing.tokens.good(token, now).ok_or(EnrolError::Token)?;
+        let good = issuing
+            .tokens
+            .good(token, now)
+            .ok_or(EnrolError::Token)?;
         let request_hash = digest(request);
         let rows = self.book.rows();
         match rows.used(good.name)? {

@@ -122,7 +122,9 @@ fn of_two_copies_that_renew_at_once_one_goes_on() {
     let world = World::new();
     let processes = [world.enrolment(), world.enrolment()];
     for round in 1..9_u8 {
-        let first = processes[0].enrol(&[round; 32], &request(), NOW).unwrap();
+        let first = processes[0]
+            .enrol(&[round; 32], &request(), NOW)
+            .unwrap();
         let (device, old) = who(&first);
         let barrier = Barrier::new(2);
         let renewed: Vec<Option<LeafKey>> = thread::scope(|scope| {

@@ -42,7 +42,9 @@ impl<T, E: From<Gone>> Answer<T, E> {
     /// # Panics
     /// On a thread that drives futures, which must await the answer instead.
     pub fn wait(self) -> Result<T, E> {
-        self.0.blocking_recv().unwrap_or_else(|_| Err(Gone.into()))
+        self.0
+            .blocking_recv()
+            .unwrap_or_else(|_| Err(Gone.into()))
     }
 }
 

@@ -146,7 +146,10 @@ async fn accept_until_drained(
         match accepted {
             Ok((socket, address)) => {
                 if let Some(place) = door.enter_stranger(address.ip()) {
-                    tokio::spawn(door.clone().greet(socket, address, place, ready.clone()));
+                    tokio::spawn(
+                        door.clone()
+                            .greet(socket, address, place, ready.clone()),
+                    );
                 }
             }
             Err(error) => {

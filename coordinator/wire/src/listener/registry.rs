@@ -53,7 +53,9 @@ struct Calls {
 
 impl Connection {
     fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The certificate it shows.
@@ -182,7 +184,9 @@ impl Registry {
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rooms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in a connection that shows this certificate; `None` at a cap where none is idle.
@@ -344,7 +348,9 @@ mod tests {
         }
 
         let closed = || {
-            let closing = inside.iter().map(|(_, place)| &place.connection().closing);
+            let closing = inside
+                .iter()
+                .map(|(_, place)| &place.connection().closing);
             closing.filter(|closing| closing.is_cancelled()).count()
         };
 

@@ -26,7 +26,9 @@ async fn is_closed(world: &World, bytes: &[u8]) -> bool {
     let mut socket = TcpStream::connect(world.address).await.unwrap();
     socket.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    timeout(SOON, socket.read_to_end(&mut answer)).await.is_ok()
+    timeout(SOON, socket.read_to_end(&mut answer))
+        .await
+        .is_ok()
 }
 
 /// HOSTILE 20: strangers behind a balancer are counted by their own address, so that one of them

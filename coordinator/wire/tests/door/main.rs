@@ -71,7 +71,9 @@ async fn silent_strangers_displace_each_other_and_nobody_else() {
     check(&mut known).await.unwrap();
     let mut strangers = silent_ones(&world, None, 40).await;
     check(&mut world.client(None)).await.unwrap();
-    check(&mut world.client(Some(Peer::Helper))).await.unwrap();
+    check(&mut world.client(Some(Peer::Helper)))
+        .await
+        .unwrap();
     check(&mut known).await.unwrap();
     assert!(open(&mut strangers).await <= 8);
 }
@@ -94,7 +96,10 @@ async fn a_connection_ends_with_its_certificate() {
     let mut silent = silent_ones(&world, Some(Peer::Helper), 1).await;
     let mut stranger = silent_ones(&world, None, 1).await;
     let mut client = world.client(Some(Peer::Helper));
-    let watched = client.watch(HealthCheckRequest::default()).await.unwrap();
+    let watched = client
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap();
     let mut watched = watched.into_inner();
     watched.message().await.unwrap();
 
@@ -139,11 +144,18 @@ async fn a_connection_with_a_call_is_not_closed_for_another() {
     let mut watches = Vec::new();
     for _ in 0..2 {
         let mut client = world.client(Some(Peer::Helper));
-        let watch = client.watch(HealthCheckRequest::default()).await.unwrap();
+        let watch = client
+            .watch(HealthCheckRequest::default())
+            .await
+            .unwrap();
         watches.push((client, watch.into_inner()));
     }
     sleep(Duration::from_millis(500)).await;
-    assert!(check(&mut world.client(Some(Peer::Helper))).await.is_err());
+    assert!(
+        check(&mut world.client(Some(Peer::Helper)))
+            .await
+            .is_err()
+    );
     for (client, watch) in &mut watches {
         assert!(watch.message().await.unwrap().is_some());
         check(client).await.unwrap();
@@ -160,7 +172,10 @@ async fn a_health_watch_ends_and_there_are_only_so_many() {
     };
     let world = World::new(caps, None).await;
     let mut client = world.client(Some(Peer::Helper));
-    let watch = client.watch(HealthCheckRequest::default()).await.unwrap();
+    let watch = client
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap();
     let second = client.watch(HealthCheckRequest::default()).await;
     assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted);
     check(&mut client).await.unwrap();
@@ -168,7 +183,10 @@ async fn a_health_watch_ends_and_there_are_only_so_many() {
     assert!(watch.message().await.unwrap().is_some());
     let ended = timeout(SOON, watch.message()).await.unwrap();
     assert_eq!(ended.unwrap_err().code(), Code::Unavailable);
-    client.watch(HealthCheckRequest::default()).await.unwrap();
+    client
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap();
 }
 
 /// HOSTILE 20, 67: a stranger cannot hold a connection by a call that never ends, and nobody holds
@@ -204,7 +222,10 @@ async fn idle_connections_do_not_hold_a_drain() {
         world.silent(Some(Peer::Helper), true).await.unwrap(),
     ];
     let mut client = world.client(Some(Peer::Helper));
-    let _watch = client.watch(HealthCheckRequest::default()).await.unwrap();
+    let _watch = client
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap();
     world.shutdown.drain.cancel();
     timeout(Duration::from_secs(4), world.served)
         .await

@@ -83,7 +83,10 @@ impl World {
         let address = socket.local_addr().unwrap();
         let shutdown = Shutdown::default();
         let calls = CountCalls::new(&limits, shutdown.drain.clone());
-        let balancers = balancers.iter().map(|one| one.parse().unwrap()).collect();
+        let balancers = balancers
+            .iter()
+            .map(|one| one.parse().unwrap())
+            .collect();
         let mut listener = Listener::new(socket, config, limits)
             .behind(Front {
                 balancers,
@@ -182,7 +185,12 @@ impl Silent {
         let mut buffer = [0; 1024];
         let ended = async {
             // What the server says meanwhile, its settings for one, is no end.
-            while self.0.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+            while self
+                .0
+                .read(&mut buffer)
+                .await
+                .is_ok_and(|read| read > 0)
+            {}
         };
         timeout(limit, ended).await.is_ok()
     }
@@ -191,7 +199,8 @@ impl Silent {
     pub(crate) async fn is_served(&mut self) -> bool {
         let mut buffer = [0; 16];
         let said = timeout(SOON, self.0.read(&mut buffer)).await;
-        said.expect("served or closed").is_ok_and(|read| read > 0)
+        said.expect("served or closed")
+            .is_ok_and(|read| read > 0)
     }
 }
 

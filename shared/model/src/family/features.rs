@@ -169,12 +169,16 @@ mod tests {
 
     #[test]
     fn too_many_categories_are_refused() {
-        let many: Vec<Vec<String>> = (0..=FEATURES_MAX).map(|n| vec![n.to_string()]).collect();
+        let many: Vec<Vec<String>> = (0..=FEATURES_MAX)
+            .map(|n| vec![n.to_string()])
+            .collect();
         assert_eq!(
             Features::from_categories(&many),
             Err(FeaturesError::Categories(FEATURES_MAX + 1))
         );
-        let long: Vec<Vec<String>> = (0..100_000).map(|n| vec![(n % 700).to_string()]).collect();
+        let long: Vec<Vec<String>> = (0..100_000)
+            .map(|n| vec![(n % 700).to_string()])
+            .collect();
         assert_eq!(
             Features::from_categories(&long),
             Err(FeaturesError::Cells(100_000, 700))

@@ -231,7 +231,9 @@ mod tests {
                 let weights = ranker
                     .weights(Scene::default(), &rated, 100, &rules)
                     .weights;
-                let scores = ranker.scores(&Profile::of(&weights, &ranker)).into_iter();
+                let scores = ranker
+                    .scores(&Profile::of(&weights, &ranker))
+                    .into_iter();
                 let scores: Vec<f32> = scores.map(|score| score.clamp(1.0, 5.0)).collect();
                 let owner = Owner {
                     history: &history,
@@ -282,7 +284,11 @@ mod tests {
             }
             let top = ranker.top(online.profile(), &vec![1.0; ITEMS as usize], 10);
             let all = crate::rank::top::top_k(&scores, &[], 10);
-            assert!(top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6));
+            assert!(
+                top.iter()
+                    .zip(&all)
+                    .all(|(a, b)| (a.1 - b.1).abs() < 1e-6)
+            );
         }
     }
 }

@@ -267,7 +267,11 @@ mod tests {
 
     #[test]
     fn a_long_catalogue_gets_fewer_factors() {
-        let factors = |catalogue_len| Recipe::for_signal(500.0, catalogue_len).unwrap().factors;
+        let factors = |catalogue_len| {
+            Recipe::for_signal(500.0, catalogue_len)
+                .unwrap()
+                .factors
+        };
         assert_eq!(
             [
                 factors(4000),

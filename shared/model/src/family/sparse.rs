@@ -50,7 +50,11 @@ impl SparseGradient {
     pub(crate) fn dense(self, len: usize) -> ItemGradient {
         let mut dense = vec![0.0f32; len];
         if self.width > 0 {
-            for (row, values) in self.rows.iter().zip(self.values.chunks_exact(self.width)) {
+            for (row, values) in self
+                .rows
+                .iter()
+                .zip(self.values.chunks_exact(self.width))
+            {
                 dense[row * self.width..][..self.width].copy_from_slice(values);
             }
         }

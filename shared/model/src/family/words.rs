@@ -12,7 +12,9 @@ pub(crate) struct Words<'a> {
 impl<'a> Words<'a> {
     /// Begins after the eight bytes that name the format.
     pub(crate) fn after(magic: &[u8; 8], bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let rest = bytes.strip_prefix(magic).ok_or(ModelError::UnknownFormat)?;
+        let rest = bytes
+            .strip_prefix(magic)
+            .ok_or(ModelError::UnknownFormat)?;
         Ok(Self {
             rest,
             len: bytes.len(),

@@ -191,7 +191,9 @@ pub fn fuse_in(
     cap: usize,
     rules: &Rules,
 ) -> Fused {
-    let known = interactions.iter().filter(|one| one.item.0 < catalogue_len);
+    let known = interactions
+        .iter()
+        .filter(|one| one.item.0 < catalogue_len);
     let mut kept: Vec<(&Interaction, Rule)> = known
         .filter_map(|one| Some((one, rules.opinion(one)?)))
         .collect();
@@ -349,7 +351,9 @@ mod tests {
         );
         for nothing in [0.0, -4.0, f32::NAN] {
             assert!(
-                fuse(&stayed(nothing), 100, 100, &rules).weights.is_empty(),
+                fuse(&stayed(nothing), 100, 100, &rules)
+                    .weights
+                    .is_empty(),
                 "{nothing}"
             );
         }

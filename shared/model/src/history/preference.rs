@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn the_cap_keeps_the_most_recent() {
-        let all: Vec<_> = (0..10).map(|i| at(i, Some(u64::from(100 - i)))).collect();
+        let all: Vec<_> = (0..10)
+            .map(|i| at(i, Some(u64::from(100 - i))))
+            .collect();
         assert_eq!(items(&History::new(&all, 10, 3)), vec![2, 1, 0]);
         assert!(History::new(&all, 10, 0).is_empty());
     }

@@ -212,7 +212,9 @@ mod tests {
 
     #[test]
     fn a_script_is_known_by_its_rhythm() {
-        let regular: Vec<_> = (0..21u32).map(|i| view(i, u64::from(i) * 60_000)).collect();
+        let regular: Vec<_> = (0..21u32)
+            .map(|i| view(i, u64::from(i) * 60_000))
+            .collect();
         assert_eq!(count(&regular, Anomaly::Rhythm), 21);
         assert_eq!(count(&regular[1..], Anomaly::Rhythm), 0);
         let at_once: Vec<_> = (0..40u32).map(|i| view(i, 5)).collect();

@@ -93,7 +93,10 @@ pub(crate) fn polar(y: ArrayView2<'_, f64>) -> Array2<f64> {
         .expect("the SVD of a finite matrix converges");
     let singular: Vec<f64> = svd.S().column_vector().iter().copied().collect();
     let least = RANK_TOLERANCE * singular[0];
-    let rank = singular.iter().take_while(|&&value| value > least).count();
+    let rank = singular
+        .iter()
+        .take_while(|&&value| value > least)
+        .count();
     let left = svd.U().subcols(0, rank);
     let right = svd.V().subcols(0, rank);
     let q = left * right.transpose();

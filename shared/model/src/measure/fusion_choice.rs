@@ -93,7 +93,10 @@ mod tests {
                 surface: 0,
             }
         };
-        let all: Vec<Interaction> = (0..30).map(did).filter(|one| one.item.0 < 400).collect();
+        let all: Vec<Interaction> = (0..30)
+            .map(did)
+            .filter(|one| one.item.0 < 400)
+            .collect();
         let buys: Vec<Interaction> = all
             .iter()
             .filter(|one| one.kind == Purchase)
@@ -121,7 +124,11 @@ mod tests {
         );
         let chosen = |interactions: &[Interaction]| choose(interactions, &ranker, &candidates, 9);
         // All views come first, so that the last new items are purchases.
-        let views: Vec<Interaction> = all.iter().filter(|one| one.kind == View).copied().collect();
+        let views: Vec<Interaction> = all
+            .iter()
+            .filter(|one| one.kind == View)
+            .copied()
+            .collect();
         assert_eq!(chosen(&[views, buys].concat()), Some(2));
         assert_eq!(choose(&[], &ranker, &candidates, 5), Some(0));
         assert_eq!(choose(&[], &ranker, &[], 5), None);

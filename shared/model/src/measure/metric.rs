@@ -31,7 +31,11 @@ impl Ranking {
         }
         let gain = |rank: usize| (rank as f64 + 2.0).log2().recip();
         let ideal: f64 = (0..ranks.len().min(10)).map(gain).sum();
-        let top10: Vec<usize> = ranks.iter().copied().filter(|rank| *rank < 10).collect();
+        let top10: Vec<usize> = ranks
+            .iter()
+            .copied()
+            .filter(|rank| *rank < 10)
+            .collect();
         let found: f64 = top10.iter().copied().map(gain).sum();
         let in_20 = ranks.iter().filter(|rank| **rank < 20).count();
         Self {
@@ -85,7 +89,9 @@ pub fn full_ranks(scores: &[f32], seen: &[ItemId], held_out: &[ItemId]) -> Vec<u
     let rank = |(place, item): (usize, &ItemId)| match score_of(item) {
         Some(own) => {
             let equal = |others: &[ItemId]| {
-                let same = others.iter().filter(|other| score_of(other) == Some(own));
+                let same = others
+                    .iter()
+                    .filter(|other| score_of(other) == Some(own));
                 same.count()
             };
             let at_least = open.iter().filter(|score| **score >= own).count();

@@ -127,7 +127,9 @@ fn ridge(f: &Mat<f64>, q: &Mat<f64>, lambda: f64) -> Option<Vec<f64>> {
 
 /// Feature `j`, where the one after the last is the column of ones.
 fn with_one(features: &[f32], j: usize) -> f64 {
-    features.get(j).map_or(1.0, |&feature| f64::from(feature))
+    features
+        .get(j)
+        .map_or(1.0, |&feature| f64::from(feature))
 }
 
 #[cfg(test)]
@@ -155,7 +157,9 @@ mod tests {
             .map(|item| (ItemId(item), taste_of(item)))
             .collect();
         let map = FeatureMap::fit(&items, &ranker, 1e-3).unwrap();
-        let new = ranker.place(&map.predict(&taste_of(3)).unwrap()).unwrap();
+        let new = ranker
+            .place(&map.predict(&taste_of(3)).unwrap())
+            .unwrap();
         let place = |used: &crate::History| {
             let weights: Vec<(ItemId, f64)> =
                 used.items().iter().map(|&item| (item, 1.0)).collect();
@@ -186,7 +190,9 @@ mod tests {
             .map(|item| (ItemId(item), ranker.factors(ItemId(item)).unwrap()))
             .collect();
         let map = FeatureMap::fit(&items, &ranker, 1e-9).unwrap();
-        let again = map.predict(&ranker.factors(ItemId(150)).unwrap()).unwrap();
+        let again = map
+            .predict(&ranker.factors(ItemId(150)).unwrap())
+            .unwrap();
         assert!(
             again
                 .iter()
@@ -225,7 +231,12 @@ mod tests {
         let prior = prior(&[&liked[..], &[ItemId(9999)]].concat(), &ranker);
         assert_eq!(prior.len(), PRIOR_ITEMS);
         let list = top_k(&ranker.scores(&Profile::of(&prior, &ranker)), &[], 10);
-        assert!(list.iter().filter(|(item, _)| item.0 % TASTES == 5).count() >= 8);
+        assert!(
+            list.iter()
+                .filter(|(item, _)| item.0 % TASTES == 5)
+                .count()
+                >= 8
+        );
         assert!(super::prior(&[], &ranker).is_empty());
     }
 }

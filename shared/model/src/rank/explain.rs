@@ -64,7 +64,10 @@ fn fitted(item: ItemId, weights: &[(ItemId, f64)], ranker: &Ranker) -> Option<Ve
     let pull = profile.pull(with_axis(item, ranker)?)?;
     let part = |&(used, weight): &(ItemId, f64)| {
         let along = with_axis(used, ranker).map_or(0.0, |h| {
-            h.iter().zip(&pull).map(|(h, pull)| h * pull).sum::<f64>()
+            h.iter()
+                .zip(&pull)
+                .map(|(h, pull)| h * pull)
+                .sum::<f64>()
         });
         narrow(weight * along)
     };

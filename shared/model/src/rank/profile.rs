@@ -138,7 +138,10 @@ impl Profile {
         };
         let trusted = scale * self.taste_share();
         (
-            self.taste.iter().map(|sum| narrow(sum * trusted)).collect(),
+            self.taste
+                .iter()
+                .map(|sum| narrow(sum * trusted))
+                .collect(),
             narrow(self.along * scale),
         )
     }

@@ -142,7 +142,9 @@ mod tests {
     #[test]
     fn a_copy_of_the_best_item_waits() {
         let mut ranker = Ranker::new(&trained(50, 4), Precision::Full);
-        let twin = ranker.place(&ranker.factors(ItemId(0)).unwrap()).unwrap();
+        let twin = ranker
+            .place(&ranker.factors(ItemId(0)).unwrap())
+            .unwrap();
         let opposite = ranker
             .place(
                 &ranker

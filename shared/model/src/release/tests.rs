@@ -79,7 +79,9 @@ fn a_vector_has_the_extent_its_model_says_whatever_was_used() {
             };
             for used in [&[][..], &[3], &[1, 2, 59, 99]] {
                 let history = history(used);
-                let sparse = model.sparse_vector(kind, &Owner::from(&history)).unwrap();
+                let sparse = model
+                    .sparse_vector(kind, &Owner::from(&history))
+                    .unwrap();
                 assert!(
                     sparse.width() == extent.row_width
                         && sparse.rows().iter().all(|row| *row < extent.rows)
@@ -249,7 +251,9 @@ fn ratings_publish_what_the_catalogue_says_of_its_items() {
         ..Recipe::counts_only()
     };
     let genesis = Model::Rating(RatingModel::genesis(60, Scale::STARS));
-    let categories: Vec<Vec<String>> = (0..60).map(|item| vec![format!("{}", item % 3)]).collect();
+    let categories: Vec<Vec<String>> = (0..60)
+        .map(|item| vec![format!("{}", item % 3)])
+        .collect();
     let stepped = |features: &Features| {
         let opened = OpenedSum {
             kind: Kind::RatingBias,

@@ -95,7 +95,11 @@ fn a_weak_signal_plans_counts_only() {
 }
 
 fn kinds(ahead: &Forecast) -> Vec<Kind> {
-    ahead.releases.iter().map(|release| release.kind).collect()
+    ahead
+        .releases
+        .iter()
+        .map(|release| release.kind)
+        .collect()
 }
 
 #[test]

@@ -84,8 +84,11 @@ fn one_budget_serves_all_tasks_and_a_round_number_belongs_to_its_task() {
 #[test]
 fn the_last_unit_of_a_budget_may_be_spent_and_not_one_more() {
     for (missing, allowed) in [(0u128, true), (1, false)] {
-        let budget =
-            DeviceBudget::lifetime(times(1).minus(Rho::saturating_from_units(missing)).unwrap());
+        let budget = DeviceBudget::lifetime(
+            times(1)
+                .minus(Rho::saturating_from_units(missing))
+                .unwrap(),
+        );
         let budget = DeviceBudget {
             rho_release_max: Rho::MAX,
             ..budget

@@ -19,7 +19,9 @@ impl TableCache {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*latest {
             Some(table) if table.fits(mechanism) => table.clone(),
-            _ => latest.insert(Arc::new(NoiseTable::new(mechanism))).clone(),
+            _ => latest
+                .insert(Arc::new(NoiseTable::new(mechanism)))
+                .clone(),
         }
     }
 }

@@ -114,7 +114,9 @@ mod tests {
     fn uniform_draws_stay_below_their_bound_and_reach_it() {
         let mut rng = ChaCha20Rng::seed_from_u64(5);
         for bound in [1u128, 2, 3, 255, 256, 257] {
-            let draws: Vec<u128> = (0..4_000).map(|_| uniform_below(bound, &mut rng)).collect();
+            let draws: Vec<u128> = (0..4_000)
+                .map(|_| uniform_below(bound, &mut rng))
+                .collect();
             assert_eq!(draws.iter().max(), Some(&(bound - 1)));
         }
         assert!(uniform_below(1 << 100, &mut rng) < 1 << 100);

@@ -298,7 +298,10 @@ mod tests {
             );
         }
         assert_eq!(
-            table.probabilities().map(|(_, mass)| mass).sum::<u128>(),
+            table
+                .probabilities()
+                .map(|(_, mass)| mass)
+                .sum::<u128>(),
             u128::MAX
         );
     }
@@ -325,7 +328,11 @@ mod tests {
             let random: Vec<u128> = (0..10_000)
                 .map(|_| u128::from(rng.next_u64()) << 64 | 1)
                 .collect();
-            for uniform in [0, 1, u128::MAX].into_iter().chain(around).chain(random) {
+            for uniform in [0, 1, u128::MAX]
+                .into_iter()
+                .chain(around)
+                .chain(random)
+            {
                 let mut reads = 0;
                 let count = |index: usize| {
                     reads += 1;

@@ -50,7 +50,9 @@ impl Reporting {
     pub fn resume(ticket: &Ticket, durable: impl IntoIterator<Item = Contribution>) -> Self {
         let mut phase = Self::new(ticket);
         for contribution in durable {
-            phase.by_device.insert(contribution.device, contribution);
+            phase
+                .by_device
+                .insert(contribution.device, contribution);
             phase.ids.insert(contribution.id);
             phase.durable.insert(contribution.id);
         }
@@ -65,7 +67,10 @@ impl Reporting {
                 (Coordinator::Reporting(self), Some(decide))
             }
             Input::Durable(ids) => {
-                let known: Vec<_> = ids.into_iter().filter(|id| self.ids.contains(id)).collect();
+                let known: Vec<_> = ids
+                    .into_iter()
+                    .filter(|id| self.ids.contains(id))
+                    .collect();
                 self.durable.extend(&known);
                 (
                     Coordinator::Reporting(self),

@@ -56,7 +56,9 @@ impl Database {
                 transact(&db, begin, gather(first, &jobs));
             }
         };
-        let thread = thread::Builder::new().name("store".into()).spawn(work)?;
+        let thread = thread::Builder::new()
+            .name("store".into())
+            .spawn(work)?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),

@@ -119,7 +119,8 @@ fn record(db: &Connection, end: &Recorded) -> Result<(), ServerError> {
 /// Adds `rho` to what every contributor of the open round was counted for.
 fn count(db: &Connection, rho: Rho) -> Result<(), ServerError> {
     // Everybody has a row first, so that what follows reads and writes those of the round alone.
-    db.prepare_cached(ENTER)?.execute([to_blob(Rho::ZERO)])?;
+    db.prepare_cached(ENTER)?
+        .execute([to_blob(Rho::ZERO)])?;
     let before = pairs(db, TOTALS_OF_ROUND, [])?;
     let mut set = db.prepare_cached(COUNT)?;
     for (device, total) in before {

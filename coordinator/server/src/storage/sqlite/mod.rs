@@ -92,7 +92,9 @@ fn hold(db: &Connection, path: &Path) -> Result<(), ServerError> {
             db.execute_batch(&made).map_err(held)
         }
         // Writing takes the exclusive lock now instead of at the first round.
-        VERSION => db.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(held),
+        VERSION => db
+            .execute_batch("BEGIN IMMEDIATE; COMMIT;")
+            .map_err(held),
         other => {
             let path = path.display();
             Err(ServerError::OperatorConfig(format!(

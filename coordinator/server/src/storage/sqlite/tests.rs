@@ -22,7 +22,10 @@ fn a_second_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _first = SqliteTask::open(folder.path()).unwrap();
     // HOSTILE 100.
-    let error = SqliteTask::open(folder.path()).err().unwrap().to_string();
+    let error = SqliteTask::open(folder.path())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         error.contains("another process uses this state folder"),
         "{error}"

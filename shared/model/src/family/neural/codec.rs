@@ -116,7 +116,10 @@ mod tests {
 
     /// Where the spectral model begins: header, 9 items of one or two features, mixing.
     fn spectral_at(bytes: &[u8]) -> usize {
-        bytes.windows(4).rposition(|word| word == b"TCTS").unwrap()
+        bytes
+            .windows(4)
+            .rposition(|word| word == b"TCTS")
+            .unwrap()
     }
 
     #[test]

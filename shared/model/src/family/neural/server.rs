@@ -32,7 +32,9 @@ pub fn start(
     with_output(
         counted,
         network,
-        &strongest.slice_axis(Axis(1), Slice::from(..d)).to_owned(),
+        &strongest
+            .slice_axis(Axis(1), Slice::from(..d))
+            .to_owned(),
     )
 }
 

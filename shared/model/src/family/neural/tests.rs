@@ -57,7 +57,13 @@ fn the_basis_is_orthonormal_and_orthogonal_to_popularity() {
     assert!(u.ncols() > 4);
     let gram = u.t().dot(&u) - Array2::<f64>::eye(u.ncols());
     assert!(gram.iter().all(|value| value.abs() < 1e-4), "{gram}");
-    let axis = Array1::from_iter(model.spectral.axis().iter().map(|&value| f64::from(value)));
+    let axis = Array1::from_iter(
+        model
+            .spectral
+            .axis()
+            .iter()
+            .map(|&value| f64::from(value)),
+    );
     assert!(axis.dot(&u).iter().all(|value| value.abs() < 1e-4));
     assert!(
         (&model.network.output_of(&model.spectral)
@@ -96,7 +102,12 @@ fn owners_of_nothing_known_send_zeros() {
     let model = started(300, 4);
     let length = model.directions() * 4;
     let nothing = device::sparse_gradient(&history(&[]), &model).dense(length);
-    assert!(nothing.into_coordinates().iter().all(|&value| value == 0.0));
+    assert!(
+        nothing
+            .into_coordinates()
+            .iter()
+            .all(|&value| value == 0.0)
+    );
 }
 
 fn trained(data: &Planted, features: &Features, rounds: u32) -> NeuralModel {
@@ -182,7 +193,14 @@ fn a_catalogue_that_says_nothing_ends_without_a_taste() {
     for features in [Features::none(60), alike] {
         let model = trained(&data, &features, 2);
         assert_eq!(model.directions(), 1);
-        assert!(features.count() > 0 || model.spectral.factors().iter().all(|&value| value == 0.0));
+        assert!(
+            features.count() > 0
+                || model
+                    .spectral
+                    .factors()
+                    .iter()
+                    .all(|&value| value == 0.0)
+        );
         assert!(
             scores(&data.histories[0], &model.spectral, None)
                 .iter()

@@ -34,7 +34,11 @@ impl RatingModel {
                 .flat_map(f64::to_le_bytes),
         );
         put_f32s(&mut bytes, &self.biases);
-        bytes.extend(self.features.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.extend(
+            self.features
+                .iter()
+                .flat_map(|value| value.to_le_bytes()),
+        );
         bytes.extend(self.spectral.to_bytes());
         bytes
     }

@@ -50,7 +50,10 @@ pub fn sparse_biases(ratings: &Ratings, scale: Scale) -> SparseGradient {
         .map(|&(_, rating)| deviation(rating).powi(2))
         .sum::<f64>()
         .sqrt();
-    let share = BIAS_PART * (TYPICAL_DEVIATION * len.sqrt()).recip().min(norm.recip());
+    let share = BIAS_PART
+        * (TYPICAL_DEVIATION * len.sqrt())
+            .recip()
+            .min(norm.recip());
     let mut vector = SparseGradient::empty(2);
     for &(item, rating) in ratings.given() {
         let row = [

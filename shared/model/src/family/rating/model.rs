@@ -202,7 +202,12 @@ fn levelled(trained: &SpectralModel) -> Array2<f64> {
         .unwrap_or(0.0)
         .max(f64::MIN_POSITIVE);
     let mut levelled = Array2::zeros((trained.counts().len(), factors.ncols()));
-    for ((row, square), &item) in factors.rows().into_iter().zip(squares).zip(trained.block()) {
+    for ((row, square), &item) in factors
+        .rows()
+        .into_iter()
+        .zip(squares)
+        .zip(trained.block())
+    {
         levelled
             .row_mut(item as usize)
             .assign(&(&row / (square + median).sqrt()));

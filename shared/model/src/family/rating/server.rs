@@ -48,7 +48,10 @@ pub fn open_biases(
     scale: Scale,
 ) -> Opened {
     assert_eq!(sum.len(), 2 * features.nrows(), "two sums per item");
-    let counts: Vec<f64> = sum.chunks_exact(2).map(|row| row[0] / COUNT_PART).collect();
+    let counts: Vec<f64> = sum
+        .chunks_exact(2)
+        .map(|row| row[0] / COUNT_PART)
+        .collect();
     let counted = spectral::apply_counts(&counts, noise_std / COUNT_PART, recipe);
     let floored: Vec<f64> = widened(counted.counts()).collect();
     // The mean of 1/sqrt|I_u| over the ratings of an item, each with that weight, is n / sum W over
@@ -64,7 +67,11 @@ pub fn open_biases(
             variance: of_noise + of_ratings,
         }
     };
-    let raw: Vec<Estimate> = sum.chunks_exact(2).zip(&floored).map(estimate).collect();
+    let raw: Vec<Estimate> = sum
+        .chunks_exact(2)
+        .zip(&floored)
+        .map(estimate)
+        .collect();
     let shrunk = shrink(&raw, &centred(features, &floored));
     let reach = scale.high - scale.low;
     let biases = shrunk

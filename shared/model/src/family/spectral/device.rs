@@ -233,6 +233,11 @@ mod tests {
             gradient(&there, &model).into_coordinates(),
             gradient(&back, &model).into_coordinates(),
         );
-        assert!(there.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!(
+            there
+                .iter()
+                .zip(&back)
+                .all(|(a, b)| (a - b).abs() < 1e-6)
+        );
     }
 }

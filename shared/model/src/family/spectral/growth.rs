@@ -130,7 +130,9 @@ mod tests {
         first: bool,
     ) -> SpectralModel {
         let sum = noisy(
-            histories.iter().map(|used| device::gradient(used, model)),
+            histories
+                .iter()
+                .map(|used| device::gradient(used, model)),
             std,
             seed,
         );
@@ -190,8 +192,9 @@ mod tests {
         };
         let counted = server::apply_counts(&vec![9.0; 30], 1.0, &recipe);
         let learned = server::random_init(&counted, &recipe, 3);
-        let categories: Vec<Vec<String>> =
-            (0..30).map(|item| vec![(item % 4).to_string()]).collect();
+        let categories: Vec<Vec<String>> = (0..30)
+            .map(|item| vec![(item % 4).to_string()])
+            .collect();
         let features = crate::Features::from_categories(&categories).unwrap();
         let model = crate::family::spectral::public::completed(&learned, &features, &recipe);
         assert!(model.factor_count() > 5);

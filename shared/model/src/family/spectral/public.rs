@@ -162,7 +162,12 @@ mod tests {
         let (d, q) = (learned.factor_count(), completed.factors().mapv(f64::from));
         assert_eq!(completed.block().len(), completed.counts().len());
         assert!(completed.factor_count() > d);
-        for (row, &item) in learned.factors().rows().into_iter().zip(learned.block()) {
+        for (row, &item) in learned
+            .factors()
+            .rows()
+            .into_iter()
+            .zip(learned.block())
+        {
             assert_eq!(
                 row,
                 completed

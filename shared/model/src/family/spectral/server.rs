@@ -73,7 +73,9 @@ pub fn apply_head_gram(
     let keep = above.min(recipe.factors as usize).max(1);
     let mut a = Array2::zeros((model.block().len(), keep));
     for (place, &item) in model.head_items().iter().enumerate() {
-        let row = model.block_row(item).expect("head items are block items");
+        let row = model
+            .block_row(item)
+            .expect("head items are block items");
         for (column, l) in values.iter().take(keep).enumerate() {
             let size = (l + (l * l - edge * edge).max(0.0).sqrt()) / 2.0;
             a[(row, column)] = vectors[(place, column)] * size.max(0.0).sqrt();
@@ -295,7 +297,10 @@ mod tests {
     #[test]
     fn summed_head_grams_equal_the_matrix_formula() {
         let data = planted(300, 400, 4, 1);
-        let counts = sum(data.histories.iter().map(|used| device::counts(used, 400)));
+        let counts = sum(data
+            .histories
+            .iter()
+            .map(|used| device::counts(used, 400)));
         let whole = Recipe {
             coverage: 1.0,
             ..recipe(400)

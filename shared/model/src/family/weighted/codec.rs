@@ -62,7 +62,10 @@ impl WeightedModel {
         if !terms.in_range() {
             return Err(ModelError::Terms);
         }
-        if !counts.iter().all(|count| count.is_finite() && *count > 0.0) {
+        if !counts
+            .iter()
+            .all(|count| count.is_finite() && *count > 0.0)
+        {
             return Err(ModelError::Counts);
         }
         // A NaN fails the comparison, so it is refused too.

@@ -188,9 +188,14 @@ mod tests {
                     .map(|k| f64::from(factors[(item, k)]) * f64::from(p[k]))
                     .sum()
             };
-            let met: f64 = used.iter().map(|&item| (1.0 - score(item)).powi(2)).sum();
+            let met: f64 = used
+                .iter()
+                .map(|&item| (1.0 - score(item)).powi(2))
+                .sum();
             let size = |item: &usize| -> f64 {
-                (0..3).map(|k| f64::from(factors[(*item, k)]).powi(2)).sum()
+                (0..3)
+                    .map(|k| f64::from(factors[(*item, k)]).powi(2))
+                    .sum()
             };
             let owned = model.terms().regularisation * used.iter().map(size).sum::<f64>();
             (met + owned + alpha * (0..20).map(|item| score(item).powi(2)).sum::<f64>()) / 2.0

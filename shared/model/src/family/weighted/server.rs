@@ -77,7 +77,12 @@ pub fn apply_gradient(
         noise_std: noise_std * terms.clip_norm,
     };
     let shares = owner_shares(model, devices);
-    for ((step, old), share) in next.rows_mut().into_iter().zip(factors.rows()).zip(shares) {
+    for ((step, old), share) in next
+        .rows_mut()
+        .into_iter()
+        .zip(factors.rows())
+        .zip(shares)
+    {
         newton.advance(step, old, share);
     }
     let mut next = next.dot(&basis.t());

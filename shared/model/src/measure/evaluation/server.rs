@@ -125,7 +125,11 @@ impl Counts {
     fn read(question: Question, sum: &[f64], noise_std: f64) -> Self {
         let scale = question.scale();
         Self {
-            buckets: question.of(sum).iter().map(|value| value / scale).collect(),
+            buckets: question
+                .of(sum)
+                .iter()
+                .map(|value| value / scale)
+                .collect(),
             std: noise_std / scale,
         }
     }

@@ -148,7 +148,9 @@ fn standard_errors_cover_the_truth_and_are_not_idle() {
     assert!(covered.iter().all(|covered| *covered >= 360), "{covered:?}");
     // Bounds on the spread may make a standard error too wide, but not twice as wide.
     assert!(
-        squares.iter().all(|square| (0.25..1.5).contains(square)),
+        squares
+            .iter()
+            .all(|square| (0.25..1.5).contains(square)),
         "{squares:?}"
     );
 }

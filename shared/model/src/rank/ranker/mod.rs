@@ -163,7 +163,10 @@ impl Ranker {
     }
 
     pub(crate) fn popularity(&self, item: ItemId) -> f32 {
-        self.popularity.get(item.0 as usize).copied().unwrap_or(0.0)
+        self.popularity
+            .get(item.0 as usize)
+            .copied()
+            .unwrap_or(0.0)
     }
 
     pub(crate) fn counts(&self) -> &[f32] {

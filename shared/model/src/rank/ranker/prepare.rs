@@ -74,7 +74,9 @@ impl Ranker {
         let with_rows = if width > 0 { items } else { 0 };
         let block: Vec<u32> = (0u32..).take(with_rows).collect();
         let ranker = Self::prepare(&rows, width, &block, columns, precision);
-        let base = (0..items).map(|item| narrow(model.start(item))).collect();
+        let base = (0..items)
+            .map(|item| narrow(model.start(item)))
+            .collect();
         Self {
             base,
             fit: Some(Arc::new(Fit::rated(model))),
@@ -155,7 +157,11 @@ fn by_reach(rows: &[f32], d: usize, block: &[u32], columns: &Columns) -> (Vec<us
         let norm = (norm_squared(row) + axis * axis).sqrt();
         narrow(norm) * columns.popularity[item]
     };
-    let reaches: Vec<f32> = rows.chunks_exact(d.max(1)).zip(block).map(reach).collect();
+    let reaches: Vec<f32> = rows
+        .chunks_exact(d.max(1))
+        .zip(block)
+        .map(reach)
+        .collect();
     let mut order: Vec<usize> = (0..reaches.len()).collect();
     order.sort_by(|&a, &b| reaches[b].total_cmp(&reaches[a]));
     let sorted = order.iter().map(|&row| reaches[row]).collect();

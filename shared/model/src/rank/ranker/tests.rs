@@ -100,7 +100,10 @@ fn the_top_is_that_of_all_scores() {
                     top_k(&scores.clone().collect::<Vec<_>>(), &[], k),
                 );
                 assert_eq!(top.len(), all.len());
-                let same = top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6);
+                let same = top
+                    .iter()
+                    .zip(&all)
+                    .all(|(a, b)| (a.1 - b.1).abs() < 1e-6);
                 assert!(same, "{precision:?} {items:?} {k}");
             }
         }

@@ -22,7 +22,11 @@ impl World {
             .clone()
             .unwrap_or_else(|| PartialSum::new(LENGTH));
         let disk = &mut coordinator.disk;
-        let durable: Vec<Contribution> = disk.contributions.values().map(|(one, _)| *one).collect();
+        let durable: Vec<Contribution> = disk
+            .contributions
+            .values()
+            .map(|(one, _)| *one)
+            .collect();
         let (machine, effect) = match (&disk.line, &disk.abandoned, &disk.ticket) {
             (Some(_), ..) => {
                 disk.published = true;
@@ -157,10 +161,18 @@ impl World {
             Verdict::Fold => {
                 assert!(self.coordinator.sum.add(&upload.masked));
                 self.folds += 1;
-                self.coordinator.fresh.push((one, upload.sealed.clone()));
+                self.coordinator
+                    .fresh
+                    .push((one, upload.sealed.clone()));
                 self.coordinator.waiting.push((one.id, from));
             }
-            Verdict::Duplicate if self.coordinator.disk.contributions.contains_key(&one.id) => {
+            Verdict::Duplicate
+                if self
+                    .coordinator
+                    .disk
+                    .contributions
+                    .contains_key(&one.id) =>
+            {
                 self.say(from, Reply::Acknowledged)
             }
             Verdict::Duplicate => self.coordinator.waiting.push((one.id, from)),
@@ -219,8 +231,9 @@ impl World {
             "acknowledged before it was durable"
         );
         let waiting = std::mem::take(&mut self.coordinator.waiting);
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(id, _)| ids.contains(id));
+        let (ready, waiting): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|(id, _)| ids.contains(id));
         self.coordinator.waiting = waiting;
         ready
             .into_iter()

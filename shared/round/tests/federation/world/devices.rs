@@ -200,7 +200,12 @@ impl World {
         };
         let ticket = Ticket::from_bytes(&ticket.bytes).unwrap();
         let other = usize::from(how / 3) % self.devices.len();
-        let id_of = |device: &DeviceNode| device.sent.as_ref().map(|upload| upload.contribution.id);
+        let id_of = |device: &DeviceNode| {
+            device
+                .sent
+                .as_ref()
+                .map(|upload| upload.contribution.id)
+        };
         let id = match how % 3 {
             0 => None,
             1 => id_of(&self.devices[device]),

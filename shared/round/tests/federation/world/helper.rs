@@ -50,7 +50,8 @@ impl World {
             "a second draft for one round"
         );
         let (ticket, signature) = self.helper.ticket.clone().unwrap();
-        self.network.push(Message::Countersigned(ticket, signature));
+        self.network
+            .push(Message::Countersigned(ticket, signature));
     }
 
     /// At most one answer a round, durable before it is said, and only for a set that is large
