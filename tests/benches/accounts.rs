@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use rusqlite::{Connection, params};
 use tacit_proto::v2;
 use tacit_server::storage::sqlite::{SqliteAccounts, SqliteTask};
-use tacit_tests::bare::{self, BareDevice, Contribution};
+use tacit_tests::bare::{self, BareDevice, CHECK_IN, Contribution};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
@@ -161,12 +161,7 @@ async fn take_part(deployment: &Deployment, calls: usize) -> Result<(f64, f64)> 
     let mut times = Vec::with_capacity(calls);
     for _ in 0..calls {
         let begun = Instant::now();
-        client
-            .check_in(v2::CheckInRequest {
-                protocol: 2,
-                policy_serial: 0,
-            })
-            .await?;
+        client.check_in(CHECK_IN).await?;
         times.push(begun.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
@@ -181,12 +176,7 @@ async fn take_part(deployment: &Deployment, calls: usize) -> Result<(f64, f64)> 
     }
     let begun = Instant::now();
     loop {
-        let answer = client
-            .check_in(v2::CheckInRequest {
-                protocol: 2,
-                policy_serial: 0,
-            })
-            .await?;
+        let answer = client.check_in(CHECK_IN).await?;
         if answer.into_inner().model_hash != ticket.model_in_hash.0[..] {
             return Ok((times[calls / 2], begun.elapsed().as_secs_f64()));
         }

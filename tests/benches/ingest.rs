@@ -29,7 +29,7 @@ use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::keys::SigningKey;
 use tacit_round::seal::{Binding, MaskSeed, SCHEME_ID, seal};
 use tacit_round::ticket::Ticket;
-use tacit_tests::bare::{BareDevice, Credentials};
+use tacit_tests::bare::{BareDevice, CHECK_IN, Credentials};
 use tacit_types::{ContributionId, Delta, DeviceId, Digest, Epsilon, TaskId};
 use tacit_wire::clock::now;
 use tacit_wire::current::Current;
@@ -127,12 +127,7 @@ async fn connect(
             .connect()
             .await?;
         // A first call, so that both ends are past their settings frames.
-        client
-            .check_in(v2::CheckInRequest {
-                protocol: 2,
-                ..Default::default()
-            })
-            .await?;
+        client.check_in(CHECK_IN).await?;
         connected.push(client);
     }
     Ok(connected)
@@ -326,6 +321,7 @@ impl Servers {
                 dropout: 0.05,
                 dishonest: 0.05,
                 deadline_seconds: 3600,
+                latest_deadline_seconds: None,
                 history_max: 1024,
                 helper_noise: false,
                 membership: false,

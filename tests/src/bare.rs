@@ -11,6 +11,7 @@ use rand::rngs::SysRng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use tacit_privacy::canonical::digest;
 use tacit_proto::v2;
+use tacit_proto::v2::check_in_response::Selection;
 use tacit_proto::v2::contribute_request::Part;
 use tacit_proto::v2::coordinator_client::CoordinatorClient;
 use tacit_round::commitment::{CommitmentKey, commit};
@@ -28,6 +29,12 @@ use crate::deployment::Deployment;
 
 /// One call ends within this time.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// A check-in of a device that has refused nothing.
+pub const CHECK_IN: v2::CheckInRequest = v2::CheckInRequest {
+    protocol: 2,
+    policy_serial: 0,
+    refusal: Some(0),
+};
 /// Pause before a call is repeated.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -117,24 +124,19 @@ impl BareDevice {
         Ok(self
             .connect()
             .await?
-            .check_in(v2::CheckInRequest {
-                protocol: 2,
-                ..Default::default()
-            })
+            .check_in(CHECK_IN)
             .await?
             .into_inner())
     }
 
-    /// Checks in until a round is open; gives its ticket and the ticket's hash.
+    /// Checks in until it has a lease; gives the ticket of the round and the ticket's hash.
     ///
     /// # Errors
     /// When the deadline passes first.
     pub async fn ticket(&self, deadline: Instant) -> Result<(Ticket, Digest)> {
         let signed = repeat(deadline, || async {
             let answer = self.check_in().await?;
-            answer
-                .ticket
-                .ok_or_else(|| Status::unavailable("no round is open"))
+            ticket_of(answer).ok_or_else(|| Status::unavailable("no round is open"))
         });
         let signed = signed.await.context("waiting for a ticket")?;
         Ok((Ticket::from_bytes(&signed.ticket)?, digest(&signed.ticket)))
@@ -186,6 +188,14 @@ impl BareDevice {
         repeat(deadline, || self.send(contribution))
             .await
             .context("sending a contribution")
+    }
+}
+
+/// The ticket of the lease a check-in was answered with.
+pub fn ticket_of(answer: v2::CheckInResponse) -> Option<v2::SignedTicket> {
+    match answer.selection {
+        Some(Selection::Lease(lease)) => lease.ticket,
+        Some(Selection::NotSelected(_)) | None => None,
     }
 }
 

@@ -28,8 +28,10 @@ const LOG_TAIL: usize = 3000;
 /// What differs between deployments.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Devices a round takes.
+    /// Devices a round waits for.
     pub cohort: u32,
+    /// Installations of the devices' process; as many as the cohort when it is 0.
+    pub devices: u32,
     /// Enrolment tokens made.
     pub tokens: u32,
     /// Lines of the catalogue.
@@ -49,6 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             cohort: 4,
+            devices: 0,
             tokens: 8,
             items: 64,
             epsilon: 1.0,
@@ -66,7 +69,7 @@ pub enum Role {
     Coordinator,
     /// `tacit helper`.
     Helper,
-    /// `tacit device`, with one installation for every member of the cohort.
+    /// `tacit device`, with [`Settings::devices`] installations.
     Devices,
 }
 
@@ -219,7 +222,11 @@ impl Deployment {
             .arg("--config")
             .arg(self.path(&format!("{}.toml", role.command())));
         if role == Role::Devices {
-            command.args(["--json", "--devices", &self.settings.cohort.to_string()]);
+            let devices = match self.settings.devices {
+                0 => self.settings.cohort,
+                devices => devices,
+            };
+            command.args(["--json", "--devices", &devices.to_string()]);
         }
         let child = command
             .stdin(Stdio::null())

@@ -11,6 +11,7 @@ use tacit_privacy::noise::NoiseTable;
 use tacit_round::contribute::contribute;
 use tacit_round::policy::LogMark;
 use tacit_round::ticket::Ticket;
+use tacit_sdk::store::Pause;
 use tacit_sdk::{Agent, Deployment, Store, TableCache};
 use tacit_wire::clock;
 
@@ -78,7 +79,10 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
             )
             .context("a model without counts")?;
         let table = NoiseTable::new(&ticket.mechanism);
-        store.spool(&contribute(&ticket, permit, vector, &table, None)?)?;
+        store.spool(
+            &contribute(&ticket, permit, vector, &table, None)?,
+            Pause::NONE,
+        )?;
     } else {
         ensure!(mode == "reserve", "unknown mode {mode}");
     }

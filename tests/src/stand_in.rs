@@ -22,6 +22,7 @@ use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Charge, Event, Keeper, Line, Release, SCHEMA, TreeHead};
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_proto::v2;
+use tacit_proto::v2::check_in_response::Selection;
 use tacit_proto::v2::coordinator_server::{Coordinator, CoordinatorServer};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SigningKey};
@@ -126,7 +127,8 @@ impl Round {
             delta_pico: plan.delta_pico,
             membership: false,
             hold_out: false,
-            deadline: clock::now().plus_millis(3_600_000),
+            deadline: clock::now().plus_millis(1_800_000),
+            latest_deadline: clock::now().plus_millis(3_600_000),
             sealing_key: hex::encode(OpeningKey::draw(&mut UnwrapErr(SysRng)).sealing_key()),
         };
         let (coordinator, helper) = (coordinator_key().public(), helper_key().public());
@@ -328,8 +330,12 @@ fn charge(model: Digest, rho_total: Rho) -> Result<Charge> {
 /// What the stand-in says, until it is told otherwise.
 #[derive(Clone)]
 pub struct Script {
-    /// Ticket offered at check-in.
+    /// Ticket leased at check-in.
     pub ticket: Option<v2::SignedTicket>,
+    /// When its lease says to send, milliseconds after the check-in.
+    pub send_after_ms: u64,
+    /// For how long its lease may be spent on.
+    pub valid_ms: u64,
     /// Newest model, and whether the task ends with it.
     pub model: Digest,
     /// Whether the task has ended.
@@ -369,6 +375,8 @@ impl Script {
         let model = round.ticket.model_in_hash;
         Self {
             ticket: Some(to_proto(&round.signed)),
+            send_after_ms: 0,
+            valid_ms: 3_600_000,
             model,
             finished: false,
             logged: Bytes::new(),
@@ -592,7 +600,13 @@ impl Coordinator for Service {
         );
         let script = self.script();
         Ok(Response::new(v2::CheckInResponse {
-            ticket: script.ticket,
+            selection: script.ticket.map(|ticket| {
+                Selection::Lease(v2::Lease {
+                    ticket: Some(ticket),
+                    send_after_ms: script.send_after_ms,
+                    valid_ms: script.valid_ms,
+                })
+            }),
             retry_after_ms: 200,
             model_hash: Bytes::copy_from_slice(&script.model.0),
             catalogue_hash: Bytes::copy_from_slice(&[6; 32]),

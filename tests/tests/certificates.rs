@@ -16,7 +16,7 @@ use rcgen::{
 };
 use tacit_proto::v2;
 use tacit_proto::v2::helper_client::HelperClient;
-use tacit_tests::bare::{BareDevice, Contribution, Credentials, repeat};
+use tacit_tests::bare::{BareDevice, CHECK_IN, Contribution, Credentials, repeat};
 use tacit_tests::certified::{device_at, device_params, device_uri, issuing, signed_by};
 use tacit_tests::deployment::{Deployment, Settings};
 use tacit_types::{DeviceId, Digest, Timestamp};
@@ -214,10 +214,7 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         )
         .unwrap();
         let mut client = peer.connect().await.unwrap();
-        let mut spoofed = tonic::Request::new(v2::CheckInRequest {
-            protocol: 2,
-            ..Default::default()
-        });
+        let mut spoofed = tonic::Request::new(CHECK_IN);
         spoofed.metadata_mut().insert(
             "x-device-id",
             "09090909090909090909090909090909".parse().unwrap(),

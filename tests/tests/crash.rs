@@ -70,6 +70,7 @@ fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let settings = Settings {
         cohort: USERS,
+        devices: 0,
         tokens: USERS,
         items: ITEMS,
         epsilon: 200.0,

@@ -150,8 +150,8 @@ async fn kill_while_streaming(seed: u64) {
     assert_released(&deployment, DEVICES);
 }
 
-/// HOSTILE 1, 9, 34, 40-43, 45-48: repeats count once; other bytes under a known device or id are
-/// refused.
+/// HOSTILE 1, 9, 34, 40-43, 45-48, 141: repeats count once; other bytes under a known device or
+/// id are refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeats_count_once_and_second_versions_are_refused() {
     let deployment = Deployment::running(Settings {
@@ -169,7 +169,13 @@ async fn repeats_count_once_and_second_versions_are_refused() {
         );
     }
     let (ticket, hash) = devices[0].ticket(deadline).await.unwrap();
+    for device in &devices[1..4] {
+        assert_eq!(device.ticket(deadline).await.unwrap().1, hash);
+    }
     let make = |device| Contribution::new(&ticket, hash, one_hot(device)).unwrap();
+
+    // 135: nobody selected the fifth, so it may not take a place of those who were.
+    assert_eq!(devices[4].send(&make(4)).await.unwrap(), Refused);
 
     // 40: twice, one after the other.
     let first = make(0);
@@ -218,8 +224,8 @@ async fn repeats_count_once_and_second_versions_are_refused() {
     garbled.header.sealed_seed = sealed.into();
     assert_eq!(devices[2].send(&garbled).await.unwrap(), Refused);
 
-    // None of that has changed the round: the cohort completes it, devices that never checked in
-    // included (47), and the fifth device is too late (46).
+    // None of that has changed the round: the cohort completes it, and the fifth device is too late
+    // (46).
     for device in [2, 3] {
         assert_eq!(devices[device].send(&make(device)).await.unwrap(), Accepted);
     }
@@ -251,6 +257,7 @@ async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
         );
     }
     let (ticket, hash) = devices[0].ticket(deadline).await.unwrap();
+    devices[1].ticket(deadline).await.unwrap();
     let make = |device| Contribution::new(&ticket, hash, one_hot(device)).unwrap();
     let mut opened = JoinSet::new();
     for _ in 0..5 {

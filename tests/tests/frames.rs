@@ -8,7 +8,7 @@ use prost::Message;
 use tacit_proto::v2;
 use tacit_proto::v2::ContributionOutcome::Accepted;
 use tacit_round::ticket::Ticket;
-use tacit_tests::bare::{BareDevice, Contribution, Credentials, enrolled};
+use tacit_tests::bare::{BareDevice, CHECK_IN, Contribution, Credentials, enrolled, ticket_of};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_tests::raw::frame::{
     PAYLOAD_BYTES_MAX, call_fields, data, fields, flag, frame, framed, headers, kind, message,
@@ -84,7 +84,7 @@ impl World {
     async fn assert_served(&self, before: u64, grown: u64) {
         let device = device(&self.deployment, &self.credentials[3]);
         let answer = device.check_in().await.unwrap();
-        assert!(answer.ticket.is_some());
+        assert!(ticket_of(answer).is_some());
         let now = self.memory();
         assert!(now < before + grown, "{before} bytes have become {now}");
     }
@@ -106,10 +106,7 @@ fn device(deployment: &Deployment, own: &Credentials) -> BareDevice {
 }
 
 fn check_in() -> Vec<u8> {
-    message(&v2::CheckInRequest {
-        protocol: 2,
-        ..Default::default()
-    })
+    message(&CHECK_IN)
 }
 
 /// The messages of an upload, each in its gRPC frame.

@@ -233,6 +233,7 @@ async fn a_round_of_too_many_revoked_devices_is_abandoned_and_charged() {
         let contribution = Contribution::new(&ticket, hash, vec![1; 64]).unwrap();
         let device = bare(&deployment, Some(own));
         async move {
+            device.ticket(until).await.unwrap();
             device
                 .send_until_answered(&contribution, until)
                 .await

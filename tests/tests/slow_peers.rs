@@ -59,6 +59,7 @@ async fn uploads_that_stand_still_hold_up_nobody_else() {
     let devices = devices(&deployment, 142);
     let (honest, hostile) = devices.split_at(2);
     let (ticket, hash) = honest[0].ticket(deadline).await.unwrap();
+    honest[1].ticket(deadline).await.unwrap();
     let make = || Contribution::new(&ticket, hash, vec![1; ITEMS as usize]).unwrap();
     let stalled = make().parts();
     assert_eq!(stalled.len(), 3);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacit_privacy::Rho;
+use tacit_proto::v2::check_in_response::Selection;
 use tacit_proto::v2::contribute_request::Part;
 use tacit_proto::v2::coordinator_client::CoordinatorClient;
 use tacit_proto::{OBJECT_BYTES_MAX, v2};
@@ -30,6 +31,8 @@ const PROGRESS_BYTES: usize = tacit_proto::CHUNK_BYTES;
 const PROOF_MAX: usize = 64;
 /// Protocol version spoken.
 const PROTOCOL: u32 = 2;
+/// Longest time a lease is believed to name: no ticket lives as long.
+const LEASE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A connection for one action.
 pub(crate) struct Connection {
@@ -38,9 +41,20 @@ pub(crate) struct Connection {
     ended: Ended,
 }
 
+/// A lease, as an answer to a check-in has it.
+pub(crate) struct Lease {
+    /// The ticket; not believed yet.
+    pub(crate) ticket: SignedTicket,
+    /// When to send, from the answer on.
+    pub(crate) send_after: Duration,
+    /// Until when it may be spent on, by a clock that nobody sets.
+    pub(crate) spend_until: Instant,
+}
+
 /// Answer to a check-in.
 pub(crate) struct CheckIn {
-    pub(crate) ticket: Option<SignedTicket>,
+    /// `None` when there is no place for this device in the open round, or no open round.
+    pub(crate) lease: Option<Lease>,
     pub(crate) retry_after: Duration,
     pub(crate) model: Digest,
     pub(crate) finished: bool,
@@ -86,10 +100,17 @@ impl Connection {
         })
     }
 
-    pub(crate) async fn check_in(&mut self, policy_serial: u32) -> Result<CheckIn, SdkError> {
+    /// Asks what there is to do, by which policy this device goes, and says why the last ticket was
+    /// refused.
+    pub(crate) async fn check_in(
+        &mut self,
+        policy_serial: u32,
+        refusal: u32,
+    ) -> Result<CheckIn, SdkError> {
         let request = v2::CheckInRequest {
             protocol: PROTOCOL,
             policy_serial,
+            refusal: Some(refusal),
         };
         let answer = self
             .client
@@ -98,7 +119,7 @@ impl Connection {
             .map_err(failed(&self.ended))?;
         let answer = answer.into_inner();
         Ok(CheckIn {
-            ticket: answer.ticket.map(read_ticket),
+            lease: answer.selection.and_then(read_lease),
             retry_after: come_back(answer.retry_after_ms),
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
             finished: answer.finished,
@@ -318,6 +339,19 @@ pub(crate) async fn leave(
 /// The error of a peer that does not go on.
 fn stalled() -> SdkError {
     SdkError::retry(Reason::Silent, "it did not go on in time")
+}
+
+/// Reads a lease as the coordinator sends it; `None` for none.
+fn read_lease(selection: Selection) -> Option<Lease> {
+    let Selection::Lease(lease) = selection else {
+        return None;
+    };
+    let valid = Duration::from_millis(lease.valid_ms).min(LEASE_MAX);
+    Some(Lease {
+        ticket: read_ticket(lease.ticket?),
+        send_after: Duration::from_millis(lease.send_after_ms).min(LEASE_MAX),
+        spend_until: Instant::now() + valid,
+    })
 }
 
 /// Reads a ticket as the coordinator sends it; nothing is verified yet.

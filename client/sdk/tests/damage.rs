@@ -20,7 +20,7 @@ use tacit_privacy::ledger::Reservation;
 use tacit_privacy::{LedgerStore, Rho};
 use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
-use tacit_sdk::store::Spooled;
+use tacit_sdk::store::{Pause, Spooled};
 use tacit_sdk::{SdkError, Store};
 use tacit_types::{Digest, ItemId, RoundId, TaskId};
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ fn release(store: &mut Store, round: u32, status: Option<Status>) {
     };
     store.spending(mark).reserve(&line).unwrap();
     store
-        .spool(&updates::sealed(&task(), round, 2250))
+        .spool(&updates::sealed(&task(), round, 2250), Pause::NONE)
         .unwrap();
     if let Some(status) = status {
         store.finish(&task(), round, status).unwrap();

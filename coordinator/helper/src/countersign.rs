@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{canonical, merkle};
-use tacit_round::helper::{HelperRefusal, HelperRound, complete_draft};
+use tacit_round::helper::{DraftRefused, HelperRefusal, HelperRound, complete_draft};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::ticket::{TICKET_BYTES_MAX, Ticket};
 use tacit_types::{COHORT_MAX, Digest};
@@ -15,18 +15,50 @@ use crate::helper::Helper;
 use crate::keys;
 use crate::open_round::OpenRound;
 use crate::opening::ExpandedKey;
+use crate::store::Store;
 use crate::store::rounds::{RoundRow, State};
+
+/// What became of a draft.
+pub(crate) enum Countersigned {
+    /// It is a ticket.
+    Signed(RoundRow),
+    /// It is refused, and nothing of it is kept: canonical JSON of a [`DraftRefused`], and the
+    /// helper's signature over it.
+    Refused(Vec<u8>, SignatureBytes),
+}
 
 impl Helper {
     /// Completes and signs a draft; the same draft gives the same bytes for as long as the round is
     /// not abandoned.
     ///
     /// The key is durable before the round, and the round before the signature leaves.
-    pub(crate) fn countersign(&self, draft: &[u8]) -> Result<RoundRow, Failure> {
+    pub(crate) fn countersign(&self, draft: &[u8]) -> Result<Countersigned, Failure> {
         let asked = Ticket::from_bytes(draft)?;
         let mut store = self.store();
         if let Some(known) = store.round_of(&asked.task, asked.round)? {
-            return repeat(known, draft);
+            return repeat(known, draft).map(Countersigned::Signed);
+        }
+        match self.begin(&mut store, draft, asked) {
+            Err(Failure::Refused(HelperRefusal::Draft(reason))) => self.refuse(draft, reason),
+            begun => begun.map(Countersigned::Signed),
+        }
+    }
+
+    /// Says under signature that this draft is refused. No other call has made a round of it: the
+    /// store was held since it had none.
+    fn refuse(&self, draft: &[u8], reason: String) -> Result<Countersigned, Failure> {
+        tracing::info!(event = "draft_refused", reason);
+        let draft = canonical::digest(draft);
+        let bytes = canonical::encode(&DraftRefused { draft, reason })?;
+        let signature = self.signing.sign(Context::Refusal, &bytes);
+        Ok(Countersigned::Refused(bytes, signature))
+    }
+
+    /// Makes a round of a draft.
+    fn begin(&self, store: &mut Store, draft: &[u8], asked: Ticket) -> Result<RoundRow, Failure> {
+        if asked.deadline <= (self.now)() {
+            let problem = "its deadline has passed by this helper's clock";
+            return Err(HelperRefusal::Draft(problem.into()).into());
         }
         let ledger = asked.logged.head.head.ledger_id;
         if store

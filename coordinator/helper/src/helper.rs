@@ -47,10 +47,28 @@ impl Helper {
 
     /// One open round.
     pub(crate) fn open_round(&self, ticket: Digest) -> Result<Arc<OpenRound>, Failure> {
-        self.open()
-            .get(&ticket)
-            .cloned()
+        let known = self.open().get(&ticket).cloned();
+        let now = (self.now)();
+        known
+            .filter(|open| now < open.round.ticket().latest_deadline)
             .ok_or(HelperRefusal::UnknownRound.into())
+    }
+
+    /// Ends every open round whose latest deadline has passed by this helper's clock, whatever
+    /// anybody says, and erases its key.
+    pub(crate) fn end_overdue(&self) -> Result<(), Failure> {
+        let now = (self.now)();
+        let overdue = |open: &OpenRound| open.round.ticket().latest_deadline <= now;
+        let mut ended: Vec<Digest> = Vec::new();
+        for (ticket, open) in self.open().iter() {
+            ended.extend(overdue(open).then_some(*ticket));
+        }
+        for ticket in ended {
+            let mut store = self.store();
+            store.abandon(ticket, "its latest deadline has passed")?;
+            self.erase(ticket)?;
+        }
+        Ok(())
     }
 
     /// Abandons a round unless it is answered; repeating it changes nothing.

@@ -69,6 +69,7 @@ pub async fn serve(
         close: shutdown.close.child_token(),
     };
     let service = Service::new(helper, stop.clone());
+    tokio::spawn(service.clone().watch_deadlines());
     let limits = Limits::of_this_process(&front.get());
     let calls = CountCalls::new(&limits, stop.drain.clone());
     let listener = Listener::new(socket, tls, limits)

@@ -17,11 +17,11 @@ use tacit_round::seal::SEALED_LEN;
 use tacit_types::{COHORT_MAX, Commitment, ContributionId, Digest};
 use tacit_wire::{Shutdown, identity};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::countersign::{HeadAnswer, HeadProof};
+use crate::countersign::{Countersigned, HeadAnswer, HeadProof};
 use crate::error::{Failure, StorageError};
 use crate::helper::Helper;
 use crate::release::{Answer, Ask};
@@ -32,6 +32,8 @@ const SEEDS_MAX: usize = 256;
 /// Most sets held in memory at once, whatever their rounds: some 320 MiB each where cohorts are
 /// largest.
 const SETS_MAX: usize = 4;
+/// Time between two looks for rounds whose latest deadline has passed.
+const DEADLINES_EVERY: Duration = Duration::from_secs(1);
 /// A set must have arrived within this time; summing it may take longer.
 const COLLECT_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -79,6 +81,22 @@ impl Service {
             self.fail(&error);
             Err(error.into())
         })
+    }
+
+    /// Looks once a second for rounds that are over by this helper's clock, until the daemon stops.
+    pub(crate) async fn watch_deadlines(self) {
+        let mut tick = interval(DEADLINES_EVERY);
+        let ended = async {
+            loop {
+                tick.tick().await;
+                // A storage failure has begun the drain.
+                let _ = self.run(Helper::end_overdue).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = self.stop.drain.cancelled() => {}
+        }
     }
 
     fn fail(&self, error: &StorageError) {
@@ -147,9 +165,17 @@ impl helper_server::Helper for Service {
         identity::coordinator(&request)?;
         let draft = request.into_inner().draft;
         let signed = self.run(move |helper| helper.countersign(&draft)).await;
-        reply(signed.map(|row| CountersignResponse {
-            ticket: row.ticket.into(),
-            signature: signature(row.signature),
+        reply(signed.map(|answer| match answer {
+            Countersigned::Signed(row) => CountersignResponse {
+                ticket: row.ticket.into(),
+                signature: signature(row.signature),
+                ..CountersignResponse::default()
+            },
+            Countersigned::Refused(refusal, by) => CountersignResponse {
+                refusal: refusal.into(),
+                refusal_signature: signature(by),
+                ..CountersignResponse::default()
+            },
         }))
     }
 

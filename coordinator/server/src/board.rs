@@ -9,11 +9,10 @@ use bytes::Bytes;
 use rand::TryRng;
 use tacit_privacy::merkle;
 use tacit_round::coordinator::Contribution;
-use tacit_round::seal::SEALED_LEN;
-use tacit_round::ticket::ParsedTicket;
 use tacit_types::{DeviceId, Digest, Timestamp};
 
 use crate::config::Fleet;
+use crate::open_round::OpenRound;
 use crate::pace::Pace;
 
 /// A device that has nothing to do waits for at least this time.
@@ -21,27 +20,6 @@ const SHORTEST_MS: f64 = 200.0;
 /// Between two rounds, for this part of what lay between the last two that opened, within bounds.
 const SHARE_OF_ROUND: f64 = 0.05;
 const LONGEST_BETWEEN_MS: f64 = 900_000.0;
-
-/// A round that takes contributions.
-#[derive(Debug)]
-pub struct OpenRound {
-    /// The ticket as every device gets it.
-    pub ticket: ParsedTicket,
-    /// When it opened.
-    pub opened: Timestamp,
-}
-
-impl OpenRound {
-    /// Bytes of one contribution's vector.
-    pub fn vector_bytes(&self) -> usize {
-        4 * self.ticket.content().mechanism.sent_length() as usize
-    }
-
-    /// Bytes one upload may hold in memory.
-    pub fn upload_bytes(&self) -> usize {
-        self.vector_bytes() + SEALED_LEN
-    }
-}
 
 /// What is published.
 #[derive(Clone, Debug)]

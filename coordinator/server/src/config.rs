@@ -147,7 +147,8 @@ pub struct Task {
     pub epsilon: Epsilon,
     /// Delta the epsilon is stated at.
     pub delta: Delta,
-    /// Devices a round takes; it closes when all have reported or at the deadline.
+    /// Devices a round waits for; it closes when all have reported or at the deadline. Up to twice
+    /// as many are ever selected, and those that report are counted.
     pub cohort: u32,
     /// Assumed share of devices that drop out, 0 to below 1.
     #[serde(default = "five_percent")]
@@ -158,6 +159,10 @@ pub struct Task {
     /// How long a round waits for its cohort, in seconds.
     #[serde(default = "ten_minutes")]
     pub deadline_seconds: u64,
+    /// How long a round may last whose set is too small at the deadline, in seconds; twice
+    /// `deadline_seconds` unless it is given. A quarter of the time between the two is left for the
+    /// helper's answer: at the end it erases the round's key.
+    pub latest_deadline_seconds: Option<u64>,
     /// Interactions of one device that may enter a vector.
     #[serde(default = "history_max")]
     pub history_max: u32,
@@ -185,6 +190,12 @@ pub struct Task {
 }
 
 impl Task {
+    /// How long a round may last at most, in seconds.
+    pub fn latest_deadline_seconds(&self) -> u64 {
+        let twice = self.deadline_seconds.saturating_mul(2);
+        self.latest_deadline_seconds.unwrap_or(twice)
+    }
+
     /// What the planner is asked, for a catalogue of `items`.
     ///
     /// # Errors
@@ -261,6 +272,11 @@ impl Config {
             (
                 "task.deadline_seconds must be from 1 to 604800",
                 (1..=604_800).contains(&task.deadline_seconds),
+            ),
+            (
+                "task.latest_deadline_seconds must be above task.deadline_seconds, and at most \
+                 1209600",
+                (task.deadline_seconds + 1..=1_209_600).contains(&task.latest_deadline_seconds()),
             ),
             (
                 "task.clip_norm is for model = \"weighted\"",

@@ -45,6 +45,7 @@ fn agrees(policy: &Policy, config: &Config, plan: &Plan) -> Result<(), String> {
     let task = &config.task;
     let releases = u32::try_from(plan.releases.len()).unwrap_or(u32::MAX);
     let hours = task.deadline_seconds.div_ceil(3600);
+    let latest_hours = task.latest_deadline_seconds().div_ceil(3600);
     let dearest = plan.releases.iter().map(|(_, rho)| *rho).max();
     let dearest = dearest.unwrap_or_default();
     let bounds = [
@@ -75,6 +76,10 @@ fn agrees(policy: &Policy, config: &Config, plan: &Plan) -> Result<(), String> {
         (
             "task.deadline_seconds is above largest_deadline_hours",
             hours <= policy.deadline_hours_max.into(),
+        ),
+        (
+            "task.latest_deadline_seconds is above largest_latest_deadline_hours",
+            latest_hours <= policy.latest_deadline_hours_max.into(),
         ),
         (
             "the task has more releases than largest_releases_per_task",

@@ -9,7 +9,7 @@ use tacit_privacy::record::{Answered, Event, Keeper, Line, TreeHead};
 use tacit_proto::v2;
 use tacit_proto::v2::helper_client::HelperClient as Grpc;
 use tacit_proto::v2::release_response::Part;
-use tacit_round::helper::SealedSeed;
+use tacit_round::helper::{DraftRefused, SealedSeed};
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::Digest;
 use tacit_wire::current::Current;
@@ -40,6 +40,14 @@ pub enum HeadAnswer {
     Signed(SignatureBytes),
     /// Lines under the head it signed before: the proof must start there.
     ProveFrom(u64),
+}
+
+/// What the helper said of a draft.
+pub enum Countersigned {
+    /// The ticket's bytes and its signature.
+    Ticket(Vec<u8>, SignatureBytes),
+    /// Why it refuses, under its signature: it keeps nothing of the draft.
+    Refused(String),
 }
 
 /// A checked answer to a release.
@@ -124,10 +132,8 @@ impl HelperClient {
     ///
     /// # Errors
     /// [`ServerError::HelperUnavailable`] or [`ServerError::HelperRefused`].
-    pub async fn countersign(
-        &self,
-        draft: Vec<u8>,
-    ) -> Result<(Vec<u8>, SignatureBytes), ServerError> {
+    pub async fn countersign(&self, draft: Vec<u8>) -> Result<Countersigned, ServerError> {
+        let asked = canonical::digest(&draft);
         let request = v2::CountersignRequest {
             draft: draft.into(),
         };
@@ -137,8 +143,19 @@ impl HelperClient {
             .await
             .map_err(from_status)?
             .into_inner();
-        let signature = self.checked(Context::Ticket, &answer.ticket, &answer.signature)?;
-        Ok((answer.ticket.to_vec(), signature))
+        if answer.refusal.is_empty() {
+            let signature = self.checked(Context::Ticket, &answer.ticket, &answer.signature)?;
+            return Ok(Countersigned::Ticket(answer.ticket.to_vec(), signature));
+        }
+        let (said, by) = (&answer.refusal, &answer.refusal_signature);
+        self.checked(Context::Refusal, said, by)?;
+        let said = canonical::decode::<DraftRefused>(said);
+        let said = said.map_err(|error| refused(&error.to_string()))?;
+        if said.draft == asked {
+            Ok(Countersigned::Refused(said.reason))
+        } else {
+            Err(refused("its refusal is of another draft"))
+        }
     }
 
     /// Asks for the countersignature of a ledger head with a proof that it continues the ledger of

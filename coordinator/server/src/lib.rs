@@ -12,8 +12,9 @@
 //!   and makes the next model from an opened sum;
 //! - [`storage`] durable state behind traits, [`enrolment`] that of all tasks' devices (`shared`
 //!   opens what several tasks hold); [`ledger`] appends and signs release lines;
-//! - [`board`] what handlers may know without asking the driver; [`helper`] the client of the other
-//!   party;
+//! - [`board`] what handlers may know without asking the driver; [`open_round`] the round they
+//!   share with it; [`census`] who has checked in lately; [`helper`] the client of the other party,
+//!   `presence` whether it still knows the round;
 //! - [`export`] writes what auditors get.
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@
 pub mod admission;
 pub mod board;
 pub mod catalogue;
+pub mod census;
 pub mod config;
 pub mod driver;
 pub mod enrolment;
@@ -31,8 +33,10 @@ pub mod helper;
 pub mod ingest;
 pub mod ledger;
 mod live;
+pub mod open_round;
 mod pace;
 mod prepared;
+mod presence;
 mod retention;
 pub mod service;
 mod shared;
@@ -43,7 +47,7 @@ pub mod storage;
 mod terms;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tacit_proto::v2::coordinator_server::CoordinatorServer;
@@ -64,10 +68,11 @@ pub use prepared::Prepared;
 
 use crate::admission::Admission;
 use crate::board::Board;
+use crate::census::Census;
 use crate::driver::{Driver, Links};
 use crate::enrolment::Enrolment;
 use crate::live::{Live, Reloading};
-use crate::service::CoordinatorService;
+use crate::service::{CoordinatorService, Parts};
 use crate::storage::Stores;
 
 /// Contributions waiting for the driver; each holds one vector.
@@ -108,6 +113,8 @@ pub async fn serve(
         .map_err(|error| ServerError::Internal(error.to_string()))?;
 
     let board = Arc::new(Board::new(config.task.cohort, config.fleet));
+    let census = Census::new(config.task.deadline_seconds * 1000);
+    let census = Arc::new(Mutex::new(census));
     let helper = live.helper.clone();
     let enrolment = Enrolment::open(
         live.issuing.clone(),
@@ -118,6 +125,7 @@ pub async fn serve(
     let links = Links {
         helper: helper.clone(),
         board: board.clone(),
+        census: census.clone(),
         revoked: live.revoked.clone(),
         arrivals,
     };
@@ -146,20 +154,19 @@ pub async fn serve(
     on_bound(address);
 
     let (admission, waiting) = Admission::new();
-    let admitting = admission::run(waiting, move |ticket, seeds| {
-        let helper = helper.clone();
-        async move { helper.admit(ticket, &seeds).await }
-    });
-    let service = CoordinatorService::new(
+    let rounds = presence::Rounds::new(board.clone(), helper);
+    let admitting = admission::run(waiting, |ticket, seeds| rounds.admit(ticket, seeds));
+    let watching = rounds.watch();
+    let parts = Parts {
         board,
-        &stores,
+        stores,
+        census,
         enrolment,
         policy,
         admission,
         queue,
-        now,
-        &shutdown.drain,
-    );
+    };
+    let service = CoordinatorService::new(parts, now, &shutdown.drain);
     let service =
         CoordinatorServer::new(service).max_decoding_message_size(service::MESSAGE_BYTES_MAX);
     let limits = Limits::of_this_process(&front.get());
@@ -192,6 +199,7 @@ pub async fn serve(
             () = shutdown.drained() => Ok(()),
             // Every handler is gone.
             () = admitting => Ok(()),
+            never = watching => match never {},
         }
     };
     let (driven, served) = tokio::join!(driving, serving);

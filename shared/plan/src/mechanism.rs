@@ -8,7 +8,7 @@ use tacit_model::Model;
 use tacit_model::measure::evaluation::layout;
 use tacit_privacy::mechanism::MechanismError;
 use tacit_privacy::{Mechanism, Rho, Tier};
-use tacit_types::Kind;
+use tacit_types::{COHORT_MAX, Kind};
 
 use crate::error::PlanError;
 
@@ -18,6 +18,10 @@ const SHARE_VARIANCE: u64 = 20;
 /// gamma <= 0.2 / sqrt(nnz_max), squared and inverted.
 const GRID: u64 = 25;
 const STEPS_MAX: u32 = 1 << 20;
+/// Devices that a round may ever select for each that it waits for. The ring has room for all of
+/// them, since each may answer: half of those selected may stay away before a round has to do with
+/// fewer than its cohort. It costs one bit of 32, and the samplers' error of as many more draws.
+const SELECTED_PER_PLACE: u32 = 2;
 
 /// What a release's vector looks like, from public numbers only. The same functions shape a planned
 /// release, from the most a model can have, and the real one, from the model it starts from.
@@ -144,12 +148,21 @@ fn pairs(size: u32) -> u32 {
 /// Who takes part in a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crowd {
-    /// Most contributions that may enter the sum.
+    /// Contributions a round waits for; up to [`SELECTED_PER_PLACE`] times as many may enter the
+    /// sum.
     pub cohort: u32,
     /// Honest surviving noise shares assumed.
     pub n_min: u32,
     /// Whether the helper adds the whole noise once more.
     pub helper_noise: bool,
+}
+
+impl Crowd {
+    /// Most devices a round may ever select, as far as a helper sums their contributions.
+    fn selected_max(&self) -> u32 {
+        let selected = self.cohort.saturating_mul(SELECTED_PER_PLACE);
+        selected.min(COHORT_MAX).max(self.cohort)
+    }
 }
 
 /// Public numbers of one helper-tier release that costs at most `rho`: the coarsest sound grid, and
@@ -171,7 +184,7 @@ pub fn mechanism_for(rho: Rho, shape: &Shape, crowd: &Crowd) -> Result<Mechanism
         steps: STEPS_MAX,
         sigma2: 0,
         n_min: crowd.n_min,
-        cohort_max: crowd.cohort,
+        cohort_max: crowd.selected_max(),
         helper_noise: crowd.helper_noise,
     };
     let mechanism = with_least_noise(coarsest_grid(&frame, rho)?, rho)?;
@@ -179,7 +192,7 @@ pub fn mechanism_for(rho: Rho, shape: &Shape, crowd: &Crowd) -> Result<Mechanism
         Ok(()) => Ok(mechanism),
         Err(MechanismError::RingTooSmall) => Err(PlanError::SumTooLarge {
             cohort: crowd.cohort,
-            fits: cohort_that_fits(&mechanism),
+            fits: cohort_that_fits(&mechanism) / SELECTED_PER_PLACE,
         }),
         // More noise than the samplers make: the price is to blame, not the grid.
         Err(MechanismError::ShareTooLarge | MechanismError::OutOfRange("sigma2")) => {

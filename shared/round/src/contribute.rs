@@ -128,7 +128,7 @@ fn mask_and_seal(
         round: ticket.round,
         ticket: ticket_hash,
         contribution,
-        deadline: ticket.deadline,
+        deadline: ticket.latest_deadline,
         sealed,
         commitment: binding.commitment,
         commitment_key,

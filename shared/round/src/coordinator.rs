@@ -8,8 +8,8 @@
 //!
 //! One phase a file under [`crate::phase`]. Devices are selected by checking in while the round
 //! reports: a ticket is the same for all of them and must exist before the first can answer, so
-//! there is no separate selection phase. Vectors never enter the machine; it decides by ids and
-//! digests, and the caller folds bytes when told to.
+//! there is no separate selection phase. [`crate::lease`] says who is selected. Vectors never enter
+//! the machine; it decides by ids and digests, and the caller folds bytes when told to.
 
 use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 
@@ -41,8 +41,11 @@ use crate::ticket::{ParsedTicket, SignedTicket, Ticket};
 ///
 /// Only while [`Reporting`] does the driver wait for the network. It hands in [`Input::Arrived`]
 /// for each complete contribution, makes the ids it folded and their sum durable in one commit, and
-/// only then says [`Input::Durable`]. It hands in [`Input::Tick`] as often as it likes: the first
-/// one after the ticket's deadline closes the round.
+/// only then says [`Input::Durable`]. It hands in [`Input::Tick`] as often as it likes, with the
+/// number of devices that are waited for: the first one after the ticket's deadline that finds the
+/// set large enough and nobody waited for closes the round, and the first after its last call
+/// whatever it finds. [`Input::HelperRefused`] ends it at once: without the helper's key nothing
+/// will be opened, and nobody else should spend.
 ///
 /// A question to the helper is repeated until it is answered; the same draft or set asked for twice
 /// gets the same answer. An error of the disk ends the driver: nobody knows what it holds now.
@@ -77,7 +80,11 @@ pub enum Input {
     /// These contributions and the sum that holds them are durable.
     Durable(Vec<ContributionId>),
     /// Time passed, or contributions were acknowledged: the round may close.
-    Tick,
+    Tick {
+        /// Devices that were selected, may still send, and have not
+        /// ([`crate::lease::Leases::awaited`]).
+        awaited: usize,
+    },
     /// The helper answered for the asked set.
     Answered(Answer),
     /// The helper refuses for good.
@@ -128,10 +135,11 @@ pub enum Effect {
 }
 
 impl Coordinator {
-    /// Starts a round from a draft ticket.
-    pub fn configure(draft: Ticket) -> (Self, Option<Effect>) {
+    /// Starts a round for `cohort` devices from a draft ticket.
+    pub fn configure(draft: Ticket, cohort: u32) -> (Self, Option<Effect>) {
         let ask = Effect::AskCountersign(Box::new(draft.clone()));
-        (Self::Configuration(Configuration::new(draft)), Some(ask))
+        let phase = Configuration::new(draft, cohort);
+        (Self::Configuration(phase), Some(ask))
     }
 
     /// One step. Inputs that do not fit the phase change nothing.

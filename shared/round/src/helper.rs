@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::NotCanonical;
 use tacit_types::{Commitment, ContributionId, Digest};
 
@@ -61,6 +62,18 @@ impl From<NotCanonical> for HelperRefusal {
     }
 }
 
+/// What the helper signs, in canonical JSON with [`Context::Refusal`](crate::keys::Context), when
+/// it refuses a draft and keeps nothing of it: no ticket of this draft exists or will, so the
+/// number of its round is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DraftRefused {
+    /// SHA-256 of the draft's bytes.
+    pub draft: Digest,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// One sealed seed as the coordinator forwards it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedSeed {
@@ -105,6 +118,9 @@ pub fn complete_draft(
     }
     if draft.dishonest_milli >= 1000 || draft.set_min() > draft.mechanism.cohort_max {
         return refuse("no set can be large enough");
+    }
+    if draft.deadline >= draft.latest_deadline {
+        return refuse("its latest deadline does not come after its deadline");
     }
     if draft.mechanism.n_min < terms.honest_min {
         return refuse("n_min is below this helper's minimum");

@@ -31,6 +31,8 @@ pub enum Context {
     Root,
     /// An enrolment token (backend of the app).
     Token,
+    /// That a draft was refused, and nothing of it is kept (helper).
+    Refusal,
 }
 
 impl Context {
@@ -50,6 +52,7 @@ impl Context {
             Self::Renew => b"tacit renew v2\0",
             Self::Root => b"tacit root v2\0",
             Self::Token => b"tacit token v2\0",
+            Self::Refusal => b"tacit refusal v2\0",
         }
     }
 }

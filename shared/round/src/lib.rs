@@ -1,9 +1,11 @@
 //! Both halves of the round protocol and the secure sum between them.
 //!
 //! - [`ticket`] what a device is asked for, signed by both parties; [`policy`] what a device agrees
-//!   to, [`signed_policy`] as its app ships it;
+//!   to, [`factors`] of a model, [`signed_policy`] as its app ships it;
 //! - [`device`] and [`coordinator`] (one phase a file under [`phase`]): pure machines,
 //!   `handle(self, input, now) -> (state, at most one effect)`, run alike by every driver;
+//! - [`lease`] which devices may take part, decided before any of them spends;
+//! - [`refusal`] what a coordinator may know of why devices refuse;
 //! - [`helper`] what the helper countersigns, admits and sums: one call, one answer, no state that
 //!   a caller has to carry from call to call;
 //! - [`contribute`] what a device sends, from its vector to final bytes;
@@ -23,14 +25,17 @@ pub mod commitment;
 pub mod contribute;
 pub mod coordinator;
 pub mod device;
+pub mod factors;
 pub mod head;
 pub mod helper;
 pub mod keys;
+pub mod lease;
 #[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod mask;
 pub mod member;
 pub mod phase;
 pub mod policy;
+pub mod refusal;
 pub mod rehearsal;
 pub mod root;
 pub mod seal;

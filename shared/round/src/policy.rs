@@ -7,6 +7,7 @@ use tacit_privacy::record::{self, Event, Keeper, Line};
 use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
 use tacit_types::{Digest, TaskId, Timestamp};
 
+pub use crate::factors::{FactorBounds, FactorFault};
 use crate::head::LoggedLine;
 use crate::keys::PublicKey;
 use crate::seal::{SCHEME_ID, is_sealing_key};
@@ -75,56 +76,15 @@ pub struct Policy {
     /// Latest round number this installation takes part in.
     #[serde(rename = "largest_round")]
     pub rounds_max: u32,
-    /// Longest time until a ticket's deadline, hours: until then an unsent contribution stays on
-    /// disk.
+    /// Longest time until a ticket's deadline, hours.
     #[serde(rename = "largest_deadline_hours")]
     pub deadline_hours_max: u32,
+    /// Longest time until a ticket's latest deadline, hours: until then an unsent contribution
+    /// stays on disk.
+    #[serde(rename = "largest_latest_deadline_hours")]
+    pub latest_deadline_hours_max: u32,
     /// What a published model may look like.
     pub factors: FactorBounds,
-}
-
-/// Plausibility of a published model. They protect quality and make a model that singles somebody
-/// out stand out; privacy does not rest on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FactorBounds {
-    /// Largest L2 norm of one factor (a column over all items), thousandths; orthonormal factors
-    /// have 1000.
-    #[serde(rename = "largest_norm_milli")]
-    pub norm_max_milli: u32,
-    /// Largest share of one factor's squared norm on a single item, thousandths; 1000 is a one-hot
-    /// factor.
-    #[serde(rename = "largest_concentration_milli")]
-    pub concentration_max_milli: u32,
-    /// Largest part of the previous model's factors that may be gone, thousandths; 1000 allows any
-    /// change. Judged while the device keeps that model: not after a model of another task has
-    /// taken its place.
-    #[serde(rename = "largest_drift_milli")]
-    pub drift_max_milli: u32,
-}
-
-/// What is implausible about a published model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FactorFault {
-    /// A NaN or an infinity.
-    #[error("a factor is not finite")]
-    NotFinite,
-    /// A factor is too long.
-    #[error("a factor's norm is above the policy's bound")]
-    Norm,
-    /// A factor lies on one item.
-    #[error("a factor lies almost wholly on one item")]
-    OneHot,
-    /// Too little is left of the model before.
-    #[error("the factors moved further from the model before than the policy allows")]
-    Drift,
-    /// The model cannot be read or is not the one the ticket names.
-    #[error("the model cannot be read")]
-    Unreadable,
-    /// The model does not give the vector the ticket asks for.
-    #[error("the model does not give a vector of the ticket's shape")]
-    Shape,
 }
 
 /// Newest point of a task's release ledger this device has seen; tickets of the task may not go
@@ -179,8 +139,8 @@ pub enum TicketRefusal {
     /// Another format or secure-sum scheme.
     #[error("the ticket is of a version this device does not speak")]
     Version,
-    /// Past its deadline.
-    #[error("the ticket's deadline has passed")]
+    /// Past its latest deadline.
+    #[error("the ticket's latest deadline has passed")]
     Expired,
     /// A number outside the policy; names the field.
     #[error("the ticket's {0} is outside this device's policy")]
@@ -236,6 +196,7 @@ impl Policy {
             rounds_max: 1000,
             // A day more than any coordinator waits: clocks differ.
             deadline_hours_max: 192,
+            latest_deadline_hours_max: 384,
             factors: FactorBounds {
                 norm_max_milli: 1050,
                 concentration_max_milli: 990,
@@ -277,7 +238,7 @@ impl Policy {
         if ticket.schema != ticket::SCHEMA || ticket.scheme_id != SCHEME_ID {
             return Err(TicketRefusal::Version);
         }
-        if now >= ticket.deadline {
+        if now >= ticket.latest_deadline {
             return Err(TicketRefusal::Expired);
         }
         self.check_numbers(ticket, now)?;
@@ -311,7 +272,10 @@ impl Policy {
     fn check_numbers(&self, ticket: &Ticket, now: Timestamp) -> Result<(), TicketRefusal> {
         let mechanism = &ticket.mechanism;
         mechanism.check()?;
-        let wait_max = 3_600_000 * u64::from(self.deadline_hours_max);
+        let within = |end: Timestamp, hours: u32| {
+            let wait_ms = end.0.saturating_sub(now.0);
+            wait_ms <= 3_600_000 * u64::from(hours)
+        };
         let bounds = [
             ("tier", mechanism.tier == Tier::Helper),
             (
@@ -325,9 +289,11 @@ impl Policy {
                 (1..=self.delta_pico_max).contains(&ticket.delta_pico),
             ),
             ("history_max", mechanism.history_max <= self.history_max),
+            ("deadline", within(ticket.deadline, self.deadline_hours_max)),
             (
-                "deadline",
-                ticket.deadline.0.saturating_sub(now.0) <= wait_max,
+                "latest_deadline",
+                ticket.deadline < ticket.latest_deadline
+                    && within(ticket.latest_deadline, self.latest_deadline_hours_max),
             ),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
             (
@@ -377,37 +343,6 @@ impl Policy {
                 Ok((mark, task.clone()))
             }
             _ => Err(TicketRefusal::Unlogged),
-        }
-    }
-}
-
-impl FactorBounds {
-    /// Judges a model by its norm, its concentration, and its drift from the model before, if there
-    /// was one.
-    ///
-    /// # Errors
-    /// [`FactorFault`]; a figure that is not a number counts as not finite.
-    pub fn check(
-        &self,
-        norm: f64,
-        concentration: f64,
-        drift: Option<f64>,
-    ) -> Result<(), FactorFault> {
-        let drift = drift.unwrap_or(0.0);
-        if !(norm.is_finite() && concentration.is_finite() && drift.is_finite()) {
-            return Err(FactorFault::NotFinite);
-        }
-        let above = |figure: f64, milli: u32| figure * 1000.0 > f64::from(milli) * (1.0 + 1e-6);
-        if above(norm, self.norm_max_milli) {
-            return Err(FactorFault::Norm);
-        }
-        if above(concentration, self.concentration_max_milli) {
-            return Err(FactorFault::OneHot);
-        }
-        if above(drift, self.drift_max_milli) {
-            Err(FactorFault::Drift)
-        } else {
-            Ok(())
         }
     }
 }

@@ -66,6 +66,7 @@ impl Rehearsal {
             membership: false,
             hold_out,
             deadline: NEVER,
+            latest_deadline: NEVER,
             sealing_key: hex::encode(key.sealing_key()),
         };
         let hash = ticket.hash();

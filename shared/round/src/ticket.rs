@@ -51,8 +51,12 @@ pub struct Ticket {
     /// may ask for it. Written only where it is true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hold_out: bool,
-    /// Contributions after this moment are not taken.
+    /// The round closes at this moment, unless its set is still too small.
     pub deadline: Timestamp,
+    /// A set too small at the deadline may grow further ([`Ticket::last_call`]); at this moment the
+    /// round is over, and the helper erases its key by its own clock. Nothing that is said later
+    /// moves either.
+    pub latest_deadline: Timestamp,
     /// The helper's sealing key of this round, hexadecimal; empty in the draft the coordinator
     /// makes.
     pub sealing_key: String,
@@ -176,6 +180,13 @@ impl Ticket {
     /// The sealing key as bytes; `None` if it is not hexadecimal.
     pub fn sealing_key_bytes(&self) -> Option<Vec<u8>> {
         hex::decode(&self.sealing_key).ok()
+    }
+
+    /// When the last contribution is taken: three quarters of the way from the deadline to the
+    /// latest one. The rest is for the helper's answer, which nobody can give once its key is gone.
+    pub fn last_call(&self) -> Timestamp {
+        let between = self.latest_deadline.millis_since(self.deadline);
+        Timestamp(self.latest_deadline.0 - between / 4)
     }
 
     /// Smallest set the helper may sum.

@@ -68,6 +68,7 @@ pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
         membership: false,
         hold_out: false,
         deadline: Timestamp(0),
+        latest_deadline: Timestamp(0),
         sealing_key: hex::encode(key.sealing_key()),
     }
 }

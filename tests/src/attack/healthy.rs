@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
-use crate::bare::{BareDevice, Contribution, Credentials};
+use crate::bare::{BareDevice, CHECK_IN, Contribution, Credentials};
 use crate::deployment::Deployment;
 
 /// A step that takes longer has failed.
@@ -246,12 +246,7 @@ impl Healthy {
 /// Connects, checks in, and fetches the model in force.
 async fn look(device: &BareDevice) -> Result<(), Status> {
     let mut client = device.connect().await?;
-    let asked = client
-        .check_in(v2::CheckInRequest {
-            protocol: 2,
-            ..Default::default()
-        })
-        .await?;
+    let asked = client.check_in(CHECK_IN).await?;
     let hash: Bytes = asked.into_inner().model_hash;
     let mut chunks = client
         .fetch(v2::FetchRequest { hash })

@@ -232,6 +232,7 @@ pub(super) fn ticket() -> Ticket {
         membership: false,
         hold_out: false,
         deadline: NOW.plus_millis(3_600_000),
+        latest_deadline: NOW.plus_millis(7_200_000),
         sealing_key: hex::encode(OPENING.sealing_key()),
     }
 }

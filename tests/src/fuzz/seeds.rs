@@ -11,6 +11,7 @@ use tacit_model::release::{OpenedSum, Step};
 use tacit_model::{Features, Model, SpectralModel, family::neural};
 use tacit_privacy::canonical;
 use tacit_proto::v2;
+use tacit_proto::v2::check_in_response::Selection;
 use tacit_proto::v2::contribute_request::Part;
 use tacit_round::ticket::Ticket;
 use tacit_types::{Kind, RoundId};
@@ -370,7 +371,11 @@ fn messages() -> Named {
         helper_signature: signature,
     };
     let check_in = v2::CheckInResponse {
-        ticket: Some(ticket),
+        selection: Some(Selection::Lease(v2::Lease {
+            ticket: Some(ticket),
+            send_after_ms: 1000,
+            valid_ms: 60_000,
+        })),
         retry_after_ms: u64::MAX,
         model_hash: hash.clone(),
         catalogue_hash: hash.clone(),

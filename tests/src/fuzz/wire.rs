@@ -9,6 +9,8 @@ use tacit_proto::v2;
 use tacit_round::root::SignedRoot;
 use tacit_round::seal::SEALED_LEN;
 
+use crate::bare::ticket_of;
+
 /// Bytes offered as a message. HOSTILE 2, 4-7.
 ///
 /// # Panics
@@ -32,7 +34,7 @@ pub fn wire(bytes: &[u8]) {
             && seed.commitment.len() == 32;
         assert_eq!(tacit_helper::parse_seed(seed).is_some(), sound);
     }
-    let check_in = decode::<v2::CheckInResponse>(bytes).and_then(|message| message.ticket);
+    let check_in = decode::<v2::CheckInResponse>(bytes).and_then(ticket_of);
     for ticket in check_in
         .into_iter()
         .chain(decode::<v2::SignedTicket>(bytes))

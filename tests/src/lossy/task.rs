@@ -6,6 +6,7 @@ use std::ops::Bound;
 use tacit_privacy::{Rho, canonical};
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
+use tacit_round::lease::Lease;
 use tacit_round::ticket::{SignedTicket, TicketFile};
 use tacit_server::ServerError;
 use tacit_server::storage::{
@@ -27,6 +28,7 @@ pub(super) struct Task {
     round: Option<StoredRound>,
     partial: Option<Vec<u8>>,
     contributions: BTreeMap<DeviceId, NewContribution>,
+    leases: BTreeMap<(Digest, DeviceId), Lease>,
 }
 
 impl RoundStore for Lossy {
@@ -36,6 +38,24 @@ impl RoundStore for Lossy {
 
     fn open_round(&self, ticket: SignedTicket, opened: Timestamp) -> Answer<()> {
         self.call(|disk| disk.task.open_round(ticket, opened))
+    }
+
+    fn keep_lease(&self, ticket: Digest, device: DeviceId, lease: Lease) -> Answer<()> {
+        self.call(move |disk| {
+            disk.task.leases.insert((ticket, device), lease);
+            Ok(())
+        })
+    }
+
+    fn leases(&self, ticket: Digest) -> Answer<Vec<(DeviceId, Lease)>> {
+        self.call(move |disk| {
+            let of_ticket = disk
+                .task
+                .leases
+                .iter()
+                .filter(|(key, _)| key.0 == ticket);
+            Ok(of_ticket.map(|(key, lease)| (key.1, *lease)).collect())
+        })
     }
 
     fn checkpoint(&self, new: Vec<NewContribution>, sum: Vec<u8>) -> Answer<()> {
@@ -74,6 +94,7 @@ impl RoundStore for Lossy {
             disk.task.round = None;
             disk.task.partial = None;
             disk.task.contributions.clear();
+            disk.task.leases.clear();
             Ok(())
         })
     }

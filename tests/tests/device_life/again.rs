@@ -110,7 +110,7 @@ async fn unheard(folder: &Path) -> (Round, StandIn, Agent) {
 async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
     let folder = tempfile::tempdir().unwrap();
     let (round, stand_in, agent) = unheard(folder.path()).await;
-    let deadline = round.ticket.deadline;
+    let deadline = round.ticket.latest_deadline;
     assert_eq!(
         agent
             .step(Timestamp(deadline.0 - 2))
@@ -153,7 +153,7 @@ async fn bytes_are_dropped_at_the_deadline_even_when_there_is_nobody_to_ask() {
 async fn bytes_that_reach_nobody_before_the_deadline_are_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let (round, stand_in, agent) = unheard(folder.path()).await;
-    let deadline = round.ticket.deadline;
+    let deadline = round.ticket.latest_deadline;
     for before in [deadline.0 - 3_600_000, deadline.0 - 1] {
         assert_eq!(
             agent.step(Timestamp(before)).await.unwrap().outcome,

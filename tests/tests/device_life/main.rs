@@ -8,6 +8,7 @@ mod again;
 mod disk;
 mod enrolment;
 mod kills;
+mod leases;
 mod rollback;
 mod silence;
 mod tickets;

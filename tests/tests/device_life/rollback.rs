@@ -196,7 +196,7 @@ async fn a_wrong_clock_refuses_or_answers_once_and_never_pays_less() {
     let stand_in = StandIn::start(&round).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let agent = enrolled(&stand_in, folder.path()).await;
-    let (deadline, year) = (round.ticket.deadline.0, 365 * 24 * 3_600_000);
+    let (deadline, year) = (round.ticket.latest_deadline.0, 365 * 24 * 3_600_000);
     let at = async |number: u32, clock: u64| {
         offer(&stand_in, &round, Some(number), 0);
         agent.step(Timestamp(clock)).await.unwrap().outcome

@@ -270,7 +270,7 @@ async fn a_clock_that_is_ahead_leads_to_few_check_ins() {
     let stand_in = StandIn::start(&round).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let agent = enrolled(&stand_in, folder.path()).await;
-    let ahead = round.ticket.deadline.plus_millis(600_000);
+    let ahead = round.ticket.latest_deadline.plus_millis(600_000);
     let (mut waited, mut check_ins) = (Duration::ZERO, 0);
     while waited < Duration::from_secs(600) {
         let ended = agent.step(ahead).await.unwrap();

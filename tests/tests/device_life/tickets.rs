@@ -168,7 +168,11 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
     let cases: [(&str, Change, Reason); 26] = [
         ("schema", |t| t.schema += 1, |r| *r == Version),
         ("scheme", |t| t.scheme_id += 1, |r| *r == Version),
-        ("deadline", |t| t.deadline = Timestamp(1), |r| *r == Expired),
+        (
+            "latest deadline",
+            |t| t.latest_deadline = Timestamp(1),
+            |r| *r == Expired,
+        ),
         (
             "local tier",
             |t| (t.mechanism.tier, t.mechanism.n_min) = (Tier::Local, 1),

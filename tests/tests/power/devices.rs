@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
-use tacit_server::board::{Board, OpenRound};
+use tacit_server::ServerError;
+use tacit_server::board::Board;
+use tacit_server::census;
 use tacit_server::helper::HelperClient;
 use tacit_server::ingest::{Accepted, Arrival};
+use tacit_server::open_round::OpenRound;
 use tacit_server::slots::{Limits, Slots};
+use tacit_server::storage::TaskStore;
 use tacit_tests::bare;
 use tacit_types::{Commitment, ContributionId, DeviceId, Digest};
+use tacit_wire::clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -100,40 +105,48 @@ impl Device {
     }
 }
 
+/// What the devices reach of one life of the coordinator.
+pub(crate) struct Door<'a> {
+    pub(crate) board: &'a Board,
+    pub(crate) census: &'a census::Shared,
+    pub(crate) store: &'a dyn TaskStore,
+    pub(crate) helper: &'a HelperClient,
+    pub(crate) queue: &'a mpsc::Sender<Arrival>,
+}
+
 /// Sends in two waves, so that the set is the work of more than one checkpoint, until the task is
 /// finished.
-pub(crate) async fn take_part(
-    devices: &mut [Device],
-    board: &Board,
-    helper: &HelperClient,
-    queue: &mpsc::Sender<Arrival>,
-) {
-    while !board
+///
+/// # Errors
+/// When a lease is not kept: the machine has failed, and its driver may have nothing to write.
+pub(crate) async fn take_part(devices: &mut [Device], door: &Door<'_>) -> Result<(), ServerError> {
+    while !door
+        .board
         .published()
         .is_some_and(|published| published.finished)
     {
-        if let Some(round) = board.open() {
+        for device in devices.iter() {
+            let mut census = door.census.lock().unwrap();
+            census.note(device.id, None, clock::now());
+        }
+        if let Some(round) = door.board.open() {
             let half = devices.len() / 2;
             let (first, second) = devices.split_at_mut(half);
             for wave in [first, second] {
-                send(wave, &round, helper, queue).await;
+                send(wave, &round, door).await?;
             }
         }
         sleep(PAUSE).await;
     }
+    Ok(())
 }
 
-async fn send(
-    wave: &mut [Device],
-    round: &OpenRound,
-    helper: &HelperClient,
-    queue: &mpsc::Sender<Arrival>,
-) {
+async fn send(wave: &mut [Device], round: &OpenRound, door: &Door<'_>) -> Result<(), ServerError> {
     let hash = round.ticket.hash();
     let mut sent = Vec::new();
     for device in wave.iter_mut() {
-        if device.acknowledged != Some(hash) {
-            sent.push((device.send(round, helper, queue).await, device));
+        if device.acknowledged != Some(hash) && selected(device.id, round, door.store).await? {
+            sent.push((device.send(round, door.helper, door.queue).await, device));
         }
     }
     for (answer, device) in sent {
@@ -142,4 +155,19 @@ async fn send(
             device.acknowledged = Some(hash);
         }
     }
+    Ok(())
+}
+
+/// A lease counts when it is durable, as in a check-in.
+async fn selected(
+    device: DeviceId,
+    round: &OpenRound,
+    store: &dyn TaskStore,
+) -> Result<bool, ServerError> {
+    let Some(lease) = round.select(device, None, clock::now()) else {
+        return Ok(false);
+    };
+    let kept = store.keep_lease(round.ticket.hash(), device, lease);
+    kept.await?;
+    Ok(true)
 }

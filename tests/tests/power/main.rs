@@ -9,13 +9,14 @@
 mod devices;
 mod site;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::Release;
 use tacit_server::ServerError;
 use tacit_server::board::Board;
+use tacit_server::census::Census;
 use tacit_server::config::Fleet;
 use tacit_server::driver::{Driver, Inputs, Links};
 use tacit_server::helper::HelperClient;
@@ -26,7 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use devices::{DEVICES, Device};
+use devices::{DEVICES, Device, Door};
 use site::{Running, Site};
 
 /// A task is over by then, with all its starts.
@@ -102,14 +103,17 @@ async fn start(
     let board = Arc::new(Board::new(DEVICES.into(), Fleet::default()));
     let (queue, arrivals) = mpsc::channel(64);
     let helper = HelperClient::new(&running.config)?;
+    let census = Arc::new(Mutex::new(Census::new(0)));
     let links = Links {
         helper: helper.clone(),
         board: board.clone(),
+        census: census.clone(),
         revoked: Current::default(),
         arrivals,
     };
 
     let (config, stores) = (running.config.clone(), machine.stores());
+    let store = stores.task.clone();
     let shutdown = Shutdown::default();
     let (stop, runtime) = (shutdown.clone(), Handle::current());
     let mut driving = tokio::task::spawn_blocking(move || {
@@ -117,12 +121,20 @@ async fn start(
         let driver = Driver::open(&config, inputs, stores, links, clock::now, stop)?;
         driver.run(&runtime)
     });
-    let taking_part = devices::take_part(devices, &board, &helper, &queue);
-    tokio::select! {
+    let door = Door {
+        board: &board,
+        census: &census,
+        store: &*store,
+        helper: &helper,
+        queue: &queue,
+    };
+    let taking_part = devices::take_part(devices, &door);
+    let taken = tokio::select! {
         ended = &mut driving => return ended.unwrap(),
-        () = taking_part => shutdown.drain.cancel(),
-    }
-    driving.await.unwrap()
+        taken = taking_part => taken,
+    };
+    shutdown.drain.cancel();
+    driving.await.unwrap().and(taken)
 }
 
 /// Nothing that was acknowledged is missing, and nothing is in the sum twice.

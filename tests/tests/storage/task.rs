@@ -3,12 +3,15 @@
 use tacit_privacy::Rho;
 use tacit_round::coordinator::Contribution;
 use tacit_round::keys::SignatureBytes;
+use tacit_round::lease::Lease;
 use tacit_round::ticket::SignedTicket;
 use tacit_server::ServerError;
 use tacit_server::storage::{NewContribution, Phase, Recorded, SignedLine, StoredRound};
-use tacit_types::{Commitment, ContributionId, DeviceId, Timestamp};
+use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 
 use super::Kind;
+
+const TICKET: Digest = Digest([7; 32]);
 
 fn contribution(byte: u8) -> NewContribution {
     NewContribution {
@@ -18,6 +21,13 @@ fn contribution(byte: u8) -> NewContribution {
             commitment: Commitment([byte; 32]),
         },
         sealed: vec![byte; 4],
+    }
+}
+
+fn lease(valid_until: u64) -> Lease {
+    Lease {
+        send_at: Timestamp(10),
+        valid_until: Timestamp(valid_until),
     }
 }
 
@@ -62,6 +72,10 @@ fn what_was_answered_is_there_when_it_is_opened_again() {
         store.open_round(ticket(), Timestamp(7)).wait().unwrap();
         let new = vec![contribution(1), contribution(2)];
         store.checkpoint(new, vec![9]).wait().unwrap();
+        for valid_until in [20, 30] {
+            let kept = store.keep_lease(TICKET, DeviceId([1; 16]), lease(valid_until));
+            kept.wait().unwrap();
+        }
         store.close_round().wait().unwrap();
         drop(store);
 
@@ -77,6 +91,9 @@ fn what_was_answered_is_there_when_it_is_opened_again() {
             opened: Timestamp(7),
         };
         assert_eq!(store.round().wait().unwrap(), Some(round));
+        let leases = [(DeviceId([1; 16]), lease(30))];
+        assert_eq!(store.leases(TICKET).wait().unwrap(), leases);
+        assert!(store.leases(Digest([8; 32])).wait().unwrap().is_empty());
         let contributed = store.contributions().wait().unwrap();
         let (known, seed) = &contributed[1];
         assert_eq!(
@@ -91,6 +108,8 @@ fn what_was_answered_is_there_when_it_is_opened_again() {
 fn a_checkpoint_is_whole_or_absent() {
     for kind in Kind::all() {
         let store = kind.task();
+        let kept = store.keep_lease(TICKET, DeviceId([1; 16]), lease(20));
+        kept.wait().unwrap();
         store
             .checkpoint(vec![contribution(1)], vec![1])
             .wait()
@@ -104,6 +123,7 @@ fn a_checkpoint_is_whole_or_absent() {
         store.end_round().wait().unwrap();
         assert_eq!(store.partial().wait().unwrap(), None);
         assert!(store.contributions().wait().unwrap().is_empty());
+        assert!(store.leases(TICKET).wait().unwrap().is_empty());
     }
 }
 

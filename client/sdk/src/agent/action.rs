@@ -12,17 +12,19 @@ use tacit_round::contribute::contribute;
 use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome};
 use tacit_round::member::Member;
 use tacit_round::policy::{LogMark, TicketRefusal};
-use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_round::refusal::RefusalCode;
+use tacit_round::ticket::Ticket;
 use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::step::Step;
 use crate::deployment::Deployment;
 use crate::error::SdkError;
 use crate::policies;
 use crate::reason::Reason;
-use crate::store::{Spooled, Store};
-use crate::transport::{Connection, Sent};
+use crate::store::{Pause, Spooled, Store};
+use crate::transport::{Connection, Lease, Sent};
 
 /// Everything one action holds.
 pub(super) struct Action {
@@ -38,6 +40,12 @@ pub(super) struct Action {
     pub(super) member: Option<Arc<Member>>,
     /// What the coordinator says this device was counted for.
     pub(super) counted: Rho,
+    /// When the step began.
+    pub(super) begun: Instant,
+    /// Until when its lease may be spent on; `None` without one.
+    pub(super) spend_until: Option<Instant>,
+    /// When what it spools is to be sent.
+    pub(super) pause: Pause,
     pub(super) permit: Option<SpendPermit>,
     pub(super) spooled: Option<Spooled>,
     /// The model of the round, with its bytes as they are kept.
@@ -55,20 +63,24 @@ impl Action {
             self.drive(Device::restore(task, round, status), now)
                 .await?;
             if self.step.outcome.is_some() {
-                return Ok(());
+                return self.note_refusal().await;
             }
         }
 
         let serial = self.deployment.policy().serial;
-        let answer = self.connection.check_in(serial).await?;
+        let refusal = self.with_store(|store| store.refusal()).await?;
+        let answer = self.connection.check_in(serial, refusal).await?;
         if !answer.policy.is_empty() {
             self.take_policy(answer.policy).await?;
         }
         self.step.retry_after = answer.retry_after;
         self.counted = answer.counted;
         self.raise_spent().await?;
-        match answer.ticket {
-            Some(signed) => self.answer(signed, now).await,
+        match answer.lease {
+            Some(lease) => {
+                self.answer(lease, now).await?;
+                self.note_refusal().await
+            }
             None if answer.finished => {
                 self.keep_last_model(answer.model, &answer.logged)
                     .await?;
@@ -91,13 +103,14 @@ impl Action {
         Ok(())
     }
 
-    /// Answers a ticket, unless its round was answered before.
-    async fn answer(&mut self, signed: SignedTicket, now: Timestamp) -> Result<(), SdkError> {
+    /// Answers the ticket of a lease, unless its round was answered before.
+    async fn answer(&mut self, lease: Lease, now: Timestamp) -> Result<(), SdkError> {
+        self.hold(&lease, now);
         let deployment = self.deployment.clone();
         let policy = deployment.policy();
         // Only read here, not yet believed: what it says decides what to ask for, and the machine
         // checks it all.
-        let ticket = match Device::read(signed, policy) {
+        let ticket = match Device::read(lease.ticket, policy) {
             Ok(ticket) => ticket,
             Err(refusal) => return self.refuse(refusal),
         };
@@ -109,7 +122,7 @@ impl Action {
         let Some(seen) = self.seen_before(content).await? else {
             return Ok(());
         };
-        let (size, deadline) = (content.logged.head.head.size, content.deadline);
+        let (size, deadline) = (content.logged.head.head.size, content.latest_deadline);
         let consistency = self.consistency(seen, size).await?;
 
         let offer = Offer {
@@ -124,6 +137,16 @@ impl Action {
             self.step.later = Some(Reason::ClockAhead { by_ms });
         }
         Ok(())
+    }
+
+    /// Keeps why the ticket was refused for the next check-in, or that it was not.
+    async fn note_refusal(&mut self) -> Result<(), SdkError> {
+        let Some(outcome) = &self.step.outcome else {
+            return Ok(());
+        };
+        let refusal = RefusalCode::of(outcome);
+        self.with_store(move |store| store.set_refusal(refusal))
+            .await
     }
 
     fn refuse(&mut self, refusal: TicketRefusal) -> Result<(), SdkError> {
@@ -182,7 +205,7 @@ impl Action {
             Effect::Judge(accepted) => self.judge(accepted).await?,
             Effect::Reserve(accepted) => self.reserve(accepted, now).await?,
             Effect::Contribute(accepted) => self.contribute(accepted).await?,
-            Effect::Send(task, round) => self.send(task, round, now).await?,
+            Effect::Send(task, round) => return self.send(task, round, now).await,
             Effect::Remember(task, mark) => {
                 self.with_store(move |store| store.set_mark(&task, mark))
                     .await?;
@@ -203,6 +226,7 @@ impl Action {
         accepted: Arc<Accepted>,
         now: Timestamp,
     ) -> Result<Input, SdkError> {
+        self.may_spend()?;
         let budget = self.deployment.policy().budget();
         let counted = self.counted;
         let spend = move |store: &mut Store| {
@@ -235,6 +259,7 @@ impl Action {
         let permit = self.permit.take().ok_or_else(bug)?;
         let model = self.model.clone().ok_or_else(bug)?.1;
         let (tables, member) = (self.tables.clone(), self.member.clone());
+        let pause = self.pause;
         let make = move |store: &mut Store| {
             let ticket = accepted.ticket.content();
             // Spent already, so it sends in any case: a history that cannot be read, or that the
@@ -243,20 +268,21 @@ impl Action {
             let vector = or_nothing(|| vector(ticket, &model, &interactions));
             let table = tables.get(&ticket.mechanism);
             let update = contribute(ticket, permit, vector, &table, member.as_deref());
-            store.spool(&update.map_err(|error| SdkError::Stop(error.to_string()))?)
+            let update = update.map_err(|error| SdkError::Stop(error.to_string()))?;
+            store.spool(&update, pause)
         };
         self.spooled = Some(self.with_store(make).await?);
         Ok(Input::Spooled)
     }
 
-    /// Sends the spooled bytes, or gives them up when their ticket's deadline has passed while
-    /// nobody could be reached.
+    /// Sends the spooled bytes at their time, or gives them up when their ticket's latest deadline
+    /// has passed while nobody could be reached. `None` when their time is too far off.
     async fn send(
         &mut self,
         task: TaskId,
         round: RoundId,
         now: Timestamp,
-    ) -> Result<Input, SdkError> {
+    ) -> Result<Option<Input>, SdkError> {
         let spooled = match self.spooled.take() {
             Some(spooled) => spooled,
             None => {
@@ -265,17 +291,20 @@ impl Action {
             }
         };
         if now >= spooled.deadline() {
-            return Ok(Input::TooLate);
+            return Ok(Some(Input::TooLate));
+        }
+        if !self.paused(&spooled, now).await {
+            return Ok(None);
         }
 
         self.step.bytes_up += (spooled.masked().len() + spooled.sealed().len()) as u64;
         match self.connection.contribute(&spooled).await {
             Ok((sent, retry_after)) => {
                 self.step.retry_after = retry_after;
-                Ok(match sent {
+                Ok(Some(match sent {
                     Sent::Accepted => Input::Acknowledged,
                     Sent::TooLate | Sent::Refused => Input::TooLate,
-                })
+                }))
             }
             Err(SdkError::RetryLater {
                 after,
@@ -285,7 +314,7 @@ impl Action {
                 tracing::debug!(event = "contribution_not_sent", detail);
                 self.step.retry_after = after;
                 self.step.later = Some(reason);
-                Ok(Input::Unreachable)
+                Ok(Some(Input::Unreachable))
             }
             Err(error) => Err(error),
         }

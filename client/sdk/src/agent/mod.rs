@@ -6,6 +6,7 @@
 //! `action` runs the machine's effects, `model` fetches, judges and keeps models.
 
 mod action;
+mod lease;
 mod model;
 mod step;
 
@@ -17,11 +18,12 @@ use tacit_privacy::Rho;
 use tacit_privacy::noise::TableCache;
 use tacit_round::device::{Outcome, Status};
 use tacit_types::Timestamp;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use self::step::Step;
 
 use self::action::{Action, blocking};
+use self::lease::LINGER;
 use crate::backoff::Backoff;
 use crate::credentials;
 use crate::deadlines::Deadlines;
@@ -32,7 +34,7 @@ use crate::policies;
 use crate::reason::Reason;
 use crate::renewal::renew_if_due;
 use crate::roots;
-use crate::store::Store;
+use crate::store::{Pause, Store};
 use crate::transport::Connection;
 
 /// One installation's trainer. Copies share what they know of failed tries.
@@ -97,18 +99,15 @@ impl Agent {
         let folder = self.folder.clone();
         let open = move || {
             let mut store = Store::open(&folder)?;
-            let dropped = drop_overdue(&mut store, now)?;
+            let offline = offline(&mut store, now)?;
             let member = identity::member(&folder)?;
-            Ok((store, dropped, member))
+            Ok((store, offline, member))
         };
-        let (store, dropped, member) = blocking(open).await?;
-        if dropped {
+        let begun = Instant::now();
+        let (store, offline, member) = blocking(open).await?;
+        if let Some(step) = offline {
             let committing = blocking(move || Ok(store.close())).await?;
-            return Ok(Step {
-                outcome: Some(Outcome::TooLate),
-                committing,
-                ..Step::default()
-            });
+            return Ok(Step { committing, ..step });
         }
 
         renew_if_due(&self.folder, &self.deployment, &self.deadlines, now).await?;
@@ -129,6 +128,9 @@ impl Agent {
             store: Some(store),
             member: member.map(Arc::new),
             counted: Rho::ZERO,
+            begun,
+            spend_until: None,
+            pause: Pause::NONE,
             permit: None,
             spooled: None,
             model: None,
@@ -150,15 +152,25 @@ fn over_time() -> SdkError {
     SdkError::retry(Reason::Silent, "the step took longer than it may")
 }
 
-/// Gives up a contribution that reached nobody before its ticket's deadline, whoever can be reached
-/// now; says whether there was one.
-fn drop_overdue(store: &mut Store, now: Timestamp) -> Result<bool, SdkError> {
+/// What needs nobody: gives up a contribution that reached nobody before its ticket's latest
+/// deadline, and leaves one alone whose time has not come. `None` when the network is asked.
+fn offline(store: &mut Store, now: Timestamp) -> Result<Option<Step>, SdkError> {
     let Some((task, round, Status::Spooled)) = store.unfinished()? else {
-        return Ok(false);
+        return Ok(None);
     };
-    let overdue = now >= store.spooled(&task, round)?.deadline();
-    if overdue {
+    let spooled = store.spooled(&task, round)?;
+    if now >= spooled.deadline() {
         store.finish(&task, round, Status::Forfeited)?;
+        return Ok(Some(Step {
+            outcome: Some(Outcome::TooLate),
+            ..Step::default()
+        }));
     }
-    Ok(overdue)
+
+    let left = spooled.pause().left(now);
+    let waits = Step {
+        retry_after: left,
+        ..Step::default()
+    };
+    Ok((left > LINGER).then_some(waits))
 }

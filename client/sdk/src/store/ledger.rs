@@ -9,107 +9,8 @@ use tacit_round::device::Status;
 use tacit_round::policy::LogMark;
 use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId, Timestamp};
 
-use super::{FILE, Store, mark, to_i64};
+use super::{FILE, Pause, Spooled, Store, mark, to_i64};
 use crate::error::SdkError;
-
-/// Final bytes of one contribution, durable: the only thing that is sent.
-///
-/// [`Store::spool`] makes it from a [`SealedUpdate`] of a round this store has reserved, or
-/// [`Store::spooled`] reads it. So nothing is sent that is not masked and sealed, or that could be
-/// made a second time after a crash:
-///
-/// ```
-/// # use tacit_round::contribute::SealedUpdate;
-/// # use tacit_sdk::{SdkError, Store, store::Spooled};
-/// fn sent(store: &mut Store, update: &SealedUpdate) -> Result<Spooled, SdkError> {
-///     store.spool(update)
-/// }
-/// ```
-/// ```compile_fail,E0308
-/// # use tacit_round::mask::MaskedUpdate;
-/// # use tacit_sdk::{SdkError, Store, store::Spooled};
-/// fn sent(store: &mut Store, update: &MaskedUpdate) -> Result<Spooled, SdkError> {
-///     store.spool(update)
-/// }
-/// ```
-/// ```compile_fail,E0277
-/// # use tacit_round::contribute::SealedUpdate;
-/// # use tacit_sdk::store::Spooled;
-/// fn not_durable(update: SealedUpdate) -> Spooled {
-///     update.into()
-/// }
-/// ```
-/// ```
-/// # use tacit_sdk::store::Spooled;
-/// fn read(spooled: Spooled) -> Vec<u8> {
-///     spooled.masked().to_vec()
-/// }
-/// ```
-/// ```compile_fail,E0616
-/// # use tacit_sdk::store::Spooled;
-/// fn replaced(mut spooled: Spooled) {
-///     spooled.masked = vec![];
-/// }
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Spooled {
-    ticket: Digest,
-    contribution: ContributionId,
-    deadline: Timestamp,
-    sealed: Vec<u8>,
-    commitment_key: CommitmentKey,
-    commitment: Commitment,
-    masked: Vec<u8>,
-}
-
-impl Spooled {
-    fn of(update: &SealedUpdate) -> Self {
-        Self {
-            ticket: update.ticket(),
-            contribution: update.contribution(),
-            deadline: update.deadline(),
-            sealed: update.sealed().to_vec(),
-            commitment_key: update.commitment_key().clone(),
-            commitment: update.commitment(),
-            masked: update.masked().to_vec(),
-        }
-    }
-
-    /// Hash of the ticket answered.
-    pub fn ticket(&self) -> Digest {
-        self.ticket
-    }
-
-    /// Name of the contribution.
-    pub fn contribution(&self) -> ContributionId {
-        self.contribution
-    }
-
-    /// The ticket's deadline: from then on these bytes are not sent any more.
-    pub fn deadline(&self) -> Timestamp {
-        self.deadline
-    }
-
-    /// Sealed mask seed.
-    pub fn sealed(&self) -> &[u8] {
-        &self.sealed
-    }
-
-    /// Key of the commitment, for the coordinator only.
-    pub fn commitment_key(&self) -> &CommitmentKey {
-        &self.commitment_key
-    }
-
-    /// Commitment to [`Self::masked`].
-    pub fn commitment(&self) -> Commitment {
-        self.commitment
-    }
-
-    /// Masked ring elements, little-endian.
-    pub fn masked(&self) -> &[u8] {
-        &self.masked
-    }
-}
 
 impl Store {
     /// Status of one round, if this device took part.
@@ -146,17 +47,19 @@ impl Store {
         .transpose()
     }
 
-    /// Second durable commit of a release: the final bytes of a reserved round, with its status.
+    /// Second durable commit of a release: the final bytes of a reserved round, with its status and
+    /// the wait before they are sent.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved in
     /// this very store.
-    pub fn spool(&mut self, update: &SealedUpdate) -> Result<Spooled, SdkError> {
+    pub fn spool(&mut self, update: &SealedUpdate, pause: Pause) -> Result<Spooled, SdkError> {
         let (task, round) = (update.task().as_str(), update.round().0);
-        let spooled = Spooled::of(update);
+        let spooled = Spooled::of(update, pause);
         let (ticket, contribution) = (spooled.ticket.0, spooled.contribution.0);
         // What SQLite can hold is three hundred million years away.
         let deadline = i64::try_from(spooled.deadline.0).unwrap_or(i64::MAX);
+        let (paused, pause) = pause.stored();
         self.change(|db| {
             let changed = db.execute(
                 "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = \
@@ -168,13 +71,15 @@ impl Store {
                 return Err(SdkError::Bug(problem.into()));
             }
             db.execute(
-                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     task,
                     round,
                     ticket,
                     contribution,
                     deadline,
+                    paused,
+                    pause,
                     spooled.sealed,
                     spooled.commitment_key.as_bytes(),
                     spooled.commitment.0,
@@ -192,24 +97,26 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails or the spool is damaged.
     pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
         let damaged = || SdkError::Stop(format!("{FILE}: the spool is damaged"));
-        type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
-        let (ticket, contribution, deadline, sealed, key, commitment, masked): Row = self
+        type Times = (i64, i64, i64);
+        type Row = (Vec<u8>, Vec<u8>, Times, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+        let (ticket, contribution, times, sealed, key, commitment, masked): Row = self
             .db
             .prepare_cached(
-                "SELECT ticket, contribution, deadline, sealed, commitment_key, commitment, masked \
-                 FROM spool WHERE task = ?1 AND round = ?2",
+                "SELECT ticket, contribution, sealed, commitment_key, commitment, masked, \
+                 deadline, paused, pause FROM spool WHERE task = ?1 AND round = ?2",
             )?
             .query_row(params![task.as_str(), round.0], |row| {
                 Ok((
                     row.get(0)?,
                     row.get(1)?,
+                    (row.get(6)?, row.get(7)?, row.get(8)?),
                     row.get(2)?,
                     row.get(3)?,
                     row.get(4)?,
                     row.get(5)?,
-                    row.get(6)?,
                 ))
             })?;
+        let (deadline, paused, pause) = times;
         let commitment_key = CommitmentKey::from_slice(&key).map_err(|_| damaged())?;
         let commitment = Commitment::from_slice(&commitment).map_err(|_| damaged())?;
         if commit(&commitment_key, &masked) != commitment {
@@ -220,6 +127,7 @@ impl Store {
             contribution: ContributionId::from_slice(&contribution).map_err(|_| damaged())?,
             // A negative one cannot be written; read as long past, nothing is sent.
             deadline: Timestamp(u64::try_from(deadline).unwrap_or(0)),
+            pause: Pause::read((paused, pause)),
             sealed,
             commitment_key,
             commitment,

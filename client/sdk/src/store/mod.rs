@@ -18,7 +18,10 @@
 pub mod behaviour;
 pub mod ledger;
 pub mod mark;
+mod pause;
+mod refused;
 mod seal;
+mod spooled;
 
 use std::cell::Cell;
 use std::fs;
@@ -29,7 +32,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::behaviour::Forget;
-pub use self::ledger::Spooled;
+pub use self::pause::Pause;
+pub use self::spooled::Spooled;
 use crate::error::SdkError;
 use crate::files;
 use crate::reason::Reason;
@@ -48,12 +52,14 @@ NOT NULL,
 CREATE TABLE elsewhere (one INTEGER PRIMARY KEY CHECK (one = 1), rho TEXT NOT NULL);
 CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, contribution \
 BLOB NOT NULL,
-    deadline INTEGER NOT NULL, sealed BLOB NOT NULL, commitment_key BLOB NOT NULL,
+    deadline INTEGER NOT NULL, paused INTEGER NOT NULL, pause INTEGER NOT NULL,
+    sealed BLOB NOT NULL, commitment_key BLOB NOT NULL,
     commitment BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
 CREATE TABLE mark (task TEXT PRIMARY KEY, ledger BLOB NOT NULL, generation INTEGER NOT NULL, size \
 INTEGER NOT NULL,
     root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL,
     rho_total TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE refused (one INTEGER PRIMARY KEY CHECK (one = 1), code INTEGER NOT NULL);
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB \
 NOT NULL);
 ";

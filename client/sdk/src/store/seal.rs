@@ -36,8 +36,8 @@ const GUARDED: [&str; 4] = [
     "SELECT one, rho FROM elsewhere ORDER BY one",
     "SELECT task, ledger, generation, size, root, model_seq, model, rho_total FROM mark \
      ORDER BY task",
-    "SELECT task, round, ticket, contribution, deadline, sealed, commitment_key, commitment FROM \
-     spool ORDER BY task, round",
+    "SELECT task, round, ticket, contribution, deadline, paused, pause, sealed, commitment_key, \
+     commitment FROM spool ORDER BY task, round",
 ];
 
 /// Compares the digest with the rows and gives the number of commits.

@@ -194,6 +194,7 @@ impl World {
             membership: false,
             hold_out: false,
             deadline: Timestamp(0),
+            latest_deadline: Timestamp(0),
             sealing_key: "00".into(),
         };
         let bytes = ticket.to_bytes().unwrap();

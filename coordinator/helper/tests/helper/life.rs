@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use tacit_helper::{Config, HelperError, serve};
+use tacit_types::Timestamp;
 use tacit_wire::Shutdown;
 use tacit_wire::clock::now;
 use tacit_wire::reload::Source;
+use tokio::time::{Instant, sleep};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -169,6 +172,71 @@ async fn a_lost_key_begins_a_new_generation_and_ends_every_open_round() {
             .generation,
         2
     );
+    helper.stop().await;
+}
+
+/// HOSTILE 143: nobody asks for it, and nothing that is said moves it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rounds_key_is_erased_at_its_latest_deadline_by_the_helpers_own_clock() {
+    let deployment = Deployment::new();
+    let helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    let mut short = draft(1);
+    short.deadline = now().plus_millis(1_000);
+    short.latest_deadline = now().plus_millis(3_000);
+    let round = countersign(&mut client, &short).await.unwrap();
+    let kept = countersign(&mut client, &draft(2)).await.unwrap();
+    let set = cohort(&round, 4);
+    assert_eq!(deployment.key_files(), 2);
+
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while deployment.key_files() > 1 {
+        assert!(Instant::now() < deadline, "the key is still there");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(now() >= round.ticket.latest_deadline, "not before its time");
+    let late = release(&mut client, &round, seeds(&set))
+        .await
+        .unwrap_err();
+    assert_eq!(late.code(), Code::NotFound);
+    let again = countersign(&mut client, &short).await.map(drop);
+    assert_eq!(
+        again.unwrap_err().code(),
+        Code::NotFound,
+        "its number is used up"
+    );
+    release(&mut client, &kept, seeds(&cohort(&kept, 4)))
+        .await
+        .unwrap();
+    helper.stop().await;
+}
+
+/// HOSTILE 145: a draft is refused under signature, and its number stays free; one that is over
+/// already as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_draft_leaves_no_row_and_its_number_is_countersigned_later() {
+    let deployment = Deployment::new();
+    let helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    let mut few = draft(1);
+    few.mechanism.n_min = 1;
+    let mut over = draft(1);
+    over.deadline = Timestamp(now().0 - 1);
+    let mut reversed = draft(1);
+    reversed.latest_deadline = reversed.deadline;
+    for (refused, words) in [
+        (few, "minimum"),
+        (over, "its deadline has passed"),
+        (reversed, "does not come after"),
+    ] {
+        let status = countersign(&mut client, &refused)
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(status.message().contains(words), "{status}");
+        assert_eq!(deployment.key_files(), 0);
+    }
+    countersign(&mut client, &draft(1)).await.unwrap();
     helper.stop().await;
 }
 

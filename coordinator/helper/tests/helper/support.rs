@@ -16,7 +16,8 @@ use tacit_proto::v2::helper_client::HelperClient;
 use tacit_proto::v2::{self, release_response::Part};
 use tacit_round::commitment::{CommitmentKey, commit};
 use tacit_round::head::{LoggedLine, SignedHead};
-use tacit_round::keys::{SignatureBytes, SigningKey};
+use tacit_round::helper::DraftRefused;
+use tacit_round::keys::{Context, SignatureBytes, SigningKey};
 use tacit_round::mask::{PartialSum, add_mask};
 use tacit_round::member::Member;
 use tacit_round::seal::{Binding, MaskSeed, seal};
@@ -248,6 +249,7 @@ pub(crate) fn draft(round: u32) -> Ticket {
         membership: false,
         hold_out: false,
         deadline: Timestamp(1_900_000_000_000),
+        latest_deadline: Timestamp(1_900_000_100_000),
         sealing_key: String::new(),
     }
 }
@@ -266,12 +268,26 @@ pub(crate) async fn countersign(
         .countersign(v2::CountersignRequest {
             draft: draft.to_bytes().unwrap().into(),
         })
-        .await?;
-    let ticket = answer.into_inner().ticket;
+        .await?
+        .into_inner();
+    if !answer.refusal.is_empty() {
+        return Err(Status::invalid_argument(refusal(draft, &answer).reason));
+    }
+    let ticket = answer.ticket;
     Ok(Round {
         ticket: Ticket::from_bytes(&ticket).unwrap(),
         hash: canonical::digest(&ticket),
     })
+}
+
+/// What the helper signed of a draft it refused.
+pub(crate) fn refusal(draft: &Ticket, answer: &v2::CountersignResponse) -> DraftRefused {
+    let by = SignatureBytes(answer.refusal_signature[..].try_into().unwrap());
+    let helper = helper_key().public();
+    assert!(helper.verifies(Context::Refusal, &answer.refusal, &by));
+    let refused: DraftRefused = canonical::decode(&answer.refusal).unwrap();
+    assert_eq!(refused.draft, canonical::digest(&draft.to_bytes().unwrap()));
+    refused
 }
 
 /// One device's contribution.

@@ -24,6 +24,7 @@ impl Driver {
         runtime: &Handle,
         set: &[ContributionId],
     ) -> Result<Performed, ServerError> {
+        self.close_leases()?;
         self.board.set_open(None, self.board.received());
         self.store.close_round().wait()?;
         let (helper, ticket) = (self.helper.clone(), self.in_hand()?.ticket.hash());
@@ -131,8 +132,9 @@ impl Driver {
     ) -> Result<Performed, ServerError> {
         tracing::warn!(event = "round_abandoned", reason);
         let Some(round) = self.open.take() else {
-            return Err(ServerError::HelperRefused(reason.to_owned()));
+            return self.end_unopened(reason).map(|()| Performed::Nothing);
         };
+        self.close_leases()?;
         self.board.set_open(None, 0);
         let contributions = self.store.contributions().wait()?;
         let event = Event::Abandoned(Box::new(Abandoned {

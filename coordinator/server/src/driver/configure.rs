@@ -1,23 +1,17 @@
-//! Drafts the next ticket and asks the helper for its key and countersignature.
+//! Drafts the next ticket.
 
 use tacit_plan::TOTAL_VARIATION_MAX;
 use tacit_privacy::noise::table::release_total_variation;
-use tacit_round::coordinator::Input;
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::seal::SCHEME_ID;
-use tacit_round::ticket::{self, SignedTicket, Ticket};
-use tacit_types::RoundId;
-use tokio::runtime::Handle;
+use tacit_round::ticket::{self, Ticket};
 
-use super::ask::Asked;
-use super::{Driver, Performed};
+use super::Driver;
 use crate::error::ServerError;
 
 /// So many abandoned rounds in a row pause the task: each one costs every device budget and gives
 /// nothing.
 const ABANDONED_MAX: usize = 3;
-/// Where the number of the last drafted round is kept.
-const DRAFTED: &str = "drafted";
 
 /// What comes after what the ledger holds.
 pub(super) enum Next {
@@ -37,6 +31,9 @@ impl Driver {
                 "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their \
                  reasons in the ledger, mend the cause, then start again"
             )));
+        }
+        if let Some(asked) = self.asked_before()? {
+            return Ok(Next::Round(Box::new(asked)));
         }
         let remaining = self
             .plan
@@ -75,16 +72,13 @@ impl Driver {
                 "task: too many or too large releases for the sampler's bound".into(),
             ));
         }
-        let drafted = self
-            .store
-            .meta::<RoundId>(DRAFTED)?
-            .unwrap_or(RoundId(0));
         let logged = self.logged(seq)?;
+        let now = (self.now)();
         Ok(Next::Round(Box::new(Ticket {
             schema: ticket::SCHEMA,
             scheme_id: SCHEME_ID,
             task: self.task.clone(),
-            round: RoundId(self.ledger.last_round().max(drafted.0) + 1),
+            round: self.next_number()?,
             kind,
             model_in_hash,
             logged,
@@ -94,7 +88,8 @@ impl Driver {
             delta_pico: self.plan.delta_pico,
             membership: self.membership,
             hold_out: self.plan.is_evaluated(),
-            deadline: (self.now)().plus_millis(self.deadline_ms),
+            deadline: now.plus_millis(self.deadline_ms),
+            latest_deadline: now.plus_millis(self.latest_deadline_ms),
             sealing_key: String::new(),
         })))
     }
@@ -124,28 +119,5 @@ impl Driver {
         self.ledger
             .logged(seq, head)
             .ok_or_else(|| ServerError::Internal("no proof".into()))
-    }
-
-    pub(super) fn ask_countersign(
-        &mut self,
-        runtime: &Handle,
-        draft: &Ticket,
-    ) -> Result<Performed, ServerError> {
-        // Durable before the helper hears of it: a round number is countersigned once, whatever
-        // happens in between.
-        self.store.set_meta(DRAFTED, &draft.round)?;
-        let bytes = draft.to_bytes()?;
-        let helper = self.helper.clone();
-        self.until_answered(runtime, || {
-            let (helper, bytes) = (helper.clone(), bytes.clone());
-            async move { helper.countersign(bytes).await }
-        })
-        .map(|answer| match answer {
-            Asked::Answer((bytes, signature)) => Performed::Input(Input::Countersigned(
-                SignedTicket::new(bytes, signature, &self.signing),
-            )),
-            Asked::Refused(reason) => Performed::Input(Input::HelperRefused(reason)),
-            Asked::Stopped => Performed::Stopped,
-        })
     }
 }

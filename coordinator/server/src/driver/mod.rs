@@ -6,18 +6,21 @@
 //! [`Driver::open`] reads where it stood and the same round goes on. A storage error ends the
 //! process: what the disk holds is then unknown, and recovery reads it.
 //!
-//! One phase of the work a file: `inputs`, `recovery`, `configure`, `report`, `close`, `settle`;
-//! `ask` talks to the helper.
+//! One phase of the work a file: `inputs`, `recovery`, `configure`, `draft`, `report`, `close`,
+//! `settle`; `leases` says how many devices are selected, `ask` talks to the helper.
 
 mod ask;
 mod close;
 mod configure;
+mod draft;
 mod inputs;
+mod leases;
 mod recovery;
 mod report;
 mod settle;
+mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rand::TryRng;
@@ -27,6 +30,7 @@ use tacit_plan::Plan;
 use tacit_privacy::canonical;
 use tacit_round::coordinator::{Coordinator, Effect, Input};
 use tacit_round::keys::SigningKey;
+use tacit_round::lease::Leases;
 use tacit_round::mask::PartialSum;
 use tacit_round::ticket::ParsedTicket;
 use tacit_types::{Digest, TaskId, Timestamp};
@@ -36,21 +40,25 @@ use tacit_wire::revoked::Revoked;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::board::{Board, OpenRound, Published};
+use crate::board::{Board, Published};
+use crate::census::{self, Census};
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
 use crate::ingest::{Arrival, Reply};
 use crate::ledger::Ledger;
+use crate::open_round::OpenRound;
 use crate::storage::{Accounts, Objects, Stores, TaskStore};
 
 use configure::Next;
+use draft::NotOpened;
 pub use inputs::Inputs;
 
 /// The driver.
 pub struct Driver {
     task: TaskId,
     deadline_ms: u64,
+    latest_deadline_ms: u64,
     membership: bool,
     plan: Plan,
     catalogue: Digest,
@@ -68,10 +76,17 @@ pub struct Driver {
     helper: HelperClient,
     board: Arc<Board>,
     revoked: Current<Revoked>,
+    census: census::Shared,
     arrivals: mpsc::Receiver<Arrival>,
     now: fn() -> Timestamp,
     shutdown: Shutdown,
     open: Option<RoundInHand>,
+    /// How long the last round took, milliseconds, once there was one.
+    last_round_ms: Option<u64>,
+    /// Why the last draft was not opened, until that is dealt with.
+    not_opened: Option<NotOpened>,
+    /// Drafts in a row whose numbers the helper would not sign.
+    advances: u32,
 }
 
 /// Whom the driver hears and tells.
@@ -82,6 +97,8 @@ pub struct Links {
     pub board: Arc<Board>,
     /// Devices that count no more.
     pub revoked: Current<Revoked>,
+    /// Who has checked in.
+    pub census: census::Shared,
     /// What handlers took in.
     pub arrivals: mpsc::Receiver<Arrival>,
 }
@@ -138,6 +155,7 @@ impl Driver {
         Ok(Self {
             task: config.task.name.clone(),
             deadline_ms: config.task.deadline_seconds * 1000,
+            latest_deadline_ms: config.task.latest_deadline_seconds() * 1000,
             membership: config.task.membership,
             plan,
             catalogue: objects.put(inputs.catalogue).wait()?,
@@ -152,11 +170,15 @@ impl Driver {
             signing: inputs.signing,
             helper: links.helper,
             board: links.board,
+            census: links.census,
             arrivals: links.arrivals,
             revoked: links.revoked,
             now,
             shutdown,
             open: None,
+            last_round_ms: None,
+            not_opened: None,
+            advances: 0,
         })
     }
 
@@ -182,11 +204,16 @@ impl Driver {
 
         while self.ensure_head(runtime)? {
             let draft = match self.draft()? {
-                Next::Round(draft) => *draft,
+                Next::Round(draft) if self.expects(&draft) => *draft,
+                // Drafted again when they are there: the deadline counts from then on.
+                Next::Round(draft) if self.wait_for_devices(runtime, &draft) => continue,
+                Next::Round(_) => break,
                 Next::Complete => return self.finish(runtime),
                 Next::Paused(reason) => return self.pause(runtime, &reason),
             };
-            if self.drive(runtime, Coordinator::configure(draft))? == Ended::Stopped {
+            if self.drive(runtime, Coordinator::configure(draft, self.plan.cohort))?
+                == Ended::Stopped
+            {
                 break;
             }
         }
@@ -248,7 +275,7 @@ impl Driver {
             Effect::Open(ticket) => self.open_round(*ticket)?,
             Effect::Acknowledge(ids) => {
                 self.acknowledge(&ids)?;
-                return Ok(Performed::Input(Input::Tick));
+                return Ok(Performed::Input(self.tick()));
             }
             Effect::AskHelper(set) => return self.ask_helper(runtime, &set),
             Effect::Record(answer) => {
@@ -282,18 +309,15 @@ impl Driver {
             kind = content.kind.as_str()
         );
         let sum = PartialSum::new(content.mechanism.sent_length());
-        self.offer(&ticket, opened, 0);
+        let leases = Leases::new(self.terms(content, opened)?);
+        self.offer(OpenRound::new(ticket.clone(), opened, leases), 0);
         self.open = Some(RoundInHand::new(ticket, sum));
         Ok(())
     }
 
-    fn offer(&self, ticket: &ParsedTicket, opened: Timestamp, received: usize) {
-        let round = OpenRound {
-            ticket: ticket.clone(),
-            opened,
-        };
-        self.board
-            .set_open(Some(round), u32::try_from(received).unwrap_or(u32::MAX));
+    fn offer(&self, round: OpenRound, received: usize) {
+        let received = u32::try_from(received).unwrap_or(u32::MAX);
+        self.board.set_open(Some(round), received);
     }
 
     /// What handlers prove from that the ledger goes on.
@@ -329,6 +353,12 @@ impl Driver {
         Model::from_bytes(&self.objects.get(hash).wait()?).map_err(|error| {
             ServerError::StorageUnavailable(format!("object {hash} is not a model: {error}"))
         })
+    }
+
+    fn census(&self) -> MutexGuard<'_, Census> {
+        self.census
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn in_hand(&mut self) -> Result<&mut RoundInHand, ServerError> {

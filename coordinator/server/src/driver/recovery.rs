@@ -2,11 +2,13 @@
 
 use tacit_privacy::record::{Event, Genesis};
 use tacit_round::coordinator::{Closing, Contribution, Coordinator, Effect, Reporting};
+use tacit_round::lease::Leases;
 use tacit_round::mask::PartialSum;
 use tacit_round::ticket::ParsedTicket;
 
 use super::{Driver, RoundInHand};
 use crate::error::ServerError;
+use crate::open_round::OpenRound;
 use crate::storage::{Phase, StoredRound};
 
 impl Driver {
@@ -87,8 +89,11 @@ impl Driver {
         self.open = Some(RoundInHand::new(parsed.clone(), sum));
         Ok(Some(match phase {
             Phase::Open => {
-                self.offer(&parsed, opened, received);
-                let reporting = Reporting::resume(ticket, contributions);
+                let durable = self.store.leases(parsed.hash()).wait()?;
+                let answered = contributions.iter().map(|one| one.device);
+                let leases = Leases::resume(self.terms(ticket, opened)?, durable, answered);
+                self.offer(OpenRound::new(parsed.clone(), opened, leases), received);
+                let reporting = Reporting::resume(ticket, self.plan.cohort, contributions);
                 (Coordinator::Reporting(reporting), None)
             }
             _ => {

@@ -22,9 +22,13 @@ impl Driver {
         runtime: &Handle,
         mut state: Coordinator,
     ) -> Result<(Coordinator, Input), ServerError> {
+        let lost = self.board.open().and_then(|round| round.lost());
+        if let Some(reason) = lost {
+            return Ok((state, Input::HelperRefused(reason)));
+        }
         let arrived = gather(runtime, &mut self.arrivals, PATIENCE);
         if arrived.is_empty() {
-            return Ok((state, Input::Tick));
+            return Ok((state, self.tick()));
         }
 
         let mut fresh = Vec::new();
@@ -35,9 +39,18 @@ impl Driver {
         }
 
         let ids = fresh.iter().map(|one| one.contribution.id).collect();
+        let devices: Vec<_> = fresh
+            .iter()
+            .map(|one| one.contribution.device)
+            .collect();
         if !fresh.is_empty() {
             let sum = self.in_hand()?.sum.to_bytes();
             self.store.checkpoint(fresh, sum).wait()?;
+        }
+        if let Some(round) = self.board.open() {
+            devices
+                .into_iter()
+                .for_each(|device| round.answered(device));
         }
         Ok((state, Input::Durable(ids)))
     }

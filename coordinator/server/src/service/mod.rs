@@ -1,8 +1,10 @@
 //! tonic handlers: parse, call, map. Nothing here decides; the driver does.
 //!
 //! `upload` and `fetch` are the two calls that hold memory; each has its slots and its deadlines.
+//! `select` says who may take part.
 
 mod fetch;
+mod select;
 mod upload;
 
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tacit_proto::v2::coordinator_server::Coordinator;
 use tacit_proto::{CHUNK_BYTES, v2};
+use tacit_round::refusal::RefusalCode;
 use tacit_round::root::SignedRoot;
 use tacit_round::token::Token;
 use tacit_types::{DeviceId, Digest, Timestamp};
@@ -21,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::admission::Admission;
-use crate::board::{Board, OpenRound};
+use crate::board::Board;
+use crate::census;
 use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
 use crate::ingest::Arrival;
 use crate::live::Offered;
@@ -29,6 +33,7 @@ use crate::status;
 use crate::storage::{Accounts, Stores};
 
 use fetch::{FetchStream, Fetches};
+use select::Selections;
 use upload::Uploads;
 pub use upload::{Header, read_header};
 
@@ -40,9 +45,28 @@ pub const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES + 4096;
 pub const WINDOW_BYTES: u32 = 139_264;
 const _: () = assert!(WINDOW_BYTES as usize == 2 * MESSAGE_BYTES_MAX);
 
+/// What the service is made of.
+pub(crate) struct Parts {
+    /// What is published, and what is open.
+    pub board: Arc<Board>,
+    /// Where leases, accounts and published objects are.
+    pub(crate) stores: Stores,
+    /// Who has checked in.
+    pub census: census::Shared,
+    /// Who signs devices.
+    pub(crate) enrolment: Enrolment,
+    /// The policy devices are offered.
+    pub(crate) policy: Current<Option<Offered>>,
+    /// Asks the helper which seeds open.
+    pub admission: Admission,
+    /// Contributions for the driver.
+    pub queue: mpsc::Sender<Arrival>,
+}
+
 /// The device-facing service.
 pub struct CoordinatorService {
     board: Arc<Board>,
+    selections: Selections,
     enrolment: Enrolment,
     accounts: Arc<dyn Accounts>,
     policy: Current<Option<Offered>>,
@@ -53,23 +77,25 @@ pub struct CoordinatorService {
 
 impl CoordinatorService {
     /// Puts the parts together. When `drain` begins, who stands still is waited for no longer.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "its parts, put together in one place"
-    )]
-    pub(crate) fn new(
-        board: Arc<Board>,
-        stores: &Stores,
-        enrolment: Enrolment,
-        policy: Current<Option<Offered>>,
-        admission: Admission,
-        queue: mpsc::Sender<Arrival>,
-        now: fn() -> Timestamp,
-        drain: &CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts, now: fn() -> Timestamp, drain: &CancellationToken) -> Self {
+        let Parts {
+            board,
+            stores,
+            census,
+            enrolment,
+            policy,
+            admission,
+            queue,
+        } = parts;
         Self {
             fetches: Fetches::new(board.clone(), stores.objects.clone(), drain.clone()),
             uploads: Uploads::new(board.clone(), admission, queue, now, drain.clone()),
+            selections: Selections {
+                board: board.clone(),
+                store: stores.task.clone(),
+                census,
+                now,
+            },
             board,
             enrolment,
             policy,
@@ -117,15 +143,6 @@ impl CoordinatorService {
             outcome: outcome.into(),
             retry_after_ms,
         })
-    }
-}
-
-fn to_proto(round: &OpenRound) -> v2::SignedTicket {
-    let signed = round.ticket.signed();
-    v2::SignedTicket {
-        ticket: Bytes::copy_from_slice(&signed.bytes),
-        coordinator_signature: Bytes::copy_from_slice(&signed.coordinator_signature.0),
-        helper_signature: Bytes::copy_from_slice(&signed.helper_signature.0),
     }
 }
 
@@ -218,8 +235,10 @@ impl Coordinator for CoordinatorService {
         };
         let counted = self.accounts.spent(device).await;
         let counted = counted.map_err(|error| status::storage(&error))?;
+        let refusal = RefusalCode::read(request.get_ref().refusal.unwrap_or(0));
+        let selection = self.selections.of(device, refusal).await?;
         Ok(Response::new(v2::CheckInResponse {
-            ticket: self.board.open().map(|round| to_proto(&round)),
+            selection,
             retry_after_ms: self.board.retry_after_ms(device, now),
             model_hash: Bytes::copy_from_slice(&published.model.0),
             catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),

@@ -138,7 +138,15 @@ impl Uploads {
         if (self.now)().millis_since(begun) <= SLOW_MS {
             slot.whole();
         }
-        self.admit(contribution, header, masked, slot).await
+        // Whoever was not selected would take the place of somebody who was, and has spent for it.
+        if !round.holds(device) {
+            return Ok(v2::ContributionOutcome::Refused);
+        }
+        let outcome = self.admit(contribution, header, masked, slot).await;
+        if matches!(outcome, Ok(v2::ContributionOutcome::Refused)) {
+            round.declined(device);
+        }
+        outcome
     }
 
     /// What a device hears whose round is not open: whether exactly this contribution counts.

@@ -2,8 +2,9 @@
 
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
+use tacit_round::lease::Lease;
 use tacit_round::ticket::SignedTicket;
-use tacit_types::Timestamp;
+use tacit_types::{DeviceId, Digest, Timestamp};
 
 use super::Answer;
 
@@ -47,6 +48,13 @@ pub trait RoundStore: Send + Sync {
     /// An error when a round is open.
     fn open_round(&self, ticket: SignedTicket, opened: Timestamp) -> Answer<()>;
 
+    /// Keeps a lease on a ticket, in place of the device's earlier one. A device hears of it only
+    /// after this.
+    fn keep_lease(&self, ticket: Digest, device: DeviceId, lease: Lease) -> Answer<()>;
+
+    /// Every lease on a ticket.
+    fn leases(&self, ticket: Digest) -> Answer<Vec<(DeviceId, Lease)>>;
+
     /// Checkpoint: new contributions and the sum that holds them, in one commit. Acknowledge only
     /// after this. An error, changing nothing, when a device or an id is there already.
     fn checkpoint(&self, new: Vec<NewContribution>, sum: Vec<u8>) -> Answer<()>;
@@ -60,6 +68,6 @@ pub trait RoundStore: Send + Sync {
     /// Every contribution of the open round with its sealed seed.
     fn contributions(&self) -> Answer<Vec<(Contribution, SealedSeed)>>;
 
-    /// Forgets the round and everything contributed to it.
+    /// Forgets the round, its leases and everything contributed to it.
     fn end_round(&self) -> Answer<()>;
 }

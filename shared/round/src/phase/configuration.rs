@@ -9,12 +9,14 @@ use crate::ticket::{ParsedTicket, SignedTicket, Ticket};
 #[derive(Debug)]
 pub struct Configuration {
     draft: Box<Ticket>,
+    cohort: u32,
 }
 
 impl Configuration {
-    pub(crate) fn new(draft: Ticket) -> Self {
+    pub(crate) fn new(draft: Ticket, cohort: u32) -> Self {
         Self {
             draft: Box::new(draft),
+            cohort,
         }
     }
 
@@ -33,7 +35,7 @@ impl Configuration {
     fn open(self, signed: SignedTicket) -> (Coordinator, Option<Effect>) {
         match ParsedTicket::parse(signed) {
             Ok(ticket) if ticket.content().completes(&self.draft) => {
-                let reporting = Reporting::new(ticket.content());
+                let reporting = Reporting::new(ticket.content(), self.cohort);
                 let open = Effect::Open(Box::new(ticket));
                 (Coordinator::Reporting(reporting), Some(open))
             }

@@ -17,16 +17,20 @@ pub enum Verdict {
     Duplicate,
     /// Same device or id, different bytes: refused and counted as misbehaviour.
     Conflict,
-    /// The round is full.
+    /// The round is full or over.
     Late,
 }
 
 /// State of the phase.
 #[derive(Debug)]
 pub struct Reporting {
+    /// Contributions that are waited for.
     cohort: u32,
+    /// Contributions that are taken.
+    cohort_max: u32,
     set_min: u32,
     deadline: Timestamp,
+    last_call: Timestamp,
     by_device: BTreeMap<DeviceId, Contribution>,
     /// Every id folded, to keep ids unique across devices.
     ids: BTreeSet<ContributionId>,
@@ -34,12 +38,15 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// Opens the phase of a countersigned ticket.
-    pub fn new(ticket: &Ticket) -> Self {
+    /// Opens the phase of a countersigned ticket that waits for `cohort` contributions.
+    pub fn new(ticket: &Ticket, cohort: u32) -> Self {
+        let cohort_max = ticket.mechanism.cohort_max;
         Self {
-            cohort: ticket.mechanism.cohort_max,
+            cohort: cohort.min(cohort_max),
+            cohort_max,
             set_min: ticket.set_min(),
             deadline: ticket.deadline,
+            last_call: ticket.last_call(),
             by_device: BTreeMap::new(),
             ids: BTreeSet::new(),
             durable: BTreeSet::new(),
@@ -47,8 +54,12 @@ impl Reporting {
     }
 
     /// Resumes with the contributions that were durable when the process stopped.
-    pub fn resume(ticket: &Ticket, durable: impl IntoIterator<Item = Contribution>) -> Self {
-        let mut phase = Self::new(ticket);
+    pub fn resume(
+        ticket: &Ticket,
+        cohort: u32,
+        durable: impl IntoIterator<Item = Contribution>,
+    ) -> Self {
+        let mut phase = Self::new(ticket, cohort);
         for contribution in durable {
             phase
                 .by_device
@@ -77,7 +88,10 @@ impl Reporting {
                     Some(Effect::Acknowledge(known)),
                 )
             }
-            Input::Tick => self.maybe_close(now),
+            Input::Tick { awaited } => self.maybe_close(awaited, now),
+            Input::HelperRefused(reason) => {
+                Coordinator::abandon(format!("the helper gave the round up: {reason}"))
+            }
             _ => (Coordinator::Reporting(self), None),
         }
     }
@@ -91,7 +105,8 @@ impl Reporting {
             None if self.ids.contains(&contribution.id) => return Verdict::Conflict,
             None => {}
         }
-        if self.by_device.len() >= self.cohort as usize || now >= self.deadline {
+        let full = self.by_device.len() >= self.cohort_max as usize;
+        if full || now >= self.last_call {
             return Verdict::Late;
         }
         self.by_device.insert(contribution.device, contribution);
@@ -99,23 +114,36 @@ impl Reporting {
         Verdict::Fold
     }
 
-    /// Closes when the whole cohort is durable or at the deadline, never early at the minimum, and
-    /// never while something is folded that is not durable yet: the sum in hand must be the sum of
-    /// the set.
-    fn maybe_close(self, now: Timestamp) -> (Coordinator, Option<Effect>) {
-        let full = self.durable.len() >= self.cohort as usize;
+    /// Closes when the whole cohort is durable and nobody else is waited for, or at the deadline,
+    /// never early at the minimum, and never while something is folded that is not durable yet: the
+    /// sum in hand must be the sum of the set.
+    fn maybe_close(self, awaited: usize, now: Timestamp) -> (Coordinator, Option<Effect>) {
         let settled = self.durable.len() == self.ids.len();
-        if !settled || (!full && now < self.deadline) {
+        if !settled || !self.is_due(awaited, now) {
             return (Coordinator::Reporting(self), None);
         }
         if self.durable.len() < self.set_min as usize {
             let reason = format!(
-                "{} contributions at the deadline, at least {} needed",
+                "{} contributions at the last call, at least {} needed",
                 self.durable.len(),
                 self.set_min
             );
             return Coordinator::abandon(reason);
         }
         Closing::start(self.durable.into_iter().collect())
+    }
+
+    /// Whether the round is over. After the deadline a set that was too small is waited for until
+    /// it is large enough, and at most until the last call.
+    fn is_due(&self, awaited: usize, now: Timestamp) -> bool {
+        if now >= self.last_call {
+            return true;
+        }
+        let wanted = if now < self.deadline {
+            self.cohort
+        } else {
+            self.set_min
+        };
+        awaited == 0 && self.durable.len() >= wanted as usize
     }
 }

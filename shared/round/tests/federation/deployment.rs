@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 pub(crate) const START: Timestamp = Timestamp(1_800_000_000_000);
 /// Deadline of every ticket.
 pub(crate) const DEADLINE: Timestamp = Timestamp(START.0 + 4_000);
+pub(crate) const LATEST: Timestamp = Timestamp(START.0 + 8_000);
+/// The last moment a contribution is taken.
+pub(crate) const LAST_CALL: Timestamp = Timestamp(START.0 + 7_000);
 /// Vector length.
 pub(crate) const LENGTH: u32 = 64;
 /// Position of the line that published the model.
@@ -159,6 +162,7 @@ pub(crate) fn draft(mechanism: Mechanism, dishonest_milli: u32) -> Ticket {
         membership: false,
         hold_out: false,
         deadline: DEADLINE,
+        latest_deadline: LATEST,
         sealing_key: String::new(),
     }
 }

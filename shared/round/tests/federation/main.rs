@@ -259,3 +259,46 @@ fn an_upload_after_the_deadline_is_late_before_anybody_looked_at_the_clock() {
         (2, 2)
     );
 }
+
+/// HOSTILE 142: 250 devices and a cohort of 40.
+#[test]
+fn whoever_finds_no_place_never_spends() {
+    let mut world = World::new(Shape {
+        devices: 250,
+        cohort: 40,
+        n_min: 36,
+        dishonest_milli: 50,
+    });
+    world.settle();
+    world.check();
+    let released = world.released().unwrap().len();
+    assert_eq!((released, world.spenders()), (44, 44));
+}
+
+/// HOSTILE 143: nothing that is said moves either deadline.
+#[test]
+fn a_set_too_small_at_the_deadline_may_grow_until_the_last_call() {
+    let mut world = World::new(Shape {
+        devices: 3,
+        cohort: 4,
+        n_min: 3,
+        dishonest_milli: 0,
+    });
+    world.until_uploads();
+    world.apply(Op::Deliver(0));
+    world.apply(Op::Deliver(0));
+    world.apply(Op::Checkpoint);
+    world.apply(Op::Pass(4_500));
+    world.apply(Op::Tick);
+    assert!(
+        world.is_open(),
+        "two of three, and the last call is to come"
+    );
+    world.apply(Op::CrashCoordinator);
+    world.deliver_upload();
+    world.apply(Op::Checkpoint);
+    assert!(!world.is_open(), "large enough after the deadline");
+    world.settle();
+    world.check();
+    assert_eq!(world.released().unwrap().len(), 3);
+}

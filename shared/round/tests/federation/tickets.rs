@@ -267,11 +267,19 @@ fn a_ticket_outside_version_time_or_policy_is_refused_with_its_reason() {
     use MechanismError::{GridTooCoarse, RingTooSmall, ShareTooLarge, ShareTooSmall};
     use TicketRefusal::{Expired, Mechanism as Unsound, OutsidePolicy, Unlogged, Version};
     type Change = fn(&mut Ticket);
-    let cases: [(Change, TicketRefusal); 38] = [
+    let cases: [(Change, TicketRefusal); 40] = [
         (|t| t.schema = 1, Version),
         (|t| t.schema = 0, Version),
         (|t| t.scheme_id = 1, Version),
-        (|t| t.deadline = NOW, Expired),
+        (|t| t.latest_deadline = NOW, Expired),
+        (
+            |t| t.latest_deadline = t.deadline,
+            OutsidePolicy("latest_deadline"),
+        ),
+        (
+            |t| t.latest_deadline = Timestamp(NOW.0 + 16 * 24 * 3_600_000 + 1),
+            OutsidePolicy("latest_deadline"),
+        ),
         (
             |t| t.deadline = Timestamp(NOW.0 + 8 * 24 * 3_600_000 + 1),
             OutsidePolicy("deadline"),

@@ -19,17 +19,19 @@ use tacit_round::device::{
 };
 use tacit_round::helper::{HelperRound, SealedSeed};
 use tacit_round::keys::SignatureBytes;
+use tacit_round::lease::{Lease, Leases};
 use tacit_round::mask::PartialSum;
 use tacit_round::policy::{LogMark, Policy};
 use tacit_round::ticket::{SignedTicket, Ticket};
 use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 
-use crate::deployment::{DEADLINE, LENGTH, START, coordinator_key, mechanism, policy};
+use crate::deployment::{LAST_CALL, LENGTH, START, coordinator_key, mechanism, policy};
 
 /// Numbers of one federation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) devices: u32,
+    /// Contributions the round waits for; twice as many devices may ever be selected.
     pub(crate) cohort: u32,
     pub(crate) n_min: u32,
     pub(crate) dishonest_milli: u32,
@@ -129,6 +131,7 @@ struct DeviceNode {
 struct CoordinatorDisk {
     draft: Option<Ticket>,
     ticket: Option<SignedTicket>,
+    leases: BTreeMap<DeviceId, Lease>,
     contributions: BTreeMap<ContributionId, (Contribution, SealedSeed)>,
     sum: Option<PartialSum>,
     closing: bool,
@@ -141,6 +144,7 @@ struct CoordinatorDisk {
 struct CoordinatorNode {
     disk: CoordinatorDisk,
     machine: Option<Coordinator>,
+    leases: Option<Leases>,
     sum: PartialSum,
     fresh: Vec<(Contribution, SealedSeed)>,
     waiting: Vec<(ContributionId, usize)>,
@@ -197,6 +201,7 @@ impl World {
             coordinator: CoordinatorNode {
                 disk: CoordinatorDisk::default(),
                 machine: None,
+                leases: None,
                 sum: PartialSum::new(LENGTH),
                 fresh: Vec::new(),
                 waiting: Vec::new(),
@@ -254,16 +259,19 @@ impl World {
             Op::CrashDevice(which) => self.restart_device(self.device(which)),
             Op::Conflict(which, how) => self.conflict(self.device(which), how),
             Op::Pass(ms) => self.now = self.now.plus_millis(ms),
-            Op::Tick => self.feed_coordinator(CoordinatorInput::Tick),
+            Op::Tick => {
+                let tick = self.tick();
+                self.feed_coordinator(tick);
+            }
         }
     }
 
     /// Runs everything to its end with a network that now works, until nothing moves; then lets the
-    /// deadline pass.
+    /// last call pass.
     pub(crate) fn settle(&mut self) {
         for late in [false, true] {
             if late {
-                self.now = self.now.max(DEADLINE);
+                self.now = self.now.max(LAST_CALL);
             }
             for turn in 0.. {
                 assert!(turn < 100, "the federation does not come to rest");
@@ -291,7 +299,7 @@ impl World {
                 if saved
                     && rest
                     && quiet
-                    && (!late || self.devices.iter().all(DeviceNode::done))
+                    && (!late || self.devices.iter().all(DeviceNode::rests))
                     && turn > 2
                 {
                     break;
@@ -303,7 +311,8 @@ impl World {
     /// Compares the ends. Steps were compared on the way.
     pub(crate) fn check(&self) {
         let disk = &self.coordinator.disk;
-        assert!(self.ended() && self.devices.iter().all(DeviceNode::done));
+        assert!(self.ended() && self.devices.iter().all(DeviceNode::rests));
+        assert!(disk.leases.len() <= self.cohort_max() as usize);
         assert!(
             disk.published == disk.line.is_some()
                 && disk.line.is_some() != disk.abandoned.is_some()
@@ -311,7 +320,7 @@ impl World {
         let set_min = self.set_min();
         match &disk.line {
             Some((set, opened)) => {
-                assert!(set.len() >= set_min && set.len() <= self.shape.cohort as usize);
+                assert!(set.len() >= set_min && set.len() <= self.cohort_max() as usize);
                 let counted: BTreeSet<_> = set
                     .iter()
                     .map(|id| disk.contributions[id].0.device)
@@ -351,6 +360,10 @@ impl World {
         }
         for device in &self.devices {
             assert!(device.draws <= 1, "noise was drawn twice");
+            assert!(
+                device.status.is_none() || disk.leases.contains_key(&device.id),
+                "a device that was not selected has spent"
+            );
             match device.machine {
                 Device::Done(Outcome::Acknowledged) => {
                     assert_eq!(device.status, Some(Status::Acknowledged))
@@ -362,7 +375,7 @@ impl World {
                         "durable bytes were given up without a refusal"
                     );
                 }
-                Device::Done(Outcome::TicketRefused(_)) => {
+                Device::Done(Outcome::TicketRefused(_)) | Device::Idle => {
                     assert!(device.status.is_none() && device.sent.is_none())
                 }
                 ref other => panic!("a device ended as {other:?}"),
@@ -380,6 +393,18 @@ impl World {
             .line
             .as_ref()
             .map(|(set, _)| set.as_slice())
+    }
+
+    pub(crate) fn spenders(&self) -> usize {
+        let spent = self
+            .devices
+            .iter()
+            .filter(|device| device.status.is_some());
+        spent.count()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.coordinator.machine, Some(Coordinator::Reporting(_)))
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
@@ -442,8 +467,13 @@ impl World {
         self.deliver(message);
     }
 
+    /// Devices that may ever be selected.
+    fn cohort_max(&self) -> u32 {
+        2 * self.shape.cohort
+    }
+
     fn set_min(&self) -> usize {
-        mechanism(self.shape.cohort, self.shape.n_min).set_min(self.shape.dishonest_milli) as usize
+        mechanism(self.cohort_max(), self.shape.n_min).set_min(self.shape.dishonest_milli) as usize
     }
 
     fn ended(&self) -> bool {

@@ -37,6 +37,8 @@ CREATE TABLE spent (device BLOB PRIMARY KEY, rho BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE partial (one INTEGER PRIMARY KEY CHECK (one = 1), sum BLOB NOT NULL);
 CREATE TABLE contributions (device BLOB PRIMARY KEY, id BLOB NOT NULL UNIQUE,
     commitment BLOB NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE leases (ticket BLOB NOT NULL, device BLOB NOT NULL, send_at INTEGER NOT NULL,
+    valid_until INTEGER NOT NULL, PRIMARY KEY (ticket, device)) WITHOUT ROWID;
 ";
 /// How long another process on the same state is waited for.
 const HELD_MAX: Duration = Duration::from_millis(500);

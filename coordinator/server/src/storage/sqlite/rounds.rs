@@ -5,8 +5,9 @@ use tacit_privacy::canonical;
 use tacit_round::coordinator::Contribution;
 use tacit_round::helper::SealedSeed;
 use tacit_round::keys::SignatureBytes;
+use tacit_round::lease::Lease;
 use tacit_round::ticket::{SignedTicket, TicketFile};
-use tacit_types::{Commitment, ContributionId, DeviceId, Timestamp};
+use tacit_types::{Commitment, ContributionId, DeviceId, Digest, Timestamp};
 
 use super::{SqliteTask, to_i64, to_u64};
 use crate::error::ServerError;
@@ -35,6 +36,25 @@ impl RoundStore for SqliteTask {
 
     fn open_round(&self, ticket: SignedTicket, opened: Timestamp) -> Answer<()> {
         self.db.call(move |db| open_round(db, &ticket, opened))
+    }
+
+    fn keep_lease(&self, ticket: Digest, device: DeviceId, lease: Lease) -> Answer<()> {
+        self.db.call(move |db| {
+            let mut keep =
+                db.prepare_cached("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4)")?;
+            let times = [lease.send_at, lease.valid_until].map(|time| to_i64(time.0));
+            keep.execute(params![ticket.0, device.0, times[0], times[1]])?;
+            Ok(())
+        })
+    }
+
+    fn leases(&self, ticket: Digest) -> Answer<Vec<(DeviceId, Lease)>> {
+        self.db.call(move |db| {
+            let all = "SELECT device, send_at, valid_until FROM leases WHERE ticket = ?1";
+            let mut query = db.prepare_cached(all)?;
+            let rows = query.query_map([ticket.0], lease)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 
     fn checkpoint(&self, new: Vec<NewContribution>, sum: Vec<u8>) -> Answer<()> {
@@ -71,10 +91,19 @@ impl RoundStore for SqliteTask {
 
     fn end_round(&self) -> Answer<()> {
         self.db.call(|db| {
-            let end = "DELETE FROM round; DELETE FROM partial; DELETE FROM contributions;";
+            let end = "DELETE FROM round; DELETE FROM partial; DELETE FROM contributions; \
+                       DELETE FROM leases;";
             Ok(db.execute_batch(end)?)
         })
     }
+}
+
+fn lease(row: &Row<'_>) -> rusqlite::Result<(DeviceId, Lease)> {
+    let lease = Lease {
+        send_at: Timestamp(to_u64(row.get(1)?)),
+        valid_until: Timestamp(to_u64(row.get(2)?)),
+    };
+    Ok((DeviceId(row.get(0)?), lease))
 }
 
 fn round(db: &Connection) -> Result<Option<StoredRound>, ServerError> {

@@ -1,19 +1,22 @@
 //! The coordinator of a [`World`]: it decides by the machine, folds bytes, and keeps what a
 //! checkpoint wrote.
 
+use rand::RngExt;
 use tacit_round::coordinator::{
     Answer, Closing, Contribution, Coordinator, Effect, Input, Reporting, Verdict,
 };
+use tacit_round::lease::{Leases, Selection, Terms, places};
 use tacit_round::mask::{PartialSum, set_digest};
 use tacit_round::ticket::Ticket;
 use tacit_types::ContributionId;
 
 use super::{Message, Reply, Shape, Upload, World};
-use crate::deployment::{DEADLINE, LENGTH, draft, mechanism};
+use crate::deployment::{DEADLINE, LAST_CALL, LENGTH, draft, mechanism};
 
 impl World {
     /// Starts on what the disk holds, as after a crash. Connections break: devices will send again.
     pub(super) fn start_coordinator(&mut self) {
+        let (cohort_max, terms) = (self.cohort_max(), self.terms());
         let coordinator = &mut self.coordinator;
         (coordinator.fresh, coordinator.waiting, coordinator.mask_sum) = (vec![], vec![], None);
         coordinator.sum = coordinator
@@ -27,6 +30,8 @@ impl World {
             .values()
             .map(|(one, _)| *one)
             .collect();
+        let answered = durable.iter().map(|one| one.device);
+        coordinator.leases = Some(Leases::resume(terms, disk.leases.clone(), answered));
         let (machine, effect) = match (&disk.line, &disk.abandoned, &disk.ticket) {
             (Some(_), ..) => {
                 disk.published = true;
@@ -38,7 +43,7 @@ impl World {
             }
             (None, None, Some(signed)) => {
                 let ticket = Ticket::from_bytes(&signed.bytes).unwrap();
-                let reporting = Reporting::resume(&ticket, durable);
+                let reporting = Reporting::resume(&ticket, self.shape.cohort, durable);
                 (Coordinator::Reporting(reporting), None)
             }
             (None, None, None) => {
@@ -52,12 +57,53 @@ impl World {
                 } = self.shape;
                 let draft = disk
                     .draft
-                    .get_or_insert_with(|| draft(mechanism(cohort, n_min), dishonest_milli));
-                Coordinator::configure(draft.clone())
+                    .get_or_insert_with(|| draft(mechanism(cohort_max, n_min), dishonest_milli));
+                Coordinator::configure(draft.clone(), cohort)
             }
         };
         coordinator.machine = Some(machine);
         self.drive(effect);
+    }
+
+    fn terms(&self) -> Terms {
+        let Shape { cohort, .. } = self.shape;
+        Terms {
+            cohort,
+            set_min: u32::try_from(self.set_min()).unwrap(),
+            places: places(cohort, 50),
+            granted_max: self.cohort_max(),
+            spread_ms: 10,
+            patience_ms: 500,
+            deadline: DEADLINE,
+            last_call: LAST_CALL,
+        }
+    }
+
+    fn leases(&mut self) -> &mut Leases {
+        self.coordinator.leases.as_mut().unwrap()
+    }
+
+    /// What the machine hears as time passes.
+    pub(super) fn tick(&mut self) -> Input {
+        let now = self.now;
+        Input::Tick {
+            awaited: self.leases().awaited(now),
+        }
+    }
+
+    /// A device asks what there is to do. Its lease is durable before it hears of it.
+    pub(super) fn check_in(&mut self, device: usize) {
+        let Some(ticket) = self.coordinator.disk.ticket.clone() else {
+            return;
+        };
+        let (id, now, draw) = (self.devices[device].id, self.now, self.rng.random());
+        match self.leases().ask(id, now, draw) {
+            Selection::Granted(lease) | Selection::Held(lease) => {
+                self.coordinator.disk.leases.insert(id, lease);
+                self.network.push(Message::Offer(device, ticket));
+            }
+            Selection::Not => {}
+        }
     }
 
     pub(super) fn feed_coordinator(&mut self, input: Input) {
@@ -86,16 +132,13 @@ impl World {
         match effect {
             Effect::AskCountersign(draft) => self.network.push(Message::Draft(draft)),
             Effect::Open(ticket) => {
-                let signed = ticket.signed();
-                self.coordinator.disk.ticket = Some(signed.clone());
-                let offers =
-                    (0..self.devices.len()).map(|device| Message::Offer(device, signed.clone()));
-                self.network.extend(offers);
+                self.coordinator.disk.ticket = Some(ticket.signed().clone());
+                (0..self.devices.len()).for_each(|device| self.check_in(device));
             }
             Effect::Decide(..) => {}
             Effect::Acknowledge(ids) => {
                 self.acknowledge(&ids);
-                return Some(Input::Tick);
+                return Some(self.tick());
             }
             Effect::AskHelper(set) => {
                 let disk = &mut self.coordinator.disk;
@@ -152,6 +195,9 @@ impl World {
             "a sound seed does not open"
         );
         let one = upload.contribution;
+        if !self.leases().is_held(one.device) {
+            return self.say(from, Reply::Refused);
+        }
         let decided = self.handle(Input::Arrived(one));
         let Some(Effect::Decide(id, verdict)) = decided else {
             panic!("no verdict: {decided:?}")
@@ -199,7 +245,7 @@ impl World {
             .any(|known| known.device == one.device || known.id == one.id)
         {
             Verdict::Conflict
-        } else if known.len() >= self.shape.cohort as usize || self.now >= DEADLINE {
+        } else if known.len() >= self.cohort_max() as usize || self.now >= LAST_CALL {
             Verdict::Late
         } else {
             Verdict::Fold
@@ -215,12 +261,16 @@ impl World {
         let coordinator = &mut self.coordinator;
         let fresh = std::mem::take(&mut coordinator.fresh);
         let ids: Vec<_> = fresh.iter().map(|(one, _)| one.id).collect();
+        let devices: Vec<_> = fresh.iter().map(|(one, _)| one.device).collect();
         coordinator.disk.contributions.extend(
             fresh
                 .into_iter()
                 .map(|(one, sealed)| (one.id, (one, sealed))),
         );
         coordinator.disk.sum = Some(coordinator.sum.clone());
+        for device in devices {
+            self.leases().answered(device);
+        }
         self.feed_coordinator(Input::Durable(ids));
     }
 
@@ -242,6 +292,7 @@ impl World {
 
     /// The round is closed: what is not on the disk by now does not count.
     pub(super) fn fence(&mut self) {
+        self.leases().close();
         self.coordinator.fresh.clear();
         for (_, device) in std::mem::take(&mut self.coordinator.waiting) {
             self.say(device, Reply::TooLate);

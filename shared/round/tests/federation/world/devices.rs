@@ -19,6 +19,11 @@ impl DeviceNode {
     pub(super) fn done(&self) -> bool {
         matches!(self.machine, Device::Done(_)) && self.todo.is_none()
     }
+
+    /// Whether the round is over for it, or never began.
+    pub(super) fn rests(&self) -> bool {
+        self.done() || (matches!(self.machine, Device::Idle) && self.todo.is_none())
+    }
 }
 
 impl World {
@@ -99,11 +104,7 @@ impl World {
     /// A device whose pause is over: checks in when idle, sends again when unanswered.
     pub(super) fn retry(&mut self, device: usize) {
         match self.devices[device].machine {
-            Device::Idle => {
-                if let Some(ticket) = self.coordinator.disk.ticket.clone() {
-                    self.network.push(Message::Offer(device, ticket));
-                }
-            }
+            Device::Idle => self.check_in(device),
             Device::Sending(..) if self.devices[device].todo.is_none() => {
                 self.feed(device, Input::Unreachable);
                 assert_eq!(self.devices[device].todo, None, "it comes back later");

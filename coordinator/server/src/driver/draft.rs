@@ -1,0 +1,149 @@
+//! Asks the helper to countersign a draft, and keeps its number.
+//!
+//! A round number is countersigned once, so a draft is durable before the helper hears of it. After
+//! a crash the same bytes are sent again. Its number serves for another draft only once the helper
+//! has said under its signature that it keeps nothing of this one; otherwise the number advances
+//! (PRIVACY.md, section 11, rule 12).
+
+use serde::{Deserialize, Serialize};
+use tacit_round::coordinator::Input;
+use tacit_round::ticket::{SignedTicket, Ticket};
+use tacit_types::RoundId;
+use tokio::runtime::Handle;
+
+use super::ask::Asked;
+use super::{Driver, Performed};
+use crate::error::ServerError;
+use crate::helper::Countersigned;
+
+/// Where the last draft is kept.
+const DRAFT: &str = "draft";
+/// Drafts that may be refused in a row for what the helper keeps of their numbers.
+const ADVANCES_MAX: u32 = 3;
+
+/// The last draft the helper was asked for.
+#[derive(Clone, Serialize, Deserialize, PartialEq)]
+struct Kept {
+    /// Number of its round.
+    round: RoundId,
+    /// Its exact bytes, canonical JSON.
+    draft: String,
+    number: Number,
+}
+
+/// What its number is good for.
+#[derive(Clone, Copy, Serialize, Deserialize, PartialEq)]
+enum Number {
+    /// For these bytes alone: the helper was asked, and may have signed.
+    Asked,
+    /// For any draft: the helper keeps nothing.
+    Free,
+    /// For none.
+    Used,
+}
+
+/// Why a round that was drafted was not opened.
+pub(super) enum NotOpened {
+    /// Another draft may do.
+    Again,
+    /// A person has to change something first.
+    Operator,
+}
+
+impl Driver {
+    /// The draft that was asked for when the process stopped, if nothing came of it yet.
+    pub(super) fn asked_before(&self) -> Result<Option<Ticket>, ServerError> {
+        let kept = self.kept()?.filter(|kept| kept.number == Number::Asked);
+        kept.map(|kept| Ok(Ticket::from_bytes(kept.draft.as_bytes())?))
+            .transpose()
+    }
+
+    /// The number of the next round that is drafted.
+    pub(super) fn next_number(&self) -> Result<RoundId, ServerError> {
+        let after_last = self.ledger.last_round() + 1;
+        Ok(RoundId(match self.kept()? {
+            Some(kept) if kept.number == Number::Free => kept.round.0,
+            Some(kept) => after_last.max(kept.round.0 + 1),
+            None => after_last,
+        }))
+    }
+
+    /// The last draft, unless its round has been in the ledger since.
+    fn kept(&self) -> Result<Option<Kept>, ServerError> {
+        let kept = self.store.meta::<Kept>(DRAFT)?;
+        Ok(kept.filter(|kept| kept.round.0 > self.ledger.last_round()))
+    }
+
+    fn keep(&self, draft: &Ticket, number: Number) -> Result<(), ServerError> {
+        let bytes = String::from_utf8(draft.to_bytes()?)
+            .map_err(|error| ServerError::Internal(error.to_string()))?;
+        let kept = Kept {
+            round: draft.round,
+            draft: bytes,
+            number,
+        };
+        if self.kept()?.as_ref() == Some(&kept) {
+            return Ok(());
+        }
+        self.store.set_meta(DRAFT, &kept)
+    }
+
+    pub(super) fn ask_countersign(
+        &mut self,
+        runtime: &Handle,
+        draft: &Ticket,
+    ) -> Result<Performed, ServerError> {
+        self.keep(draft, Number::Asked)?;
+        let bytes = draft.to_bytes()?;
+        let helper = self.helper.clone();
+        let asked = self.until_answered(runtime, || {
+            let (helper, bytes) = (helper.clone(), bytes.clone());
+            async move { helper.countersign(bytes).await }
+        })?;
+
+        let over = (self.now)() >= draft.deadline;
+        let (reason, number, why) = match asked {
+            Asked::Stopped => return Ok(Performed::Stopped),
+            Asked::Answer(Countersigned::Ticket(bytes, signature)) => {
+                let signed = SignedTicket::new(bytes, signature, &self.signing);
+                if !over {
+                    self.advances = 0;
+                    return Ok(Performed::Input(Input::Countersigned(signed)));
+                }
+                // Nobody was offered it, so nobody has spent for it.
+                let _ = runtime.block_on(helper.abandon(signed.hash()));
+                let late = "it was over before it could be opened".to_owned();
+                (late, Number::Used, NotOpened::Again)
+            }
+            Asked::Answer(Countersigned::Refused(reason)) if over => {
+                (reason, Number::Free, NotOpened::Again)
+            }
+            Asked::Answer(Countersigned::Refused(reason)) => {
+                (reason, Number::Free, NotOpened::Operator)
+            }
+            Asked::Refused(reason) => (reason, Number::Used, self.advance()),
+        };
+        self.keep(draft, number)?;
+        self.not_opened = Some(why);
+        Ok(Performed::Input(Input::HelperRefused(reason)))
+    }
+
+    /// A refusal for what the helper keeps of a number: the next one may be free.
+    fn advance(&mut self) -> NotOpened {
+        self.advances += 1;
+        if self.advances < ADVANCES_MAX {
+            NotOpened::Again
+        } else {
+            NotOpened::Operator
+        }
+    }
+
+    /// The end of a round that was never offered: it costs nothing.
+    pub(super) fn end_unopened(&mut self, reason: &str) -> Result<(), ServerError> {
+        match self.not_opened.take() {
+            Some(NotOpened::Again) => Ok(()),
+            Some(NotOpened::Operator) => Err(ServerError::OperatorConfig(reason.to_owned())),
+            None => Err(ServerError::HelperRefused(reason.to_owned())),
+        }
+    }
+}
