@@ -10,9 +10,9 @@ use super::frames::FrameLimits;
 /// Connections with a certificate, at most, when the operator names no number and the process has
 /// descriptors for more: memory is the limit then. One that keeps a call open costs some 45 KB,
 /// buffers of TLS and HTTP/2 for the most part.
-pub const CONNECTIONS: usize = 384;
+pub const CONNECTIONS: usize = 320;
 /// Those without, which ask for one thing and go.
-const STRANGERS: usize = CONNECTIONS / 3;
+const STRANGERS: usize = CONNECTIONS / 5;
 
 /// Limits of one listener. At a cap the longest idle connection of the same kind is closed for the
 /// new one; where none is idle, one whose stranger's call takes too long, or one of the peer or
