@@ -1,10 +1,10 @@
 //! Who has checked in lately, and why devices refused: counted in bounded memory, whatever the
 //! number of devices.
 //!
-//! A sample of at most [`KEPT_MAX`] devices: those whose name, read as a number, lies below a
+//! A sample of at most `KEPT_MAX` devices: those whose name, read as a number, lies below a
 //! threshold that falls as the sample fills (adaptive sampling; Flajolet 1990, "On adaptive
 //! sampling"). Names are drawn uniformly by the coordinator, so no device chooses to be in it. Up
-//! to [`KEPT_MAX`] devices are counted exactly; of more, within some 2 %.
+//! to `KEPT_MAX` devices are counted exactly; of more, within some 2 %.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

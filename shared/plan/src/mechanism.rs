@@ -148,7 +148,7 @@ fn pairs(size: u32) -> u32 {
 /// Who takes part in a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crowd {
-    /// Contributions a round waits for; up to [`SELECTED_PER_PLACE`] times as many may enter the
+    /// Contributions a round waits for; up to `SELECTED_PER_PLACE` times as many may enter the
     /// sum.
     pub cohort: u32,
     /// Honest surviving noise shares assumed.

@@ -8,9 +8,9 @@ use super::Pause;
 
 /// Final bytes of one contribution, durable: the only thing that is sent.
 ///
-/// [`Store::spool`] makes it from a [`SealedUpdate`] of a round this store has reserved, or
-/// [`Store::spooled`] reads it. So nothing is sent that is not masked and sealed, or that could be
-/// made a second time after a crash:
+/// [`Store::spool`](super::Store::spool) makes it from a [`SealedUpdate`] of a round this store has
+/// reserved, or [`Store::spooled`](super::Store::spooled) reads it. So nothing is sent that is not
+/// masked and sealed, or that could be made a second time after a crash:
 ///
 /// ```
 /// # use tacit_round::contribute::SealedUpdate;
