@@ -9,6 +9,7 @@
 
 use tacit_types::{Delta, Epsilon};
 
+use crate::exact::Exact;
 use crate::rho::Rho;
 
 /// Name of the conversion, for reports.
@@ -120,8 +121,8 @@ pub fn rho_for(target: Epsilon, total_variation: u128, delta: Delta) -> Option<R
     if !fits(low) {
         return None;
     }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
+    while high.minus(low) > 1 {
+        let middle = low.plus(high.minus(low) / 2);
         if fits(middle) {
             low = middle
         } else {

@@ -6,6 +6,7 @@
 
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
+use crate::exact::Exact;
 use crate::mechanism::{Mechanism, MechanismError};
 use crate::record::time_bucket;
 use crate::rho::Rho;
@@ -241,7 +242,7 @@ fn admits(
             allowed,
         });
     }
-    let window = |line: &Reservation| line.hour / u64::from(budget.window_hours.max(1));
+    let window = |line: &Reservation| line.hour.over(u64::from(budget.window_hours.max(1)));
     let spent = total(
         lines
             .iter()

@@ -17,6 +17,8 @@
 //! - [`record`], [`canonical`] and [`merkle`] say what a ledger line means and how a stranger
 //!   checks it.
 //!
+//! Invariant: nothing wraps around; see [`exact`].
+//!
 //! Invariant: no floating-point operation happens to released numbers after rounding (a lint denies
 //! it in [`mod@quantise`], [`noise`], [`ledger`] and [`mechanism`]), raw vectors cannot be copied,
 //! printed or serialised, and nothing here can be switched off: there are no features, no test
@@ -25,10 +27,12 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod canonical;
 pub mod clip;
 pub mod convert;
+pub mod exact;
 #[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod ledger;
 #[cfg_attr(not(test), deny(clippy::float_arithmetic))]

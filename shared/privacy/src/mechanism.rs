@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact::Exact;
 use crate::rho::Rho;
 
 /// Who must be honest for the device-level guarantee.
@@ -135,7 +136,7 @@ impl Mechanism {
         if self.sigma2 < 16 * u64::from(self.n_min) {
             return Err(MechanismError::ShareTooSmall);
         }
-        if self.sigma2 / u64::from(self.n_min) > SHARE_VARIANCE_MAX {
+        if self.sigma2.over(u64::from(self.n_min)) > SHARE_VARIANCE_MAX {
             return Err(MechanismError::ShareTooLarge);
         }
         if self.helper_noise && self.sigma2 > VARIANCE_MAX {
@@ -158,7 +159,7 @@ impl Mechanism {
     /// Poisson summation, hence log2(s sqrt(2 pi)) bits a coordinate. In integers, with s^2 =
     /// sigma^2 / `n_min` and 6 < 2 pi: N floor(log2(6 sigma^2 / `n_min`)) >= 2 * 256.
     pub fn sent_length(&self) -> u32 {
-        let doubled = 6 * u128::from(self.sigma2) / u128::from(self.n_min.max(1));
+        let doubled = (6 * u128::from(self.sigma2)).over(u128::from(self.n_min.max(1)));
         match doubled.checked_ilog2() {
             // No noise at all: no release, but a sum the simulator takes without.
             None | Some(0) => self.length,
@@ -172,9 +173,11 @@ impl Mechanism {
     /// and the helper its own. [`Mechanism::check`] keeps it below 2^31.
     pub fn largest_coordinate(&self) -> u128 {
         let (cohort, sigma2) = (u128::from(self.cohort_max), u128::from(self.sigma2));
-        let variance = (sigma2 * cohort).div_ceil(u128::from(self.n_min))
-            + u128::from(self.helper_noise) * sigma2;
-        cohort * (u128::from(self.steps) + 1) + 16 * (variance.isqrt() + 1)
+        let shares = sigma2.times(cohort).div_ceil(u128::from(self.n_min));
+        let helper = u128::from(self.helper_noise).times(sigma2);
+        let deviation = shares.plus(helper).isqrt().plus(1);
+        let largest = cohort.times(u128::from(self.steps).plus(1));
+        largest.plus(deviation.times(16))
     }
 
     /// Largest squared norm of a rounded vector, B2_int.
@@ -185,7 +188,8 @@ impl Mechanism {
     /// this by 3z/4 + G (2 sqrt z - 1) - sqrt(z)/2 > 0. Exact.
     pub fn squared_sensitivity(&self) -> u128 {
         let (grid, nonzero) = (u128::from(self.steps), u128::from(self.nnz_max));
-        (4 * grid * grid + nonzero + 4 * grid + (4 * nonzero).isqrt()) / 4
+        let square = grid.times(grid).plus(grid).times(4);
+        square.plus(nonzero).plus(nonzero.times(4).isqrt()) / 4
     }
 
     /// Price of one such release.
@@ -202,19 +206,17 @@ impl Mechanism {
     pub fn rho(&self) -> Rho {
         let numerator = self.squared_sensitivity() << 63;
         let main = numerator.div_ceil(u128::from(self.sigma2.max(1)));
-        Rho::saturating_from_units(main + u128::from(self.tier == Tier::Helper))
+        Rho::saturating_from_units(main.plus(u128::from(self.tier == Tier::Helper)))
     }
 
     /// Smallest noise variance whose price is at most `budget`; `None` when the budget is too small
     /// for any.
     pub fn sigma2_for(&self, budget: Rho) -> Option<u64> {
-        let units = budget
-            .units()
-            .checked_sub(u128::from(self.tier == Tier::Helper))?;
+        let one = u128::from(self.tier == Tier::Helper);
+        let units = budget.units().checked_sub(one)?;
         let numerator = self.squared_sensitivity() << 63;
-        numerator
-            .checked_div(units)
-            .and_then(|_| u64::try_from(numerator.div_ceil(units)).ok())
+        let smallest = (units > 0).then(|| numerator.div_ceil(units))?;
+        u64::try_from(smallest).ok()
     }
 
     /// Variance of one device's share of the noise, sigma^2 / n_min, as a fraction.
@@ -225,7 +227,7 @@ impl Mechanism {
     /// Smallest set of contributions that may be summed when up to `dishonest_milli` thousandths
     /// may be dishonest: ceil(n_min / (1 - f)).
     pub fn set_min(&self, dishonest_milli: u32) -> u32 {
-        let honest = u64::from(1000 - dishonest_milli.min(999));
+        let honest = u64::from(1000.minus(dishonest_milli.min(999)));
         u32::try_from((u64::from(self.n_min) * 1000).div_ceil(honest)).unwrap_or(u32::MAX)
     }
 
@@ -320,10 +322,9 @@ pub(crate) mod tests {
                 sigma2: 90 * share_variance,
                 ..example()
             };
-            assert_eq!(mechanism.check(), Ok(()));
-            assert_eq!(mechanism.sent_length(), sent);
-            let deviation = (share_variance as f64).sqrt();
-            let bits = f64::from(sent) * (deviation * std::f64::consts::TAU.sqrt()).log2();
+            assert_eq!((mechanism.check(), mechanism.sent_length()), (Ok(()), sent));
+            let variance = share_variance as f64 * std::f64::consts::TAU;
+            let bits = f64::from(sent) * variance.sqrt().log2();
             assert!(bits >= 256.0, "{length} {share_variance}: {bits}");
         }
     }

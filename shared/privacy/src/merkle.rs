@@ -6,6 +6,8 @@
 use sha2::{Digest as _, Sha256};
 use tacit_types::Digest;
 
+use crate::exact::Exact;
+
 /// Leaf hash of one line's exact bytes.
 pub fn leaf(line: &[u8]) -> Digest {
     let mut hash = Sha256::new();
@@ -43,7 +45,7 @@ pub fn prefix_roots(leaves: &[Digest]) -> Vec<Digest> {
     for &leaf in leaves {
         let mut grown = (1, leaf);
         while let Some((size, left)) = whole.pop_if(|(size, _)| *size == grown.0) {
-            grown = (2 * size, node(left, grown.1));
+            grown = (size.times(2), node(left, grown.1));
         }
         whole.push(grown);
         let joined = whole
@@ -74,7 +76,7 @@ pub fn inclusion_proof(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     let (mut proof, sibling) = if index < k {
         (inclusion_proof(left, index)?, root(right))
     } else {
-        (inclusion_proof(right, index - k)?, root(left))
+        (inclusion_proof(right, index.minus(k))?, root(left))
     };
     proof.push(sibling);
     Some(proof)
@@ -92,7 +94,7 @@ pub fn verify_inclusion(
     if index >= size {
         return false;
     }
-    let (mut node_index, mut last, mut hash) = (index, size - 1, leaf);
+    let (mut node_index, mut last, mut hash) = (index, size.minus(1), leaf);
     for sibling in proof {
         if last == 0 {
             return false;
@@ -128,7 +130,7 @@ pub fn consistency_proof(leaves: &[Digest], old: usize) -> Option<Vec<Digest>> {
         let (mut proof, sibling) = if old <= k {
             (subproof(left, old, whole), root(right))
         } else {
-            (subproof(right, old - k, false), root(left))
+            (subproof(right, old.minus(k), false), root(left))
         };
         proof.push(sibling);
         proof
@@ -165,8 +167,10 @@ pub fn verify_consistency(
         return false;
     };
     let (mut old, mut new) = (first, first);
-    let shift = (old_size - 1).trailing_ones();
-    let (mut node_index, mut last) = ((old_size - 1) >> shift, (new_size - 1) >> shift);
+    let (old_last, new_last) = (old_size.minus(1), new_size.minus(1));
+    let shift = old_last.trailing_ones();
+    let at = |last: u64| last.checked_shr(shift).unwrap_or(0);
+    let (mut node_index, mut last) = (at(old_last), at(new_last));
     for sibling in hashes {
         if last == 0 {
             return false;

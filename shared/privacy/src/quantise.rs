@@ -8,6 +8,7 @@ use std::fmt;
 use rand::Rng;
 
 use crate::clip::ClippedGradient;
+use crate::exact::Exact;
 use crate::mechanism::Mechanism;
 use crate::rounding;
 
@@ -118,7 +119,7 @@ fn round(
             factor,
             &mut update.values[at..][..coordinates.len()],
         );
-        at += coordinates.len();
+        at = at.plus(coordinates.len());
     }
 }
 

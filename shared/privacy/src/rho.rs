@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact::Exact;
+
 /// A zCDP parameter rho (Bun & Steinke 2016) in integer units of 2^-64, always rounded up when
 /// computed.
 ///
@@ -53,7 +55,8 @@ impl Rho {
     )]
     pub fn share(self, share: f64) -> Self {
         let parts = (share.clamp(0.0, 1.0) * 2f64.powi(32)).floor() as u128;
-        Self((self.0 >> 32) * parts + (((self.0 & 0xffff_ffff) * parts) >> 32))
+        let (high, low) = (self.0 >> 32, self.0 & 0xffff_ffff);
+        Self(high.times(parts).plus(low.times(parts) >> 32))
     }
 
     /// The plain number, rounded up to the next double, for display and conversion.

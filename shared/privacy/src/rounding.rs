@@ -7,6 +7,8 @@
 use rand::Rng;
 use zeroize::Zeroizing;
 
+use crate::exact::Exact;
+
 /// Coordinates for which randomness is drawn at once: a call of the generator for each would cost
 /// more than the rounding.
 const BLOCK: usize = 64;
@@ -35,7 +37,7 @@ pub(crate) fn stochastic(
     let steps = f64::from(steps);
     let mut words = Zeroizing::new([0u8; 4 * BLOCK]);
     for (values, coordinates) in values.chunks_mut(BLOCK).zip(coordinates.chunks(BLOCK)) {
-        let words = &mut words[..4 * coordinates.len()];
+        let words = &mut words[..coordinates.len().times(4)];
         rng.fill_bytes(words);
         for ((value, &x), word) in values
             .iter_mut()

@@ -6,6 +6,8 @@
 
 use rand::Rng;
 
+use crate::exact::Exact;
+
 /// Draws from the discrete Gaussian of variance parameter `a/b`: probability of k proportional to
 /// exp(-k^2 b/(2a)).
 ///
@@ -18,16 +20,18 @@ pub fn sample(a: u64, b: u32, rng: &mut impl Rng) -> i32 {
         "variance out of range"
     );
     let (a, b) = (u128::from(a), u128::from(b));
-    let scale = (a / b).isqrt() + 1;
+    let scale = a.over(b).isqrt().plus(1);
     loop {
         let candidate = discrete_laplace(scale, rng);
         // exp(-(|y| - a/(b t))^2 b/(2a)) = exp(-(|y| b t - a)^2 / (2 a b t^2)). A candidate so far
         // out that this leaves 128 bits is accepted with probability below e^-1000.
-        let distance = (u128::from(candidate.unsigned_abs()) * b * scale).abs_diff(a);
+        let magnitude = u128::from(candidate.unsigned_abs());
+        let distance = magnitude.times(b).times(scale).abs_diff(a);
         let Some(numerator) = distance.checked_mul(distance) else {
             continue;
         };
-        if bernoulli_exp(numerator, 2 * a * b * scale * scale, rng) {
+        let denominator = a.times(b).times(scale).times(scale).times(2);
+        if bernoulli_exp(numerator, denominator, rng) {
             return candidate;
         }
     }
@@ -42,22 +46,26 @@ fn discrete_laplace(scale: u128, rng: &mut impl Rng) -> i32 {
         }
         let mut high = 0u128;
         while bernoulli_exp(1, 1, rng) {
-            high += 1;
+            high = high.plus(1);
         }
         let negative = rng.next_u32() & 1 == 1;
-        let Ok(magnitude) = i32::try_from(low + scale * high) else {
+        let Ok(magnitude) = i32::try_from(low.plus(scale.times(high))) else {
             continue;
         };
         if !(negative && magnitude == 0) {
-            return if negative { -magnitude } else { magnitude };
+            return if negative {
+                0.minus(magnitude)
+            } else {
+                magnitude
+            };
         }
     }
 }
 
 /// True with probability exp(-numerator/denominator).
 fn bernoulli_exp(numerator: u128, denominator: u128, rng: &mut impl Rng) -> bool {
-    (0..numerator / denominator).all(|_| bernoulli_exp_fraction(1, 1, rng))
-        && bernoulli_exp_fraction(numerator % denominator, denominator, rng)
+    (0..numerator.over(denominator)).all(|_| bernoulli_exp_fraction(1, 1, rng))
+        && bernoulli_exp_fraction(numerator.rest(denominator), denominator, rng)
 }
 
 /// True with probability exp(-numerator/denominator) for a fraction in [0, 1].
@@ -65,10 +73,10 @@ fn bernoulli_exp_fraction(numerator: u128, denominator: u128, rng: &mut impl Rng
     let (mut k, mut scaled) = (1u128, denominator);
     // Bernoulli(fraction/k), as one draw below k denominators.
     while uniform_below(scaled, rng) < numerator {
-        k += 1;
+        k = k.plus(1);
         // Denominators are below 2^98, and k passes 30 with probability below 30!^-1: a sum cannot
         // leave 128 bits.
-        scaled += denominator;
+        scaled = scaled.plus(denominator);
     }
     k % 2 == 1
 }
@@ -78,14 +86,14 @@ fn bernoulli_exp_fraction(numerator: u128, denominator: u128, rng: &mut impl Rng
 fn uniform_below(bound: u128, rng: &mut impl Rng) -> u128 {
     if let Ok(small) = u64::try_from(bound) {
         loop {
-            let product = u128::from(rng.next_u64()) * bound;
+            let product = u128::from(rng.next_u64()).times(bound);
             let low = low_half(product);
-            if low >= small || low >= small.wrapping_neg() % small {
+            if low >= small || low >= small.wrapping_neg().rest(small) {
                 return product >> 64;
             }
         }
     }
-    let shift = (bound - 1).leading_zeros();
+    let shift = bound.minus(1).leading_zeros();
     loop {
         let draw =
             (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())) & (u128::MAX >> shift);

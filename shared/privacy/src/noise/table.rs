@@ -18,6 +18,7 @@ use rand::Rng;
 use sha2::{Digest as _, Sha256};
 use tacit_types::Digest;
 
+use crate::exact::Exact;
 use crate::mechanism::{Mechanism, VARIANCE_MAX};
 
 /// Binary digits of the fixed-point numbers the thresholds are computed in; rounding there is below
@@ -64,7 +65,8 @@ impl NoiseTable {
         let weights = weights(a, b);
         let total: BigUint = &weights[0] + (weights[1..].iter().sum::<BigUint>() << 1u32);
         let mut cumulative = BigUint::ZERO;
-        let magnitudes = (1..weights.len()).rev().chain(0..weights.len() - 1);
+        let farthest = weights.len().minus(1);
+        let magnitudes = (1..=farthest).rev().chain(0..farthest);
         let mut thresholds: Vec<u128> = magnitudes
             .map(|magnitude| {
                 cumulative += &weights[magnitude];
@@ -73,8 +75,8 @@ impl NoiseTable {
             .collect();
         // One more than there are outcomes below the last, so that the search can land past every
         // threshold.
-        thresholds.resize((thresholds.len() + 1).next_power_of_two(), u128::MAX);
-        let reach = i32::try_from(weights.len() - 1).unwrap_or(i32::MAX);
+        thresholds.resize(thresholds.len().plus(1).next_power_of_two(), u128::MAX);
+        let reach = i32::try_from(farthest).unwrap_or(i32::MAX);
         Self {
             variance: (a, b),
             reach,
@@ -101,7 +103,7 @@ impl NoiseTable {
     pub fn fill(&self, out: &mut [i32], rng: &mut impl Rng) {
         let mut uniform = [0u8; 16 * 256];
         for block in out.chunks_mut(256) {
-            let bytes = &mut uniform[..16 * block.len()];
+            let bytes = &mut uniform[..block.len().times(16)];
             rng.fill_bytes(bytes);
             for (value, word) in block.iter_mut().zip(bytes.as_chunks::<16>().0) {
                 *value = self.invert(u128::from_le_bytes(*word));
@@ -120,7 +122,9 @@ impl NoiseTable {
         let below = search(self.thresholds.len(), uniform, |index| {
             self.thresholds[index]
         });
-        (below as i32).min(2 * self.reach) - self.reach
+        (below as i32)
+            .min(self.reach.times(2))
+            .minus(self.reach)
     }
 
     /// Bound on the total variation distance of one draw from the ideal distribution, in units of
@@ -135,14 +139,14 @@ impl NoiseTable {
 
     /// Outcomes from -L to L with their exact probability in this table, in units of 2^-128.
     pub fn probabilities(&self) -> impl Iterator<Item = (i32, u128)> + '_ {
-        let last = self.thresholds.len() - 1;
-        let inner = (-self.reach..self.reach)
+        let last = self.thresholds.len().minus(1);
+        let inner = (0.minus(self.reach)..self.reach)
             .zip(&self.thresholds)
             .map(|(outcome, upper)| (outcome, *upper));
         inner.chain([(self.reach, self.thresholds[last])]).scan(
             0u128,
             |before, (outcome, upper)| {
-                let mass = upper - *before;
+                let mass = upper.minus(*before);
                 *before = upper;
                 Some((outcome, mass))
             },
@@ -160,8 +164,8 @@ impl NoiseTable {
 fn search(count: usize, uniform: u128, mut read: impl FnMut(usize) -> u128) -> usize {
     let (mut base, mut half) = (0usize, count / 2);
     while half > 0 {
-        let at_or_below = black_box(usize::from(read(base + half - 1) <= uniform));
-        base += half & at_or_below.wrapping_neg();
+        let at_or_below = black_box(usize::from(read(base.plus(half).minus(1)) <= uniform));
+        base = base.plus(half & at_or_below.wrapping_neg());
         half /= 2;
     }
     base
@@ -171,26 +175,29 @@ fn search(count: usize, uniform: u128, mut read: impl FnMut(usize) -> u128) -> u
 /// helper's own draws ([`super::helper_noise`]) if it makes any, in units of 2^-128.
 pub fn release_total_variation(mechanism: &Mechanism) -> u128 {
     let (a, b) = mechanism.share_variance();
-    let shares = draw_total_variation(a, b.max(1)) * u128::from(mechanism.cohort_max);
+    let shares = draw_total_variation(a, b.max(1)).times(u128::from(mechanism.cohort_max));
     let helper = if mechanism.helper_noise {
         draw_total_variation(mechanism.sigma2, 1)
     } else {
         0
     };
-    (shares + helper) * u128::from(mechanism.sent_length())
+    shares
+        .plus(helper)
+        .times(u128::from(mechanism.sent_length()))
 }
 
 /// [`NoiseTable::total_variation`] of the table of variance `a/b`, without building it.
 fn draw_total_variation(a: u64, b: u32) -> u128 {
-    2 * reach(a, b) + 2
+    reach(a, b).plus(1).times(2)
 }
 
 /// Largest magnitude drawn: a whole number not below 16 sqrt(a/b).
 fn reach(a: u64, b: u32) -> u128 {
-    (TAIL * TAIL * u128::from(a))
+    u128::from(a)
+        .times(TAIL * TAIL)
         .div_ceil(u128::from(b))
         .isqrt()
-        + 1
+        .plus(1)
 }
 
 /// exp(-k^2 b/(2a)) for k = 0..=reach, as fixed-point numbers of [`PRECISION`] digits.
@@ -200,7 +207,7 @@ fn reach(a: u64, b: u32) -> u128 {
 /// 2^-372 and the weight by less than k^2 2^-371; summed over a reach of 2^20 and divided by a
 /// total above 1 that is below 2^-300.
 fn weights(a: u64, b: u32) -> Vec<BigUint> {
-    let step = exp_minus(u64::from(b), 2 * a);
+    let step = exp_minus(u64::from(b), a.times(2));
     let step_squared = (&step * &step) >> PRECISION;
     let (mut weight, mut ratio) = (BigUint::from(1u32) << PRECISION, step);
     (0..=reach(a, b))
@@ -219,7 +226,8 @@ fn exp_minus(numerator: u64, denominator: u64) -> BigUint {
     let mut term = BigUint::from(1u32) << PRECISION;
     let mut sums = [term.clone(), BigUint::ZERO];
     for k in 1u64.. {
-        term = term * numerator / (u128::from(denominator) * u128::from(k));
+        let divisor = u128::from(denominator).times(u128::from(k));
+        term = term * numerator / divisor;
         if term == BigUint::ZERO {
             break;
         }
