@@ -5,10 +5,13 @@
 //! Recommendation Benchmarks" (2021), equations 1 to 4. Factors in f32, solves in f64; parallel
 //! over rows only, so results do not depend on the number of threads.
 
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
 
 use crate::history::preference::History;
 use crate::maths::linalg::dot;
@@ -140,11 +143,26 @@ impl Factors {
     /// row r met.
     fn refit(&mut self, used: &[Vec<u32>], other: &Factors, config: &IalsConfig) {
         let gram = other.gram();
-        let rows = self.values.par_chunks_exact_mut(self.d).zip(used);
-        rows.for_each_init(
-            || NormalEquation::new(config.factors),
-            |equation, (row, used)| other.refit_row(equation, used, &gram, config, row),
-        );
+        let rows = self.values.chunks_exact_mut(self.d).zip(used);
+        let rows = Mutex::new(rows);
+        let next = || {
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            rows.next()
+        };
+        let refit = || {
+            let mut equation = NormalEquation::new(config.factors);
+            while let Some((row, used)) = next() {
+                other.refit_row(&mut equation, used, &gram, config, row);
+            }
+        };
+
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        thread::scope(|scope| {
+            for _ in 1..cores {
+                scope.spawn(refit);
+            }
+            refit();
+        });
     }
 
     /// Solves one row of the other side, which met the rows `used` of this one.
