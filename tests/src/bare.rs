@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use bytes::Bytes;
 use rand::TryRng;
 use rand::rand_core::UnwrapErr;
@@ -20,10 +20,11 @@ use tacit_round::seal::{Binding, MaskSeed, SCHEME_ID, seal};
 use tacit_round::ticket::Ticket;
 use tacit_types::{ContributionId, DeviceId, Digest};
 use tacit_wire::clock;
+use tacit_wire::dial::{Dialer, client_config, endpoint};
 use tacit_wire::pki::Authority;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::deployment::Deployment;
 
@@ -51,6 +52,7 @@ pub struct Credentials {
 #[derive(Clone)]
 pub struct BareDevice {
     endpoint: Endpoint,
+    dialer: Dialer,
 }
 
 /// Final bytes of one contribution.
@@ -68,26 +70,21 @@ impl BareDevice {
     /// # Errors
     /// When an address or certificate cannot be read.
     pub fn new(address: &str, root: &str, credentials: Option<&Credentials>) -> Result<Self> {
-        let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(root))
-            .domain_name("localhost")
-            .assume_http2(true);
-        if let Some(credentials) = credentials {
-            tls = tls.identity(Identity::from_pem(&credentials.chain, &credentials.key));
-        }
-        let endpoint = Endpoint::from_shared(address.to_owned())?;
+        let own = credentials.map(|own| (&own.chain[..], &own.key[..]));
+        let tls = client_config(root, own).map_err(Error::msg)?;
+        let dialer = Dialer::new(tls, "localhost").map_err(Error::msg)?;
+        let endpoint = endpoint(address).map_err(Error::msg)?;
         let endpoint = endpoint
             .connect_timeout(Duration::from_secs(2))
-            .timeout(CALL_DEADLINE)
-            .tls_config(tls)?;
-        Ok(Self { endpoint })
+            .timeout(CALL_DEADLINE);
+        Ok(Self { endpoint, dialer })
     }
 
     /// The same device, giving each answer room for `bytes`; with 0 it takes none.
     #[must_use]
     pub fn with_window(self, bytes: u32) -> Self {
         let endpoint = self.endpoint.initial_stream_window_size(bytes);
-        Self { endpoint }
+        Self { endpoint, ..self }
     }
 
     /// Enrols with one of the deployment's tokens, repeating until it is answered.
@@ -110,7 +107,7 @@ impl BareDevice {
     pub async fn connect(&self) -> Result<CoordinatorClient<Channel>, Status> {
         let channel = self
             .endpoint
-            .connect()
+            .connect_with_connector(self.dialer.clone())
             .await
             .map_err(|error| Status::unavailable(format!("{error:?}")))?;
         Ok(CoordinatorClient::new(channel))

@@ -192,6 +192,11 @@ impl Deployment {
         self.coordinator_port
     }
 
+    /// Port of the helper.
+    pub fn helper_port(&self) -> u16 {
+        self.helper_port
+    }
+
     /// Starts a process on the state it left, logging to a file.
     ///
     /// # Errors

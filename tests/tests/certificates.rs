@@ -20,11 +20,11 @@ use tacit_tests::bare::{BareDevice, CHECK_IN, Contribution, Credentials, repeat}
 use tacit_tests::certified::{device_at, device_params, device_uri, issuing, signed_by};
 use tacit_tests::deployment::{Deployment, Settings};
 use tacit_types::{DeviceId, Digest, Timestamp};
+use tacit_wire::dial::{Dialer, client_config, endpoint};
 use tacit_wire::pki::{Authority, create_authorities};
 use tacit_wire::{Peer, clock};
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
 const DAY_MS: u64 = 86_400_000;
@@ -270,17 +270,14 @@ async fn the_helper_answers_the_coordinator_only() {
         ("nobody", None),
     ];
     for (name, credentials) in peers {
-        let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(deployment.pki("root.crt").unwrap()))
-            .domain_name("localhost")
-            .assume_http2(true);
-        if let Some(credentials) = credentials {
-            tls = tls.identity(Identity::from_pem(&credentials.chain, &credentials.key));
-        }
-        let endpoint = Endpoint::from_shared(deployment.helper_address())
+        let root = deployment.pki("root.crt").unwrap();
+        let own = credentials.map(|own| (&own.chain[..], &own.key[..]));
+        let tls = client_config(&root, own).unwrap();
+        let dialer = Dialer::new(tls, "localhost").unwrap();
+        let endpoint = endpoint(&deployment.helper_address())
             .unwrap()
             .timeout(Duration::from_secs(5));
-        let refused = match endpoint.tls_config(tls).unwrap().connect().await {
+        let refused = match endpoint.connect_with_connector(dialer).await {
             Ok(channel) => {
                 let ticket_hash = Bytes::copy_from_slice(&[0; 32]);
                 HelperClient::new(channel)

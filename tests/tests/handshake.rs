@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,15 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{AlertDescription, ClientConfig, HandshakeKind, RootCertStore};
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{
+    AlertDescription, ClientConfig, HandshakeKind, RootCertStore, SignatureAlgorithm,
+    SignatureScheme,
+};
 use tacit_tests::bare::{BareDevice, Credentials, repeat};
 use tacit_tests::certified::{DEVICE, device_at, device_params, issuing, signed_by};
 use tacit_tests::deployment::{Deployment, Role, Settings};
+use tacit_wire::provider::provider;
 use tacit_wire::{Peer, clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -70,16 +75,19 @@ fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
 }
 
 fn client(deployment: &Deployment, credentials: &Credentials) -> ClientConfig {
+    let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).unwrap();
+    let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    signing_by(deployment, &credentials.chain, key)
+}
+
+fn signing_by(deployment: &Deployment, chain: &str, key: Arc<dyn SigningKey>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for root in certificates(&deployment.pki("root.crt").unwrap()) {
         roots.add(root).unwrap();
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).unwrap();
-    let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
     // Not looked at here, as `with_client_auth_cert` would: some are spoilt.
-    let own = CertifiedKey::new(certificates(&credentials.chain), key);
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let own = CertifiedKey::new(certificates(chain), key);
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_root_certificates(roots)
@@ -96,8 +104,11 @@ async fn connect(port: u16, connector: &TlsConnector) -> io::Result<TlsStream<Tc
 
 /// Knocks at the coordinator and says how that ends.
 async fn knock(deployment: &Deployment, config: ClientConfig) -> End {
+    knock_at(deployment.coordinator_port(), config).await
+}
+
+async fn knock_at(port: u16, config: ClientConfig) -> End {
     let connector = TlsConnector::from(Arc::new(config));
-    let port = deployment.coordinator_port();
     let mut stream = match connect(port, &connector).await {
         Ok(stream) => stream,
         Err(error) => return end(&error),
@@ -252,9 +263,64 @@ fn openssl(deployment: &Deployment, arguments: &str) -> Option<std::process::Out
     openssl.output().ok()
 }
 
+/// A key that `openssl` signs with, however weak it is.
+#[derive(Clone, Debug)]
+struct OpensslKey {
+    folder: PathBuf,
+    rsa: bool,
+}
+
+impl OpensslKey {
+    fn new(deployment: &Deployment, kind: &str) -> Self {
+        Self {
+            folder: deployment.path("pki"),
+            rsa: kind.starts_with("rsa"),
+        }
+    }
+}
+
+impl SigningKey for OpensslKey {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        if self.rsa {
+            SignatureAlgorithm::RSA
+        } else {
+            SignatureAlgorithm::ECDSA
+        }
+    }
+}
+
+impl Signer for OpensslKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        fs::write(self.folder.join("message"), message).unwrap();
+        let padding = if self.rsa {
+            "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest "
+        } else {
+            ""
+        };
+        let arguments = format!("dgst -sha256 {padding}-sign weak.key message");
+        let mut openssl = Command::new("openssl");
+        openssl.args(arguments.split(' '));
+        let signed = openssl.current_dir(&self.folder).output().unwrap();
+        assert!(signed.status.success(), "{signed:?}");
+        Ok(signed.stdout)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        if self.rsa {
+            SignatureScheme::RSA_PSS_SHA256
+        } else {
+            SignatureScheme::ECDSA_NISTP256_SHA256
+        }
+    }
+}
+
 /// HOSTILE 69: a key or a signature that is too weak for TLS 1.3 does not get in, though it was
-/// certified as the coordinator's. OpenSSL, told to allow anything, is the client: no other here
-/// would use such a key. The server is the helper, which serves nobody without a certificate.
+/// certified as the coordinator's. OpenSSL signs for the client: nothing else here would use such a
+/// key. The server is the helper, which serves nobody without a certificate.
 #[tokio::test]
 async fn weak_keys_and_signatures_are_cut_off() {
     let (deployment, good) = deployment().await;
@@ -315,17 +381,12 @@ async fn weak_keys_and_signatures_are_cut_off() {
         made(&format!("{request} weak.key -newkey {key}"));
         let by = format!("-CA {authority}.crt -CAkey {authority}.key -out weak.crt {hash}");
         made(format!("{sign} leaf.cnf {by}").trim_end());
-        let address = deployment.helper_address().replace("https://", "");
-        let offer = format!(
-            "s_client -quiet -ign_eof -tls1_3 -alpn h2 -cipher DEFAULT:@SECLEVEL=0 -CAfile \
-             root.crt -cert weak.crt -key weak.key -cert_chain {authority}.crt -connect {address}"
-        );
-        // All it prints is what the server says under HTTP/2.
-        let output = openssl(&deployment, &offer).unwrap();
-        let served = !output.stdout.is_empty();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let chain = ["weak", authority].map(|one| deployment.pki(&format!("{one}.crt")).unwrap());
+        let key = OpensslKey::new(&deployment, key);
+        let config = signing_by(&deployment, &chain.concat(), Arc::new(key));
+        let end = knock_at(deployment.helper_port(), config).await;
         let strong = name == "P-256" || name == "SHA-256 of RSA";
-        assert_eq!(served, strong, "{name}: {said}");
+        assert_eq!(end == End::Served, strong, "{name}: {end:?}");
     }
     serves(&deployment, &good).await;
 }

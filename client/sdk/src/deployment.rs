@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -63,6 +64,31 @@ impl Deployment {
     /// Goes by this policy from now on.
     pub(crate) fn go_by(&mut self, policy: InForce) {
         self.policy = policy;
+    }
+
+    /// [`Self::new`] from texts, as an app ships them: the root in PEM, the policy in JSON and the
+    /// publisher's key in hexadecimal, as `tacit pki` writes them.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] for a text that cannot be read, and as [`Self::new`].
+    pub fn read(
+        coordinator: &str,
+        server_name: &str,
+        root_certificate: &str,
+        policy: &str,
+        publisher: &str,
+    ) -> Result<Self, SdkError> {
+        let policy = serde_json::from_str(policy)
+            .map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
+        let publisher = serde_json::from_value(publisher.trim().into())
+            .map_err(|error| SdkError::Stop(format!("publisher: {error}")))?;
+        Self::new(
+            coordinator,
+            server_name,
+            root_certificate,
+            &policy,
+            &publisher,
+        )
     }
 
     /// Checks the policy and builds the deployment.
@@ -153,8 +179,7 @@ impl Deployment {
             roots.add(root).map_err(|error| bad(&error))?;
         }
 
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| bad(&error))?
             .with_root_certificates(roots);
@@ -173,6 +198,17 @@ impl Deployment {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
+}
+
+/// AWS-LC with one key exchange, X25519MLKEM768, whatever features an app builds rustls with. A
+/// coordinator without it fails the handshake.
+fn provider() -> Arc<CryptoProvider> {
+    let every = aws_lc_rs::default_provider();
+    let hybrid = CryptoProvider {
+        kx_groups: vec![kx_group::X25519MLKEM768],
+        ..every
+    };
+    Arc::new(hybrid)
 }
 
 /// An installation's certificate chain and its key, both PEM.

@@ -13,9 +13,10 @@ use tacit_round::helper::{DraftRefused, SealedSeed};
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::Digest;
 use tacit_wire::current::Current;
+use tacit_wire::dial::{Dialer, client_config, endpoint};
 use tacit_wire::files;
 use tokio::time::timeout;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::admission::SEEDS_MAX;
@@ -70,30 +71,29 @@ impl HelperClient {
     /// # Errors
     /// [`ServerError::OperatorConfig`] naming the file or key.
     pub fn new(config: &Config) -> Result<Self, ServerError> {
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(files::read_text(&config.tls.root)?))
-            .identity(Identity::from_pem(
-                files::read_text(&config.tls.certificate)?,
-                files::read_secret(&config.tls.key)?.as_str(),
-            ))
-            .domain_name(&config.helper.server_name)
-            .assume_http2(true);
-        let bad = |error: tonic::transport::Error| {
-            ServerError::OperatorConfig(format!("helper.address: {error}"))
-        };
-        let channel = Endpoint::from_shared(config.helper.address.clone())
-            .map_err(bad)?
+        let endpoint = endpoint(&config.helper.address)
+            .map_err(|problem| misconfigured("helper.address", &problem))?
             .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .tls_config(tls)
-            .map_err(bad)?
-            .connect_lazy();
+            .http2_keep_alive_interval(Duration::from_secs(20));
+        let dialer = Self::dialer(config)?;
+        let channel = endpoint.connect_with_connector_lazy(dialer);
         let grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self {
             grpc: grpc.into(),
             address: config.helper.address.clone(),
             identity_key: config.helper.identity_key,
         })
+    }
+
+    /// Connects with the coordinator's certificate to the helper's name.
+    fn dialer(config: &Config) -> Result<Dialer, ServerError> {
+        let root = files::read_text(&config.tls.root)?;
+        let chain = files::read_text(&config.tls.certificate)?;
+        let key = files::read_secret(&config.tls.key)?;
+        let tls = client_config(&root, Some((&chain, &key)));
+        let tls = tls.map_err(|problem| misconfigured("tls", &problem))?;
+        Dialer::new(tls, &config.helper.server_name)
+            .map_err(|problem| misconfigured("helper.server_name", &problem))
     }
 
     /// Takes over the connection of another client of the same helper: calls begin on it from now
@@ -322,6 +322,10 @@ fn to_proto(seed: &SealedSeed) -> v2::SealedSeed {
         sealed_seed: copy(&seed.sealed),
         commitment: copy(&seed.commitment.0),
     }
+}
+
+fn misconfigured(field: &str, problem: &str) -> ServerError {
+    ServerError::OperatorConfig(format!("{field}: {problem}"))
 }
 
 fn refused(what: &str) -> ServerError {

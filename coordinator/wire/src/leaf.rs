@@ -1,6 +1,5 @@
 //! What a leaf certificate says, also one that has ended.
 
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, alg_id};
 use tacit_types::Timestamp;
@@ -8,6 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::identity::{LeafKey, Peer, key_of, validity};
 use crate::pki::{Authority, PkiError};
+use crate::provider::signatures;
 
 /// What a leaf of this deployment says.
 pub struct OwnLeaf {
@@ -53,8 +53,7 @@ fn is_signed_by(certificate: &[u8], key: &LeafKey) -> bool {
         &parsed.signature_value.data,
     );
 
-    let known = aws_lc_rs::default_provider().signature_verification_algorithms;
-    let ed25519 = known
+    let ed25519 = signatures()
         .all
         .iter()
         .find(|algorithm| algorithm.signature_alg_id() == alg_id::ED25519);

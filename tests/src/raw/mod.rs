@@ -10,11 +10,11 @@ pub mod frame;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use anyhow::{Context, Error, Result};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tacit_proto::v2::coordinator_server::SERVICE_NAME;
+use tacit_wire::dial::client_config;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -44,22 +44,8 @@ impl Door {
     /// # Errors
     /// When the address, a certificate or the key cannot be read.
     pub fn new(address: &str, root: &str, credentials: Option<&Credentials>) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(root)? {
-            roots.add(certificate)?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots);
-        let mut config = match credentials {
-            None => config.with_no_client_auth(),
-            Some(own) => {
-                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes())?;
-                config.with_client_auth_cert(certificates(&own.chain)?, key)?
-            }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let own = credentials.map(|own| (&own.chain[..], &own.key[..]));
+        let config = client_config(root, own).map_err(Error::msg)?;
         Ok(Self {
             address: address.trim_start_matches("https://").parse()?,
             from: Ipv4Addr::LOCALHOST,
@@ -120,9 +106,4 @@ impl Door {
         stream.flush().await?;
         Ok(Connection::new(stream).greet().await?)
     }
-}
-
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
-    Ok(certificates.collect::<Result<_, _>>()?)
 }

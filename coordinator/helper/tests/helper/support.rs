@@ -24,6 +24,7 @@ use tacit_round::seal::{Binding, MaskSeed, seal};
 use tacit_round::ticket::{Kind, SCHEMA, Ticket};
 use tacit_types::{ContributionId, DeviceId, Digest, RoundId, TaskId, Timestamp};
 use tacit_wire::clock::now;
+use tacit_wire::dial::{Dialer, client_config, endpoint};
 use tacit_wire::files::write_new_secret;
 use tacit_wire::listener::Front;
 use tacit_wire::pki::{Authority, create_authorities};
@@ -31,7 +32,7 @@ use tacit_wire::reload::Source;
 use tacit_wire::{Peer, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
@@ -151,22 +152,20 @@ impl Deployment {
             .authority
             .issue_device(request.der(), DeviceId([7; 16]), now())
             .unwrap();
-        let endpoint = self.endpoint(helper, &chain, &key.serialize_pem());
-        HelperClient::new(endpoint.connect_lazy())
+        let endpoint = address(helper);
+        let dialer = self.dialer(&chain, &key.serialize_pem());
+        HelperClient::new(endpoint.connect_with_connector_lazy(dialer))
     }
 
     async fn connect(&self, helper: &Running, chain: &str, key: &str) -> Channel {
-        let endpoint = self.endpoint(helper, chain, key);
-        endpoint.connect().await.unwrap()
+        let endpoint = address(helper);
+        let dialer = self.dialer(chain, key);
+        endpoint.connect_with_connector(dialer).await.unwrap()
     }
 
-    fn endpoint(&self, helper: &Running, chain: &str, key: &str) -> Endpoint {
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.root))
-            .identity(Identity::from_pem(chain, key))
-            .domain_name("localhost");
-        let endpoint = Endpoint::from_shared(format!("https://{}", helper.address)).unwrap();
-        endpoint.tls_config(tls).unwrap()
+    fn dialer(&self, chain: &str, key: &str) -> Dialer {
+        let tls = client_config(&self.root, Some((chain, key))).unwrap();
+        Dialer::new(tls, "localhost").unwrap()
     }
 
     pub(crate) fn key_files(&self) -> usize {
@@ -174,6 +173,10 @@ impl Deployment {
             .unwrap()
             .count()
     }
+}
+
+fn address(helper: &Running) -> Endpoint {
+    endpoint(&format!("https://{}", helper.address)).unwrap()
 }
 
 /// A running helper.

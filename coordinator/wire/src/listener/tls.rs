@@ -1,4 +1,4 @@
-//! TLS settings of a server: TLS 1.3 only, one provider, no resumption.
+//! TLS settings of a server: TLS 1.3 only, hybrid key exchange only, no resumption.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tacit_types::Timestamp;
 
 use crate::current::Current;
 use crate::identity::Leaf;
+use crate::provider::provider;
 use crate::revoked::Revoked;
 
 /// Whether a peer without a certificate may connect. Each call decides what such a peer may do.
@@ -37,7 +38,7 @@ pub fn server_config(
     client: ClientCertificate,
     revoked: &Current<Revoked>,
 ) -> Result<ServerConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = provider();
     let verifier =
         WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider.clone());
     let verifier = match client {
@@ -132,8 +133,7 @@ pub fn leads_to(
     roots: &[CertificateDer<'static>],
     now: Timestamp,
 ) -> Result<(), String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider);
+    let verifier = WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider());
     let verifier = verifier.build().map_err(|error| error.to_string())?;
     let (leaf, above) = chain.split_first().ok_or("there is no certificate")?;
     let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));

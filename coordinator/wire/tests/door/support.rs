@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use tacit_wire::current::Current;
+use tacit_wire::dial::{Dialer, client_config, endpoint};
 use tacit_wire::listener::{ClientCertificate, CountCalls, Front, Limits, Listener, server_config};
 use tacit_wire::pki::{Authority, Credentials, create_authorities};
 use tacit_wire::revoked::Standing;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server};
+use tonic::transport::{Channel, Server};
 use tonic_health::pb::health_client::HealthClient;
 
 /// HTTP/2 preface and an empty SETTINGS frame.
@@ -134,22 +135,7 @@ impl World {
         who: Option<Peer>,
         preface: bool,
     ) -> Option<Silent> {
-        let mut roots = RootCertStore::empty();
-        for root in certificates(&self.root) {
-            roots.add(root).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match self.credentials(who) {
-            None => config.with_no_client_auth(),
-            Some(own) => config
-                .with_client_auth_cert(certificates(&own.chain), key(own))
-                .unwrap(),
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = self.tls(who);
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(header).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -164,15 +150,15 @@ impl World {
 
     /// An honest client, with these credentials or none.
     pub(crate) fn client(&self, who: Option<Peer>) -> HealthClient<Channel> {
-        let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.root))
-            .domain_name("localhost")
-            .assume_http2(true);
-        if let Some(own) = self.credentials(who) {
-            tls = tls.identity(Identity::from_pem(&own.chain, &own.key));
-        }
-        let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
-        HealthClient::new(endpoint.tls_config(tls).unwrap().connect_lazy())
+        let endpoint = endpoint(&format!("https://{}", self.address)).unwrap();
+        let dialer = Dialer::new(self.tls(who), "localhost").unwrap();
+        HealthClient::new(endpoint.connect_with_connector_lazy(dialer))
+    }
+
+    fn tls(&self, who: Option<Peer>) -> ClientConfig {
+        let own = self.credentials(who);
+        let own = own.map(|own| (&own.chain[..], &own.key[..]));
+        client_config(&self.root, own).unwrap()
     }
 }
 
