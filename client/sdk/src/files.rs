@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::error::SdkError;
+use crate::private;
 use crate::reason::Reason;
 
 /// What Unix systems call too many open files, of all processes and of this one; the standard
@@ -98,8 +98,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, SdkError> {
 /// # Errors
 /// [`SdkError::Stop`] when it cannot be made.
 pub(crate) fn create_folder(path: &Path) -> Result<(), SdkError> {
-    let mut folder = fs::DirBuilder::new();
-    let made = folder.recursive(true).mode(0o700).create(path);
+    let made = private::folder().create(path);
     made.map_err(|error| failed(path, error))
 }
 
@@ -113,12 +112,10 @@ pub(crate) fn close_to_others(path: &Path) -> Result<(), SdkError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         found => found.map_err(|error| failed(path, error))?,
     };
-    let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let Some(mode) = private::open_to_others(&found) else {
         return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))
-        .map_err(|error| stop(path, error))?;
+    };
+    private::close(path, mode).map_err(|error| stop(path, error))?;
     let (path, was) = (path.display(), format_args!("{mode:o}"));
     tracing::warn!(event = "closed_to_others", %path, %was);
     Ok(())
@@ -139,9 +136,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
 /// # Errors
 /// [`SdkError::Stop`] when storage fails.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), SdkError> {
-    fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| failed(folder, error))
+    private::sync_folder(folder).map_err(|error| failed(folder, error))
 }
 
 /// As [`write()`], without waiting for the disk: after power loss the file may be gone or damaged.
@@ -166,10 +161,9 @@ fn replace(
         }
         _ => {}
     }
-    let mut file = fs::OpenOptions::new()
+    let mut file = private::file()
         .write(true)
         .create_new(true)
-        .mode(0o600)
         .open(&temporary)
         .map_err(wrap)?;
     file.write_all(bytes)

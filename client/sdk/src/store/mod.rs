@@ -25,7 +25,6 @@ mod spooled;
 
 use std::cell::Cell;
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +35,7 @@ pub use self::pause::Pause;
 pub use self::spooled::Spooled;
 use crate::error::SdkError;
 use crate::files;
+use crate::private;
 use crate::reason::Reason;
 
 const FILE: &str = "store.sqlite";
@@ -110,10 +110,9 @@ impl Store {
             }
         }
         // What its owner did is for its owner's eyes; the log beside it takes over the file's mode.
-        fs::OpenOptions::new()
+        private::file()
             .write(true)
             .create_new(true)
-            .mode(0o600)
             .open(&unfinished)
             .map_err(wrap)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
@@ -128,7 +127,7 @@ impl Store {
         drop(db);
         files::write(&folder.join(seal::NOTE), format!("{:020}", 0).as_bytes())?;
         fs::rename(&unfinished, &path)
-            .and_then(|()| fs::File::open(folder)?.sync_all())
+            .and_then(|()| private::sync_folder(folder))
             .map_err(wrap)?;
         Self::open(folder)
     }

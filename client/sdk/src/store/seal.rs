@@ -15,7 +15,6 @@
 //! place of [`NOTE`].
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
@@ -25,6 +24,7 @@ use tacit_types::Digest;
 
 use crate::error::SdkError;
 use crate::files;
+use crate::private;
 
 /// Name of the file that repeats the number of commits: 20 decimal digits, overwritten in place.
 pub(super) const NOTE: &str = "store.count";
@@ -93,12 +93,10 @@ pub(super) fn noted(folder: &Path) -> Result<u64, SdkError> {
 pub(super) fn note(folder: &Path, commits: u64) -> Result<(), SdkError> {
     let path = folder.join(NOTE);
     // In place and of fixed length: one write, so that a kill leaves the old number or the new one.
-    let mut options = std::fs::OpenOptions::new();
-    let file = options
+    let file = private::file()
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
         .open(&path);
     file.and_then(|mut file| file.write_all(format!("{commits:020}").as_bytes()))
         .map_err(|error| files::failed(&path, error))
