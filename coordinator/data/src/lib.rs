@@ -9,7 +9,8 @@
 //! # What [`load()`] reads
 //!
 //! `README.md` in this crate's folder documents the format: separated files with a header, Parquet,
-//! and public data sets as they are downloaded, each plain, compressed or in a zip archive.
+//! JSON lines, and public data sets as they are downloaded, each plain, compressed or in a zip
+//! archive.
 //!
 //! ```csv
 //! user,item,timestamp,value,type
@@ -57,6 +58,7 @@ mod header;
 mod holdout;
 mod input;
 mod jester;
+mod lines;
 mod load;
 mod pairs;
 mod place;

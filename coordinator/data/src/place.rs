@@ -132,7 +132,10 @@ impl Place {
 fn stem(name: &str, kind: Kind) -> String {
     let mut stem = name;
     if kind != Kind::Folder {
-        for ending in [".zip", ".gz", ".csv", ".tsv", ".txt", ".inter", ".parquet"] {
+        for ending in [
+            ".zip", ".gz", ".csv", ".tsv", ".txt", ".inter", ".parquet", ".jsonl", ".ndjson",
+            ".json",
+        ] {
             stem = stem.strip_suffix(ending).unwrap_or(stem);
         }
     }

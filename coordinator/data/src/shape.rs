@@ -8,13 +8,15 @@ use crate::columns::Columns;
 use crate::error::DataError;
 use crate::input::Watch;
 use crate::jester::Matrix;
+use crate::lines::Lines;
 use crate::place::{Entry, Kind, Place};
 use crate::rows::{Records, Separated};
 
 /// Files of interactions, in the order in which a folder is searched for them.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "interactions.csv",
     "interactions.parquet",
+    "interactions.jsonl",
     "u.data",
     "ratings.dat",
     "ratings.csv",
@@ -38,9 +40,12 @@ const SHOP: [(&str, InteractionKind); 3] = [
 ];
 
 /// Endings of a file that may be the only one of its folder.
-const ENDINGS: [&str; 8] = [
-    ".inter", ".parquet", ".csv", ".tsv", ".data", ".dat", ".base", ".txt",
+const ENDINGS: [&str; 10] = [
+    ".inter", ".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".data", ".dat", ".base", ".txt",
 ];
+
+/// Endings of files of JSON lines.
+const LINES: [&str; 3] = [".jsonl", ".ndjson", ".json"];
 
 /// The files of interactions, each with what all of its rows are, where they do not say.
 pub(crate) struct Shape {
@@ -146,6 +151,9 @@ fn open(
     }
     if entry.name.starts_with("jester") && entry.name.ends_with(".csv") {
         return place.read(entry, watch, |input| read(&mut Matrix::open(input)?));
+    }
+    if LINES.iter().any(|ending| entry.name.ends_with(ending)) {
+        return place.read(entry, watch, |input| read(&mut Lines::open(input, asked)?));
     }
     place.read(entry, watch, |input| {
         read(&mut Separated::open(input, asked)?)

@@ -298,7 +298,7 @@ fn devices_read_what_a_data_set_reads() {
          0;7;1600000000;;view\n0;8;1600000001;;dislike\n3;7;;4;\n",
     )
     .unwrap();
-    let devices = recorded(&path).unwrap();
+    let devices = recorded(&path, None).unwrap();
     assert_eq!(devices.keys().copied().collect::<Vec<_>>(), [0, 3]);
     let first = &devices[&0];
     assert_eq!(first[0].timestamp, Some(Timestamp(1_600_000_000_000)));
@@ -309,11 +309,14 @@ fn devices_read_what_a_data_set_reads() {
         ("0;film;;;view", "line 2: item 'film' is not a whole number"),
     ] {
         fs::write(&path, format!("device;item;timestamp;value;type\n{row}\n")).unwrap();
-        let error = recorded(&path).unwrap_err().to_string();
+        let error = recorded(&path, None).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
     // The first line was taken for a header without a look, and its device lost.
     fs::write(&path, "0,7,1600000000,1,view\n").unwrap();
-    let error = recorded(&path).unwrap_err().to_string();
+    let error = recorded(&path, None).unwrap_err().to_string();
     assert!(error.contains("no header"), "{error}");
+    let columns = "user=1,item=2,time=3,value=4,type=5".parse().unwrap();
+    let devices = recorded(&path, Some(&columns)).unwrap();
+    assert_eq!(devices[&0][0].kind, InteractionKind::View);
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
+use tacit_data::Columns;
 use tacit_model::history::interaction::Interaction;
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
@@ -81,6 +82,8 @@ struct Config {
     /// Interactions recorded on first start, as an app would record them: `device` and `item` by
     /// number, `timestamp`, `value`, `type`, in any format of `--data`.
     interactions: Option<PathBuf>,
+    /// The columns of `interactions`, as `--columns` names them: `user` is the device.
+    columns: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
@@ -105,13 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         .as_deref()
         .map(|path| read_members(path, options.devices))
         .transpose()?;
-    let recorded = config
-        .interactions
-        .as_deref()
-        .map(tacit_data::recorded)
-        .transpose()
-        .map_err(Failure::input)?
-        .unwrap_or_default();
+    let recorded = recorded(&config)?;
     if options.check_config {
         return Ok(());
     }
@@ -131,6 +128,23 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         say::json(&summary)?;
     }
     Ok(())
+}
+
+/// The interactions that devices begin with, by device number.
+fn recorded(config: &Config) -> Result<Recorded, Failure> {
+    let columns = config.columns.as_deref().map(str::parse::<Columns>);
+    let columns = columns
+        .transpose()
+        .map_err(|error| Failure::input(format!("columns: {error}")))?;
+    let Some(path) = &config.interactions else {
+        return match columns {
+            None => Ok(Recorded::new()),
+            Some(_) => Err(Failure::input(
+                "columns: there are no interactions to read by them; give interactions too",
+            )),
+        };
+    };
+    tacit_data::recorded(path, columns.as_ref()).map_err(Failure::input)
 }
 
 /// Refuses early what would fail late: too few file descriptors for the active devices.
