@@ -1,5 +1,5 @@
 //! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`,
-//! `fuzz`, `mutants`, `attack`.
+//! `fuzz`, `mutants`, `attack`, `embed`.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -10,6 +10,7 @@
 
 mod attack;
 mod compare;
+mod embed;
 mod fuzz;
 mod links;
 mod mutants;
@@ -33,7 +34,8 @@ const CARGO_MUTANTS: &str = "27.1.0";
 #[command(about = "Developer commands of Tacit")]
 enum Task {
     /// Formatting, the code's shape, what Markdown files link to, clippy and rustdoc with warnings
-    /// denied, the fuzz workspace's lock, and cargo-deny (bans, licences, sources).
+    /// denied, the fuzz workspace's lock, what the SDK's features build, and cargo-deny (bans,
+    /// licences, sources).
     Check,
     /// Every test, optimised as shipped.
     Test,
@@ -61,6 +63,9 @@ enum Task {
     /// How the code is laid out: tokens a line, lengths of functions and files, circles of files;
     /// its limits are part of `check`.
     Shape(shape::Options),
+    /// The app of tests/embed, a workspace of its own that depends on the SDK alone: what it relies
+    /// on holds by the SDK, and it does not compile where that cannot hold.
+    Embed,
     /// Two builds of `tacit` must give the same sums, models, ledgers and reports, byte for byte.
     Compare(compare::Options),
 }
@@ -75,6 +80,7 @@ fn main() -> anyhow::Result<()> {
             document()?;
             // The fuzz workspace is not built here; its lock must still fit what it is built from.
             cargo("fetch --locked --manifest-path tests/fuzz/Cargo.toml")?;
+            embed::light()?;
             ensure("deny", CARGO_DENY)?;
             cargo("deny --locked check bans licenses sources")
         }
@@ -92,6 +98,7 @@ fn main() -> anyhow::Result<()> {
         Task::Quality => cargo("run --release --locked -p tacit-quality"),
         Task::Links => links::check(root()),
         Task::Shape(options) => shape::run(&options),
+        Task::Embed => embed::check(),
         Task::Compare(options) => compare::run(&options),
     }
 }
