@@ -45,6 +45,24 @@ pub fn wrapper(fault: Fault, paths: &[&Path]) -> Vec<String> {
     words
 }
 
+/// The command that runs what follows it and kills it, with SIGKILL, at the first of these system
+/// calls; with a path, at the first on this file or folder.
+pub fn killer(calls: &str, path: Option<&Path>) -> Vec<String> {
+    let mut words: Vec<String> = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"]
+        .map(str::to_owned)
+        .into();
+    words.extend([
+        "-e".into(),
+        format!("trace={calls}"),
+        "-e".into(),
+        format!("inject={calls}:signal=KILL:when=1"),
+    ]);
+    if let Some(path) = path {
+        words.extend(["-P".to_owned(), path.display().to_string()]);
+    }
+    words
+}
+
 /// Whether faults can be injected here; says SKIPPED, past the test's capture, when they cannot.
 pub fn available() -> bool {
     let words = wrapper(Fault::Sync(1), &[]);

@@ -127,6 +127,7 @@ impl Round {
             delta_pico: plan.delta_pico,
             membership: false,
             hold_out: false,
+            free_rounds: 0,
             deadline: clock::now().plus_millis(1_800_000),
             latest_deadline: clock::now().plus_millis(3_600_000),
             sealing_key: hex::encode(OpeningKey::draw(&mut UnwrapErr(SysRng)).sealing_key()),

@@ -281,7 +281,10 @@ async fn the_helper_answers_the_coordinator_only() {
             Ok(channel) => {
                 let ticket_hash = Bytes::copy_from_slice(&[0; 32]);
                 HelperClient::new(channel)
-                    .abandon(v2::AbandonRequest { ticket_hash })
+                    .abandon(v2::AbandonRequest {
+                        ticket_hash,
+                        certify: true,
+                    })
                     .await
                     .expect_err(name)
             }

@@ -169,6 +169,10 @@ EVENTS = {
         "model_out_hash": DIGEST,
     },
     "abandoned": {**CHARGE, "contributors": U32, "reason": any_text},
+    "empty": {
+        "task": TASK, "round": U32, "ticket_hash": DIGEST, "ticket_rho": RHO, "free_rounds": U32, "reason": any_text,
+        "helper_generation": U32, "certificate": any_text,
+    },
     "restarted": {},
     "answered": {
         "task": TASK, "round": U32, "ticket_hash": DIGEST, "contributors": U32, "set_digest": DIGEST,
@@ -423,7 +427,7 @@ class Ledger:
 
     def __init__(self, folder):
         self.chain = Chain(self.FILE, "coordinator")
-        self.genesis, self.model, self.charged = None, None, []
+        self.genesis, self.model, self.charged, self.empty, self.last_round = None, None, [], [], None
         self.leaves, self.generations, self.models, self.restarts = [], [], [], 0
         self.rho, self.variation = 0, 0
         for data in read_lines(folder, self.FILE):
@@ -444,12 +448,23 @@ class Ledger:
             raise Wrong("is a helper's line")
         elif event == "restarted":
             self.restarts += 1
+        elif event == "empty":
+            self.check_next(line)
+            same("free_rounds", line["free_rounds"], len(self.empty) + 1)
+            self.empty.append(line)
         else:
             self.spend(line)
 
     def publish(self, line):
         self.model = line["model_out_hash"]
         self.models.append((line["seq"], self.model))
+
+    def check_next(self, line):
+        if line["task"] != self.genesis["task"]:
+            raise Wrong("task is not the genesis line's")
+        if self.last_round is not None and line["round"] <= self.last_round:
+            raise Wrong(f"round {line['round']} does not come after the one before it")
+        self.last_round = line["round"]
 
     def spend(self, line):
         m = line["mechanism"]
@@ -465,10 +480,9 @@ class Ledger:
         least = set_min(m, line["dishonest_milli"]) if line["event"] == "release" else 0
         if not least <= line["contributors"] <= m["cohort_max"]:
             raise Wrong(f"contributors is {line['contributors']} and must be from {least} to {m['cohort_max']}")
-        if line["task"] != self.genesis["task"]:
-            raise Wrong("task is not the genesis line's")
         if line["model_in_hash"] != self.model:
             raise Wrong("model_in_hash is not the latest model before it")
+        self.check_next(line)
         self.rho += int(line["rho"])
         self.variation += int(line["total_variation"])
         if int(line["rho_total"]) != self.rho:
@@ -476,8 +490,6 @@ class Ledger:
         if self.rho > int(self.genesis["rho_budget"]):
             raise Wrong(f"rho_total is {self.rho} and passes the budget of {self.genesis['rho_budget']}")
         before = self.charged[-1]["round"] if self.charged else line["round"]
-        if self.charged and line["round"] <= before:
-            raise Wrong(f"round {line['round']} does not come after the charged one before it")
         same("participation_index", line["participation_index"], len(self.charged) + 1)
         same("separation", line["separation"], line["round"] - before)
         self.charged.append(line)
@@ -539,6 +551,18 @@ class Helper:
         for field in ["contributors", "set_digest", "ticket_hash"] if released else ["ticket_hash"]:
             if line[field] != answer[0][field]:
                 yield f"{field} differs from {Helper.FILE} line {answer[0]['seq']}"
+
+
+def check_empty(ledger, key):
+    """A round costs nothing only with the helper's certificate that nobody entered it, for that very ticket."""
+    for line in ledger.empty:
+        said = {"generation": line["helper_generation"], "ticket_hash": line["ticket_hash"]}
+        message = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+        holds = SIGNATURE(line["certificate"]) and signature_holds(
+            key, b"tacit empty v2", message, bytes.fromhex(line["certificate"])
+        )
+        if not holds:
+            raise Wrong(f"{Ledger.FILE} line {line['seq']}: its certificate is not the helper's for this ticket")
 
 
 def merkle_root(leaves):
@@ -671,7 +695,22 @@ def check_sums(folder, ledger, warnings):
 
 
 TICKET_FILE = {"ticket": any_text, "coordinator_signature": SIGNATURE, "helper_signature": SIGNATURE}
+FROM_TICKET_OF_EMPTY = ["task", "round"]
 FROM_TICKET = ["task", "round", "kind", "model_in_hash", "mechanism", "dishonest_milli", "dropout_milli"]
+
+
+def check_ticket_price(line, ticket):
+    """What a device that took part has spent follows from the ticket's mechanism."""
+    m = ticket.get("mechanism")
+    try:
+        priced = fields_fit(m, MECHANISM)
+        if priced:
+            check_mechanism(m)
+            priced = price(m) == int(line["ticket_rho"])
+    except Wrong:
+        priced = False
+    if not priced:
+        raise Wrong(f"{Ledger.FILE} line {line['seq']}: ticket_rho is not what its ticket says")
 
 
 def read_ticket(data, expected_hash, keys):
@@ -688,9 +727,9 @@ def read_ticket(data, expected_hash, keys):
 
 
 def check_tickets(folder, ledger, keys, warnings):
-    """Every charged line says what the ticket said that devices saw."""
+    """Every line of a round says what the ticket said that devices saw."""
     present, named = set(listing(folder, "tickets")), set()
-    for line in ledger.charged:
+    for line in ledger.charged + ledger.empty:
         name = f"{line['ticket_hash']}.json"
         if name not in present:
             raise Wrong(f"{Ledger.FILE} line {line['seq']}: its ticket is missing: tickets/{name}")
@@ -698,9 +737,15 @@ def check_tickets(folder, ledger, keys, warnings):
             ticket = read_ticket(read_small(folder, f"tickets/{name}"), line["ticket_hash"], keys)
         except Wrong as wrong:
             raise Wrong(f"tickets/{name}: {wrong}") from None
-        for field in FROM_TICKET:
+        empty = line["event"] == "empty"
+        for field in FROM_TICKET_OF_EMPTY if empty else FROM_TICKET:
             if type(ticket) is not dict or ticket.get(field) != line[field]:
                 raise Wrong(f"{Ledger.FILE} line {line['seq']}: {field} is not what its ticket says")
+        if empty:
+            check_ticket_price(line, ticket)
+        before = sum(other["seq"] < line["seq"] for other in ledger.empty)
+        if ticket.get("free_rounds") != before:
+            raise Wrong(f"{Ledger.FILE} line {line['seq']}: its ticket's free_rounds is not {before}")
         named.add(name)
     warnings.extend(f"tickets/{name} is named by no line" for name in sorted(present - named))
 
@@ -726,6 +771,7 @@ def verify(folder, expected, warnings):
     ledger = Ledger(folder)
     helper = Helper(folder, keys["helper"])
     helper.match(ledger.charged)
+    check_empty(ledger, keys["helper"])
     heads = check_heads(folder, ledger, keys, warnings)
     check_models(folder, ledger, warnings)
     check_sums(folder, ledger, warnings)
@@ -744,9 +790,11 @@ def verify(folder, expected, warnings):
         "last_line_hash": ledger.chain.last_hash,
         "releases": releases,
         "abandoned": len(ledger.charged) - releases,
+        "empty": len(ledger.empty),
         "restarts": ledger.restarts,
-        "participations_max": len(ledger.charged),
+        "participations_max": len(ledger.charged) + len(ledger.empty),
         "rho": str(ledger.rho),
+        "rho_spent_max": str(min(ledger.rho + sum(int(line["ticket_rho"]) for line in ledger.empty), 1 << 96)),
         "rho_budget": ledger.genesis["rho_budget"],
         "total_variation": str(ledger.variation),
         "epsilon": {delta: epsilon(ledger.rho, ledger.variation, delta) for delta in sorted(DELTAS)},

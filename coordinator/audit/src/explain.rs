@@ -5,6 +5,7 @@ use std::path::Path;
 use tacit_privacy::record::Charge;
 use tacit_privacy::{Tier, convert};
 
+use crate::empty::EmptyRound;
 use crate::error::VerifyError;
 use crate::ledger::{Entry, Outcome};
 use crate::report::{CURVE_DELTA, figures, format};
@@ -44,7 +45,12 @@ pub fn explain(dir: &Path, seq: u64) -> Result<String, ExplainError> {
         return Ok(genesis(&verified));
     }
     let entry = verified.entries.iter().find(|entry| entry.seq == seq);
-    Ok(entry.map_or_else(|| restarted(seq), |entry| charged(&verified, entry)))
+    let empty = verified.empty.iter().find(|empty| empty.seq == seq);
+    Ok(match (entry, empty) {
+        (Some(entry), _) => charged(&verified, entry),
+        (None, Some(empty)) => nobody_entered(empty),
+        (None, None) => restarted(seq),
+    })
 }
 
 fn genesis(verified: &Verified) -> String {
@@ -71,6 +77,23 @@ fn restarted(seq: u64) -> String {
     format!(
         "Line {seq} says that the coordinator started again on what it had stored.\nIt cost your \
          device nothing.\n"
+    )
+}
+
+fn nobody_entered(empty: &EmptyRound) -> String {
+    let line = &empty.line;
+    format!(
+        "Line {} is round {} of the task '{}', on {}. It ended without a contribution: {}.\n\
+         The helper certified that no device ever entered it. It erased the round's key before it \
+         signed that, so nothing of the round can ever be opened, and it cost the task nothing.\n\
+         If your device had set its price aside, rho {}, it does not take that back: what was set \
+         aside stays spent.\n",
+        empty.seq,
+        line.round,
+        line.task,
+        format::hour(empty.time_bucket),
+        format::shortened(&line.reason, 200),
+        format::round_up(line.ticket_rho.to_f64_up(), 4),
     )
 }
 

@@ -82,7 +82,7 @@ impl HelperLedger {
                 self.restarts += 1;
                 Ok(())
             }
-            Event::Genesis(_) | Event::Release(_) | Event::Abandoned(_) => {
+            Event::Genesis(_) | Event::Release(_) | Event::Abandoned(_) | Event::Empty(_) => {
                 wrong("is a coordinator's line".into())
             }
         }

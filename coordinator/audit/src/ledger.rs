@@ -7,9 +7,10 @@ use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Charge, Event, Genesis, Keeper, Line};
 use tacit_privacy::{Mechanism, Rho};
-use tacit_types::Digest;
+use tacit_types::{Digest, RoundId, TaskId};
 
 use crate::chain::Chain;
+use crate::empty::{EmptyRound, EmptyRounds};
 use crate::error::VerifyError;
 use crate::files::Lines;
 
@@ -71,6 +72,9 @@ pub(crate) struct Ledger {
     pub(crate) time_first: u64,
     pub(crate) time_last: u64,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) empty: EmptyRounds,
+    /// The newest round of any line.
+    last_round: Option<RoundId>,
     pub(crate) restarts: Vec<u64>,
     pub(crate) rho_total: Rho,
     pub(crate) total_variation: u128,
@@ -108,6 +112,8 @@ impl Ledger {
             time_first: line.time_bucket,
             time_last: line.time_bucket,
             entries: Vec::new(),
+            empty: EmptyRounds::default(),
+            last_round: None,
             restarts: Vec::new(),
             rho_total: Rho::ZERO,
             total_variation: 0,
@@ -138,6 +144,14 @@ impl Ledger {
             Event::Restarted {} => {
                 self.restarts.push(seq);
                 return Ok(());
+            }
+            Event::Empty(line) => {
+                self.check_next(&line.task, line.round)?;
+                return self.empty.take(EmptyRound {
+                    seq,
+                    time_bucket,
+                    line,
+                });
             }
             Event::Release(release) => {
                 let release = *release;
@@ -203,15 +217,10 @@ impl Ledger {
             &charge.table_hash.to_string(),
             &table_hash.to_string(),
         )?;
-        if charge.task != self.genesis.task {
-            return Err(format!(
-                "task is {} and the genesis line's is {}",
-                charge.task, self.genesis.task
-            ));
-        }
         if charge.model_in_hash != self.model {
             return Err("model_in_hash is not the latest model before it".into());
         }
+        self.check_next(&charge.task, charge.round)?;
         self.check_participation(charge)?;
         self.rho_total = self.add(charge)?;
         let total = self.total_variation.checked_add(charge.total_variation);
@@ -224,6 +233,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// A round is of the ledger's task, and comes after every round before it.
+    fn check_next(&mut self, task: &TaskId, round: RoundId) -> Result<(), String> {
+        if *task != self.genesis.task {
+            return Err(format!(
+                "task is {task} and the genesis line's is {}",
+                self.genesis.task
+            ));
+        }
+        if self.last_round.is_some_and(|before| round <= before) {
+            return Err(format!(
+                "round {round} does not come after the one before it"
+            ));
+        }
+        self.last_round = Some(round);
+        Ok(())
+    }
+
     /// Place and separation follow from the charged lines before.
     fn check_participation(&self, charge: &Charge) -> Result<(), String> {
         let before = self.entries.last().map(|entry| entry.charge.round.0);
@@ -231,12 +257,6 @@ impl Ledger {
             self.entries.len() + 1,
             before.map_or(0, |round| charge.round.0.wrapping_sub(round)),
         );
-        if before.is_some_and(|round| charge.round.0 <= round) {
-            return Err(format!(
-                "round {} does not come after the charged one before it",
-                charge.round
-            ));
-        }
         same(
             "participation_index",
             charge.participation_index.into(),

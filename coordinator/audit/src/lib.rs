@@ -21,6 +21,7 @@
 pub mod canary;
 mod chain;
 pub mod chart;
+mod empty;
 mod error;
 mod explain;
 mod files;
@@ -35,6 +36,7 @@ mod sums;
 mod tickets;
 mod verify;
 
+pub use empty::EmptyRound;
 pub use error::VerifyError;
 pub use explain::{ExplainError, explain};
 pub use keys::Keys;

@@ -21,9 +21,9 @@ const SCHEMA: u32 = 1;
 
 /// The numbers of one export.
 ///
-/// In JSON, `rho`, `rho_budget` (units of 2^-64) and `total_variation` (units of 2^-128) are whole
-/// numbers in strings. `epsilon` maps each of [`DELTAS`] to the smallest epsilon the conversion
-/// proves, rounded up; null stands for no finite one.
+/// In JSON, `rho`, `rho_spent_max`, `rho_budget` (units of 2^-64) and `total_variation` (units of
+/// 2^-128) are whole numbers in strings. `epsilon` maps each of [`DELTAS`] to the smallest epsilon
+/// the conversion proves, rounded up; null stands for no finite one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Version of this list of fields: 1.
@@ -46,12 +46,17 @@ pub struct Summary {
     pub releases: usize,
     /// Rounds charged without a release.
     pub abandoned: usize,
+    /// Rounds that cost nothing, because nobody entered them.
+    pub empty: usize,
     /// Restarts the coordinator recorded.
     pub restarts: usize,
     /// Most rounds one device can have taken part in.
     pub participations_max: usize,
     /// Price of everything.
     pub rho: Rho,
+    /// The most a device can have spent by its own ledger: what it had spent for a round that cost
+    /// the task nothing is not given back.
+    pub rho_spent_max: Rho,
     /// What it may cost.
     pub rho_budget: Rho,
     /// Distance of all noise from the ideal.
@@ -78,9 +83,11 @@ impl Summary {
             last_line_hash: verified.last_line_hash,
             releases: verified.releases().count(),
             abandoned: verified.abandoned().count(),
+            empty: verified.empty.len(),
             restarts: verified.restarts.len(),
             participations_max: verified.participations_max(),
             rho: verified.rho_total,
+            rho_spent_max: verified.rho_spent_max(),
             rho_budget: verified.genesis.rho_budget,
             total_variation: verified.total_variation,
             epsilon: DELTAS.map(|(name, delta)| (name, at(delta))).into(),

@@ -1,13 +1,15 @@
-//! Checks that every charged line says what the ticket said that devices saw: the same mechanism
+//! Checks that every line of a round says what the ticket said that devices saw: the same mechanism
 //! and assumptions, signed by both parties before anybody spent anything.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use tacit_privacy::canonical;
-use tacit_privacy::record::Charge;
+use tacit_privacy::record::{Charge, Empty};
 use tacit_round::ticket::{SignedTicket, Ticket, TicketFile};
+use tacit_types::Digest;
 
+use crate::empty;
 use crate::error::VerifyError;
 use crate::files;
 use crate::keys::Keys;
@@ -15,7 +17,7 @@ use crate::ledger::{self, Ledger};
 
 const FOLDER: &str = "tickets";
 
-/// Reads the ticket of every charged line; files that no line names are worth a warning.
+/// Reads the ticket of every line of a round; files that no line names are worth a warning.
 pub(crate) fn check(
     dir: &Path,
     ledger: &Ledger,
@@ -24,24 +26,27 @@ pub(crate) fn check(
 ) -> Result<(), VerifyError> {
     let present: HashSet<String> = files::names(dir, FOLDER)?.into_iter().collect();
     let mut named = HashSet::new();
-    for entry in &ledger.entries {
-        let name = format!("{}.json", entry.charge.ticket_hash);
+    for (seq, hash, line) in lines(ledger) {
+        let name = format!("{hash}.json");
         let file = format!("{FOLDER}/{name}");
+        let wrong = |problem: String| VerifyError::line(ledger::FILE, seq, problem);
         if !present.contains(&name) {
-            return Err(VerifyError::line(
-                ledger::FILE,
-                entry.seq,
-                format!("its ticket is missing: {file}"),
-            ));
+            return Err(wrong(format!("its ticket is missing: {file}")));
         }
-        let ticket = read(&files::read_small(dir, &file)?, &entry.charge, keys)
+        let ticket = read(&files::read_small(dir, &file)?, hash, keys)
             .map_err(|problem| VerifyError::file(file, problem))?;
-        if let Some(field) = difference(&entry.charge, &ticket) {
-            return Err(VerifyError::line(
-                ledger::FILE,
-                entry.seq,
-                format!("{field} is not what its ticket says"),
-            ));
+        let differs = match line {
+            Said::Charge(charge) => difference(charge, &ticket),
+            Said::Empty(empty) => empty::difference(empty, &ticket),
+        };
+        if let Some(field) = differs {
+            return Err(wrong(format!("{field} is not what its ticket says")));
+        }
+        let (stated, before) = (ticket.free_rounds, ledger.empty.before(seq));
+        if stated != before {
+            return Err(wrong(format!(
+                "its ticket's free_rounds is {stated} and {before} such lines stand before it"
+            )));
         }
         named.insert(name);
     }
@@ -55,10 +60,29 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn read(bytes: &[u8], charge: &Charge, keys: &Keys) -> Result<Ticket, String> {
+/// What a line says of its round.
+enum Said<'a> {
+    Charge(&'a Charge),
+    Empty(&'a Empty),
+}
+
+/// Every line of a round, with its place and its ticket: first those that cost something.
+fn lines(ledger: &Ledger) -> impl Iterator<Item = (u64, Digest, Said<'_>)> {
+    let charged = ledger.entries.iter().map(|entry| {
+        let charge = &entry.charge;
+        (entry.seq, charge.ticket_hash, Said::Charge(charge))
+    });
+    let empty = ledger.empty.all().iter().map(|empty| {
+        let line = &empty.line;
+        (empty.seq, line.ticket_hash, Said::Empty(line))
+    });
+    charged.chain(empty)
+}
+
+fn read(bytes: &[u8], hash: Digest, keys: &Keys) -> Result<Ticket, String> {
     let file: TicketFile = canonical::decode(bytes).map_err(|error| error.to_string())?;
     let signed = SignedTicket::from(file);
-    if signed.hash() != charge.ticket_hash {
+    if signed.hash() != hash {
         return Err("the SHA-256 of its ticket is not its name".into());
     }
     if !signed.verifies(&keys.coordinator, &keys.helper) {

@@ -8,10 +8,11 @@ use tacit_privacy::record::Genesis;
 use tacit_types::shown::Shown;
 use tacit_types::{Digest, Kind};
 
+use crate::empty::{self, EmptyRound};
 use crate::error::VerifyError;
 use crate::helper::HelperLedger;
 use crate::keys::Keys;
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{self, Entry, Ledger};
 use crate::sums::{self, Evaluated};
 use crate::{files, heads, keys, models, tickets};
 
@@ -40,6 +41,8 @@ pub struct Verified {
     pub time_last: u64,
     /// Every line that cost something, in order.
     pub entries: Vec<Entry>,
+    /// Every round that cost nothing, in order.
+    pub empty: Vec<EmptyRound>,
     /// What the evaluations found, recomputed from their sums.
     pub evaluations: Vec<Evaluated>,
     /// Positions of the coordinator's restarts.
@@ -65,9 +68,16 @@ impl Verified {
         self.entries.iter().filter(|entry| !entry.is_release())
     }
 
-    /// Most rounds one device can have taken part in: every round that was charged, once.
+    /// Most rounds one device can have taken part in: every round that was charged or that nobody
+    /// is known to have entered, once.
     pub fn participations_max(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.empty.len()
+    }
+
+    /// The most a device can have spent by its own ledger: the price of everything, and of the
+    /// tickets of rounds that cost the task nothing.
+    pub fn rho_spent_max(&self) -> Rho {
+        self.rho_total.compose(empty::price(&self.empty))
     }
 }
 
@@ -104,6 +114,10 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     let mut ledger = Ledger::read(dir)?;
     let helper = HelperLedger::read(dir, &keys.helper)?;
     helper.match_with(&mut ledger.entries)?;
+    if let Some(seq) = ledger.empty.forged(&keys.helper) {
+        let problem = "its certificate is not the helper's for this ticket";
+        return Err(VerifyError::line(ledger::FILE, seq, problem));
+    }
     let mut warnings: Vec<String> = Vec::new();
     let heads = heads::check(dir, &ledger, &keys, &mut warnings)?;
     models::check(dir, &ledger, &mut warnings)?;
@@ -125,6 +139,7 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
         time_first: ledger.time_first,
         time_last: ledger.time_last,
         entries: ledger.entries,
+        empty: ledger.empty.into_all(),
         evaluations,
         restarts: ledger.restarts,
         helper_restarts: helper.restarts,

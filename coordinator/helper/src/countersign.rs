@@ -60,14 +60,7 @@ impl Helper {
             let problem = "its deadline has passed by this helper's clock";
             return Err(HelperRefusal::Draft(problem.into()).into());
         }
-        let ledger = asked.logged.head.head.ledger_id;
-        if store
-            .ledger_of_task(&asked.task)?
-            .is_some_and(|known| known != ledger)
-        {
-            let problem = "the task stands in another ledger: go on with the state it began with";
-            return Err(HelperRefusal::Draft(problem.into()).into());
-        }
+        check_history(store, &asked)?;
         let key = keys::draw()?;
         let ticket = complete_draft(asked, &key, &self.terms)?;
         let row = self.sign(draft, &ticket)?;
@@ -146,6 +139,28 @@ pub(crate) enum HeadAnswer {
     Signed(SignatureBytes),
     /// The proof must start from the newest head signed: its number of lines.
     ProveFrom(u64),
+}
+
+/// Whether a draft agrees with what is kept of its task.
+fn check_history(store: &Store, asked: &Ticket) -> Result<(), Failure> {
+    let ledger = asked.logged.head.head.ledger_id;
+    if store
+        .ledger_of_task(&asked.task)?
+        .is_some_and(|known| known != ledger)
+    {
+        let problem = "the task stands in another ledger: go on with the state it began with";
+        return Err(HelperRefusal::Draft(problem.into()).into());
+    }
+
+    let (stated, certified) = (asked.free_rounds, store.certified(&asked.task)?);
+    if stated < certified {
+        let problem = format!(
+            "its free_rounds is {stated}, and this helper has certified {certified} rounds of the \
+             task that cost nothing"
+        );
+        return Err(HelperRefusal::Draft(problem).into());
+    }
+    Ok(())
 }
 
 fn repeat(known: RoundRow, draft: &[u8]) -> Result<RoundRow, Failure> {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tacit_round::helper::{HelperRefusal, Terms};
-use tacit_round::keys::{PublicKey, SigningKey};
+use tacit_round::keys::{PublicKey, SignatureBytes, SigningKey};
+use tacit_round::nobody_entered::NobodyEntered;
 use tacit_types::{Digest, Timestamp};
 
 use crate::error::{Failure, StorageError};
@@ -71,14 +72,39 @@ impl Helper {
         Ok(())
     }
 
-    /// Abandons a round unless it is answered; repeating it changes nothing.
-    pub(crate) fn abandon(&self, ticket: Digest) -> Result<(), Failure> {
+    /// Abandons a round unless it is answered, and certifies that nobody entered it where that is
+    /// asked for and so. Repeating it changes nothing, and a round that has ended by itself is
+    /// certified as well.
+    ///
+    /// Nothing is signed before the round has ended for good and its key is gone: whatever stops
+    /// this in between, no seed of a certified round is admitted or opened afterwards.
+    pub(crate) fn abandon(
+        &self,
+        ticket: Digest,
+        certify: bool,
+    ) -> Result<Option<(NobodyEntered, SignatureBytes)>, Failure> {
         let mut store = self.store();
         store
             .round(ticket)?
             .ok_or(HelperRefusal::UnknownRound)?;
         store.abandon(ticket, "the coordinator asked for it")?;
-        Ok(self.erase(ticket)?)
+        // Killed here, it has ended and its key is still there; the next start erases it.
+        self.erase(ticket)?;
+        if !certify {
+            return Ok(None);
+        }
+
+        let Some(generation) = store.certify(ticket)? else {
+            return Ok(None);
+        };
+        // Killed here, it is certified and not said; whoever asks again is told.
+        let certificate = NobodyEntered {
+            ticket_hash: ticket,
+            generation,
+        };
+        let signature = certificate.sign(&self.signing);
+        tracing::info!(event = "round_certified_empty", %ticket, generation);
+        Ok(Some((certificate, signature)))
     }
 
     /// Erases a round's key from disk and memory. The store must already say that the round is not

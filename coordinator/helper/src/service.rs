@@ -244,9 +244,18 @@ impl helper_server::Helper for Service {
         request: Request<AbandonRequest>,
     ) -> Result<Response<AbandonResponse>, Status> {
         identity::coordinator(&request)?;
-        let ticket = request.into_inner().ticket_hash;
-        let abandoned = self.run(move |helper| helper.abandon(ticket_hash(&ticket)?));
-        reply(abandoned.await.map(|()| AbandonResponse {}))
+        let AbandonRequest {
+            ticket_hash: ticket,
+            certify,
+        } = request.into_inner();
+        let abandoned = self.run(move |helper| helper.abandon(ticket_hash(&ticket)?, certify));
+        reply(abandoned.await.map(|certified| match certified {
+            Some((certificate, by)) => AbandonResponse {
+                generation: certificate.generation,
+                certificate: signature(by),
+            },
+            None => AbandonResponse::default(),
+        }))
     }
 
     async fn terms(

@@ -44,12 +44,10 @@ pub fn write(
         }
     }
     private_folder(&folder.join("tickets"))?;
-    for charge in ledger.lines().iter().filter_map(Line::charge) {
-        let to = folder
-            .join("tickets")
-            .join(format!("{}.json", charge.ticket_hash));
+    for (_, ticket) in ledger.lines().iter().filter_map(Line::ended) {
+        let to = folder.join("tickets").join(format!("{ticket}.json"));
         if !to.exists() {
-            replace_private(&to, &store.ticket_file(charge.ticket_hash).wait()?)?;
+            replace_private(&to, &store.ticket_file(ticket).wait()?)?;
         }
     }
     let keys =

@@ -11,6 +11,7 @@ use tacit_proto::v2::helper_client::HelperClient as Grpc;
 use tacit_proto::v2::release_response::Part;
 use tacit_round::helper::{DraftRefused, SealedSeed};
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
+use tacit_round::nobody_entered::NobodyEntered;
 use tacit_types::Digest;
 use tacit_wire::current::Current;
 use tacit_wire::dial::{Dialer, client_config, endpoint};
@@ -252,19 +253,46 @@ impl HelperClient {
         self.check_answer(ticket, header, mask_sum)
     }
 
-    /// Tells the helper to erase a round's key.
+    /// Tells the helper to end a round and erase its key.
     ///
     /// # Errors
     /// As [`Self::countersign`].
     pub async fn abandon(&self, ticket: Digest) -> Result<(), ServerError> {
+        self.end(ticket, false).await.map(drop)
+    }
+
+    /// As [`Self::abandon`], and asks for its certificate that nobody entered the round; `None`
+    /// when it does not certify that.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`].
+    pub async fn certify_empty(
+        &self,
+        ticket: Digest,
+    ) -> Result<Option<(NobodyEntered, SignatureBytes)>, ServerError> {
+        let answer = self.end(ticket, true).await?;
+        if answer.certificate.is_empty() {
+            return Ok(None);
+        }
+        let certificate = NobodyEntered {
+            ticket_hash: ticket,
+            generation: answer.generation,
+        };
+        let signature = signature(&answer.certificate)?;
+        if certificate.verifies(&self.identity_key, &signature) {
+            Ok(Some((certificate, signature)))
+        } else {
+            Err(refused("its certificate does not hold for this round"))
+        }
+    }
+
+    async fn end(&self, ticket: Digest, certify: bool) -> Result<v2::AbandonResponse, ServerError> {
         let request = v2::AbandonRequest {
             ticket_hash: copy(&ticket.0),
+            certify,
         };
-        self.grpc()
-            .abandon(request)
-            .await
-            .map(drop)
-            .map_err(from_status)
+        let answer = self.grpc().abandon(request).await;
+        Ok(answer.map_err(from_status)?.into_inner())
     }
 
     fn check_answer(
@@ -298,18 +326,22 @@ impl HelperClient {
         &self,
         context: Context,
         message: &[u8],
-        signature: &[u8],
+        signed: &[u8],
     ) -> Result<SignatureBytes, ServerError> {
-        let signature = signature
-            .try_into()
-            .map(SignatureBytes)
-            .map_err(|_| refused("a signature of the wrong length"))?;
+        let signature = signature(signed)?;
         if self.identity_key.verifies(context, message, &signature) {
             Ok(signature)
         } else {
             Err(refused("its signature is not of helper.identity_key"))
         }
     }
+}
+
+fn signature(bytes: &[u8]) -> Result<SignatureBytes, ServerError> {
+    bytes
+        .try_into()
+        .map(SignatureBytes)
+        .map_err(|_| refused("a signature of the wrong length"))
 }
 
 fn copy(bytes: &[u8]) -> Bytes {

@@ -143,21 +143,30 @@ impl Ledger {
             .count()
     }
 
-    /// Abandoned rounds since the last release or restart.
+    /// Abandoned rounds since the last release or restart, whatever was empty between them.
     pub fn abandoned_in_a_row(&self) -> usize {
-        self.lines
-            .iter()
-            .rev()
-            .take_while(|line| matches!(line.event, Event::Abandoned(_)))
+        let events = self.lines.iter().rev().map(|line| &line.event);
+        events
+            .filter(|event| !matches!(event, Event::Empty(_)))
+            .take_while(|event| matches!(event, Event::Abandoned(_)))
             .count()
+    }
+
+    /// Rounds that cost nothing, because nobody entered them.
+    pub fn free_rounds(&self) -> u32 {
+        let empty = self
+            .lines
+            .iter()
+            .filter(|line| matches!(line.event, Event::Empty(_)));
+        u32::try_from(empty.count()).unwrap_or(u32::MAX)
     }
 
     /// Number of the newest round, 0 before the first.
     pub fn last_round(&self) -> u32 {
         self.lines
             .iter()
-            .filter_map(Line::charge)
-            .map(|charge| charge.round.0)
+            .filter_map(Line::ended)
+            .map(|(round, _)| round.0)
             .max()
             .unwrap_or(0)
     }

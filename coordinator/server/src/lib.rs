@@ -127,6 +127,7 @@ pub async fn serve(
         board: board.clone(),
         census: census.clone(),
         revoked: live.revoked.clone(),
+        policy: live.policy.clone(),
         arrivals,
     };
     let (settings, stop) = (config.clone(), shutdown.clone());

@@ -51,10 +51,12 @@ struct Files {
 }
 
 /// A policy as it is offered to devices.
-pub(crate) struct Offered {
+pub struct Offered {
     pub(crate) serial: u32,
     /// JSON, with its signature.
     pub(crate) signed: Bytes,
+    /// Rounds of a task that may have cost nothing.
+    pub(crate) free_rounds_max: u32,
 }
 
 impl Offered {
@@ -74,6 +76,7 @@ impl Offered {
         Ok(Self {
             serial: policy.serial,
             signed: bytes.into(),
+            free_rounds_max: policy.free_rounds_max,
         })
     }
 }

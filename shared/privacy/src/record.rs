@@ -18,7 +18,8 @@ pub const SCHEMA: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Keeper {
-    /// The coordinator: one line for every published version, abandoned round and restart.
+    /// The coordinator: one line for every published version, every round without one, and every
+    /// restart.
     Coordinator,
     /// The helper: one line for every answer it gave.
     Helper,
@@ -56,6 +57,8 @@ pub enum Event {
     Release(Box<Release>),
     /// A round that devices may have spent on gave nothing. Its price stays.
     Abandoned(Box<Abandoned>),
+    /// A round that no device entered, as the helper certified. It costs nothing.
+    Empty(Empty),
     /// The keeper started again on existing state.
     Restarted {},
     /// Helper: one mask sum was handed out.
@@ -167,6 +170,30 @@ pub struct Abandoned {
     pub reason: String,
 }
 
+/// Fields of [`Event::Empty`]. The helper never admitted a seed to the round and has erased its
+/// key, so that nobody learns anything from it, and its price is 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {
+    /// Task.
+    pub task: TaskId,
+    /// Round.
+    pub round: RoundId,
+    /// SHA-256 of the ticket every device saw.
+    pub ticket_hash: Digest,
+    /// Price that the ticket states. A device that had spent for it is not given it back, so it
+    /// counts in the most a device can have spent.
+    pub ticket_rho: Rho,
+    /// Rounds of this ledger that cost nothing, this one included.
+    pub free_rounds: u32,
+    /// Why the round ended, in words.
+    pub reason: String,
+    /// Generation in which the helper countersigned the ticket and certified.
+    pub helper_generation: u32,
+    /// The helper's signature that nobody entered the round and that it will never be answered; 64
+    /// bytes in hexadecimal.
+    pub certificate: String,
+}
+
 /// Fields of [`Event::Answered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
@@ -207,7 +234,17 @@ impl Line {
         match &self.event {
             Event::Release(release) => Some(&release.charge),
             Event::Abandoned(abandoned) => Some(&abandoned.charge),
-            Event::Genesis(_) | Event::Restarted {} | Event::Answered(_) => None,
+            Event::Genesis(_) | Event::Empty(_) | Event::Restarted {} | Event::Answered(_) => None,
+        }
+    }
+
+    /// The round this line ended, if it ended one, and the hash of its ticket.
+    pub fn ended(&self) -> Option<(RoundId, Digest)> {
+        match &self.event {
+            Event::Empty(empty) => Some((empty.round, empty.ticket_hash)),
+            _ => self
+                .charge()
+                .map(|charge| (charge.round, charge.ticket_hash)),
         }
     }
 }
@@ -307,6 +344,24 @@ mod tests {
     #[test]
     fn only_lines_that_may_have_cost_something_carry_a_charge() {
         assert!(line().charge().is_some());
+        let empty = Event::Empty(Empty {
+            task: TaskId::new("films").unwrap(),
+            round: RoundId(3),
+            ticket_hash: Digest([3; 32]),
+            ticket_rho: Rho::MAX,
+            free_rounds: 1,
+            reason: "nobody came".into(),
+            helper_generation: 1,
+            certificate: "00".repeat(64),
+        });
+        let empty = Line {
+            event: empty,
+            ..line()
+        };
+        assert!(empty.charge().is_none());
+        let ticket = Digest([3; 32]);
+        assert_eq!(empty.ended(), Some((RoundId(3), ticket)));
+        assert_eq!(line().ended(), Some((RoundId(2), ticket)));
         assert!(
             Line {
                 event: Event::Restarted {},

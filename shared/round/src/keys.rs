@@ -33,6 +33,8 @@ pub enum Context {
     Token,
     /// That a draft was refused, and nothing of it is kept (helper).
     Refusal,
+    /// That no seed was ever admitted to a round, and that it will never be answered (helper).
+    Empty,
 }
 
 impl Context {
@@ -53,6 +55,7 @@ impl Context {
             Self::Root => b"tacit root v2\0",
             Self::Token => b"tacit token v2\0",
             Self::Refusal => b"tacit refusal v2\0",
+            Self::Empty => b"tacit empty v2\0",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`device`] and [`coordinator`] (one phase a file under [`phase`]): pure machines,
 //!   `handle(self, input, now) -> (state, at most one effect)`, run alike by every driver;
 //! - [`lease`] which devices may take part, decided before any of them spends;
+//! - [`nobody_entered`] what the helper certifies of a round that costs nothing;
 //! - [`refusal`] what a coordinator may know of why devices refuse;
 //! - [`helper`] what the helper countersigns, admits and sums: one call, one answer, no state that
 //!   a caller has to carry from call to call;
@@ -33,6 +34,7 @@ pub mod lease;
 #[cfg_attr(not(test), deny(clippy::float_arithmetic))]
 pub mod mask;
 pub mod member;
+pub mod nobody_entered;
 pub mod phase;
 pub mod policy;
 pub mod refusal;

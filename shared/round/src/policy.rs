@@ -16,6 +16,9 @@ use crate::ticket::{self, ParsedTicket, Ticket};
 /// Version of the policy's format.
 pub const SCHEMA: u32 = 2;
 
+/// Rounds of a task that may cost nothing, where no policy says otherwise.
+pub const FREE_ROUNDS_MAX: u32 = 32;
+
 /// The bounds a device never leaves, whatever a coordinator asks. The clipping norm is 1 in every
 /// mechanism, so there is no bound for it. Its file has words for the bounds: `largest_..`,
 /// `smallest_..`, `.._required`.
@@ -76,6 +79,10 @@ pub struct Policy {
     /// Latest round number this installation takes part in.
     #[serde(rename = "largest_round")]
     pub rounds_max: u32,
+    /// Most rounds of a task that may have cost nothing, because nobody entered them: a device that
+    /// had spent for one is not given it back.
+    #[serde(rename = "largest_free_rounds")]
+    pub free_rounds_max: u32,
     /// Longest time until a ticket's deadline, hours.
     #[serde(rename = "largest_deadline_hours")]
     pub deadline_hours_max: u32,
@@ -194,6 +201,7 @@ impl Policy {
             membership: false,
             history_max: 4096,
             rounds_max: 1000,
+            free_rounds_max: FREE_ROUNDS_MAX,
             // A day more than any coordinator waits: clocks differ.
             deadline_hours_max: 192,
             latest_deadline_hours_max: 384,
@@ -296,6 +304,7 @@ impl Policy {
                     && within(ticket.latest_deadline, self.latest_deadline_hours_max),
             ),
             ("round", (1..=self.rounds_max).contains(&ticket.round.0)),
+            ("free_rounds", ticket.free_rounds <= self.free_rounds_max),
             (
                 "dishonest_milli",
                 (self.dishonest_milli_min..1000).contains(&ticket.dishonest_milli),
@@ -377,6 +386,6 @@ pub fn published_for(line: &Line) -> Option<(&TaskId, Digest)> {
     match &line.event {
         Event::Genesis(genesis) => Some((&genesis.task, genesis.model_out_hash)),
         Event::Release(release) => Some((&release.charge.task, release.model_out_hash)),
-        Event::Abandoned(_) | Event::Restarted {} | Event::Answered(_) => None,
+        Event::Abandoned(_) | Event::Empty(_) | Event::Restarted {} | Event::Answered(_) => None,
     }
 }

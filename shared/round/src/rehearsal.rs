@@ -65,6 +65,7 @@ impl Rehearsal {
             delta_pico: 0,
             membership: false,
             hold_out,
+            free_rounds: 0,
             deadline: NEVER,
             latest_deadline: NEVER,
             sealing_key: hex::encode(key.sealing_key()),

@@ -51,6 +51,9 @@ pub struct Ticket {
     /// may ask for it. Written only where it is true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hold_out: bool,
+    /// Rounds of this task before this one that nobody entered, so that they cost nothing: as many
+    /// as its ledger has such lines, and not fewer than the helper has certified.
+    pub free_rounds: u32,
     /// The round closes at this moment, unless its set is still too small.
     pub deadline: Timestamp,
     /// A set too small at the deadline may grow further ([`Ticket::last_call`]); at this moment the

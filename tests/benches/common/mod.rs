@@ -67,6 +67,7 @@ pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
         delta_pico: 10_000_000,
         membership: false,
         hold_out: false,
+        free_rounds: 0,
         deadline: Timestamp(0),
         latest_deadline: Timestamp(0),
         sealing_key: hex::encode(key.sealing_key()),

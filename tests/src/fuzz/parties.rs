@@ -7,11 +7,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::{
-    Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
+    Abandoned, Answered, Charge, Empty, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
 };
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SigningKey};
+use tacit_round::nobody_entered::NobodyEntered;
 use tacit_round::policy::Policy;
 use tacit_round::seal::{Binding, MaskSeed, OpeningKey, SCHEME_ID, seal};
 use tacit_round::signed_policy::SignedPolicy;
@@ -32,6 +33,11 @@ pub(super) static SEALED: LazyLock<Vec<u8>> =
     LazyLock::new(|| sealed_to(&OPENING.sealing_key()).expect(FIXED));
 
 pub(super) const LEDGER: Digest = Digest([15; 32]);
+/// What the helper certified of a round.
+const EMPTY: NobodyEntered = NobodyEntered {
+    ticket_hash: Digest([17; 32]),
+    generation: 1,
+};
 /// Before the deadline of [`ticket`].
 pub(super) const NOW: Timestamp = Timestamp(1_764_000_000_000);
 
@@ -138,6 +144,16 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             contributors,
             reason: "too few came".into(),
         })),
+        Event::Empty(Empty {
+            task: TASK.clone(),
+            round: RoundId(3),
+            ticket_hash: EMPTY.ticket_hash,
+            ticket_rho: mechanism().rho(),
+            free_rounds: 1,
+            reason: "nobody came".into(),
+            helper_generation: EMPTY.generation,
+            certificate: EMPTY.sign(&HELPER).to_string(),
+        }),
         Event::Answered(Answered {
             task: TASK.clone(),
             round: RoundId(1),
@@ -180,7 +196,7 @@ fn model(seq: u8) -> Digest {
 
 /// Leaves of the coordinator's ledger.
 pub(super) fn leaves() -> Vec<Digest> {
-    lines()[..4]
+    lines()[..5]
         .iter()
         .map(|line| merkle::leaf(line))
         .collect()
@@ -231,6 +247,7 @@ pub(super) fn ticket() -> Ticket {
         delta_pico: 10_000_000,
         membership: false,
         hold_out: false,
+        free_rounds: 0,
         deadline: NOW.plus_millis(3_600_000),
         latest_deadline: NOW.plus_millis(7_200_000),
         sealing_key: hex::encode(OPENING.sealing_key()),

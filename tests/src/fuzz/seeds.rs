@@ -116,10 +116,15 @@ fn policies() -> Named {
 }
 
 fn lines() -> Named {
-    ["genesis", "release", "restarted", "abandoned", "answered"]
-        .into_iter()
-        .zip(parties::lines())
-        .collect()
+    let names = [
+        "genesis",
+        "release",
+        "restarted",
+        "abandoned",
+        "empty",
+        "answered",
+    ];
+    names.into_iter().zip(parties::lines()).collect()
 }
 
 fn sealed_seeds() -> Named {
@@ -155,9 +160,9 @@ fn tree_heads() -> Named {
             json(&parties::sign_head(parties::tree_head())),
         ),
         ("first_line", json(&parties::logged(0))),
-        ("last_line", json(&parties::logged(3))),
-        ("proof", proof(0, 4)),
-        ("proof_of_another_place", proof(1, 4)),
+        ("last_line", json(&parties::logged(4))),
+        ("proof", proof(0, 5)),
+        ("proof_of_another_place", proof(1, 5)),
         ("proof_in_a_huge_tree", proof(u64::MAX - 1, u64::MAX)),
     ]
 }

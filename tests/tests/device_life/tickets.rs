@@ -11,7 +11,7 @@ use tacit_privacy::ledger::Refusal;
 use tacit_proto::v2;
 use tacit_round::device::Outcome;
 use tacit_round::keys::{Context, SigningKey};
-use tacit_round::policy::{FactorFault, Policy, TicketRefusal};
+use tacit_round::policy::{FREE_ROUNDS_MAX, FactorFault, Policy, TicketRefusal};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_sdk::{Recommender, SdkError, Store};
 use tacit_tests::kept_model;
@@ -165,7 +165,7 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
     let fixture = Fixture::new().await;
     type Change = fn(&mut Ticket);
     type Reason = fn(&TicketRefusal) -> bool;
-    let cases: [(&str, Change, Reason); 26] = [
+    let cases: [(&str, Change, Reason); 27] = [
         ("schema", |t| t.schema += 1, |r| *r == Version),
         ("scheme", |t| t.scheme_id += 1, |r| *r == Version),
         (
@@ -207,6 +207,12 @@ async fn crafted_tickets_are_refused_and_cost_nothing() {
             "round max",
             |t| t.round = RoundId(u32::MAX),
             |r| *r == OutsidePolicy("round"),
+        ),
+        // HOSTILE 151.
+        (
+            "free rounds",
+            |t| t.free_rounds = FREE_ROUNDS_MAX + 1,
+            |r| *r == OutsidePolicy("free_rounds"),
         ),
         (
             "dishonest",

@@ -109,6 +109,7 @@ async fn start(
         board: board.clone(),
         census: census.clone(),
         revoked: Current::default(),
+        policy: Current::default(),
         arrivals,
     };
 

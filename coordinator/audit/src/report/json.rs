@@ -11,7 +11,7 @@ use crate::canary::Measured;
 use crate::keys::Keys;
 use crate::report::texts::{self, Note};
 use crate::report::{Round, curve};
-use crate::{Evaluated, Outcome, Summary, Verified};
+use crate::{EmptyRound, Evaluated, Outcome, Summary, Verified};
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -21,12 +21,21 @@ struct Json<'a> {
     keys: Keys,
     period: Period,
     rounds: Vec<JsonRound<'a>>,
+    empty_rounds: Vec<JsonEmpty<'a>>,
     evaluations: Vec<JsonEvaluation<'a>>,
     epsilon_curve: Vec<Point>,
     empirical_epsilon: Option<&'a Measured>,
     assumed: BTreeMap<&'static str, &'static str>,
     side_channels: BTreeMap<&'static str, &'static str>,
     known_gaps: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Serialize)]
+struct JsonEmpty<'a> {
+    seq: u64,
+    round: u32,
+    ticket_rho: Rho,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -83,6 +92,7 @@ pub(super) fn write(
             last_hour: verified.time_last,
         },
         rounds: rounds.iter().map(json_round).collect(),
+        empty_rounds: verified.empty.iter().map(json_empty).collect(),
         evaluations: verified
             .evaluations
             .iter()
@@ -110,6 +120,15 @@ fn json_evaluation(evaluated: &Evaluated) -> JsonEvaluation<'_> {
         seq: *seq,
         factors_dropped: *factors_dropped,
         evaluation,
+    }
+}
+
+fn json_empty(empty: &EmptyRound) -> JsonEmpty<'_> {
+    JsonEmpty {
+        seq: empty.seq,
+        round: empty.line.round.0,
+        ticket_rho: empty.line.ticket_rho,
+        reason: &empty.line.reason,
     }
 }
 

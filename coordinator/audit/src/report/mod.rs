@@ -30,11 +30,12 @@ pub struct Report {
     /// `period` (`first_hour`, `last_hour`, since the Unix epoch), `rounds` (one object for every
     /// charged line: `seq`, `round`, `kind`, `status`, `length`, `noise_std` in clipping norms,
     /// `n_min`, `contributors`, `dishonest_milli`, `dropout_milli`, `rho`, `rho_total`, `epsilon`
-    /// cumulative at delta 1e-5, and `reason` if abandoned), `evaluations` (`seq`,
-    /// `factors_dropped`, then the fields of [`tacit_model::measure::evaluation::Evaluation`]),
-    /// `epsilon_curve` (`delta`, `epsilon`), `empirical_epsilon` (the fields of [`Measured`], null
-    /// when nothing was measured), and `assumed`, `side_channels`, `known_gaps` (objects of heading
-    /// to text). Infinite numbers are null.
+    /// cumulative at delta 1e-5, and `reason` if abandoned), `empty_rounds` (`seq`, `round`,
+    /// `ticket_rho`, `reason`), `evaluations` (`seq`, `factors_dropped`, then the fields of
+    /// [`tacit_model::measure::evaluation::Evaluation`]), `epsilon_curve` (`delta`, `epsilon`),
+    /// `empirical_epsilon` (the fields of [`Measured`], null when nothing was measured), and
+    /// `assumed`, `side_channels`, `known_gaps` (objects of heading to text). Infinite numbers are
+    /// null.
     pub json: String,
     /// A draft entry for the public registry of deployments; empty texts are for the operator to
     /// fill in.

@@ -20,6 +20,8 @@ pub(super) struct Page<'a> {
     epsilons: Vec<EpsilonRow>,
     epsilon_shown: String,
     rho_shown: String,
+    /// The most a device can have spent, where that is more.
+    rho_spent_max: Option<String>,
     budget_rho: String,
     budget_epsilon: String,
     budget_share: String,
@@ -92,6 +94,8 @@ impl<'a> Page<'a> {
             epsilons: epsilons(&summary),
             epsilon_shown: format::round_up(at_curve_delta, 4),
             rho_shown: format::round_up(verified.rho_total.to_f64_up(), 5),
+            rho_spent_max: (!verified.empty.is_empty())
+                .then(|| format::round_up(verified.rho_spent_max().to_f64_up(), 5)),
             budget_rho: format::round_up(budget.to_f64_up(), 5),
             budget_epsilon: format::round_up(budget_epsilon, 4),
             budget_share: percent(verified.rho_total.to_f64_up(), budget.to_f64_up()),
@@ -381,6 +385,16 @@ fn incidents(verified: &Verified) -> Vec<String> {
                 },
             )),
         });
+    let empty = verified.empty.iter().map(|empty| {
+        format!(
+            "Line {}: nobody entered round {}, as the helper certified, so it cost the task \
+             nothing: {}. A device that had set rho {} aside for it does not take that back.",
+            empty.seq,
+            empty.line.round,
+            format::shortened(&empty.line.reason, 300),
+            format::round_up(empty.line.ticket_rho.to_f64_up(), 4),
+        )
+    });
     let restarts = verified
         .restarts
         .iter()
@@ -396,6 +410,7 @@ fn incidents(verified: &Verified) -> Vec<String> {
         )
     });
     abandoned
+        .chain(empty)
         .chain(restarts)
         .chain(helper)
         .chain(generation)

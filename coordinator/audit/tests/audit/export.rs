@@ -21,7 +21,7 @@ pub(crate) fn export(world: &World) -> TempDir {
     dir
 }
 
-fn refusal(dir: &Path) -> String {
+pub(crate) fn refusal(dir: &Path) -> String {
     verify(dir)
         .expect_err("a spoilt export must not verify")
         .to_string()
@@ -252,7 +252,7 @@ fn wrong_arithmetic_is_refused_even_when_properly_signed() {
         (|c| c.rho_total = c.rho, "but the lines so far add up to "),
         (
             |c| c.round = RoundId(1),
-            "round 1 does not come after the charged one before it",
+            "round 1 does not come after the one before it",
         ),
         (
             |c| c.model_in_hash = Digest([1; 32]),

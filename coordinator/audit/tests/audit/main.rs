@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+mod empty;
 mod export;
 mod reporting;
 mod support;

@@ -254,7 +254,7 @@ fn too_dear(n_min: u32) -> World {
     world
 }
 
-fn assert_agreement(world: &World) {
+pub(crate) fn assert_agreement(world: &World) {
     let dir = export(world);
     let ours = serde_json::to_value(Summary::of(&verify(dir.path()).unwrap())).unwrap();
     let Some((accepted, stdout, stderr)) = python(dir.path()) else {

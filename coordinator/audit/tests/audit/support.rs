@@ -6,11 +6,12 @@ use std::path::Path;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{
-    Abandoned, Answered, Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
+    Abandoned, Answered, Charge, Empty, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
 };
 use tacit_privacy::{Mechanism, Rho, Tier, canonical, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
 use tacit_round::keys::{Context, SignatureBytes, SigningKey};
+use tacit_round::nobody_entered::NobodyEntered;
 use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::{SignedTicket, Ticket, TicketFile};
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
@@ -30,6 +31,7 @@ pub(crate) struct World {
 pub(crate) enum Round {
     Released(&'static str, u32),
     Abandoned(&'static str, u32),
+    Empty(&'static str, u32),
     Restart,
 }
 
@@ -112,6 +114,10 @@ impl World {
                     reason,
                 })));
             }
+            Round::Empty(kind, length) => {
+                let charge = self.charge(round, kind, length);
+                self.push_empty(&charge);
+            }
             Round::Released(kind, length) => {
                 let charge = self.charge(round, kind, length);
                 let model = format!("model {round}").into_bytes();
@@ -127,6 +133,39 @@ impl World {
                 self.models.push(model);
             }
         }
+    }
+
+    fn push_empty(&mut self, charge: &Charge) {
+        let certificate = NobodyEntered {
+            ticket_hash: charge.ticket_hash,
+            generation: 1,
+        };
+        let empty = Empty {
+            task: charge.task.clone(),
+            round: charge.round,
+            ticket_hash: charge.ticket_hash,
+            ticket_rho: charge.rho,
+            free_rounds: self.free_rounds() + 1,
+            reason: "0 contributions at the last call, at least 948 needed".into(),
+            helper_generation: 1,
+            certificate: certificate.sign(&self.helper).to_string(),
+        };
+        self.push(Event::Empty(empty));
+    }
+
+    /// Empty rounds so far.
+    fn free_rounds(&self) -> u32 {
+        let empty = |line: &&Line| matches!(line.event, Event::Empty(_));
+        self.lines.iter().filter(empty).count() as u32
+    }
+
+    /// Changes the line of an empty round and chains again.
+    pub(crate) fn change_empty(&mut self, seq: usize, change: impl FnOnce(&mut Empty)) {
+        let Event::Empty(empty) = &mut self.lines[seq].event else {
+            panic!("line {seq} is not of an empty round")
+        };
+        change(empty);
+        chain(&mut self.lines);
     }
 
     fn charge(&mut self, round: u32, kind: &str, length: u32) -> Charge {
@@ -193,6 +232,7 @@ impl World {
             delta_pico: 10_000_000,
             membership: false,
             hold_out: false,
+            free_rounds: self.free_rounds(),
             deadline: Timestamp(0),
             latest_deadline: Timestamp(0),
             sealing_key: "00".into(),

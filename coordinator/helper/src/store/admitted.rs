@@ -1,5 +1,5 @@
 //! Seeds admitted to open rounds, with the contribution and the member each one came from;
-//! forgotten when their round ends.
+//! forgotten when their round ends. That there ever was one is kept for good.
 //!
 //! Durable, because a restart must not admit a seed twice: the set that holds both would be refused
 //! as a whole.
@@ -59,6 +59,9 @@ impl Store {
             };
             admitted.verdicts.push(verdict);
         }
+        if admitted.new > 0 {
+            enter(&transaction, ticket)?;
+        }
         transaction.commit()?;
         Ok(admitted)
     }
@@ -88,6 +91,13 @@ pub(super) fn forget(db: &Connection, ticket: Digest) -> rusqlite::Result<()> {
         params![ticket.0],
     )
     .map(drop)
+}
+
+/// A round that somebody entered is never certified as empty, whatever is forgotten of it.
+fn enter(db: &Connection, ticket: Digest) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE rounds SET ever_admitted = 1 WHERE ticket_hash = ?1")?
+        .execute(params![ticket.0])
+        .map(drop)
 }
 
 fn is_open(db: &Connection, ticket: Digest) -> rusqlite::Result<bool> {

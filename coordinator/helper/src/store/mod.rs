@@ -30,8 +30,10 @@ generation INTEGER NOT NULL,
 CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, \
 draft_digest BLOB NOT NULL,
     ticket_hash BLOB NOT NULL UNIQUE, ticket BLOB NOT NULL, signature BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT, UNIQUE \
-    (task, round));
+    state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT,
+    generation INTEGER NOT NULL, ever_admitted INTEGER NOT NULL DEFAULT 0, certified INTEGER NOT \
+NULL DEFAULT 0,
+    UNIQUE (task, round));
 CREATE TABLE lines (id INTEGER PRIMARY KEY, task TEXT NOT NULL, line BLOB NOT NULL, signature BLOB \
 NOT NULL);
 CREATE INDEX lines_of ON lines (task, id);

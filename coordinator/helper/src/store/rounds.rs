@@ -104,15 +104,17 @@ impl Store {
         let transaction = self.db.transaction()?;
         let task = ticket.task.as_str();
         transaction.execute(
-            "INSERT INTO rounds (task, round, draft_digest, ticket_hash, ticket, signature, state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open')",
+            "INSERT INTO rounds (task, round, draft_digest, ticket_hash, ticket, signature, state, \
+             generation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open', ?7)",
             params![
                 task,
                 ticket.round.0,
                 row.draft_digest.0,
                 row.ticket_hash.0,
                 row.ticket,
-                row.signature.0
+                row.signature.0,
+                self.generation
             ],
         )?;
         let crowded_out = oldest_open(&transaction, task)?;
@@ -121,6 +123,26 @@ impl Store {
         }
         transaction.commit()?;
         Ok(crowded_out)
+    }
+
+    /// Counts a round among the certified ones, if it was abandoned before any seed was admitted to
+    /// it, in this generation. Durable when this returns; gives the generation to certify in.
+    pub(crate) fn certify(&mut self, ticket: Digest) -> Result<Option<u32>, StorageError> {
+        let update = "UPDATE rounds SET certified = 1 WHERE ticket_hash = ?1 AND state = \
+                      'abandoned' AND ever_admitted = 0 AND generation = ?2";
+        let certified = self
+            .db
+            .execute(update, params![ticket.0, self.generation])?;
+        Ok((certified == 1).then_some(self.generation))
+    }
+
+    /// Rounds of a task that were certified.
+    pub(crate) fn certified(&self, task: &TaskId) -> Result<u32, StorageError> {
+        let count = "SELECT count(*) FROM rounds WHERE task = ?1 AND certified = 1";
+        Ok(self
+            .db
+            .prepare_cached(count)?
+            .query_row([task.as_str()], |row| row.get(0))?)
     }
 
     /// Abandons a round if it is open.

@@ -369,6 +369,7 @@ async fn an_abandoned_round_stays_abandoned_over_restarts() {
     client
         .abandon(v2::AbandonRequest {
             ticket_hash: round.hash.0.to_vec().into(),
+            certify: false,
         })
         .await
         .unwrap();

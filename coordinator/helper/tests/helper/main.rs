@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod cheating;
+mod empty;
 mod life;
 mod members;
 mod noise;

@@ -43,6 +43,7 @@ async fn a_second_ticket_for_a_round_is_refused_whatever_became_of_the_first() {
     let abandoned = countersign(&mut client, &draft(2)).await.unwrap();
     let request = v2::AbandonRequest {
         ticket_hash: abandoned.hash.0.to_vec().into(),
+        certify: false,
     };
     client.abandon(request.clone()).await.unwrap();
     client.abandon(request).await.unwrap();
@@ -297,6 +298,7 @@ async fn a_device_may_not_call_the_helper() {
     let updates = cohort(&round, 4);
     let abandon = v2::AbandonRequest {
         ticket_hash: round.hash.0.to_vec().into(),
+        certify: false,
     };
     let head = v2::CountersignHeadRequest::default();
     let answers = [

@@ -251,6 +251,7 @@ pub(crate) fn draft(round: u32) -> Ticket {
         delta_pico: 1,
         membership: false,
         hold_out: false,
+        free_rounds: 0,
         deadline: Timestamp(1_900_000_000_000),
         latest_deadline: Timestamp(1_900_000_100_000),
         sealing_key: String::new(),

@@ -13,6 +13,7 @@ use tacit_types::{ContributionId, DeviceId, Kind};
 use tokio::runtime::Handle;
 
 use super::ask::Asked;
+use super::empty::Entered;
 use super::{Driver, Performed, RoundInHand, no_round};
 use crate::error::ServerError;
 use crate::helper::HelperAnswer;
@@ -124,7 +125,8 @@ impl Driver {
         Ok(())
     }
 
-    /// A round that was never offered cost nothing; any other is charged and recorded.
+    /// A round that was never offered cost nothing, and neither did one that the helper certifies
+    /// as never entered. Any other is charged and recorded.
     pub(super) fn record_abandoned(
         &mut self,
         runtime: &Handle,
@@ -137,6 +139,17 @@ impl Driver {
         self.close_leases()?;
         self.board.set_open(None, 0);
         let contributions = self.store.contributions().wait()?;
+        if contributions.is_empty() {
+            match self.ask_entered(runtime, &round)? {
+                Entered::Nobody(certificate, by) => {
+                    self.record_empty(&round, reason, certificate, by)?;
+                    return Ok(Performed::Nothing);
+                }
+                Entered::Perhaps => {}
+                Entered::Unknown => return Ok(Performed::Stopped),
+            }
+        }
+
         let event = Event::Abandoned(Box::new(Abandoned {
             charge: self.charge(&round),
             contributors: u32::try_from(contributions.len()).unwrap_or(u32::MAX),

@@ -88,6 +88,7 @@ impl Driver {
             delta_pico: self.plan.delta_pico,
             membership: self.membership,
             hold_out: self.plan.is_evaluated(),
+            free_rounds: self.ledger.free_rounds(),
             deadline: now.plus_millis(self.deadline_ms),
             latest_deadline: now.plus_millis(self.latest_deadline_ms),
             sealing_key: String::new(),

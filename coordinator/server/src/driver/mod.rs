@@ -7,12 +7,13 @@
 //! process: what the disk holds is then unknown, and recovery reads it.
 //!
 //! One phase of the work a file: `inputs`, `recovery`, `configure`, `draft`, `report`, `close`,
-//! `settle`; `leases` says how many devices are selected, `ask` talks to the helper.
+//! `empty`, `settle`; `leases` says how many devices are selected, `ask` talks to the helper.
 
 mod ask;
 mod close;
 mod configure;
 mod draft;
+mod empty;
 mod inputs;
 mod leases;
 mod recovery;
@@ -47,6 +48,7 @@ use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
 use crate::ingest::{Arrival, Reply};
 use crate::ledger::Ledger;
+use crate::live::Offered;
 use crate::open_round::OpenRound;
 use crate::storage::{Accounts, Objects, Stores, TaskStore};
 
@@ -76,6 +78,7 @@ pub struct Driver {
     helper: HelperClient,
     board: Arc<Board>,
     revoked: Current<Revoked>,
+    policy: Current<Option<Offered>>,
     census: census::Shared,
     arrivals: mpsc::Receiver<Arrival>,
     now: fn() -> Timestamp,
@@ -97,6 +100,8 @@ pub struct Links {
     pub board: Arc<Board>,
     /// Devices that count no more.
     pub revoked: Current<Revoked>,
+    /// The policy devices go by.
+    pub policy: Current<Option<Offered>>,
     /// Who has checked in.
     pub census: census::Shared,
     /// What handlers took in.
@@ -173,6 +178,7 @@ impl Driver {
             census: links.census,
             arrivals: links.arrivals,
             revoked: links.revoked,
+            policy: links.policy,
             now,
             shutdown,
             open: None,

@@ -19,7 +19,7 @@ impl Driver {
             .ledger
             .lines()
             .iter()
-            .any(|line| line.charge().is_some());
+            .any(|line| line.ended().is_some());
         !asked || self.seen_lately() >= u64::from(draft.set_min())
     }
 

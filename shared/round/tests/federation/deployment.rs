@@ -161,6 +161,7 @@ pub(crate) fn draft(mechanism: Mechanism, dishonest_milli: u32) -> Ticket {
         delta_pico: 10_000_000,
         membership: false,
         hold_out: false,
+        free_rounds: 0,
         deadline: DEADLINE,
         latest_deadline: LATEST,
         sealing_key: String::new(),
