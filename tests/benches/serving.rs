@@ -172,7 +172,11 @@ fn model(factors: u32) -> SpectralModel {
 fn installation(model: &SpectralModel) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     Store::create(folder.path()).expect("a new store");
-    std::fs::write(folder.path().join("model.bin"), model.to_bytes()).expect("a model");
+    let (bytes, models) = (model.to_bytes(), folder.path().join("models"));
+    let hash = tacit_privacy::canonical::digest(&bytes);
+    std::fs::create_dir(&models).expect("a folder");
+    std::fs::write(models.join(format!("{hash}.bin")), bytes).expect("a model");
+    std::fs::write(models.join("serving"), format!("bench {hash} -\n")).expect("a pointer");
     folder
 }
 

@@ -35,6 +35,7 @@ pub const CHECK_IN: v2::CheckInRequest = v2::CheckInRequest {
     protocol: 2,
     policy_serial: 0,
     refusal: Some(0),
+    receives: Some(false),
 };
 /// Pause before a call is repeated.
 const RETRY: Duration = Duration::from_millis(50);

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::bare::Credentials;
 use crate::deployment::Deployment;
+use crate::opt_in;
 
 /// A coordinator that has just started answers within this time.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -67,6 +68,7 @@ impl Installation {
                 Err(error) => return Err(error.into()),
             }
         }
+        opt_in(folder.path())?;
         let agent = Agent::new(folder.path(), shipped.clone(), TableCache::default());
         Ok(Self {
             folder,

@@ -56,7 +56,22 @@ pub fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where an installation keeps the model of a task.
+/// Where an installation keeps the model that its recommendations come from; nowhere if that is not
+/// one of this task.
 pub fn kept_model(installation: &Path, task: &str) -> PathBuf {
-    installation.join("models").join(format!("{task}.bin"))
+    let models = installation.join("models");
+    let serving = fs::read_to_string(models.join("serving")).unwrap_or_default();
+    let mut words = serving.split_whitespace();
+    let of_task = words.next() == Some(task);
+    let hash = words.next().filter(|_| of_task);
+    models.join(format!("{}.bin", hash.unwrap_or("none")))
+}
+
+/// Lets an installation contribute.
+///
+/// # Errors
+/// When it has no store.
+pub fn opt_in(installation: &Path) -> anyhow::Result<()> {
+    let mut store = tacit_sdk::Store::open(installation)?;
+    Ok(store.set_consent(tacit_sdk::Consent::Contribute)?)
 }

@@ -17,9 +17,9 @@ use tacit_model::Model;
 use tacit_model::family::rating::Scale;
 use tacit_model::family::spectral::SpectralModel;
 use tacit_plan::{PlanRequest, plan};
-use tacit_privacy::canonical::digest;
+use tacit_privacy::canonical::{self, digest};
 use tacit_privacy::noise::table::release_total_variation;
-use tacit_privacy::record::{Charge, Event, Keeper, Line, Release, SCHEMA, TreeHead};
+use tacit_privacy::record::{Charge, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead};
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_proto::v2;
 use tacit_proto::v2::check_in_response::Selection;
@@ -261,6 +261,27 @@ pub fn consistency(models: &[Digest], old: usize) -> Result<Vec<Digest>> {
     merkle::consistency_proof(&leaves, old).context("the old ledger is not shorter")
 }
 
+/// The line a ledger began with that names this catalogue, with its head signed by both.
+///
+/// # Errors
+/// Never for these values.
+pub fn genesis(catalogue: &[u8]) -> Result<LoggedLine> {
+    let genesis = Event::Genesis(Genesis {
+        task: TaskId::new("test")?,
+        model_out_hash: Digest([3; 32]),
+        catalogue_hash: digest(catalogue),
+        rho_budget: Rho::MAX,
+    });
+    last_of(vec![in_ledger(genesis, 0)?])
+}
+
+/// A catalogue of so many items.
+pub fn catalogue(items: u32) -> String {
+    (0..items)
+        .map(|item| format!("film-{item}\tFilm {item}\tkind {}\n", item % 3))
+        .collect()
+}
+
 fn line(model: Digest, seq: u64) -> Result<String> {
     released(model, seq, Rho::MAX)
 }
@@ -276,15 +297,20 @@ fn released(model: Digest, seq: u64, rho_total: Rho) -> Result<String> {
         helper_line_hash: nothing,
         model_out_hash: model,
     };
+    in_ledger(Event::Release(Box::new(release)), seq)
+}
+
+/// A line of the ledger that every ticket of the stand-in stands in.
+fn in_ledger(event: Event, seq: u64) -> Result<String> {
     let line = Line {
         schema: SCHEMA,
         ledger_id: Digest([5; 32]),
         generation: 1,
         seq,
-        prev_hash: nothing,
+        prev_hash: Digest([0; 32]),
         keeper: Keeper::Coordinator,
         time_bucket: 0,
-        event: Event::Release(Box::new(release)),
+        event,
     };
     Ok(String::from_utf8(line.to_bytes()?)?)
 }
@@ -343,6 +369,8 @@ pub struct Script {
     pub finished: bool,
     /// Where the newest model stands in the ledger, said once the task has ended.
     pub logged: Bytes,
+    /// Where the line stands that names the catalogue.
+    pub genesis: Bytes,
     /// What it says the device was counted for.
     pub counted: Rho,
     /// Consistency proof it gives.
@@ -374,6 +402,13 @@ impl Script {
     /// Offers a round for ever.
     pub fn offer(round: &Round) -> Self {
         let model = round.ticket.model_in_hash;
+        let catalogue = catalogue(round.model.catalogue_len());
+        let named = genesis(catalogue.as_bytes());
+        let named = named.and_then(|line| Ok(canonical::encode(&line)?));
+        let objects = [
+            (model, round.model.to_bytes().into()),
+            (digest(catalogue.as_bytes()), catalogue.into()),
+        ];
         Self {
             ticket: Some(to_proto(&round.signed)),
             send_after_ms: 0,
@@ -381,11 +416,12 @@ impl Script {
             model,
             finished: false,
             logged: Bytes::new(),
+            genesis: named.unwrap_or_default().into(),
             counted: Rho::ZERO,
             proof: Vec::new(),
             certificate: None,
             certified: None,
-            objects: BTreeMap::from([(model, round.model.to_bytes().into())]),
+            objects: BTreeMap::from(objects),
             fetch: Answer::Give,
             contribute: Answer::Give,
         }
@@ -614,6 +650,7 @@ impl Coordinator for Service {
             finished: script.finished,
             rho_counted: Bytes::copy_from_slice(&script.counted.units().to_be_bytes()),
             model_logged: script.logged,
+            genesis_logged: script.genesis,
             policy: Bytes::new(),
         }))
     }

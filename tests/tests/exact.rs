@@ -13,10 +13,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use tacit_data::{Dataset, SyntheticSpec, synthetic};
+use tacit_model::family::catalogue::Catalogue;
 use tacit_plan::Plan;
 use tacit_privacy::Mechanism;
 use tacit_privacy::canonical::digest;
-use tacit_server::catalogue;
 use tacit_simulate::exact;
 use tacit_tests::deployment::{Deployment, Role, Settings};
 
@@ -113,9 +113,8 @@ fn behaviour() -> Dataset {
 fn simulate(folder: &Path) {
     let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let plan: Plan = serde_json::from_str(&text(PLAN)).unwrap();
-    let features = catalogue::parse(text("catalogue.txt").as_bytes())
-        .unwrap()
-        .features;
+    let catalogue = Catalogue::parse(text("catalogue.txt").as_bytes()).unwrap();
+    let features = catalogue.features().unwrap();
     let run = exact::train_featured(
         &behaviour().users,
         &features,

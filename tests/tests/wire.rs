@@ -16,6 +16,7 @@ use tacit_proto::v2::contribute_request::Part;
 use tacit_round::contribute::contribute;
 use tacit_round::device::Outcome;
 use tacit_sdk::{Agent, Store, TableCache, identity};
+use tacit_tests::opt_in;
 use tacit_tests::stand_in::{Call, Round, Said, StandIn};
 use tacit_types::{ItemId, Timestamp};
 use tacit_wire::clock;
@@ -128,6 +129,7 @@ async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
         identity::enrol(&folder, &stand_in.deployment, &[1; 32])
             .await
             .unwrap();
+        opt_in(&folder).unwrap();
         Store::open(&folder)
             .unwrap()
             .record(&profile(number))

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::deployment::Identity;
 use crate::error::SdkError;
 use crate::files;
+use crate::store::CERTIFICATE;
 
 /// What a renewal writes, beside what is in force.
 pub(crate) const NEXT_KEY: &str = "renewal.key";
@@ -41,7 +42,7 @@ pub(crate) fn key_path(folder: &Path) -> PathBuf {
 
 /// Where an installation's certificate chain lies.
 pub fn certificate_path(folder: &Path) -> PathBuf {
-    folder.join("device.crt")
+    folder.join(CERTIFICATE)
 }
 
 /// Whether this installation has enrolled.

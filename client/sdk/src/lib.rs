@@ -3,7 +3,8 @@
 //!
 //! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`,
 //!   `privacy_status`, `export_my_data`, `forget`; no network.
-//! - [`Agent`] takes part in one round when called; no thread or timer of its own.
+//! - [`Agent`] fetches what is published and takes part in one round, each when called and as far
+//!   as [`Consent`] goes; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
 //! - [`blocking`] runs what uses the network for an app without an async runtime.
 //!
@@ -43,6 +44,8 @@ pub mod agent;
 pub mod backoff;
 #[cfg(feature = "train")]
 mod blocking;
+#[cfg(feature = "store")]
+mod bundle;
 #[cfg(feature = "train")]
 mod connector;
 #[cfg(feature = "train")]
@@ -92,6 +95,8 @@ pub use agent::{Agent, Step};
 pub use backoff::Backoff;
 #[cfg(feature = "train")]
 pub use blocking::blocking;
+#[cfg(feature = "store")]
+pub use bundle::Bundle;
 #[cfg(feature = "train")]
 pub use deadlines::Deadlines;
 #[cfg(feature = "train")]
@@ -103,7 +108,7 @@ pub use reason::Reason;
 #[cfg(feature = "store")]
 pub use recommender::{Explanation, Feedback, PrivacyStatus, Recommendation, Recommender};
 #[cfg(feature = "store")]
-pub use store::{Forget, Store};
+pub use store::{Consent, Event, Forget, Store};
 #[cfg(feature = "store")]
 pub use tacit_privacy::noise::TableCache;
 

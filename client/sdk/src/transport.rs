@@ -58,8 +58,11 @@ pub(crate) struct CheckIn {
     pub(crate) retry_after: Duration,
     pub(crate) model: Digest,
     pub(crate) finished: bool,
-    /// Once finished: where that model stands in the ledger; not believed yet.
+    /// Where that model stands in the ledger, once finished or for a device that receives; not
+    /// believed yet.
     pub(crate) logged: Bytes,
+    /// With it: where the line stands that names the catalogue; not believed yet.
+    pub(crate) genesis_logged: Bytes,
     /// What this device was counted for, by the coordinator's book.
     pub(crate) counted: Rho,
     /// A policy that may be later than the one in force; not believed yet.
@@ -100,17 +103,19 @@ impl Connection {
         })
     }
 
-    /// Asks what there is to do, by which policy this device goes, and says why the last ticket was
-    /// refused.
+    /// Asks what there is to do, or only what is published if it `receives`; says by which policy
+    /// this device goes, and why the last ticket was refused.
     pub(crate) async fn check_in(
         &mut self,
         policy_serial: u32,
         refusal: u32,
+        receives: bool,
     ) -> Result<CheckIn, SdkError> {
         let request = v2::CheckInRequest {
             protocol: PROTOCOL,
             policy_serial,
             refusal: Some(refusal),
+            receives: Some(receives),
         };
         let answer = self
             .client
@@ -124,6 +129,7 @@ impl Connection {
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
             finished: answer.finished,
             logged: answer.model_logged,
+            genesis_logged: answer.genesis_logged,
             counted: read_rho(&answer.rho_counted)?,
             policy: answer.policy,
         })

@@ -1,6 +1,8 @@
 //! The facade over a real store: what an app sees after each call, and after it was closed and
 //! opened again.
 
+use std::path::Path;
+
 use tacit_model::family::spectral::{SpectralModel, server};
 use tacit_model::history::fusion::Rules;
 use tacit_model::history::scene::SceneRules;
@@ -32,8 +34,17 @@ fn model() -> SpectralModel {
 fn installation() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     Store::create(folder.path()).expect("a new store");
-    std::fs::write(folder.path().join("model.bin"), model().to_bytes()).expect("a model");
+    adopt(folder.path(), &model());
     folder
+}
+
+/// Leaves a model as a refresh does.
+fn adopt(folder: &Path, model: &SpectralModel) {
+    let (bytes, models) = (model.to_bytes(), folder.join("models"));
+    let hash = tacit_privacy::canonical::digest(&bytes);
+    std::fs::create_dir_all(&models).expect("a folder");
+    std::fs::write(models.join(format!("{hash}.bin")), bytes).expect("a model");
+    std::fs::write(models.join("serving"), format!("films {hash} -\n")).expect("a pointer");
 }
 
 fn did(item: u32, at: u64, kind: InteractionKind) -> Interaction {
@@ -156,7 +167,7 @@ fn reasons_and_chosen_categories_add_up_to_the_score() {
 #[test]
 fn a_list_obeys_its_filter() {
     let folder = installation();
-    let mut recommender = Recommender::open_with(folder.path(), Precision::Compact).unwrap();
+    let mut recommender = Recommender::open_with(folder.path(), Precision::Compact, None).unwrap();
     recommender.set_rules(Rules::shop());
     recommender
         .record(did(7, 1, InteractionKind::View))
@@ -505,8 +516,10 @@ fn an_owner_gets_all_that_is_held_of_them() {
             { "item": 5, "at": 77, "value": 1.0, "kind": "cart", "surface": 3 },
             { "item": 6, "at": null, "value": 1.0, "kind": "view", "surface": 0 },
         ],
+        "waiting": [],
         "trusted_periods": [{ "since": 3, "until": 5 }],
         "chosen_categories": [2, 4],
+        "consent": "off",
         "releases": [{
             "task": "films",
             "round": 4,

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod bundle;
 mod canary;
 mod daemon;
 mod data;
@@ -67,6 +68,11 @@ enum Command {
     /// Say what a deployment of your size would cost each device and give, before anything exists.
     #[command(after_help = "Example: tacit plan --users 6040 --items 3706 --epsilon 8")]
     Plan(plan::Options),
+    /// Make the file an app ships, so that it has a list before it reaches a coordinator.
+    #[command(
+        after_help = "Example: tacit bundle state/ledger --catalogue catalogue.txt --out app.bundle"
+    )]
+    Bundle(bundle::Options),
     /// Make keys, certificates, policies and enrolment tokens.
     #[command(subcommand)]
     Pki(pki::Command),
@@ -124,6 +130,7 @@ fn main() -> ExitCode {
         Command::Simulate(options) => simulate::run(&options),
         Command::Audit(command) => audit::run(&command),
         Command::Plan(options) => plan::run(&options),
+        Command::Bundle(options) => bundle::run(&options),
         Command::Pki(command) => pki::run(&command),
     };
     match done {

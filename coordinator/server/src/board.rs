@@ -26,9 +26,11 @@ const LONGEST_BETWEEN_MS: f64 = 900_000.0;
 pub struct Published {
     /// Newest model.
     pub model: Digest,
-    /// Once finished: its line in the release ledger with place, proof and signed head, canonical
-    /// JSON.
-    pub logged: Bytes,
+    /// Its line in the release ledger with place, proof and signed head, canonical JSON; `None`
+    /// while it stands under no signed head.
+    pub logged: Option<Bytes>,
+    /// The same of the line the ledger began with.
+    pub genesis: Option<Bytes>,
     /// Catalogue.
     pub catalogue: Digest,
     /// Number of the newest round that ended.
@@ -201,6 +203,13 @@ impl Board {
         } else {
             self.rest_ms(now)
         };
+        self.pace().promise(device, now, rest_ms, unit_random())
+    }
+
+    /// When a device that only receives should come back, in milliseconds: as seldom as one whose
+    /// task has ended.
+    pub fn refresh_after_ms(&self, device: DeviceId, now: Timestamp) -> u64 {
+        let rest_ms = self.fleet.finished_ms();
         self.pace().promise(device, now, rest_ms, unit_random())
     }
 

@@ -141,7 +141,8 @@ pub struct Task {
     /// Least and largest rating, in thousandths at most; used where ratings are trained.
     #[serde(default = "stars")]
     pub scale: [f64; 2],
-    /// Catalogue file, one item a line, `title<TAB>category|category`; see [`crate::catalogue`].
+    /// Catalogue file, one item a line, `id<TAB>title<TAB>category|category`; see
+    /// [`tacit_model::family::catalogue`].
     pub catalogue: PathBuf,
     /// Epsilon of the whole task for one device, at `delta`.
     pub epsilon: Epsilon,

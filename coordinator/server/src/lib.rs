@@ -8,7 +8,7 @@
 //!   `shelf` holds the published objects once for all who fetch them;
 //! - [`driver`] one thread that owns the round machine, the partial sum and the store, and runs
 //!   every effect;
-//! - [`catalogue`] what the operator says about the items; `tacit-plan` says what the task releases
+//! - `tacit-plan` says what the task releases
 //!   and makes the next model from an opened sum;
 //! - [`storage`] durable state behind traits, [`enrolment`] that of all tasks' devices (`shared`
 //!   opens what several tasks hold); [`ledger`] appends and signs release lines;
@@ -21,7 +21,6 @@
 
 pub mod admission;
 pub mod board;
-pub mod catalogue;
 pub mod census;
 pub mod config;
 pub mod driver;

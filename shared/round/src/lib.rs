@@ -11,6 +11,7 @@
 //!   a caller has to carry from call to call;
 //! - [`contribute`] what a device sends, from its vector to final bytes;
 //! - [`mask`], [`commitment`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what;
+//!   [`bundle`] what an app ships so that it has a list before it reaches a coordinator;
 //!   [`member`] who was enrolled by the helper's side, [`token`] who may enrol, [`root`] which
 //!   certificates take over from others;
 //! - [`rehearsal`] a round in one process, for whoever plays every party.
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod bundle;
 pub mod commitment;
 pub mod contribute;
 pub mod coordinator;

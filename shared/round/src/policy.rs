@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::NotCanonical;
-use tacit_privacy::record::{self, Event, Keeper, Line};
+use tacit_privacy::record::{self, Event, Genesis, Keeper, Line};
 use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
 use tacit_types::{Digest, TaskId, Timestamp};
 
@@ -275,6 +275,23 @@ impl Policy {
         let (mark, task) = self.check_logged(logged, model)?;
         mark.check_follows(seen, consistency)?;
         Ok((mark, task))
+    }
+
+    /// Checks that both parties signed for the line a ledger began with; gives the ledger's name
+    /// and what the line says.
+    ///
+    /// # Errors
+    /// [`TicketRefusal::Unlogged`].
+    pub fn check_genesis(&self, logged: &LoggedLine) -> Result<(Digest, Genesis), TicketRefusal> {
+        let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| TicketRefusal::Unlogged)?;
+        let Event::Genesis(genesis) = line.event else {
+            return Err(TicketRefusal::Unlogged);
+        };
+        let (mark, _) = self.check_logged(logged, genesis.model_out_hash)?;
+        match mark.model_seq {
+            0 => Ok((mark.ledger_id, genesis)),
+            _ => Err(TicketRefusal::Unlogged),
+        }
     }
 
     fn check_numbers(&self, ticket: &Ticket, now: Timestamp) -> Result<(), TicketRefusal> {

@@ -55,6 +55,15 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// Whether a release of this kind trains the factors: before the first such one they are a
+    /// first guess, random or from pairs or features.
+    pub fn trains(self) -> bool {
+        matches!(
+            self,
+            Self::FactorGradient | Self::WeightedGradient | Self::LayerGradient
+        )
+    }
+
     /// The name people read in reports and progress lines.
     pub fn title(self) -> &'static str {
         match self {

@@ -11,7 +11,9 @@ use tacit_sdk::model::rank::filter::Filter;
 use tacit_sdk::model::{Interaction, InteractionKind, SpectralModel};
 use tacit_sdk::privacy::exact::Exact;
 use tacit_sdk::types::{ItemId, Timestamp};
-use tacit_sdk::{Agent, Deployment, Recommender, SdkError, TableCache, blocking, identity};
+use tacit_sdk::{
+    Agent, Consent, Deployment, Recommender, SdkError, TableCache, blocking, identity,
+};
 
 /// A coordinator that has just started answers within this time.
 const SOON: Duration = Duration::from_secs(30);
@@ -62,6 +64,8 @@ fn an_app_enrols_checks_in_and_exchanges_keys_by_the_hybrid_alone() {
     enrol(&folder, &deployment, &token(&coordinator));
     let enrolling = ear.heard().len();
 
+    let mut recommender = Recommender::open(&folder).unwrap();
+    recommender.set_consent(Consent::Contribute).unwrap();
     let agent = Agent::new(&folder, deployment.into(), TableCache::default());
     blocking(agent.step(now())).unwrap();
     let heard = ear.heard();
@@ -113,11 +117,11 @@ fn an_app_ranks_by_the_one_crate() {
         ),
         &token(&coordinator),
     );
-    std::fs::write(
-        folder.join("model.bin"),
-        SpectralModel::genesis(5).to_bytes(),
-    )
-    .unwrap();
+    let (bytes, models) = (SpectralModel::genesis(5).to_bytes(), folder.join("models"));
+    let hash = tacit_sdk::privacy::canonical::digest(&bytes);
+    std::fs::create_dir(&models).unwrap();
+    std::fs::write(models.join(format!("{hash}.bin")), bytes).unwrap();
+    std::fs::write(models.join("serving"), format!("films {hash} -\n")).unwrap();
     let mut recommender = Recommender::open(&folder).unwrap();
     recommender
         .record(Interaction {

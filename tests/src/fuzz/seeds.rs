@@ -387,6 +387,7 @@ fn messages() -> Named {
         finished: true,
         rho_counted: Bytes::from_static(&[0; 16]),
         model_logged: Bytes::from_static(b"{}"),
+        genesis_logged: Bytes::from_static(b"{}"),
         policy: Bytes::from_static(b"{}"),
     };
     let contribute = |part| v2::ContributeRequest { part: Some(part) }.encode_to_vec();

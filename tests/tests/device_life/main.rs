@@ -9,6 +9,7 @@ mod disk;
 mod enrolment;
 mod kills;
 mod leases;
+mod refresh;
 mod rollback;
 mod silence;
 mod tickets;
@@ -21,6 +22,7 @@ use tacit_proto::v2::contribute_request::Part;
 use tacit_round::device::Outcome;
 use tacit_sdk::store::Spooled;
 use tacit_sdk::{Agent, SdkError, Step, TableCache, identity};
+use tacit_tests::opt_in;
 use tacit_tests::stand_in::{Said, StandIn};
 use tacit_wire::clock;
 use tokio::time::{Instant, sleep};
@@ -33,6 +35,7 @@ async fn enrolled(stand_in: &StandIn, folder: &Path) -> Agent {
     identity::enrol(folder, &stand_in.deployment, &[1; 32])
         .await
         .unwrap();
+    opt_in(folder).unwrap();
     Agent::new(folder, stand_in.deployment.clone(), TableCache::default())
 }
 

@@ -8,9 +8,9 @@ use tacit_privacy::{Refusal, Rho};
 use tacit_round::device::Outcome;
 use tacit_round::policy::TicketRefusal;
 use tacit_sdk::{Agent, Deployment, SdkError, Store, TableCache, identity};
-use tacit_tests::copy_folder;
 use tacit_tests::deployment::{self, Settings};
 use tacit_tests::stand_in::{Round, StandIn, sign, to_proto};
+use tacit_tests::{copy_folder, opt_in};
 use tacit_types::{RoundId, Timestamp};
 
 use tokio::time::{Instant, sleep};
@@ -271,6 +271,7 @@ async fn real_devices(running: &deployment::Deployment) -> Vec<(PathBuf, Agent)>
             );
             sleep(Duration::from_millis(50)).await;
         }
+        opt_in(&folder).unwrap();
         devices.push((
             folder.clone(),
             Agent::new(&folder, deployment.clone(), TableCache::default()),

@@ -24,7 +24,7 @@ use crate::error::SdkError;
 use crate::policies;
 use crate::reason::Reason;
 use crate::store::{Pause, Spooled, Store};
-use crate::transport::{Connection, Lease, Sent};
+use crate::transport::{CheckIn, Connection, Lease, Sent};
 
 /// Everything one action holds.
 pub(super) struct Action {
@@ -67,30 +67,31 @@ impl Action {
             }
         }
 
-        let serial = self.deployment.policy().serial;
-        let refusal = self.with_store(|store| store.refusal()).await?;
-        let answer = self.connection.check_in(serial, refusal).await?;
-        if !answer.policy.is_empty() {
-            self.take_policy(answer.policy).await?;
-        }
-        self.step.retry_after = answer.retry_after;
-        self.counted = answer.counted;
-        self.raise_spent().await?;
-        match answer.lease {
+        let mut answer = self.check_in(false).await?;
+        match answer.lease.take() {
             Some(lease) => {
                 self.answer(lease, now).await?;
                 self.note_refusal().await
             }
-            None if answer.finished => {
-                self.keep_last_model(answer.model, &answer.logged)
-                    .await?;
-                // The last line may account for more than those before it.
-                self.raise_spent().await?;
-                self.step.finished = true;
-                Ok(())
-            }
+            None if answer.finished => self.take_published(&answer).await,
             None => Ok(()),
         }
+    }
+
+    /// Checks in, for a round or only because it `receives`; takes over policy and count.
+    pub(super) async fn check_in(&mut self, receives: bool) -> Result<CheckIn, SdkError> {
+        let serial = self.deployment.policy().serial;
+        let refusal = self.with_store(|store| store.refusal()).await?;
+        let checking = self.connection.check_in(serial, refusal, receives);
+        let mut answer = checking.await?;
+        if !answer.policy.is_empty() {
+            let offered = std::mem::take(&mut answer.policy);
+            self.take_policy(offered).await?;
+        }
+        self.step.retry_after = answer.retry_after;
+        self.counted = answer.counted;
+        self.raise_spent().await?;
+        Ok(answer)
     }
 
     /// Goes by the policy that is offered if it is a later one of the publisher's.
@@ -296,6 +297,10 @@ impl Action {
         if !self.paused(&spooled, now).await {
             return Ok(None);
         }
+        // The owner may have opted out or forgotten something since.
+        if !self.still_wanted().await? {
+            return Ok(Some(Input::TooLate));
+        }
 
         self.step.bytes_up += (spooled.masked().len() + spooled.sealed().len()) as u64;
         match self.connection.contribute(&spooled).await {
@@ -320,8 +325,14 @@ impl Action {
         }
     }
 
+    /// Whether a contribution still waits in the store to be sent.
+    async fn still_wanted(&mut self) -> Result<bool, SdkError> {
+        let unfinished = self.with_store(|store| store.unfinished()).await?;
+        Ok(unfinished.is_some())
+    }
+
     /// Takes over what the coordinator counted, as far as the ledgers seen so far back it.
-    async fn raise_spent(&mut self) -> Result<(), SdkError> {
+    pub(super) async fn raise_spent(&mut self) -> Result<(), SdkError> {
         let counted = self.counted;
         let raise = move |store: &mut Store| {
             let backed = store.backed(None)?;

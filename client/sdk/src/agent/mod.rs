@@ -8,6 +8,7 @@
 mod action;
 mod lease;
 mod model;
+mod refresh;
 mod step;
 
 use std::path::Path;
@@ -34,8 +35,30 @@ use crate::policies;
 use crate::reason::Reason;
 use crate::renewal::renew_if_due;
 use crate::roots;
-use crate::store::{Pause, Store};
+use crate::store::{Consent, Pause, Store};
 use crate::transport::Connection;
+
+/// When an app whose owner has not consented may ask again.
+const WITHHELD: Duration = Duration::from_secs(24 * 3600);
+
+/// What the network is asked for.
+#[derive(Clone, Copy, PartialEq)]
+enum Errand {
+    /// What is published.
+    Refresh,
+    /// A round to take part in.
+    Round,
+}
+
+impl Errand {
+    /// What the owner must have consented to.
+    fn needs(self) -> Consent {
+        match self {
+            Self::Refresh => Consent::Receive,
+            Self::Round => Consent::Contribute,
+        }
+    }
+}
 
 /// One installation's trainer. Copies share what they know of failed tries.
 #[derive(Clone)]
@@ -66,13 +89,29 @@ impl Agent {
     }
 
     /// Resumes what was interrupted, then checks in and takes part in the open round if there is
-    /// one. Ends within [`Deadlines::step`], whatever the network does.
+    /// one. Ends within [`Deadlines::step`], whatever the network does. Needs
+    /// [`Consent::Contribute`].
     ///
     /// # Errors
     /// [`SdkError`]; a network failure leaves everything as it was and says when to retry, later
     /// from try to try.
     pub async fn step(&self, now: Timestamp) -> Result<Step, SdkError> {
-        let mut ended = self.act(now).await;
+        self.run(Errand::Round, now).await
+    }
+
+    /// Fetches the newest published model, checks it, and lets it serve; one that was damaged is
+    /// fetched again. Takes no place in a round, makes no release and sends nothing about the
+    /// owner. Needs [`Consent::Receive`].
+    ///
+    /// # Errors
+    /// As [`Self::step`]; [`SdkError::Stop`] also for a model that both parties did not sign for or
+    /// that the policy does not allow. The model that served before serves on.
+    pub async fn refresh(&self, now: Timestamp) -> Result<Step, SdkError> {
+        self.run(Errand::Refresh, now).await
+    }
+
+    async fn run(&self, errand: Errand, now: Timestamp) -> Result<Step, SdkError> {
+        let mut ended = self.act(errand, now).await;
         // Nothing panics while this is held.
         let mut backoff = self
             .backoff
@@ -95,11 +134,11 @@ impl Agent {
         ended
     }
 
-    async fn act(&self, now: Timestamp) -> Result<Step, SdkError> {
+    async fn act(&self, errand: Errand, now: Timestamp) -> Result<Step, SdkError> {
         let folder = self.folder.clone();
         let open = move || {
             let mut store = Store::open(&folder)?;
-            let offline = offline(&mut store, now)?;
+            let offline = offline(&mut store, errand, now)?;
             let member = identity::member(&folder)?;
             Ok((store, offline, member))
         };
@@ -138,7 +177,13 @@ impl Agent {
         };
         // What is durable stays as it is wherever this stops. Storage work that has begun ends by
         // itself, and closes the store it holds; until then the next step finds it busy.
-        let result = timeout(self.deadlines.step, action.run(now)).await;
+        let work = async {
+            match errand {
+                Errand::Round => action.run(now).await,
+                Errand::Refresh => action.refresh().await,
+            }
+        };
+        let result = timeout(self.deadlines.step, work).await;
         let result = result.unwrap_or_else(|_| Err(over_time()));
 
         let Action { store, step, .. } = action;
@@ -152,9 +197,20 @@ fn over_time() -> SdkError {
     SdkError::retry(Reason::Silent, "the step took longer than it may")
 }
 
-/// What needs nobody: gives up a contribution that reached nobody before its ticket's latest
-/// deadline, and leaves one alone whose time has not come. `None` when the network is asked.
-fn offline(store: &mut Store, now: Timestamp) -> Result<Option<Step>, SdkError> {
+/// What needs nobody: does nothing without the owner's consent, gives up a contribution that
+/// reached nobody before its ticket's latest deadline, and leaves one alone whose time has not
+/// come. `None` when the network is asked.
+fn offline(store: &mut Store, errand: Errand, now: Timestamp) -> Result<Option<Step>, SdkError> {
+    if store.consent()? < errand.needs() {
+        return Ok(Some(Step {
+            withheld: true,
+            retry_after: WITHHELD,
+            ..Step::default()
+        }));
+    }
+    if errand == Errand::Refresh {
+        return Ok(None);
+    }
     let Some((task, round, Status::Spooled)) = store.unfinished()? else {
         return Ok(None);
     };

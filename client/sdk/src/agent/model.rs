@@ -1,23 +1,20 @@
-//! The published model: fetched, judged against the policy and the model before, and kept for
-//! recommendations.
+//! The model of a round: fetched, judged against the policy and the model before, and kept.
 
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
 use tacit_model::{Model, ModelError};
+use tacit_privacy::Mechanism;
 use tacit_privacy::record::{Event, Line};
-use tacit_privacy::{Mechanism, canonical};
 use tacit_round::device::{Accepted, Input};
 use tacit_round::head::LoggedLine;
-use tacit_round::policy::{FactorBounds, FactorFault, LogMark, TicketRefusal, published_for};
+use tacit_round::policy::{FactorBounds, FactorFault};
 use tacit_round::ticket::{Kind, Ticket};
 use tacit_types::{Digest, TaskId};
 
 use super::action::{Action, blocking};
 use crate::error::SdkError;
 use crate::kept;
-use crate::reason::Reason;
 
 /// Most ledger lines between a model and the one kept before it for its drift to be judged.
 const RECENT_LINES: u64 = 16;
@@ -29,10 +26,10 @@ impl Action {
         let Some(bytes) = self.fetch(hash).await? else {
             return Ok(Input::Implausible(FactorFault::Unreadable));
         };
-        let path = kept::of_task(&self.folder, &accepted.ticket.content().task);
+        let folder = self.folder.clone();
         let bounds = self.deployment.policy().factors;
         let judged = blocking(move || {
-            let judged = judge(&bytes, &accepted, bounds, &path)?;
+            let judged = judge(&bytes, &accepted, bounds, &folder)?;
             Ok(judged.map(|model| (bytes, Arc::new(model))))
         });
         match judged.await? {
@@ -45,8 +42,7 @@ impl Action {
     }
 
     /// Keeps a model with factors that this device takes part with: recommendations use it, and the
-    /// next round's drift is judged against it. Without waiting for the disk, and without harm when
-    /// it fails: the last model is fetched again.
+    /// next round's drift is judged against it. Without harm when it fails: it is fetched again.
     pub(super) async fn keep_round_model(&mut self, ticket: &Ticket) -> Result<(), SdkError> {
         if is_first_guess(ticket) {
             return Ok(());
@@ -59,90 +55,53 @@ impl Action {
         // judged against them, and they taught this device nothing new.
         let serves = released_by(&ticket.logged).is_some();
         let kept = blocking(move || {
-            if model.factor_count() > 0
-                && let Err(error) = kept::keep_unsynced(&folder, &task, &bytes, serves)
-            {
-                tracing::debug!(event = "model_not_kept", reason = %error);
+            if model.factor_count() == 0 {
+                return Ok((bytes, model, false));
             }
-            Ok((bytes, model))
+            let kept = match serves {
+                true => serve_if_new(&folder, &task, &bytes),
+                false => kept::keep(&folder, &bytes).map(|()| false),
+            };
+            let new = kept.unwrap_or_else(|error| {
+                tracing::debug!(event = "model_not_kept", reason = %error);
+                false
+            });
+            Ok((bytes, model, new))
         });
-        self.model = Some(kept.await?);
+        let (bytes, model, new) = kept.await?;
+        self.step.new_model |= new;
+        self.model = Some((bytes, model));
         Ok(())
     }
 
-    /// Stores the task's last model for offline use, unless it is there. It must stand in the
-    /// ledger as a ticket's model must, made by a release, and look like one; otherwise the old one
-    /// stays.
-    pub(super) async fn keep_last_model(
-        &mut self,
-        hash: Digest,
-        logged: &[u8],
-    ) -> Result<(), SdkError> {
-        let folder = self.folder.clone();
-        let known = blocking(move || kept::serving_is(&folder, hash));
-        if known.await? {
-            return Ok(());
-        }
-
-        let (mark, task) = self.check_logged(hash, logged).await?;
-        let bytes = self.fetch(hash).await?.ok_or_else(|| {
-            let detail = "the coordinator sent another object than the last model";
-            SdkError::retry(Reason::NotNow, detail)
-        })?;
-        let bounds = self.deployment.policy().factors;
-        let (folder, kept_task) = (self.folder.clone(), task.clone());
-        blocking(move || {
-            let model = Model::from_bytes(&bytes).map_err(refused)?;
-            let figures = model.plausibility();
-            bounds
-                .check(figures.norm, figures.concentration, None)
-                .map_err(refused)?;
-            kept::keep(&folder, &kept_task, &bytes)
-        })
-        .await?;
-        self.with_store(move |store| store.set_mark(&task, mark))
-            .await
-    }
-
-    /// Whether both parties signed for this model, in the ledger this device knows: the mark to
-    /// remember, and the task it is a model of.
-    async fn check_logged(
-        &mut self,
-        hash: Digest,
-        logged: &[u8],
-    ) -> Result<(LogMark, TaskId), SdkError> {
-        let unlogged = || refused(TicketRefusal::Unlogged);
-        let logged: LoggedLine = canonical::decode(logged).map_err(|_| unlogged())?;
-        if released_by(&logged).is_none() {
-            return Err(refused("the task has released nothing"));
-        }
-        // Only read here, as a ticket is: what it says decides which mark to look up, and the
-        // policy checks it all.
-        let line = Line::from_bytes(logged.line.as_bytes()).map_err(|_| unlogged())?;
-        let (task, _) = published_for(&line).ok_or_else(unlogged)?;
-        let task = task.clone();
-        let seen = self.with_store(move |store| store.mark(&task)).await?;
-        let consistency = self.consistency(seen, logged.head.head.size).await?;
-        self.deployment
-            .policy()
-            .check_model(&logged, hash, seen, &consistency)
-            .map_err(refused)
-    }
-
     /// Fetches an object; `None` when what came is not the object of this hash.
-    async fn fetch(&mut self, hash: Digest) -> Result<Option<Vec<u8>>, SdkError> {
+    pub(super) async fn fetch(&mut self, hash: Digest) -> Result<Option<Vec<u8>>, SdkError> {
         let bytes = self.connection.fetch(hash).await?;
         self.step.bytes_down += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         Ok(bytes)
     }
 }
 
-fn refused(reason: impl Display) -> SdkError {
-    SdkError::Stop(format!("the published model: {reason}"))
+/// Lets a round's model serve with the catalogue its task has already; gives whether another served
+/// before. Where another task serves, only a refresh changes model and catalogue, together.
+fn serve_if_new(folder: &Path, task: &TaskId, bytes: &[u8]) -> Result<bool, SdkError> {
+    let Some(served) = kept::served(folder)? else {
+        kept::adopt(folder, task, bytes, None)?;
+        return Ok(true);
+    };
+    if served.serving.task != *task {
+        kept::keep(folder, bytes)?;
+        return Ok(false);
+    }
+    if served.model == bytes {
+        return Ok(false);
+    }
+    kept::adopt(folder, task, bytes, served.catalogue.as_deref())?;
+    Ok(true)
 }
 
-/// Reads a model and compares it with the policy, with the ticket's shape and with the model kept
-/// at `path`, if that is the one seen before: another task's may be there instead.
+/// Reads a model and compares it with the policy, with the ticket's shape and with the model
+/// seen before, if it is kept in `folder`.
 ///
 /// # Errors
 /// As [`kept::read`]: a model that is not compared only because the disk did not give it would pass
@@ -151,14 +110,14 @@ fn judge(
     bytes: &[u8],
     accepted: &Accepted,
     bounds: FactorBounds,
-    path: &Path,
+    folder: &Path,
 ) -> Result<Result<Model, FactorFault>, SdkError> {
     // After a long absence every model has moved far: a device must not stay out for ever because
     // of it.
     let (ticket, seen) = (accepted.ticket.content(), accepted.seen);
     let recent = ticket.logged.seq.saturating_sub(seen.model_seq) <= RECENT_LINES;
     let previous = match recent {
-        true => kept::read(path, seen.model)?,
+        true => kept::read(folder, seen.model)?,
         false => None,
     };
     let previous = previous.and_then(|bytes| Model::from_bytes(&bytes).ok());
@@ -200,19 +159,12 @@ fn fits(ticket: &Ticket, model: &Model) -> bool {
 /// features, by the line both parties signed: the first gradient replaces them wholly, so the next
 /// model's drift from them would mean nothing.
 fn is_first_guess(ticket: &Ticket) -> bool {
-    let Some(kind) = released_by(&ticket.logged) else {
-        return false;
-    };
-    let trained = [
-        Kind::FactorGradient,
-        Kind::WeightedGradient,
-        Kind::LayerGradient,
-    ];
-    !trained.map(Kind::as_str).contains(&kind.as_str())
+    let kind = released_by(&ticket.logged);
+    kind.is_some_and(|kind| !Kind::parse(&kind).is_some_and(Kind::trains))
 }
 
 /// The kind of the release a line records; `None` for a line that records another event.
-fn released_by(logged: &LoggedLine) -> Option<String> {
+pub(super) fn released_by(logged: &LoggedLine) -> Option<String> {
     match Line::from_bytes(logged.line.as_bytes()).ok()?.event {
         Event::Release(release) => Some(release.charge.kind),
         _ => None,

@@ -15,6 +15,11 @@ pub struct Step {
     pub retry_after: Duration,
     /// Why the open round has to wait, if it does.
     pub later: Option<Reason>,
+    /// Whether the owner has not consented to this ([`crate::Consent`]): nobody was asked.
+    pub withheld: bool,
+    /// Whether recommendations come from another model than before, once
+    /// [`crate::Recommender::reload`] was called.
+    pub new_model: bool,
     /// Whether the task has published its last model, which is now stored.
     pub finished: bool,
     /// Bytes of masked updates and sealed seeds sent in this step.
@@ -32,6 +37,8 @@ impl Default for Step {
             outcome: None,
             retry_after: Duration::from_secs(1),
             later: None,
+            withheld: false,
+            new_model: false,
             finished: false,
             bytes_up: 0,
             bytes_down: 0,

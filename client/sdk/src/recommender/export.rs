@@ -21,6 +21,16 @@ pub(crate) fn export(
     taste: &Profile,
 ) -> Result<String, SdkError> {
     let did: Vec<Value> = interactions.iter().map(interaction).collect();
+    let waiting = store.waiting()?;
+    let waiting: Vec<Value> = waiting
+        .iter()
+        .map(|event| {
+            json!({
+                "id": event.id, "at": event.timestamp.map(|at| at.0), "value": event.value,
+                "kind": event.kind.as_str(), "surface": event.surface,
+            })
+        })
+        .collect();
     let trusted: Vec<Value> = store
         .trusted()?
         .into_iter()
@@ -40,8 +50,10 @@ pub(crate) fn export(
     let all = json!({
         "format": FORMAT,
         "interactions": did,
+        "waiting": waiting,
         "trusted_periods": trusted,
         "chosen_categories": store.categories()?,
+        "consent": store.consent()?.as_str(),
         "taste": { "factors": factors, "popularity": popularity },
         "releases": releases,
         "rho_counted_elsewhere": store.unrecorded()?.to_string(),

@@ -6,19 +6,21 @@
 
 mod aside;
 mod export;
+mod listing;
+mod model;
+mod owner;
 mod status;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tacit_model::Model;
+use tacit_model::family::catalogue::Catalogue as Listing;
 use tacit_model::history::fusion::Rules;
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::history::scene::Scene;
 use tacit_model::history::sessions::Limits;
 use tacit_model::measure::fusion_choice::choose;
-use tacit_model::rank::cold_start;
 use tacit_model::rank::explain::contributions;
 use tacit_model::rank::filter::{Catalogue, Filter, shared};
 use tacit_model::rank::profile::{OnlineProfile, Profile};
@@ -26,15 +28,14 @@ use tacit_model::rank::ranker::{Precision, Ranker};
 use tacit_model::rank::rerank::{diversify, explore};
 use tacit_model::rank::similar::similarities;
 use tacit_model::rank::top::top_k;
-use tacit_privacy::DeviceBudget;
 use tacit_types::{ItemId, Timestamp};
 
+use crate::bundle::Bundle;
 use crate::error::SdkError;
-use crate::files;
-use crate::kept;
-use crate::store::{Forget, Store};
+use crate::kept::Serving;
+use crate::store::Store;
 
-use export::export;
+use model::Source;
 pub use status::PrivacyStatus;
 
 /// Candidates per place of a list that is made diverse.
@@ -80,45 +81,49 @@ pub struct Explanation {
 
 /// Offline recommendations of one installation.
 ///
-/// ```
+/// ```no_run
+/// # use std::path::Path;
 /// use tacit_model::rank::filter::{Facts, Filter};
-/// use tacit_model::family::spectral::SpectralModel;
-/// use tacit_sdk::{Feedback, Recommender, Store};
+/// use tacit_model::rank::ranker::Precision;
+/// use tacit_sdk::{Bundle, Consent, Deployment, Feedback, Recommender, SdkError};
 /// use tacit_types::{ItemId, Timestamp};
 /// # use tacit_model::{Interaction, InteractionKind};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = tempfile::tempdir()?;
-/// # let folder = folder.path();
-/// // Enrolment creates the store, and training keeps models; until then one the app ships serves.
-/// Store::create(folder)?;
-/// std::fs::write(folder.join("model.bin"), SpectralModel::genesis(5).to_bytes())?;
 ///
-/// let mut recommender = Recommender::open(folder)?;
-/// recommender.catalogue_mut().set(ItemId(4), Facts { categories: vec![18], ..Facts::default() });
+/// fn first_list(folder: &Path, app: &Deployment, shipped: &[u8]) -> Result<Vec<u32>, SdkError> {
+///     let bundle = Bundle::read(shipped, app.policy())?;
+///     let mut recommender = Recommender::open_with(folder, Precision::Full, Some(&bundle))?;
+///     recommender.set_consent(Consent::Receive)?;
+///     let facts = Facts { categories: vec![18], ..Facts::default() };
+///     recommender.catalogue_mut().set(ItemId(4), facts);
 ///
-/// let at = Timestamp(1_767_225_600_000);
-/// recommender.record(Interaction {
-///     item: ItemId(0),
-///     timestamp: Some(at),
-///     value: 1.0,
-///     kind: InteractionKind::View,
-///     surface: 0,
-/// })?;
-/// recommender.feedback(ItemId(2), Feedback::Hide, at)?;
+///     let at = Timestamp(1_767_225_600_000);
+///     recommender.record(Interaction {
+///         item: ItemId(0),
+///         timestamp: Some(at),
+///         value: 1.0,
+///         kind: InteractionKind::View,
+///         surface: 0,
+///     })?;
+///     recommender.feedback(ItemId(2), Feedback::Hide, at)?;
 ///
-/// let filter = Filter {
-///     now: Some(at),
-///     exclude_categories: vec![18],
-///     diversity: 0.2,
-///     ..Filter::default()
-/// };
-/// let items: Vec<u32> = recommender.recommend(10, &filter).iter().map(|one| one.item.0).collect();
-/// assert_eq!(items, [1, 3]);
-/// # Ok(())
-/// # }
+///     let filter = Filter {
+///         now: Some(at),
+///         exclude_categories: vec![18],
+///         diversity: 0.2,
+///         ..Filter::default()
+///     };
+///     let list = recommender.recommend(10, &filter);
+///     Ok(list.iter().map(|one| one.item.0).collect())
+/// }
 /// ```
 pub struct Recommender {
     store: Store,
+    folder: PathBuf,
+    precision: Precision,
+    /// What was adopted and ranks; `None` while it is the app's, or nothing.
+    adopted: Option<Serving>,
+    /// What the published catalogue says of the items.
+    listing: Listing,
     ranker: Ranker,
     interactions: Vec<Interaction>,
     profile: OnlineProfile,
@@ -132,30 +137,43 @@ pub struct Recommender {
 }
 
 impl Recommender {
-    /// Opens an installation that has a model.
+    /// Opens an installation, making its store on first use. Needs no network and no model: without
+    /// one, or with one that is damaged, lists are empty until [`Self::reload`] finds one.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when the store or the model is missing or damaged.
+    /// [`SdkError::Stop`] when the store is damaged, or missing where this installation has
+    /// enrolled or written to one.
     pub fn open(folder: &Path) -> Result<Self, SdkError> {
-        Self::open_with(folder, Precision::default())
+        Self::open_with(folder, Precision::default(), None)
     }
 
-    /// [`Self::open`], keeping the item factors in this precision.
+    /// [`Self::open`], keeping the item factors in this precision, and ranking by the app's model
+    /// until one was adopted.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_with(folder: &Path, precision: Precision) -> Result<Self, SdkError> {
-        let store = Store::open(folder)?;
-        let path = kept::serving(folder)?;
-        let model =
-            Model::from_bytes(&files::read(&path)?).map_err(|error| files::stop(&path, error))?;
-        let ranker = Ranker::of(&model, precision);
+    pub fn open_with(
+        folder: &Path,
+        precision: Precision,
+        bundle: Option<&Bundle>,
+    ) -> Result<Self, SdkError> {
+        let mut store = model::open_store(folder)?;
+        let Source {
+            adopted,
+            ranker,
+            listing,
+        } = Source::first(folder, precision, bundle)?;
+        store.settle(|id| listing.item(id))?;
         let interactions = store.interactions()?;
         let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
         let (categories, trusted) = (store.categories()?, store.trusted()?);
         let catalogue = Catalogue::default();
         Ok(Self {
             store,
+            folder: folder.to_owned(),
+            precision,
+            adopted,
+            listing,
             ranker,
             interactions,
             profile,
@@ -172,17 +190,13 @@ impl Recommender {
     /// [`SdkError::Stop`] for an item the catalogue does not have or a value that is not finite, or
     /// when storage fails.
     pub fn record(&mut self, interaction: Interaction) -> Result<(), SdkError> {
-        if interaction.item.0 >= self.ranker.catalogue_len() {
+        if self.has_model() && interaction.item.0 >= self.ranker.catalogue_len() {
             return Err(SdkError::Stop(format!(
                 "item {} is not in the catalogue",
                 interaction.item.0
             )));
         }
-        if !interaction.value.is_finite() {
-            return Err(SdkError::Stop(
-                "the interaction's value is not a finite number".into(),
-            ));
-        }
+        check_value(interaction.value)?;
         self.store.record(&[interaction])?;
         self.interactions.push(interaction);
         match self.limits {
@@ -308,8 +322,8 @@ impl Recommender {
     }
 
     /// Places the next item of the catalogue, which the model does not know yet, by factors that
-    /// [`cold_start::FeatureMap::predict`] gives for its features. Lasts until closed: the next
-    /// model may know the item itself.
+    /// [`tacit_model::rank::cold_start::FeatureMap::predict`] gives for its features. Lasts until
+    /// closed or [`Self::reload`]: the next model may know the item itself.
     ///
     /// # Errors
     /// [`SdkError::Stop`] unless there are as many finite factors as the model has.
@@ -323,7 +337,8 @@ impl Recommender {
         Ok(item)
     }
 
-    /// What ranking uses of the model, to learn a [`cold_start::FeatureMap`] from.
+    /// What ranking uses of the model, to learn a [`tacit_model::rank::cold_start::FeatureMap`]
+    /// from.
     pub fn ranker(&self) -> &Ranker {
         &self.ranker
     }
@@ -344,68 +359,9 @@ impl Recommender {
         Some(chosen)
     }
 
-    /// Starts a new owner from categories they chose, by the catalogue's numbers; none to go back
-    /// to popularity. Durable.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
-    pub fn choose_categories(&mut self, categories: &[u32]) -> Result<(), SdkError> {
-        self.store.choose_categories(categories)?;
-        self.categories = categories.to_vec();
-        Ok(())
-    }
-
-    /// Forgets at once and for good; gives how many interactions are gone.
-    ///
-    /// What is forgotten no longer ranks anything and is in no later contribution. A contribution
-    /// already prepared is still sent, and what was released stays released: hidden in noise, and
-    /// charged to the budget, which forgetting does not give back.
-    ///
-    /// # Errors
-    /// As [`Store::forget`].
-    pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
-        let gone = self.store.forget(what);
-        // Also after an error: what the file still holds counts, and nothing else.
-        self.interactions = self.store.interactions()?;
-        (self.categories, self.trusted) = (self.store.categories()?, self.store.trusted()?);
-        self.profile.rebuild(&self.counted(), &self.ranker);
-        gone
-    }
-
-    /// All that this installation holds of its owner, as one JSON object for the owner to keep or
-    /// read: what was done, chosen and trusted, the taste made of it, and every release with its
-    /// price.
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
-    pub fn export_my_data(&self) -> Result<String, SdkError> {
-        export(&self.store, &self.interactions, self.profile.profile())
-    }
-
     /// Items interacted with, newest last.
     pub fn recent(&self) -> &[Interaction] {
         &self.interactions
-    }
-
-    /// What this installation has spent of the budget of its policy
-    /// ([`tacit_round::policy::Policy::budget`]).
-    ///
-    /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
-    pub fn privacy_status(
-        &self,
-        budget: DeviceBudget,
-        now: Timestamp,
-    ) -> Result<PrivacyStatus, SdkError> {
-        PrivacyStatus::read(&self.store, budget, now)
-    }
-
-    fn shares(&self, filter: &Filter) -> Vec<f32> {
-        filter.shares(
-            &self.interactions,
-            &self.catalogue,
-            self.ranker.catalogue_len() as usize,
-        )
     }
 
     /// The owner's items with their weights in the scene of a filter.
@@ -417,16 +373,6 @@ impl Recommender {
         self.ranker
             .weights(scene, &self.counted(), HISTORY_CAP, self.profile.rules())
             .weights
-    }
-
-    /// The items that stand for the chosen categories, with their weights; none where ratings are
-    /// predicted, because liking a category is no rating.
-    fn chosen(&self) -> Vec<(ItemId, f64)> {
-        if self.categories.is_empty() || self.ranker.scale().is_some() {
-            return Vec::new();
-        }
-        let liked: Vec<ItemId> = self.catalogue.in_categories(&self.categories).collect();
-        cold_start::prior(&liked, &self.ranker)
     }
 
     /// The owner's items and the chosen categories together. The running sums hold for no
@@ -442,5 +388,13 @@ impl Recommender {
             .into_iter()
             .for_each(|(item, weight)| taste.add(item, weight, &self.ranker));
         taste
+    }
+}
+
+fn check_value(value: f32) -> Result<(), SdkError> {
+    let not_finite = "the interaction's value is not a finite number";
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(SdkError::Stop(not_finite.into())),
     }
 }

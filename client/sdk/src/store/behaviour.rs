@@ -2,19 +2,21 @@
 
 use std::ops::Range;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
+use super::consent::give_up_unsent;
 use super::{FILE, Store};
 use crate::error::SdkError;
-use crate::reason::Reason;
 
 /// What an owner wants forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forget {
     /// All that was done with one item.
     Item(ItemId),
+    /// All that was done with an id that no catalogue has named yet.
+    Waiting(String),
     /// All that was done in a period.
     Period(Range<Timestamp>),
     /// All that was ever done or chosen here.
@@ -124,7 +126,8 @@ impl Store {
     }
 
     /// Deletes durably, overwriting the bytes with zeros, in the file and in its log; gives how
-    /// many interactions are gone.
+    /// many interactions are gone. An unsent contribution, which may rest on what is forgotten,
+    /// goes in the same commit.
     ///
     /// The device ledger stays: what was released cannot be taken back, so it stays spent. Copies
     /// that the operating system, a backup or worn flash blocks hold are out of reach.
@@ -133,41 +136,40 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails; [`SdkError::RetryLater`] while another process reads
     /// the store, whose log then still holds what the file no longer does.
     pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
-        let transaction = self.db.transaction()?;
-        let gone = match what {
-            Forget::Item(item) => {
-                transaction.execute("DELETE FROM interactions WHERE item = ?1", [item.0])?
-            }
-            Forget::Period(period) => transaction.execute(
-                "DELETE FROM interactions WHERE at >= ?1 AND at < ?2",
-                params![sqlite_time(period.start), sqlite_time(period.end)],
-            )?,
-            Forget::Everything => {
-                transaction.execute("DELETE FROM trusted", [])?;
-                transaction.execute("DELETE FROM chosen", [])?;
-                transaction.execute("DELETE FROM interactions", [])?
-            }
-        };
-        transaction.commit()?;
-        let busy: bool = self
-            .db
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy {
-            Err(SdkError::retry(
-                Reason::StoreBusy,
-                "another process reads the local store: forget again",
-            ))
-        } else {
-            Ok(gone)
-        }
+        let gone = self.change_anyway(|db| {
+            give_up_unsent(db)?;
+            erase(db, what)
+        })?;
+        self.fold_log()?;
+        Ok(gone)
     }
 }
 
+fn erase(db: &Connection, what: &Forget) -> Result<usize, SdkError> {
+    let gone = match what {
+        Forget::Item(item) => db.execute("DELETE FROM interactions WHERE item = ?1", [item.0])?,
+        Forget::Waiting(id) => db.execute("DELETE FROM waiting WHERE item = ?1", [id])?,
+        Forget::Period(period) => {
+            let period = params![sqlite_time(period.start), sqlite_time(period.end)];
+            db.execute(
+                "DELETE FROM interactions WHERE at >= ?1 AND at < ?2",
+                period,
+            )? + db.execute("DELETE FROM waiting WHERE at >= ?1 AND at < ?2", period)?
+        }
+        Forget::Everything => {
+            db.execute("DELETE FROM trusted", [])?;
+            db.execute("DELETE FROM chosen", [])?;
+            db.execute("DELETE FROM interactions", [])? + db.execute("DELETE FROM waiting", [])?
+        }
+    };
+    Ok(gone)
+}
+
 /// What SQLite can hold of a time; later ones count as the last.
-fn sqlite_time(at: Timestamp) -> i64 {
+pub(super) fn sqlite_time(at: Timestamp) -> i64 {
     i64::try_from(at.0).unwrap_or(i64::MAX)
 }
 
-fn time(at: i64) -> Timestamp {
+pub(super) fn time(at: i64) -> Timestamp {
     Timestamp(u64::try_from(at).unwrap_or(0))
 }

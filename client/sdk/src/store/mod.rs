@@ -16,12 +16,14 @@
 //! of the platform would prevent that.
 
 pub mod behaviour;
+mod consent;
 pub mod ledger;
 pub mod mark;
 mod pause;
 mod refused;
 mod seal;
 mod spooled;
+mod waiting;
 
 use std::cell::Cell;
 use std::fs;
@@ -31,18 +33,25 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::behaviour::Forget;
+pub use self::consent::Consent;
 pub use self::pause::Pause;
 pub use self::spooled::Spooled;
+pub use self::waiting::{Event, WAITING_MAX};
 use crate::error::SdkError;
 use crate::files;
 use crate::private;
 use crate::reason::Reason;
 
 const FILE: &str = "store.sqlite";
+/// This installation's certificate: beside one, a store that is missing is never made anew.
+pub(crate) const CERTIFICATE: &str = "device.crt";
 const VERSION: i32 = 4;
 const SCHEMA: &str = "
 CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL \
 NOT NULL, kind TEXT NOT NULL,
+    surface INTEGER NOT NULL);
+CREATE TABLE waiting (id INTEGER PRIMARY KEY, item TEXT NOT NULL, at INTEGER, value REAL NOT NULL, \
+kind TEXT NOT NULL,
     surface INTEGER NOT NULL);
 CREATE TABLE trusted (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE TABLE chosen (category INTEGER PRIMARY KEY);
@@ -60,6 +69,7 @@ INTEGER NOT NULL,
     root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL,
     rho_total TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE refused (one INTEGER PRIMARY KEY CHECK (one = 1), code INTEGER NOT NULL);
+CREATE TABLE consent (one INTEGER PRIMARY KEY CHECK (one = 1), word TEXT NOT NULL);
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB \
 NOT NULL);
 ";
@@ -204,25 +214,60 @@ impl Store {
         &mut self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, SdkError>,
     ) -> Result<T, SdkError> {
-        let commits = self.commits + 1;
-        let changed = self.timed(|| {
+        let read = self.commits;
+        self.change_if(|commits| commits == read, change)
+    }
+
+    /// As [`Self::change`], for what the owner decides: it rests on nothing that was read.
+    fn change_anyway<T>(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, SdkError>,
+    ) -> Result<T, SdkError> {
+        let read = self.commits;
+        self.change_if(|commits| commits >= read, change)
+    }
+
+    fn change_if<T>(
+        &mut self,
+        may_follow: impl FnOnce(u64) -> bool,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, SdkError>,
+    ) -> Result<T, SdkError> {
+        let (changed, commits) = self.timed(|| {
             // Nothing else runs on this connection, which this method holds exclusively.
             let at_once = TransactionBehavior::Immediate;
             let transaction = Transaction::new_unchecked(&self.db, at_once)?;
-            if seal::check(&transaction)? != self.commits {
+            let before = seal::check(&transaction)?;
+            if !may_follow(before) {
                 return Err(SdkError::retry(
                     Reason::StoreBusy,
                     "another process has changed the device ledger",
                 ));
             }
             let changed = change(&transaction)?;
-            seal::set(&transaction, commits)?;
+            seal::set(&transaction, before + 1)?;
             transaction.commit()?;
-            Ok(changed)
+            Ok((changed, before + 1))
         })?;
         self.commits = commits;
         seal::note(&self.folder, commits)?;
         Ok(changed)
+    }
+
+    /// Overwrites the log with what the file holds, so that neither has what was erased.
+    ///
+    /// # Errors
+    /// [`SdkError::RetryLater`] while another process reads the store.
+    fn fold_log(&self) -> Result<(), SdkError> {
+        let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: bool = self.db.query_row(fold, [], |row| row.get(0))?;
+        match busy {
+            true => Err(SdkError::retry(
+                Reason::StoreBusy,
+                "another process reads the local store, so its log still has what was erased: \
+                 repeat the call",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Runs a durable step and adds its time to [`Self::committing`].

@@ -31,9 +31,10 @@ pub(super) const NOTE: &str = "store.count";
 
 /// Every row that decides what may be spent or sent. The masked bytes are covered by the
 /// commitment to them, in `spool.commitment`.
-const GUARDED: [&str; 4] = [
+const GUARDED: [&str; 5] = [
     "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
     "SELECT one, rho FROM elsewhere ORDER BY one",
+    "SELECT one, word FROM consent ORDER BY one",
     "SELECT task, ledger, generation, size, root, model_seq, model, rho_total FROM mark \
      ORDER BY task",
     "SELECT task, round, ticket, contribution, deadline, paused, pause, sealed, commitment_key, \

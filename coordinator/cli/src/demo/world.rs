@@ -306,20 +306,17 @@ fn free_port() -> Result<(u16, TcpListener), Failure> {
     Err(anyhow::anyhow!("no free port between 20000 and 29999").into())
 }
 
-/// One line an item, as `tacit_server::catalogue` reads it.
+/// One line an item, as [`tacit_model::family::catalogue`] reads it.
 fn catalogue(data: &Dataset) -> String {
     let plain = |text: &str| text.replace(char::is_control, " ");
     let line = |item: &Item| {
+        let (id, title) = (plain(&item.key), plain(&item.title));
         let tags: Vec<String> = item
             .tags()
             .iter()
             .map(|tag| plain(tag).replace('|', " "))
             .collect();
-        if tags.is_empty() {
-            plain(&item.title) + "\n"
-        } else {
-            format!("{}\t{}\n", plain(&item.title), tags.join("|"))
-        }
+        format!("{id}\t{title}\t{}\n", tags.join("|"))
     };
     data.items.iter().map(line).collect()
 }

@@ -15,7 +15,7 @@ use tacit_model::history::interaction::Interaction;
 use tacit_round::device::Outcome;
 use tacit_round::keys::PublicKey;
 use tacit_round::signed_policy::{PolicyRefusal, SignedPolicy};
-use tacit_sdk::{Agent, Backoff, Deployment, SdkError, Step, Store, TableCache, identity};
+use tacit_sdk::{Agent, Backoff, Consent, Deployment, SdkError, Step, Store, TableCache, identity};
 use tacit_wire::{clock, config, files};
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep};
@@ -312,20 +312,20 @@ impl Life {
         }
     }
 
-    /// Records the given interactions once: an installation that has any is left alone.
+    /// Lets the installation contribute, which is what this command is for, and records the given
+    /// interactions once: an installation that has any is left alone.
     async fn record(&self, recorded: Vec<Interaction>) -> Result<(), Failure> {
-        if recorded.is_empty() {
-            return Ok(());
-        }
         let _slot = self.active.acquire().await?;
         let folder = self.folder.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut store = Store::open(&folder)?;
-            if store.interactions()?.is_empty() {
-                store.record(&recorded)
-            } else {
-                Ok(())
+            if store.consent()? != Consent::Contribute {
+                store.set_consent(Consent::Contribute)?;
             }
+            if !recorded.is_empty() && store.interactions()?.is_empty() {
+                store.record(&recorded)?;
+            }
+            Ok::<_, SdkError>(())
         });
         Ok(done.await??)
     }

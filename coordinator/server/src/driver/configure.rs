@@ -109,6 +109,13 @@ impl Driver {
         ))
     }
 
+    /// Whether every line stands under a head that both parties signed.
+    pub(super) fn has_signed_head(&self) -> Result<bool, ServerError> {
+        let heads = self.store.heads().wait()?;
+        let lines = self.ledger.leaves().len() as u64;
+        Ok(heads.last().is_some_and(|(size, _)| *size == lines))
+    }
+
     /// The line at `seq` under the newest signed head.
     pub(super) fn logged(&self, seq: u64) -> Result<LoggedLine, ServerError> {
         let heads = self.store.heads().wait()?;

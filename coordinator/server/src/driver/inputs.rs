@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tacit_model::Model;
 use tacit_model::family::Family;
+use tacit_model::family::catalogue::Catalogue;
 use tacit_model::family::features::Features;
 use tacit_model::family::limits::FACTORS_MAX;
 use tacit_model::family::spectral::{SpectralModel, growth};
@@ -14,7 +15,6 @@ use tacit_round::keys::SigningKey;
 use tacit_types::{Digest, TaskId};
 use tacit_wire::files;
 
-use crate::catalogue;
 use crate::config::{Config, Task};
 use crate::error::ServerError;
 use crate::ledger::Ledger;
@@ -47,26 +47,34 @@ impl Inputs {
         };
         let catalogue =
             files::read_large(&config.task.catalogue).map_err(|error| wrong(error.to_string()))?;
-        let read = catalogue::parse(&catalogue).map_err(wrong)?;
-        if config.task.model == Family::Neural && !read.features.tell_apart() {
+        if catalogue.len() > OBJECT_BYTES_MAX {
+            let has = catalogue.len().div_ceil(1 << 20);
+            let most = OBJECT_BYTES_MAX >> 20;
+            let problem = format!("it has {has} MiB and devices fetch {most} at most");
+            return Err(wrong(problem));
+        }
+        let read = Catalogue::parse(&catalogue).map_err(wrong)?;
+        let items = read.items();
+        let features = read.features().map_err(wrong)?;
+        if config.task.model == Family::Neural && !features.tell_apart() {
             let problem = "a network learns from categories, and they tell no item from another; \
-                           write title<TAB>category|category";
+                           write id<TAB>title<TAB>category|category";
             return Err(wrong(problem.into()));
         }
         let start = config
             .task
             .start
             .as_ref()
-            .map(|path| start(path, &config.task, read.items))
+            .map(|path| start(path, &config.task, items))
             .transpose()?;
         let carried = start
             .as_ref()
             .map(|model| u32::try_from(model.factor_count()).unwrap_or(u32::MAX));
         let planned = plan(&PlanRequest {
             carried,
-            ..config.task.request(read.items)?
+            ..config.task.request(items)?
         })?;
-        let bytes = model_bytes(&planned, &read.features);
+        let bytes = model_bytes(&planned, &features);
         if bytes > OBJECT_BYTES_MAX {
             let (has, most) = (bytes.div_ceil(1 << 20), OBJECT_BYTES_MAX >> 20);
             return Err(wrong(format!(
@@ -78,7 +86,7 @@ impl Inputs {
         Ok(Self {
             signing,
             catalogue,
-            features: read.features,
+            features,
             planned,
             build: build_hash()?,
             start,

@@ -23,7 +23,6 @@ mod wait;
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tacit_model::{Features, Model};
@@ -209,6 +208,8 @@ impl Driver {
         }
 
         while self.ensure_head(runtime)? {
+            // Only now can it be shown where the newest model stands.
+            self.announce(false)?;
             let draft = match self.draft()? {
                 Next::Round(draft) if self.expects(&draft) => *draft,
                 // Drafted again when they are there: the deadline counts from then on.
@@ -333,14 +334,17 @@ impl Driver {
 
     fn announce(&self, finished: bool) -> Result<(), ServerError> {
         let (model, seq) = self.current()?;
-        let logged = if finished {
-            canonical::encode(&self.logged(seq)?)?.into()
-        } else {
-            Bytes::new()
+        let (logged, genesis) = match self.has_signed_head()? {
+            true => {
+                let shown = |seq| Ok::<_, ServerError>(canonical::encode(&self.logged(seq)?)?);
+                (Some(shown(seq)?.into()), Some(shown(0)?.into()))
+            }
+            false => (None, None),
         };
         self.board.set_published(Published {
             model,
             logged,
+            genesis,
             catalogue: self.catalogue,
             round: self.ledger.last_round(),
             rounds_planned: u32::try_from(self.plan.releases.len()).unwrap_or(u32::MAX),

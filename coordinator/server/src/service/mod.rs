@@ -235,16 +235,33 @@ impl Coordinator for CoordinatorService {
         };
         let counted = self.accounts.spent(device).await;
         let counted = counted.map_err(|error| status::storage(&error))?;
-        let refusal = RefusalCode::read(request.get_ref().refusal.unwrap_or(0));
-        let selection = self.selections.of(device, refusal).await?;
+        let receives = request.get_ref().receives.unwrap_or(false);
+        let selection = if receives {
+            None
+        } else {
+            let refusal = RefusalCode::read(request.get_ref().refusal.unwrap_or(0));
+            self.selections.of(device, refusal).await?
+        };
+        let shows_lines = published.finished || receives;
+        let retry_after_ms = match receives {
+            true => self.board.refresh_after_ms(device, now),
+            false => self.board.retry_after_ms(device, now),
+        };
         Ok(Response::new(v2::CheckInResponse {
             selection,
-            retry_after_ms: self.board.retry_after_ms(device, now),
+            retry_after_ms,
             model_hash: Bytes::copy_from_slice(&published.model.0),
             catalogue_hash: Bytes::copy_from_slice(&published.catalogue.0),
             finished: published.finished,
             rho_counted: Bytes::copy_from_slice(&counted.units().to_be_bytes()),
-            model_logged: published.logged,
+            model_logged: published
+                .logged
+                .filter(|_| shows_lines)
+                .unwrap_or_default(),
+            genesis_logged: published
+                .genesis
+                .filter(|_| shows_lines)
+                .unwrap_or_default(),
             policy: self.later_policy(request.get_ref().policy_serial),
         }))
     }

@@ -5,9 +5,10 @@
 //! [`crate::rank`] and [`crate::measure`].
 //!
 //! Reading order: [`spectral`] (the default, and a part of the others), [`weighted`], [`rating`],
-//! [`neural`]; [`recipe`] (what is trained at how strong a signal), [`features`] (what a catalogue
-//! says about its items); `model` and `owner`, behind which everybody else sees the four.
+//! [`neural`]; [`recipe`] (what is trained at how strong a signal), [`catalogue`] and [`features`]
+//! (what is known of the items); `model` and `owner`, behind which everybody else sees the four.
 
+pub mod catalogue;
 mod error;
 pub mod features;
 pub(crate) mod fit;

@@ -44,6 +44,11 @@ impl Ranker {
         Self::prepare(model.factor_slice(), d, model.block(), columns, precision)
     }
 
+    /// No items: what ranks while there is no model.
+    pub fn empty(precision: Precision) -> Self {
+        Self::prepare(&[], 0, &[], Columns::plain(&[], 0.0), precision)
+    }
+
     /// Weighted squares: no axis, because popularity is one of the factors.
     fn weighted(model: &WeightedModel, precision: Precision) -> Self {
         let columns = Columns::plain(model.counts(), 0.0);

@@ -1,0 +1,125 @@
+//! What was done with items that no catalogue has named yet: it waits under the app's own id.
+
+use rusqlite::params;
+use tacit_model::history::interaction::{Interaction, InteractionKind};
+use tacit_types::{ItemId, Timestamp};
+
+use super::behaviour::{sqlite_time, time};
+use super::{FILE, Store};
+use crate::error::SdkError;
+
+/// Most events that wait; the oldest go first.
+pub const WAITING_MAX: u32 = 10_000;
+/// Longest id, in bytes, as in a catalogue.
+const ID_MAX: usize = 512;
+
+/// Something the owner did with an item, by the app's own id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The app's own id of the item.
+    pub id: String,
+    /// When, if the app knows.
+    pub timestamp: Option<Timestamp>,
+    /// As in [`Interaction`].
+    pub value: f32,
+    /// As in [`Interaction`].
+    pub kind: InteractionKind,
+    /// As in [`Interaction`].
+    pub surface: u8,
+}
+
+impl Event {
+    /// The same with the item that its id names.
+    pub fn with(&self, item: ItemId) -> Interaction {
+        Interaction {
+            item,
+            timestamp: self.timestamp,
+            value: self.value,
+            kind: self.kind,
+            surface: self.surface,
+        }
+    }
+}
+
+impl Store {
+    /// Lets an event wait, durably.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] for an id that no catalogue can have, or when storage fails.
+    pub fn wait(&mut self, event: &Event) -> Result<(), SdkError> {
+        let id = event.id.as_str();
+        let fits = (1..=ID_MAX).contains(&id.len());
+        let is_text = !id.chars().any(char::is_control);
+        if !(fits && is_text) {
+            let problem = "an item's id has 1 to 512 bytes and no control characters";
+            return Err(SdkError::Stop(problem.into()));
+        }
+
+        let at = event.timestamp.map(sqlite_time);
+        let transaction = self.db.transaction()?;
+        transaction.execute(
+            "INSERT INTO waiting (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![id, at, event.value, event.kind.as_str(), event.surface],
+        )?;
+        transaction.execute(
+            "DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?1",
+            [WAITING_MAX],
+        )?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Every event that waits, in the order recorded.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
+    pub fn waiting(&self) -> Result<Vec<Event>, SdkError> {
+        let mut query = self
+            .db
+            .prepare_cached("SELECT item, at, value, kind, surface FROM waiting ORDER BY id")?;
+        let rows = query.query_map([], |row| {
+            let (kind, at): (String, Option<i64>) = (row.get(3)?, row.get(1)?);
+            Ok((row.get(0)?, at, row.get(2)?, kind, row.get(4)?))
+        })?;
+        rows.map(|row| {
+            let (id, at, value, kind, surface) = row?;
+            let kind = InteractionKind::parse(&kind).ok_or_else(|| {
+                SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'"))
+            })?;
+            Ok(Event {
+                id,
+                timestamp: at.map(time),
+                value,
+                kind,
+                surface,
+            })
+        })
+        .collect()
+    }
+
+    /// Turns what waited for these items into interactions, in one durable commit; gives how many.
+    ///
+    /// # Errors
+    /// [`SdkError::Stop`] when storage fails; then all of it waits on.
+    pub fn settle(&mut self, item: impl Fn(&str) -> Option<ItemId>) -> Result<usize, SdkError> {
+        let waiting = self.waiting()?;
+        let known = |event: &Event| Some((event.id.clone(), item(&event.id)?));
+        let named: std::collections::BTreeMap<String, ItemId> =
+            waiting.iter().filter_map(known).collect();
+        if named.is_empty() {
+            return Ok(0);
+        }
+
+        let transaction = self.db.transaction()?;
+        let mut settled = 0;
+        for (id, item) in named {
+            settled += transaction.execute(
+                "INSERT INTO interactions (item, at, value, kind, surface) SELECT ?1, at, value, \
+                 kind, surface FROM waiting WHERE item = ?2 ORDER BY id",
+                params![item.0, id],
+            )?;
+            transaction.execute("DELETE FROM waiting WHERE item = ?1", [&id])?;
+        }
+        transaction.commit()?;
+        Ok(settled)
+    }
+}

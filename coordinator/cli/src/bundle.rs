@@ -1,0 +1,142 @@
+//! Makes the file an app ships from a coordinator's export: the newest model with factors that were
+//! trained, or by whose counts alone items rank, with the catalogue and both signed lines.
+
+use std::path::{Path, PathBuf};
+
+use tacit_model::Model;
+use tacit_privacy::record::{Event, Line};
+use tacit_privacy::{canonical, merkle};
+use tacit_round::bundle::Bundle;
+use tacit_round::head::{LoggedLine, SignedHead};
+use tacit_round::policy::published;
+use tacit_types::{Digest, Kind};
+use tacit_wire::files;
+
+use crate::failure::Failure;
+use crate::say;
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Folder a coordinator exports its release ledger to.
+    ledger: PathBuf,
+    /// The catalogue its task was started with.
+    #[arg(long)]
+    catalogue: PathBuf,
+    /// File to write.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let export = Export::read(&options.ledger)?;
+    let catalogue = read(&options.catalogue)?;
+    let genesis = export.genesis(canonical::digest(&catalogue), &options.catalogue)?;
+    let (published, model) = export.newest()?;
+    let bundle = Bundle {
+        genesis: export.logged(genesis)?,
+        published: export.logged(published)?,
+        catalogue,
+        model,
+    };
+
+    let bytes = bundle.to_bytes();
+    let bytes = bytes.ok_or_else(|| Failure::input("the catalogue or the model is too large"))?;
+    files::replace_private(&options.out, &bytes)?;
+    let out = options.out.display();
+    let size = bytes.len();
+    say::note(format_args!(
+        "{out}: {size} bytes, the model of line {published}"
+    ));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    files::read_large(path)
+        .map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))
+}
+
+/// Lines of an export, up to its newest signed head.
+struct Export {
+    folder: PathBuf,
+    lines: Vec<(Line, Vec<u8>)>,
+    leaves: Vec<Digest>,
+    head: SignedHead,
+}
+
+impl Export {
+    fn read(folder: &Path) -> Result<Self, Failure> {
+        let heads = folder.join("heads");
+        let wrong = |problem: &dyn std::fmt::Display| {
+            Failure::input(format_args!("{}: {problem}", folder.display()))
+        };
+        let entries = std::fs::read_dir(&heads).map_err(|error| wrong(&error))?;
+        let newest = entries.flatten().map(|entry| entry.path()).max();
+        let newest = newest.ok_or_else(|| wrong(&"no head is signed yet; try again later"))?;
+        let head: SignedHead = canonical::decode(&read(&newest)?).map_err(|error| wrong(&error))?;
+
+        let size = usize::try_from(head.head.size)?;
+        let text = read(&folder.join("ledger.jsonl"))?;
+        let mut lines = Vec::new();
+        for line in text.split(|&byte| byte == b'\n').take(size) {
+            let read = Line::from_bytes(line).map_err(|error| wrong(&error))?;
+            lines.push((read, line.to_vec()));
+        }
+        let leaves = lines.iter().map(|(_, line)| merkle::leaf(line));
+        Ok(Self {
+            folder: folder.to_owned(),
+            leaves: leaves.collect(),
+            lines,
+            head,
+        })
+    }
+
+    /// Place of the line that names this catalogue.
+    fn genesis(&self, catalogue: Digest, file: &Path) -> Result<usize, Failure> {
+        let names = |(line, _): &(Line, Vec<u8>)| match &line.event {
+            Event::Genesis(genesis) => genesis.catalogue_hash == catalogue,
+            _ => false,
+        };
+        let problem = "not the catalogue this ledger's task was started with";
+        self.lines
+            .iter()
+            .position(names)
+            .ok_or_else(|| Failure::input(format_args!("{}: {problem}", file.display())))
+    }
+
+    /// The newest model that an app can rank by, with the place of its line.
+    fn newest(&self) -> Result<(usize, Vec<u8>), Failure> {
+        for (place, (line, _)) in self.lines.iter().enumerate().rev() {
+            let Some(hash) = published(line) else {
+                continue;
+            };
+            let path = self.folder.join("models").join(format!("{hash}.bin"));
+            let bytes = read(&path)?;
+            let model = Model::from_bytes(&bytes)
+                .map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))?;
+            let kind = line
+                .charge()
+                .and_then(|charge| Kind::parse(&charge.kind));
+            let trained = kind.is_some_and(|kind| kind.trains() || kind == Kind::Metrics);
+            if trained || model.factor_count() == 0 {
+                return Ok((place, bytes));
+            }
+        }
+        let folder = self.folder.display();
+        Err(Failure::input(format_args!(
+            "{folder}: no model is published yet"
+        )))
+    }
+
+    /// A line with its proof under the newest head.
+    fn logged(&self, place: usize) -> Result<LoggedLine, Failure> {
+        let proof = merkle::inclusion_proof(&self.leaves, place);
+        let short = || Failure::input("ledger.jsonl: shorter than its newest head says");
+        Ok(LoggedLine {
+            line: String::from_utf8(self.lines[place].1.clone())?,
+            seq: place as u64,
+            proof: proof.ok_or_else(short)?,
+            head: self.head.clone(),
+        })
+    }
+}
