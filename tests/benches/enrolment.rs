@@ -33,7 +33,10 @@ fn main() -> Result<()> {
     };
     let deployment = Deployment::running(settings)?;
     let tokens = deployment.tokens()?;
-    let requests = tokens.into_iter().map(request).collect::<Result<_>>()?;
+    let requests = tokens
+        .into_iter()
+        .map(request)
+        .collect::<Result<_>>()?;
     let ours = Runtime::new()?.block_on(enrol(&deployment, requests))?;
     let bare = insert(&deployment.path("bare.sqlite"), devices)?;
     println!(

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tacit_data::Dataset;
+use tacit_model::history::interaction::Interaction;
 use tacit_privacy::record::{Event, Line, Release};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub deadline_seconds: u64,
     /// Further lines of `[task]`; without one, the model is not evaluated.
     pub task: &'static str,
+    /// What every process finds in its environment beside what this one has.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Settings {
@@ -58,6 +61,7 @@ impl Default for Settings {
             dropout: 0.05,
             deadline_seconds: 60,
             task: "",
+            environment: Vec::new(),
         }
     }
 }
@@ -155,6 +159,11 @@ impl Deployment {
         self.folder.path().join(name)
     }
 
+    /// What every process finds in its environment beside what this one has.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.settings.environment
+    }
+
     /// The coordinator's export for auditors.
     pub fn ledger(&self) -> PathBuf {
         self.path("coordinator/ledger")
@@ -225,7 +234,8 @@ impl Deployment {
         command.args(&words[1..]).arg(role.command());
         command
             .arg("--config")
-            .arg(self.path(&format!("{}.toml", role.command())));
+            .arg(self.path(&format!("{}.toml", role.command())))
+            .envs(self.environment().iter().cloned());
         if role == Role::Devices {
             let devices = match self.settings.devices {
                 0 => self.settings.cohort,
@@ -343,23 +353,8 @@ impl Deployment {
     /// # Errors
     /// When it cannot be written.
     pub fn write_interactions(&self, data: &Dataset) -> Result<()> {
-        let mut text = String::from("device,item,timestamp,value,type\n");
-        for (device, interactions) in data.users.iter().enumerate() {
-            for one in interactions {
-                let at = one
-                    .timestamp
-                    .map(|at| at.0.to_string())
-                    .unwrap_or_default();
-                writeln!(
-                    text,
-                    "{device},{},{at},{},{}",
-                    one.item.0,
-                    one.value,
-                    one.kind.as_str()
-                )?;
-            }
-        }
-        Ok(fs::write(self.path("interactions.csv"), text)?)
+        let rows = interaction_rows(&data.users);
+        Ok(fs::write(self.path("interactions.csv"), rows)?)
     }
 
     /// Waits until the devices' process has ended by itself, which it does with their task.
@@ -386,7 +381,7 @@ impl Deployment {
     /// # Errors
     /// When it takes longer.
     pub fn tacit(&self, arguments: &[&str]) -> Result<Output> {
-        tacit(self.folder.path(), arguments)
+        run_tacit(self.folder.path(), arguments, self.environment())
     }
 
     /// Runs `tacit` in the deployment's folder and gives what it printed.
@@ -554,9 +549,18 @@ impl Drop for Deployment {
 /// # Errors
 /// When it takes longer.
 pub fn tacit(folder: &Path, arguments: &[&str]) -> Result<Output> {
+    run_tacit(folder, arguments, &[])
+}
+
+fn run_tacit(
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> Result<Output> {
     let mut command = Command::new(binary());
     command
         .args(arguments)
+        .envs(environment.iter().cloned())
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -575,6 +579,22 @@ pub fn tacit(folder: &Path, arguments: &[&str]) -> Result<Output> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(child.wait_with_output()?)
+}
+
+/// What owners did, as `tacit device` reads it: one device a list, in order.
+pub(crate) fn interaction_rows(histories: &[Vec<Interaction>]) -> String {
+    let mut text = String::from("device,item,timestamp,value,type\n");
+    for (device, history) in histories.iter().enumerate() {
+        for one in history {
+            let at = one
+                .timestamp
+                .map(|at| at.0.to_string())
+                .unwrap_or_default();
+            let (item, value, kind) = (one.item.0, one.value, one.kind.as_str());
+            let _ = writeln!(text, "{device},{item},{at},{value},{kind}");
+        }
+    }
+    text
 }
 
 /// The binary under test, beside the folder this test lies in.

@@ -586,7 +586,9 @@ impl Coordinator for Service {
         );
         let then = self.script().certified.unwrap_or_else(clock::now);
         let request = &request.get_ref().signing_request;
-        let chain = self.authority.issue_device(request, DeviceId(id), then);
+        let chain = self
+            .authority
+            .issue_device(request, DeviceId(id), then);
         let chain = chain.map_err(|error| Status::internal(error.to_string()))?;
         let certificate_chain = self.script().certificate.unwrap_or(chain);
         Ok(Response::new(v2::EnrolResponse {

@@ -438,7 +438,12 @@ fn a_deployments_state_that_cannot_be_used_is_refused_by_name_and_left_alone() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(
-            error.contains(file) && error.lines().last().unwrap().contains("not a database"),
+            error.contains(file)
+                && error
+                    .lines()
+                    .last()
+                    .unwrap()
+                    .contains("not a database"),
             "{error}"
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), garbage);

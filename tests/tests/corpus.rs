@@ -33,7 +33,10 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = entries
         .map(|path| {
             (
-                path.file_name().unwrap().to_string_lossy().into_owned(),
+                path.file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned(),
                 fs::read(&path).unwrap(),
             )
         })

@@ -78,6 +78,7 @@ fn a_federation_whose_processes_are_killed_finishes_and_every_ledger_agrees() {
         dropout: 0.4,
         deadline_seconds: 12,
         task: "rounds = 6\nfactors = 4\n",
+        ..Settings::default()
     };
     let mut deployment = Deployment::new(settings).unwrap();
     let data = synthetic(&SyntheticSpec {

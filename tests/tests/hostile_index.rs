@@ -41,7 +41,11 @@ fn collect(folder: &Path, found: &mut BTreeMap<String, String>) {
             .extension()
             .is_some_and(|extension| extension == "rs")
         {
-            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            let name = path
+                .strip_prefix(root())
+                .unwrap()
+                .display()
+                .to_string();
             found.insert(name, fs::read_to_string(&path).unwrap());
         }
     }
@@ -96,7 +100,11 @@ fn split(id: &str) -> Option<(&str, u32)> {
 fn read_ids(word: &str) -> Option<Vec<String>> {
     let (first, last) = word.split_once('-').unwrap_or((word, word));
     let ((letter, first), (_, last)) = (split(first)?, split(last)?);
-    Some((first..=last).map(|n| format!("{letter}{n}")).collect())
+    Some(
+        (first..=last)
+            .map(|n| format!("{letter}{n}"))
+            .collect(),
+    )
 }
 
 /// Ids at the start of `text`, up to the first word that is none.
@@ -135,14 +143,18 @@ fn cited(source: &str) -> BTreeSet<String> {
     MARKS
         .into_iter()
         .flat_map(after)
-        .filter_map(|rest| rest.strip_prefix('s').or(Some(rest))?.strip_prefix(' '))
+        .filter_map(|rest| {
+            rest.strip_prefix('s')
+                .or(Some(rest))?
+                .strip_prefix(' ')
+        })
         .flat_map(leading_ids)
         .collect()
 }
 
 #[test]
 fn every_number_has_its_row() {
-    let cases = (1..=157).map(|n| n.to_string());
+    let cases = (1..=158).map(|n| n.to_string());
     let server = (1..=18).map(|n| format!("k{n}"));
     let device = (1..=4).map(|n| format!("c{n}"));
     let expected: Vec<String> = cases.chain(server).chain(device).collect();

@@ -88,12 +88,16 @@ async fn a_token_that_the_backend_signed_enrols_once_and_others_do_not() {
 async fn tokens_are_added_and_taken_away_while_serving() {
     let deployment = Deployment::running(Settings::default()).unwrap();
     let old = deployment.tokens().unwrap();
-    let first = Installation::enrol(&deployment, &old[0]).await.unwrap();
+    let first = Installation::enrol(&deployment, &old[0])
+        .await
+        .unwrap();
     succeed(&deployment, "pki tokens pki --append --count 2 --expires 9");
     reloaded(&deployment, Role::Coordinator, 1).await;
     let all = deployment.tokens().unwrap();
     assert_eq!((&all[..8], all.len()), (&old[..], 10));
-    Installation::enrol(&deployment, &all[9]).await.unwrap();
+    Installation::enrol(&deployment, &all[9])
+        .await
+        .unwrap();
 
     let listed = succeed(&deployment, "pki tokens pki --list");
     assert_eq!(listed.lines().count(), 10);
@@ -103,7 +107,11 @@ async fn tokens_are_added_and_taken_away_while_serving() {
     let said = succeed(&deployment, &format!("pki tokens pki --revoke {token}"));
     assert_eq!(said, "took 1 tokens off pki/tokens.sha256\n");
     reloaded(&deployment, Role::Coordinator, 2).await;
-    assert!(Installation::enrol(&deployment, &all[8]).await.is_err());
+    assert!(
+        Installation::enrol(&deployment, &all[8])
+            .await
+            .is_err()
+    );
     first.agent.step(clock::now()).await.unwrap();
     let unknown = ["pki", "tokens", "pki", "--revoke", &token];
     assert_eq!(deployment.tacit(&unknown).unwrap().status.code(), Some(2));
@@ -153,7 +161,9 @@ async fn a_new_root_takes_over_and_installations_follow() {
     }
     let own = new.credentials().unwrap();
     repeat(Instant::now() + SOON, || async {
-        bare(&deployment, new_root, Some(&own)).check_in().await
+        bare(&deployment, new_root, Some(&own))
+            .check_in()
+            .await
     })
     .await
     .unwrap();

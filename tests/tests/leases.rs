@@ -136,7 +136,10 @@ async fn a_lease_outlives_the_coordinator_and_is_of_one_device() {
             .unwrap();
         assert_eq!(sent, Accepted);
     }
-    selected[0].wait_until_finished(deadline).await.unwrap();
+    selected[0]
+        .wait_until_finished(deadline)
+        .await
+        .unwrap();
     assert_eq!(deployment.releases().unwrap()[0].contributors, 5);
     deployment.verify().unwrap();
 }

@@ -292,7 +292,9 @@ async fn a_device_with_two_certificates_in_one_round_counts_once() {
         key: key.serialize_pem(),
     };
     let other = Contribution::new(&ticket, hash, vec![2; 64]).unwrap();
-    let answer = device(&second).send_until_answered(&other, until).await;
+    let answer = device(&second)
+        .send_until_answered(&other, until)
+        .await;
     assert_eq!(answer.unwrap(), ContributionOutcome::Refused);
     let answer = device(&second).send_until_answered(&sent, until).await;
     assert_eq!(answer.unwrap(), ContributionOutcome::Accepted);

@@ -104,7 +104,9 @@ fn as_nobody(deployment: &Deployment, arguments: &[&str]) -> Option<Output> {
             command
         }
     };
-    let command = command.args(arguments).current_dir(deployment.path(""));
+    let command = command
+        .args(arguments)
+        .current_dir(deployment.path(""));
     command.stdin(Stdio::null()).output().ok()
 }
 

@@ -306,7 +306,9 @@ fn masked_contributions_of_two_chosen_histories_cannot_be_told_apart() {
     let (mut masked, mut plain) = ([vec![], vec![]], [vec![], vec![]]);
     for class in 0..2 {
         let touched = TOUCHED[class].clone();
-        let items = touched.clone().map(|item| u32::try_from(item).unwrap());
+        let items = touched
+            .clone()
+            .map(|item| u32::try_from(item).unwrap());
         let history: Vec<_> = items
             .map(|item| one(item, 5.0, InteractionKind::Rating, None))
             .collect();

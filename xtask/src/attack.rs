@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::{cargo, root};
+use crate::{cargo, machine, root};
 
 /// What stands above the tables.
 const HEAD: &str = "# Under attack
@@ -48,16 +48,4 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     fs::write(&path, format!("{HEAD}\n{}\n\n{tables}", machine()?))?;
     println!("written to tests/attack.md");
     Ok(())
-}
-
-/// Cores and memory of this machine.
-fn machine() -> anyhow::Result<String> {
-    let cores = std::thread::available_parallelism()?;
-    let memory = fs::read_to_string("/proc/meminfo")?;
-    let kilobytes = memory
-        .split_whitespace()
-        .nth(1)
-        .context("/proc/meminfo")?;
-    let gigabytes = kilobytes.parse::<u64>()? >> 20;
-    Ok(format!("Machine: {cores} cores, {gigabytes} GB of memory."))
 }

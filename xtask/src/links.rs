@@ -67,7 +67,8 @@ impl Page {
             let first = anchor(line.trim_start_matches('#').trim());
             let others = (1..).map(|nth| format!("{first}-{nth}"));
             let mut anchors = std::iter::once(first.clone()).chain(others);
-            self.anchors.extend(anchors.find(|one| !has(self, one)));
+            self.anchors
+                .extend(anchors.find(|one| !has(self, one)));
         }
         for (nth, part) in line.split('`').enumerate() {
             if nth % 2 == 1 {
@@ -128,7 +129,10 @@ impl Tree<'_> {
     fn has(&self, folder: &Path, path: &str) -> bool {
         (self.exists)(Path::new(path))
             || (self.exists)(&plain(&folder.join(path)))
-            || self.sources.iter().any(|source| source.ends_with(path))
+            || self
+                .sources
+                .iter()
+                .any(|source| source.ends_with(path))
     }
 }
 

@@ -1,5 +1,5 @@
 //! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`,
-//! `fuzz`, `mutants`, `attack`, `embed`.
+//! `fuzz`, `mutants`, `attack`, `year`, `embed`.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -15,6 +15,7 @@ mod fuzz;
 mod links;
 mod mutants;
 mod shape;
+mod year;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,9 @@ enum Task {
     /// Attacks on running daemons while honest devices work; writes tests/attack.md, about eight
     /// minutes.
     Attack(attack::Options),
+    /// A year of a deployment whose clocks go forward by days; writes tests/year.md, needs Debian's
+    /// package `faketime`.
+    Year(year::Options),
     /// Recommendation quality on public data in TACIT_DATA, written to tests/quality/RESULTS.md;
     /// minutes.
     Quality,
@@ -95,6 +99,7 @@ fn main() -> anyhow::Result<()> {
             mutants::run(&options)
         }
         Task::Attack(options) => attack::run(&options),
+        Task::Year(options) => year::run(&options),
         Task::Quality => cargo("run --release --locked -p tacit-quality"),
         Task::Links => links::check(root()),
         Task::Shape(options) => shape::run(&options),
@@ -105,7 +110,9 @@ fn main() -> anyhow::Result<()> {
 
 /// Installs a cargo subcommand unless that very version is there.
 fn ensure(name: &str, version: &str) -> anyhow::Result<()> {
-    let found = Command::new("cargo").args([name, "--version"]).output();
+    let found = Command::new("cargo")
+        .args([name, "--version"])
+        .output();
     let there = found.is_ok_and(|found| String::from_utf8_lossy(&found.stdout).contains(version));
     if there {
         Ok(())
@@ -114,6 +121,18 @@ fn ensure(name: &str, version: &str) -> anyhow::Result<()> {
             "install cargo-{name} --version {version} --locked"
         ))
     }
+}
+
+/// Cores and memory of this machine.
+fn machine() -> anyhow::Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let kilobytes = memory
+        .split_whitespace()
+        .nth(1)
+        .context("/proc/meminfo")?;
+    let gigabytes = kilobytes.parse::<u64>()? >> 20;
+    Ok(format!("Machine: {cores} cores, {gigabytes} GB of memory."))
 }
 
 /// The repository's root, where every command runs.
@@ -134,7 +153,10 @@ fn files(root: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
             }
             if entry.file_type()?.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|found| found == extension) {
+            } else if path
+                .extension()
+                .is_some_and(|found| found == extension)
+            {
                 files.push(path.strip_prefix(root)?.to_owned());
             }
         }

@@ -33,7 +33,8 @@ fn bounds(reason: Reason) -> (Duration, Duration) {
         | Reason::Untrusted
         | Reason::CertificateExpired { .. }
         | Reason::ClockBehind { .. }
-        | Reason::OwnCertificate => (seconds(30), 6 * HOUR),
+        | Reason::OwnCertificate
+        | Reason::Revoked => (seconds(30), 6 * HOUR),
     }
 }
 

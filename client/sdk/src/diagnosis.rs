@@ -67,6 +67,7 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Reason> {
 fn of_tls(error: &rustls::Error) -> Reason {
     match error {
         rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRevoked) => Reason::Revoked,
         rustls::Error::AlertReceived(alert) if refuses_certificate(*alert) => {
             Reason::OwnCertificate
         }
@@ -81,7 +82,6 @@ fn refuses_certificate(alert: AlertDescription) -> bool {
         alert,
         Alert::BadCertificate
             | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
             | Alert::CertificateExpired
             | Alert::CertificateUnknown
             | Alert::UnknownCA
@@ -129,7 +129,11 @@ mod tests {
         let carried = io::Error::other(rustls::Error::InvalidCertificate(problem));
         let reason = Reason::of_connection(&carried);
         assert_eq!(reason, Reason::ClockBehind { by_ms: 600_000 });
-        assert!(reason.to_string().ends_with("behind by 10 min or more"));
+        assert!(
+            reason
+                .to_string()
+                .ends_with("behind by 10 min or more")
+        );
 
         let ended = of_certificate(&CertificateError::ExpiredContext {
             time: at(200_000),

@@ -30,7 +30,11 @@ pub enum SdkError {
 }
 
 impl SdkError {
+    /// To be tried again, unless no waiting mends it.
     pub(crate) fn retry(reason: Reason, detail: impl ToString) -> Self {
+        if reason == Reason::Revoked {
+            return Self::Stop(reason.to_string());
+        }
         Self::RetryLater {
             after: Duration::from_secs(1),
             reason,

@@ -6,7 +6,7 @@
 //! - [`Agent`] fetches what is published and takes part in one round, each when called and as far
 //!   as [`Consent`] goes; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
-//! - [`blocking`] runs what uses the network for an app without an async runtime.
+//! - [`blocking()`] runs what uses the network for an app without an async runtime.
 //!
 //! Raw interactions and user factors never leave the device; the only thing that can is a
 //! `MaskedUpdate`, and only after the device's own ledger has reserved its price durably.

@@ -39,6 +39,9 @@ pub enum Reason {
     },
     /// The coordinator does not take this installation's certificate.
     OwnCertificate,
+    /// The coordinator has revoked this installation's certificate. No waiting mends that, so a
+    /// step gives it as [`crate::SdkError::Stop`].
+    Revoked,
 }
 
 impl fmt::Display for Reason {
@@ -73,6 +76,9 @@ impl fmt::Display for Reason {
             Self::OwnCertificate => {
                 f.write_str("the coordinator does not take this installation's certificate")
             }
+            Self::Revoked => f.write_str(
+                "this installation's certificate has been revoked: enrol with a new token",
+            ),
         }
     }
 }

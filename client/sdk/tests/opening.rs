@@ -142,7 +142,11 @@ fn an_unknown_id_waits_for_its_catalogue_and_can_be_forgotten() {
         .map(|one| one.item.0)
         .collect();
     assert_eq!(recent, [3, 3]);
-    assert!(recommender.record_event(&watched("film-4", 9)).unwrap());
+    assert!(
+        recommender
+            .record_event(&watched("film-4", 9))
+            .unwrap()
+    );
 
     let period = Forget::Period(Timestamp(6)..Timestamp(8));
     assert_eq!(recommender.forget(&period).unwrap(), 2);

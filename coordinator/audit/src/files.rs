@@ -96,7 +96,9 @@ pub(crate) fn read_small(dir: &Path, name: &str) -> Result<Vec<u8>, VerifyError>
 /// Whole content of a model file.
 pub(crate) fn read_model(dir: &Path, model: Digest) -> Result<Vec<u8>, VerifyError> {
     let (name, mut bytes) = (format!("models/{model}.bin"), Vec::new());
-    let read = open(dir, &name)?.take(FILE_MAX).read_to_end(&mut bytes);
+    let read = open(dir, &name)?
+        .take(FILE_MAX)
+        .read_to_end(&mut bytes);
     read.map_err(|error| VerifyError::file(name, error.to_string()))?;
     Ok(bytes)
 }

@@ -223,7 +223,9 @@ impl Ledger {
         self.check_next(&charge.task, charge.round)?;
         self.check_participation(charge)?;
         self.rho_total = self.add(charge)?;
-        let total = self.total_variation.checked_add(charge.total_variation);
+        let total = self
+            .total_variation
+            .checked_add(charge.total_variation);
         self.total_variation = total.ok_or("total_variation is too large to sum")?;
         if let Outcome::Released { model_out_hash, .. } = entry.outcome {
             self.model = model_out_hash;

@@ -56,7 +56,10 @@ pub(crate) fn check(
         }
         let sum = read(&bytes, entry)
             .ok_or_else(|| VerifyError::file(file, "is not a sum of the line's length"))?;
-        let noise_std = entry.charge.mechanism.sum_noise_std(entry.contributors);
+        let noise_std = entry
+            .charge
+            .mechanism
+            .sum_noise_std(entry.contributors);
         let problem = |problem: &str| VerifyError::line(ledger::FILE, entry.seq, problem);
         let evaluation = evaluate(&sum, noise_std, entry.contributors)
             .ok_or_else(|| problem("an evaluation has another length"))?;

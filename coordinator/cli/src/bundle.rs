@@ -1,5 +1,5 @@
 //! Makes the file an app ships from a coordinator's export: the newest model with factors that were
-//! trained, or by whose counts alone items rank, with the catalogue and both signed lines.
+//! trained, else the newest, with the catalogue and both signed lines.
 
 use std::path::{Path, PathBuf};
 
@@ -104,28 +104,23 @@ impl Export {
             .ok_or_else(|| Failure::input(format_args!("{}: {problem}", file.display())))
     }
 
-    /// The newest model that an app can rank by, with the place of its line.
+    /// The newest model whose factors were trained, else the newest, with the place of its line.
     fn newest(&self) -> Result<(usize, Vec<u8>), Failure> {
-        for (place, (line, _)) in self.lines.iter().enumerate().rev() {
-            let Some(hash) = published(line) else {
-                continue;
-            };
-            let path = self.folder.join("models").join(format!("{hash}.bin"));
-            let bytes = read(&path)?;
-            let model = Model::from_bytes(&bytes)
-                .map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))?;
-            let kind = line
-                .charge()
-                .and_then(|charge| Kind::parse(&charge.kind));
-            let trained = kind.is_some_and(|kind| kind.trains() || kind == Kind::Metrics);
-            if trained || model.factor_count() == 0 {
-                return Ok((place, bytes));
-            }
-        }
-        let folder = self.folder.display();
-        Err(Failure::input(format_args!(
-            "{folder}: no model is published yet"
-        )))
+        let lines = self.lines.iter().enumerate().rev();
+        let models = lines.filter_map(|(place, (line, _))| Some((place, line, published(line)?)));
+        let mut newest = models.clone();
+        let mut trained = models.filter(|(_, line, _)| is_trained(line));
+
+        let chosen = trained.next().or_else(|| newest.next());
+        let (place, _, hash) = chosen.ok_or_else(|| {
+            let folder = self.folder.display();
+            Failure::input(format_args!("{folder}: no model is published yet"))
+        })?;
+        let path = self.folder.join("models").join(format!("{hash}.bin"));
+        let bytes = read(&path)?;
+        Model::from_bytes(&bytes)
+            .map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))?;
+        Ok((place, bytes))
     }
 
     /// A line with its proof under the newest head.
@@ -139,4 +134,12 @@ impl Export {
             head: self.head.clone(),
         })
     }
+}
+
+/// Whether a line's round trained factors, or judged a model that had been trained.
+fn is_trained(line: &Line) -> bool {
+    let kind = line
+        .charge()
+        .and_then(|charge| Kind::parse(&charge.kind));
+    kind.is_some_and(|kind| kind.trains() || kind == Kind::Metrics)
 }

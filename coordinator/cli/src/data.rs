@@ -20,11 +20,11 @@ pub(crate) struct DataOptions {
     ///
     /// Read as downloaded: MovieLens 100K to 32M, Amazon reviews, Book-Crossing, Goodbooks, Jester,
     /// HetRec Last.fm, RetailRocket, RecBole .inter. Read in any case: text with a header, its
-    /// fields parted by commas, semicolons, tabs, '::' or bars, perhaps quoted; Parquet; JSON lines.
-    /// Each may be compressed (.gz) or in an archive. The columns user and item are needed; value
-    /// (stars or a count above 0), time (seconds to nanoseconds since 1970, or ISO 8601) and type
-    /// (view, click, cart, purchase, rating, ...) may be missing or empty. Usual names of columns
-    /// are known: `user_id`, movieId, rating, timestamp, ...
+    /// fields parted by commas, semicolons, tabs, '::' or bars, perhaps quoted; Parquet; JSON
+    /// lines. Each may be compressed (.gz) or in an archive. The columns user and item are needed;
+    /// value (stars or a count above 0), time (seconds to nanoseconds since 1970, or ISO 8601) and
+    /// type (view, click, cart, purchase, rating, ...) may be missing or empty. Usual names of
+    /// columns are known: `user_id`, movieId, rating, timestamp, ...
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
     /// Pairs of user and item to evaluate on, in any format of --data, in place of a split.

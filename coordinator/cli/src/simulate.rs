@@ -397,12 +397,11 @@ fn failure(error: SimulateError) -> Failure {
 }
 
 fn in_range(option: &str, values: &[u64], min: u64, max: u64) -> Result<(), Failure> {
-    match values.iter().find(|value| !(min..=max).contains(value)) {
-        Some(value) => Err(Failure::input(format!(
-            "{option} must be from {min} to {max}, not {value}"
-        ))),
-        None => Ok(()),
-    }
+    let outside = |value: &&u64| !(min..=max).contains(*value);
+    values.iter().find(outside).map_or(Ok(()), |value| {
+        let problem = format!("{option} must be from {min} to {max}, not {value}");
+        Err(Failure::input(problem))
+    })
 }
 
 fn widened(values: &[u32]) -> Vec<u64> {

@@ -37,7 +37,11 @@ fn assert_done(line: &str, output: &Output) {
 /// The README's lines that begin with one of these commands.
 fn readme_lines(commands: &[&str]) -> Vec<String> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let wanted = |line: &&str| commands.iter().any(|command| line.starts_with(command));
+    let wanted = |line: &&str| {
+        commands
+            .iter()
+            .any(|command| line.starts_with(command))
+    };
     readme
         .lines()
         .filter(wanted)

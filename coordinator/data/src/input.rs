@@ -252,7 +252,9 @@ mod tests {
         assert!(bomb.reader.read_line(&mut line).unwrap());
         let error = bomb.reader.read_line(&mut line).unwrap_err();
         assert!(
-            error.to_string().starts_with("the file is longer than"),
+            error
+                .to_string()
+                .starts_with("the file is longer than"),
             "{error}"
         );
     }

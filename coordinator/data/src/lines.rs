@@ -1,5 +1,5 @@
-//! Reads JSON lines, one object an interaction: the keys of the first one are the columns, and every
-//! value becomes the text that a separated file would have.
+//! Reads JSON lines, one object an interaction: the keys of the first one are the columns, and
+//! every value becomes the text that a separated file would have.
 
 use serde_json::{Map, Value};
 

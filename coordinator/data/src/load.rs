@@ -51,7 +51,10 @@ pub fn load_watched(
         &mut loading.rows.tally,
         watch,
     )?;
-    loading.reading.notes.extend(loading.rows.tally.notes());
+    loading
+        .reading
+        .notes
+        .extend(loading.rows.tally.notes());
     Ok(Dataset {
         name: place.name.clone(),
         items: loading.assembly.items,
@@ -123,7 +126,9 @@ impl Loading<'_> {
     fn held_out(&mut self) -> Result<Tested, DataError> {
         let reads_test = matches!(self.options.split, Split::Published | Split::LeaveOneOut);
         let own = self.neighbour("ncf_test.csv").filter(|_| reads_test);
-        let own_path = own.as_ref().and_then(|entry| self.place.path_of(entry));
+        let own_path = own
+            .as_ref()
+            .and_then(|entry| self.place.path_of(entry));
         if let Some(path) = &self.options.test {
             let place = Place::open(path)?;
             let test = self.test_file(&place)?;

@@ -309,7 +309,9 @@ impl Read for Source<'_> {
         };
         loop {
             // The first place is kept for a half, of the read before, that turns out to be none.
-            let count = self.bytes.read(into.get_mut(1..).unwrap_or_default())?;
+            let count = self
+                .bytes
+                .read(into.get_mut(1..).unwrap_or_default())?;
             let joined = self.join(into, count, twice);
             if joined > 0 || count == 0 {
                 return Ok(joined);

@@ -104,7 +104,10 @@ fn number(text: &str) -> Option<Number> {
     }
     // `parse` also takes words: inf, nan.
     let numeric = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
-    let value: f64 = text.bytes().all(numeric).then(|| text.parse().ok())??;
+    let value: f64 = text
+        .bytes()
+        .all(numeric)
+        .then(|| text.parse().ok())??;
     Some(Number::Real(value))
 }
 

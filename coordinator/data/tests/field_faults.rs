@@ -158,7 +158,9 @@ fn times_of_every_unit_give_one_order_and_the_unit_is_told() {
             data.reading.times
         );
         assert!(
-            data.reading.times.ends_with("2020-09-13 to 2020-09-13"),
+            data.reading
+                .times
+                .ends_with("2020-09-13 to 2020-09-13"),
             "{}",
             data.reading.times
         );
@@ -256,7 +258,10 @@ fn ratings_keep_their_scale_and_the_callers_is_enforced() {
         ..LoadOptions::default()
     };
     assert_eq!(
-        try_load(rated("2", "4"), &given).unwrap().reading.scale,
+        try_load(rated("2", "4"), &given)
+            .unwrap()
+            .reading
+            .scale,
         Some([1.0, 5.0])
     );
     let error = try_load(rated("2", "10"), &given)

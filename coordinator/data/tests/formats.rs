@@ -186,7 +186,12 @@ fn published_test_and_negatives_extend_the_catalogue_and_obey_the_user_limit() {
         test: Some(folder.path().join("ncf_test.csv")),
         ..LoadOptions::default()
     };
-    assert!(load(folder.path(), &named).unwrap().negatives.is_some());
+    assert!(
+        load(folder.path(), &named)
+            .unwrap()
+            .negatives
+            .is_some()
+    );
     let other = LoadOptions {
         test: Some(folder.path().join("other.csv")),
         ..LoadOptions::default()

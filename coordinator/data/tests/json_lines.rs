@@ -1,5 +1,5 @@
-//! JSON lines read as a separated file with the same fields does, and what is no JSON line is refused
-//! by its place.
+//! JSON lines read as a separated file with the same fields does, and what is no JSON line is
+//! refused by its place.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -22,11 +22,14 @@ fn reviews_read_as_the_same_rows_separated() {
     let (lines, table) = (folder.path().join("a.jsonl"), folder.path().join("a.csv"));
     fs::write(
         &lines,
-        "{\"overall\": 5.0, \"reviewerID\": \"A1\", \"asin\": \"B,7\", \"unixReviewTime\": 1252800000}\n\
+        "{\"overall\": 5.0, \"reviewerID\": \"A1\", \"asin\": \"B,7\", \
+         \"unixReviewTime\": 1252800000}\n\
          \n\
-         {\"reviewerID\": \"A2\", \"asin\": \"B8\", \"overall\": 3, \"unixReviewTime\": 1252800001, \
+         {\"reviewerID\": \"A2\", \"asin\": \"B8\", \"overall\": 3, \
+         \"unixReviewTime\": 1252800001, \
          \"image\": [\"x\"]}\r\n\
-         {\"asin\": \"B,7\", \"reviewerID\": \"A2\", \"overall\": null, \"unixReviewTime\": 1252800002}",
+         {\"asin\": \"B,7\", \"reviewerID\": \"A2\", \"overall\": null, \
+         \"unixReviewTime\": 1252800002}",
     )
     .unwrap();
     fs::write(

@@ -100,7 +100,10 @@ impl Config {
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty())
             .map(|(_, port)| port);
-        if port.and_then(|port| port.parse::<u16>().ok()).is_none() {
+        if port
+            .and_then(|port| port.parse::<u16>().ok())
+            .is_none()
+        {
             let listen = self.listen.escape_debug();
             return Err(format!(
                 "listen: '{listen}' is not an address and a port, as in 127.0.0.1:7501"

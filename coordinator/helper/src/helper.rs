@@ -43,7 +43,9 @@ impl Helper {
 
     /// The open rounds.
     pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<Digest, Arc<OpenRound>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One open round.

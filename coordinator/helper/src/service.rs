@@ -164,7 +164,9 @@ impl helper_server::Helper for Service {
     ) -> Result<Response<CountersignResponse>, Status> {
         identity::coordinator(&request)?;
         let draft = request.into_inner().draft;
-        let signed = self.run(move |helper| helper.countersign(&draft)).await;
+        let signed = self
+            .run(move |helper| helper.countersign(&draft))
+            .await;
         reply(signed.map(|answer| match answer {
             Countersigned::Signed(row) => CountersignResponse {
                 ticket: row.ticket.into(),
@@ -191,7 +193,9 @@ impl helper_server::Helper for Service {
             old_size,
         } = request.into_inner();
         let answered = self.run(move |helper| {
-            let by = coordinator_signature[..].try_into().map(SignatureBytes);
+            let by = coordinator_signature[..]
+                .try_into()
+                .map(SignatureBytes);
             let by = by.map_err(|_| Failure::Malformed("coordinator_signature is not 64 bytes"))?;
             let hashes = parse_proof(&proof)?;
             helper.countersign_head(&head, &by, &HeadProof { old_size, hashes })

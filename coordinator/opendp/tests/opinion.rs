@@ -32,7 +32,9 @@ fn summary(rho: u128, total_variation: u128) -> Summary {
         rho_spent_max: rho,
         rho_budget: rho,
         total_variation,
-        epsilon: DELTAS.map(|(name, delta)| (name, stated(delta))).into(),
+        epsilon: DELTAS
+            .map(|(name, delta)| (name, stated(delta)))
+            .into(),
         conversion: convert::CONVERSION,
     }
 }

@@ -203,18 +203,22 @@ impl Board {
         } else {
             self.rest_ms(now)
         };
-        self.pace().promise(device, now, rest_ms, unit_random())
+        self.pace()
+            .promise(device, now, rest_ms, unit_random())
     }
 
     /// When a device that only receives should come back, in milliseconds: as seldom as one whose
     /// task has ended.
     pub fn refresh_after_ms(&self, device: DeviceId, now: Timestamp) -> u64 {
         let rest_ms = self.fleet.finished_ms();
-        self.pace().promise(device, now, rest_ms, unit_random())
+        self.pace()
+            .promise(device, now, rest_ms, unit_random())
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until the open round is expected to end, or the next one to open.

@@ -329,7 +329,10 @@ impl HelperClient {
         signed: &[u8],
     ) -> Result<SignatureBytes, ServerError> {
         let signature = signature(signed)?;
-        if self.identity_key.verifies(context, message, &signature) {
+        if self
+            .identity_key
+            .verifies(context, message, &signature)
+        {
             Ok(signature)
         } else {
             Err(refused("its signature is not of helper.identity_key"))

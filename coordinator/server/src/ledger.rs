@@ -143,12 +143,11 @@ impl Ledger {
             .count()
     }
 
-    /// Abandoned rounds since the last release or restart, whatever was empty between them.
+    /// Rounds without a model since the last release or restart, charged or not.
     pub fn abandoned_in_a_row(&self) -> usize {
         let events = self.lines.iter().rev().map(|line| &line.event);
         events
-            .filter(|event| !matches!(event, Event::Empty(_)))
-            .take_while(|event| matches!(event, Event::Abandoned(_)))
+            .take_while(|event| matches!(event, Event::Abandoned(_) | Event::Empty(_)))
             .count()
     }
 

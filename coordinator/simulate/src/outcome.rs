@@ -234,7 +234,10 @@ fn mean_groups(runs: &[Figures]) -> Vec<Group> {
             ndcg_at_10: mean(|group| group.ndcg_at_10),
         })
     };
-    LENGTHS.iter().filter_map(|&from| group(from)).collect()
+    LENGTHS
+        .iter()
+        .filter_map(|&from| group(from))
+        .collect()
 }
 
 #[cfg(test)]

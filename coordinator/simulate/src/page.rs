@@ -159,7 +159,9 @@ fn asked(value: Option<u32>) -> u64 {
 
 /// The page as HTML with inline SVG; it loads nothing.
 pub fn html(outcome: &Outcome) -> String {
-    let along = ALONG.iter().filter_map(|along| section(outcome, along));
+    let along = ALONG
+        .iter()
+        .filter_map(|along| section(outcome, along));
     let shown = shown_metrics(outcome);
     let page = Page {
         outcome,

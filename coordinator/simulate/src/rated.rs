@@ -174,7 +174,10 @@ mod tests {
             .collect();
         let all: usize = data.users.iter().map(Vec::len).sum();
         assert_eq!(
-            folds.iter().map(RatedPopulation::tested).sum::<usize>(),
+            folds
+                .iter()
+                .map(RatedPopulation::tested)
+                .sum::<usize>(),
             all
         );
         for fold in &folds {

@@ -273,7 +273,9 @@ impl<'a> Bench<'a> {
         let (population, half_life) = (self.population, self.sweep.half_life);
         let figures = match family {
             Family::Weighted => {
-                let rounds = setting.rounds.unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
+                let rounds = setting
+                    .rounds
+                    .unwrap_or(weighted::ROUNDS_WITHOUT_NOISE);
                 let terms = WeightedTerms::default().unclipped(self.sweep.base.history_max);
                 let model = weighted::without_noise(
                     &self.histories,

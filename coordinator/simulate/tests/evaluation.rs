@@ -122,7 +122,10 @@ fn what_the_devices_found_stands_in_every_output() {
 fn devices_that_make_real_bytes_evaluate_too() {
     let (population, plan) = (population(), planned(8.0, 0.1));
     let few = &population.interactions[..];
-    let found = exact::train(few, &plan, 1).unwrap().evaluation.unwrap();
+    let found = exact::train(few, &plan, 1)
+        .unwrap()
+        .evaluation
+        .unwrap();
     let (private, direct) = (
         found.private.hr_at_10.unwrap(),
         found.direct.hr_at_10.unwrap(),
@@ -150,7 +153,10 @@ fn kept(histories: &[History], model: &Model, plan: &Plan) -> usize {
     }
     let steps = mechanism.steps as f32;
     #[allow(clippy::cast_possible_truncation, reason = "far below 2^31")]
-    let sum: Vec<i32> = sum.iter().map(|v| (v * steps).round() as i32).collect();
+    let sum: Vec<i32> = sum
+        .iter()
+        .map(|v| (v * steps).round() as i32)
+        .collect();
     let std = mechanism.sum_noise_std(USERS);
     let noisy = |seed| noise::add(sum.clone(), &mechanism, USERS, seed, 9);
     let norms = |seed| {

@@ -19,7 +19,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
 
 fn describe(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| {
-        text[..span.start.min(text.len())].matches('\n').count() + 1
+        text[..span.start.min(text.len())]
+            .matches('\n')
+            .count()
+            + 1
     });
     let message = error.message();
     match nearest_key(message) {

@@ -57,5 +57,9 @@ fn is_signed_by(certificate: &[u8], key: &LeafKey) -> bool {
         .all
         .iter()
         .find(|algorithm| algorithm.signature_alg_id() == alg_id::ED25519);
-    ed25519.is_some_and(|ed25519| ed25519.verify_signature(key, signed, signature).is_ok())
+    ed25519.is_some_and(|ed25519| {
+        ed25519
+            .verify_signature(key, signed, signature)
+            .is_ok()
+    })
 }

@@ -240,8 +240,9 @@ fn check_authority(certificate: &str, key: &KeyPair) -> Result<(), PkiError> {
 
 fn base_params(name: &str, now: Timestamp, life: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    params.distinguished_name = names;
     let start =
         OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(i64::try_from(now.0).unwrap_or(0));
     params.not_before = start - SKEW;

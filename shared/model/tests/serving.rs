@@ -248,7 +248,10 @@ fn genres_place_items_nobody_used() {
                     .map(|place| half_steps(own, score(place)))
                     .sum::<f64>()
             };
-            right += met.iter().map(|place| beats(score(place))).sum::<f64>();
+            right += met
+                .iter()
+                .map(|place| beats(score(place)))
+                .sum::<f64>();
             pairs += (met.len() * other.len()) as f64;
         }
         println!(

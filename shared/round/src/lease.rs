@@ -245,7 +245,8 @@ impl Leases {
             settled: false,
         };
         if let Some(before) = self.held.insert(device, held) {
-            self.awaited.remove(&(before.lease.valid_until, device));
+            self.awaited
+                .remove(&(before.lease.valid_until, device));
         }
         self.awaited.insert((lease.valid_until, device));
     }

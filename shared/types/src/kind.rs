@@ -52,7 +52,9 @@ impl Kind {
 
     /// Reads the word [`Self::as_str`] gives; `None` for any other.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 
     /// Whether a release of this kind trains the factors: before the first such one they are a

@@ -274,7 +274,10 @@ fn grown(out: &mut String, ml_1m: &Path) -> anyhow::Result<()> {
     for seed in SEEDS {
         let previous = train(&known, &before, seed + 100)?.model;
         let nothing = Features::none(population.items);
-        for (place, features) in [&nothing, &population.features].into_iter().enumerate() {
+        for (place, features) in [&nothing, &population.features]
+            .into_iter()
+            .enumerate()
+        {
             let update = grow::update(
                 &previous,
                 &histories,

@@ -56,7 +56,11 @@ fn rows(
             (spectral, "spectral", "federated"),
             (network, "network", "federated"),
         ] {
-            let figures = cells(point.row(row).context("every outcome has these rows")?);
+            let figures = cells(
+                point
+                    .row(row)
+                    .context("every outcome has these rows")?,
+            );
             let longest = point
                 .releases
                 .iter()

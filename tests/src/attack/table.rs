@@ -89,7 +89,7 @@ fn quantile(times: &[Duration], share: f64) -> Option<Duration> {
 }
 
 /// A table whose columns are as wide as their widest cell.
-fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].len());
         cells.chain([heads[column].len()]).max().unwrap_or(0)

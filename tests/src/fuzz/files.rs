@@ -136,7 +136,9 @@ fn sections(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let named = line.strip_prefix(b"== ").map(<[u8]>::trim_ascii_end);
         match (
-            NAMES.iter().find(|name| Some(name.as_bytes()) == named),
+            NAMES
+                .iter()
+                .find(|name| Some(name.as_bytes()) == named),
             files.last_mut(),
         ) {
             (Some(name), _) => files.push((name, Vec::new())),

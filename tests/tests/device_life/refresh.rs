@@ -169,7 +169,9 @@ async fn a_refresh_adopts_only_what_stands_in_the_signed_ledger() {
     let stranger = fixture.serve(model(&[odd, even]));
     let refused = |models: &[Digest], offered: Digest| {
         fixture.publish(models);
-        fixture.stand_in.script(|script| script.model = offered);
+        fixture
+            .stand_in
+            .script(|script| script.model = offered);
         fixture.refresh()
     };
     for (name, models, offered, reason) in [

@@ -329,7 +329,9 @@ async fn a_folder_restored_in_the_middle_of_a_real_task_ends_with_what_the_other
     let all = stores[1].spent().unwrap();
     assert!(restored && all > Rho::ZERO);
     assert!(
-        stores.iter().all(|store| store.spent().unwrap() == all),
+        stores
+            .iter()
+            .all(|store| store.spent().unwrap() == all),
         "the restored one spent another sum"
     );
     let (one, other) = (

@@ -69,7 +69,10 @@ fn what_was_answered_is_there_when_it_is_opened_again() {
         store.keep_note("plan", "2".into()).wait().unwrap();
         store.append_line(0, b"genesis".into()).wait().unwrap();
         store.keep_head(1, "head".into()).wait().unwrap();
-        store.open_round(ticket(), Timestamp(7)).wait().unwrap();
+        store
+            .open_round(ticket(), Timestamp(7))
+            .wait()
+            .unwrap();
         let new = vec![contribution(1), contribution(2)];
         store.checkpoint(new, vec![9]).wait().unwrap();
         for valid_until in [20, 30] {
@@ -93,7 +96,13 @@ fn what_was_answered_is_there_when_it_is_opened_again() {
         assert_eq!(store.round().wait().unwrap(), Some(round));
         let leases = [(DeviceId([1; 16]), lease(30))];
         assert_eq!(store.leases(TICKET).wait().unwrap(), leases);
-        assert!(store.leases(Digest([8; 32])).wait().unwrap().is_empty());
+        assert!(
+            store
+                .leases(Digest([8; 32]))
+                .wait()
+                .unwrap()
+                .is_empty()
+        );
         let contributed = store.contributions().wait().unwrap();
         let (known, seed) = &contributed[1];
         assert_eq!(
@@ -153,8 +162,16 @@ fn one_round_is_open_at_a_time_and_its_ticket_outlives_it() {
         let store = kind.task();
         assert_eq!(store.round().wait().unwrap(), None);
         assert!(store.ticket_file(ticket().hash()).wait().is_err());
-        store.open_round(ticket(), Timestamp(7)).wait().unwrap();
-        assert!(store.open_round(ticket(), Timestamp(8)).wait().is_err());
+        store
+            .open_round(ticket(), Timestamp(7))
+            .wait()
+            .unwrap();
+        assert!(
+            store
+                .open_round(ticket(), Timestamp(8))
+                .wait()
+                .is_err()
+        );
         let round = store.round().wait().unwrap().unwrap();
         assert_eq!((round.phase, round.opened), (Phase::Open, Timestamp(7)));
 
@@ -166,7 +183,10 @@ fn one_round_is_open_at_a_time_and_its_ticket_outlives_it() {
                 .unwrap()
                 .contains("\"ticket\":\"{}\"")
         );
-        store.open_round(ticket(), Timestamp(9)).wait().unwrap();
+        store
+            .open_round(ticket(), Timestamp(9))
+            .wait()
+            .unwrap();
     }
 }
 
@@ -174,7 +194,10 @@ fn one_round_is_open_at_a_time_and_its_ticket_outlives_it() {
 fn a_release_counts_its_contributors_once_and_nobody_else() {
     for kind in Kind::all() {
         let store = kind.task();
-        store.open_round(ticket(), Timestamp(0)).wait().unwrap();
+        store
+            .open_round(ticket(), Timestamp(0))
+            .wait()
+            .unwrap();
         let new = vec![contribution(1), contribution(2)];
         store.checkpoint(new, vec![1]).wait().unwrap();
         store.record(end(0, None)).wait().unwrap();

@@ -56,7 +56,9 @@ impl Outputs {
     pub(super) fn difference(&self, new: &Self) -> Option<String> {
         let only = |there: &Self, other: &Self| {
             let mut names = there.0.keys();
-            names.find(|name| !other.0.contains_key(*name)).cloned()
+            names
+                .find(|name| !other.0.contains_key(*name))
+                .cloned()
         };
         let differing = self.0.iter().find_map(|(name, old)| {
             let new = new.0.get(name)?;

@@ -255,7 +255,8 @@ impl Action {
 
     /// Makes the final bytes of a reserved round durable.
     async fn contribute(&mut self, accepted: Arc<Accepted>) -> Result<Input, SdkError> {
-        self.keep_round_model(accepted.ticket.content()).await?;
+        self.keep_round_model(accepted.ticket.content())
+            .await?;
         let bug = || SdkError::Bug("a contribution without a permit or a model".into());
         let permit = self.permit.take().ok_or_else(bug)?;
         let model = self.model.clone().ok_or_else(bug)?.1;

@@ -27,7 +27,7 @@ impl Recommender {
     /// released: hidden in noise, and charged to the budget, which forgetting does not give back.
     ///
     /// # Errors
-    /// As [`Store::forget`].
+    /// As [`Store::forget`](crate::Store::forget).
     pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
         let gone = self.store.forget(what);
         // Also after an error: what the file still holds counts, and nothing else.
@@ -59,7 +59,7 @@ impl Recommender {
     /// contribution that was not sent.
     ///
     /// # Errors
-    /// As [`Store::set_consent`].
+    /// As [`Store::set_consent`](crate::Store::set_consent).
     pub fn set_consent(&mut self, consent: Consent) -> Result<(), SdkError> {
         self.store.set_consent(consent)
     }

@@ -209,7 +209,10 @@ fn thinned(ticks: impl Iterator<Item = Tick>) -> Vec<Tick> {
 
 /// Moves the labels of lines that end together apart, in the order of their ends.
 fn spread_labels(lines: &mut [Drawn<'_>]) {
-    let mut order: Vec<&mut f64> = lines.iter_mut().map(|line| &mut line.label_y).collect();
+    let mut order: Vec<&mut f64> = lines
+        .iter_mut()
+        .map(|line| &mut line.label_y)
+        .collect();
     order.sort_by(|one, other| one.total_cmp(other));
     let mut above = f64::NEG_INFINITY;
     for at in &mut order {

@@ -59,7 +59,11 @@ fn a_round_that_nobody_entered_costs_nothing_and_counts_in_what_a_device_can_hav
     }
     let report = report(&verified, None);
     assert!(report.html.contains("nobody entered round 1"));
-    assert!(report.html.contains("The most a device can have spent"));
+    assert!(
+        report
+            .html
+            .contains("The most a device can have spent")
+    );
     let json: serde_json::Value = serde_json::from_str(&report.json).unwrap();
     assert_eq!(json["empty_rounds"][1]["round"], 3);
     assert_eq!(json["rho_spent_max"], summary.rho_spent_max.to_string());

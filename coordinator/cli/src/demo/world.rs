@@ -116,7 +116,9 @@ impl World {
     /// A model of the coordinator's export.
     pub(super) fn model(&self, hash: Digest) -> Result<Model, Failure> {
         Ok(Model::from_bytes(&fs::read(
-            self.ledger().join("models").join(format!("{hash}.bin")),
+            self.ledger()
+                .join("models")
+                .join(format!("{hash}.bin")),
         )?)?)
     }
 

@@ -267,10 +267,6 @@ struct Life {
 
 impl Life {
     async fn live(self, token: Vec<u8>, recorded: Vec<Interaction>) -> Result<(), Failure> {
-        if identity::is_enrolled(&self.folder) {
-            files::read_certificates(&identity::certificate_path(&self.folder), clock::now())
-                .map_err(Failure::input)?;
-        }
         self.enrol(&token).await?;
         self.record(recorded).await?;
         loop {

@@ -190,7 +190,10 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
                 helper_noise: *helper_noise,
                 membership: *membership,
                 replace: *replace,
-                next_publisher: next_publisher.as_deref().map(read_public).transpose()?,
+                next_publisher: next_publisher
+                    .as_deref()
+                    .map(read_public)
+                    .transpose()?,
                 ..Agreed::new(read("--epsilon", *epsilon)?, delta, *cohort)
             };
             policy(dir, &agreed)?;

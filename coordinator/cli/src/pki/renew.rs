@@ -33,7 +33,9 @@ pub(super) fn renew(dir: &Path, new_keys: bool) -> Result<(), Failure> {
             say::result(format_args!("replaced {certificate} and {key}\n"))?;
         } else {
             let key = folder.secret(&key)?;
-            let chain = authority.renew_server(&old, &key, now).map_err(named)?;
+            let chain = authority
+                .renew_server(&old, &key, now)
+                .map_err(named)?;
             folder.replace(&certificate, &chain)?;
             say::result(format_args!("renewed {certificate}\n"))?;
         }

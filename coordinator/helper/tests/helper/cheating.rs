@@ -87,7 +87,9 @@ async fn after_one_set_no_other_set_is_answered_whatever_happened_to_the_helper(
     );
     // The restored helper has forgotten which seeds were used. Sealed to the erased key, they open
     // in no later round.
-    let later = countersign(&mut client, &self::draft(2)).await.unwrap();
+    let later = countersign(&mut client, &self::draft(2))
+        .await
+        .unwrap();
     assert_eq!(
         admit(&mut client, &later, seeds(&updates))
             .await
@@ -270,7 +272,11 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
     let deployment = Deployment::new();
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
-    let own = hex::encode(OpeningKey::from_secret(&[7; 32]).unwrap().sealing_key());
+    let own = hex::encode(
+        OpeningKey::from_secret(&[7; 32])
+            .unwrap()
+            .sealing_key(),
+    );
     let ready = Ticket {
         sealing_key: own.clone(),
         ..draft(1)

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tacit_helper::{Config, HelperError, serve};
 use tacit_types::Timestamp;
 use tacit_wire::Shutdown;
@@ -98,6 +100,14 @@ async fn bad_files_and_addresses_stop_the_start_with_their_name() {
     assert_refused(config, "chmod 600").await;
 }
 
+/// What a call of the helper that has just stopped still held in its log is in the file.
+fn checkpoint(database: &Path) {
+    let database = Connection::open(database).unwrap();
+    database.busy_timeout(Duration::from_secs(5)).unwrap();
+    let done = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    done.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_database_is_not_believed() {
     let deployment = Deployment::new();
@@ -109,6 +119,7 @@ async fn a_damaged_database_is_not_believed() {
         .unwrap();
     helper.stop().await;
     let path = deployment.state().join("helper.sqlite");
+    checkpoint(&path);
     let good = fs::read(&path).unwrap();
     // HOSTILE 93: one bit of the ledger line, one bit of the mask sum.
     let flip = |needle: &[u8]| {

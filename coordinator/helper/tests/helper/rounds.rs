@@ -145,7 +145,9 @@ async fn a_restart_after_the_release_repeats_the_same_bytes_and_leaves_no_key() 
     let mut other_order = seeds(&updates);
     other_order.reverse();
     assert_eq!(
-        release(&mut client, &round, other_order).await.unwrap(),
+        release(&mut client, &round, other_order)
+            .await
+            .unwrap(),
         answer
     );
     assert_eq!(

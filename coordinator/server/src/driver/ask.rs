@@ -24,7 +24,12 @@ impl Driver {
     pub(super) fn ensure_head(&mut self, runtime: &Handle) -> Result<bool, ServerError> {
         let head = self.ledger.head();
         self.show_ledger();
-        let signed_size = self.store.heads().wait()?.last().map(|(size, _)| *size);
+        let signed_size = self
+            .store
+            .heads()
+            .wait()?
+            .last()
+            .map(|(size, _)| *size);
         if signed_size == Some(head.size) {
             return Ok(true);
         }

@@ -9,8 +9,8 @@ use tacit_round::ticket::{self, Ticket};
 use super::Driver;
 use crate::error::ServerError;
 
-/// So many abandoned rounds in a row pause the task: each one costs every device budget and gives
-/// nothing.
+/// So many rounds without a model in a row pause the task. Those that somebody entered cost devices
+/// budget; those that nobody did, although devices were there, are refused for a reason.
 const ABANDONED_MAX: usize = 3;
 
 /// What comes after what the ledger holds.
@@ -28,8 +28,8 @@ impl Driver {
     pub(super) fn draft(&self) -> Result<Next, ServerError> {
         if self.ledger.abandoned_in_a_row() >= ABANDONED_MAX {
             return Ok(Next::Paused(format!(
-                "the last {ABANDONED_MAX} rounds were abandoned and stay charged; read their \
-                 reasons in the ledger, mend the cause, then start again"
+                "the last {ABANDONED_MAX} rounds gave no model; read their reasons in the ledger, \
+                 mend the cause, then start again"
             )));
         }
         if let Some(asked) = self.asked_before()? {

@@ -53,7 +53,9 @@ pub(super) enum NotOpened {
 impl Driver {
     /// The draft that was asked for when the process stopped, if nothing came of it yet.
     pub(super) fn asked_before(&self) -> Result<Option<Ticket>, ServerError> {
-        let kept = self.kept()?.filter(|kept| kept.number == Number::Asked);
+        let kept = self
+            .kept()?
+            .filter(|kept| kept.number == Number::Asked);
         kept.map(|kept| Ok(Ticket::from_bytes(kept.draft.as_bytes())?))
             .transpose()
     }

@@ -31,7 +31,9 @@ impl Driver {
             Event::Restarted {}
         };
         let (line, bytes) = self.ledger.next(event, (self.now)())?;
-        self.store.append_line(line.seq, bytes.clone()).wait()?;
+        self.store
+            .append_line(line.seq, bytes.clone())
+            .wait()?;
         self.ledger.note(line, bytes);
         Ok(())
     }

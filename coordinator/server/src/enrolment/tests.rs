@@ -87,7 +87,9 @@ fn a_token_works_once_however_often_and_by_however_many_it_is_tried() {
                 })
             };
             let threads: Vec<_> = (0..8).map(one).collect();
-            let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+            let ended = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap());
             ended.collect()
         });
         let won: Vec<_> = tried

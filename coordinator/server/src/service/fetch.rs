@@ -164,7 +164,9 @@ impl Stream for FetchStream {
             let late = status::late("65536 bytes of the object", PROGRESS_DEADLINE);
             return Poll::Ready(Some(Err(late)));
         };
-        let chunk = rest.object.split_to(CHUNK_BYTES.min(rest.object.len()));
+        let chunk = rest
+            .object
+            .split_to(CHUNK_BYTES.min(rest.object.len()));
         if rest.object.is_empty() {
             rest.slot.whole();
             *held = None;

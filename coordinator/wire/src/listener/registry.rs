@@ -351,7 +351,9 @@ mod tests {
             let closing = inside
                 .iter()
                 .map(|(_, place)| &place.connection().closing);
-            closing.filter(|closing| closing.is_cancelled()).count()
+            closing
+                .filter(|closing| closing.is_cancelled())
+                .count()
         };
 
         // Six each with a call: the one that has most would take from nobody.

@@ -91,7 +91,9 @@ impl Catalogue {
             ..Self::default()
         };
         for (line, index) in lines.into_iter().zip(0u32..) {
-            let id = line.id.map_or_else(|| index.to_string(), str::to_owned);
+            let id = line
+                .id
+                .map_or_else(|| index.to_string(), str::to_owned);
             if read.by_id.insert(id.clone(), index).is_some() {
                 return Err(format!(
                     "the id '{id}' stands in two lines; an id names one item"

@@ -63,7 +63,9 @@ impl InteractionKind {
 
     /// Reads the word [`Self::as_str`] gives; `None` for any other.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 
     /// Whether the owner used the item, so that it belongs in a [`crate::History`].

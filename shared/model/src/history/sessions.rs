@@ -136,7 +136,10 @@ fn bursts(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
 
 /// Places joined by at least `rhythm_gaps` gaps of one length.
 fn rhythms(times: &[u64], limits: &Limits) -> Vec<Range<usize>> {
-    let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let gaps: Vec<u64> = times
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .collect();
     let mut runs = Vec::new();
     let mut start = 0;
     for next in 1..=gaps.len() {
@@ -202,7 +205,9 @@ mod tests {
             found,
             [vec![None; 10], vec![Some(Anomaly::Repeat); 5]].concat()
         );
-        let slow: Vec<_> = (0..15u64).map(|i| view(3, i * i * 3_600_000)).collect();
+        let slow: Vec<_> = (0..15u64)
+            .map(|i| view(3, i * i * 3_600_000))
+            .collect();
         assert_eq!(
             count(&slow, Anomaly::Repeat),
             0,

@@ -128,7 +128,12 @@ impl Profile {
     /// fitted factors. Zeros for an empty profile.
     pub fn user_factors(&self) -> (Vec<f32>, f32) {
         if let Some(fitted) = &self.fitted {
-            let rhs = self.taste.iter().copied().chain([self.along]).collect();
+            let rhs = self
+                .taste
+                .iter()
+                .copied()
+                .chain([self.along])
+                .collect();
             return fitted.user_factors(rhs, self.squares);
         }
         let scale = if self.is_empty() {
@@ -229,8 +234,10 @@ impl OnlineProfile {
         let Some(opinion) = self.rules.opinion(last) else {
             return;
         };
-        let in_order =
-            last.timestamp.is_some() && before.iter().all(|one| one.timestamp <= last.timestamp);
+        let in_order = last.timestamp.is_some()
+            && before
+                .iter()
+                .all(|one| one.timestamp <= last.timestamp);
         // Among all interactions, not only the items kept: what was said of an item long ago still
         // decides its weight.
         let known = before.iter().any(|one| one.item == last.item);

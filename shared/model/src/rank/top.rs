@@ -62,7 +62,8 @@ impl Best {
     /// Forgets all but the k best, and gives the least score among them once there are k.
     pub(crate) fn tighten(&mut self) -> Option<f32> {
         if self.k > 0 && self.list.len() > self.k {
-            self.list.select_nth_unstable_by(self.k - 1, best_first);
+            self.list
+                .select_nth_unstable_by(self.k - 1, best_first);
             self.list.truncate(self.k);
             self.least = self.list.last().copied();
         }

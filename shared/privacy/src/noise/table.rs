@@ -143,14 +143,13 @@ impl NoiseTable {
         let inner = (0.minus(self.reach)..self.reach)
             .zip(&self.thresholds)
             .map(|(outcome, upper)| (outcome, *upper));
-        inner.chain([(self.reach, self.thresholds[last])]).scan(
-            0u128,
-            |before, (outcome, upper)| {
+        inner
+            .chain([(self.reach, self.thresholds[last])])
+            .scan(0u128, |before, (outcome, upper)| {
                 let mass = upper.minus(*before);
                 *before = upper;
                 Some((outcome, mass))
-            },
-        )
+            })
     }
 }
 

@@ -109,7 +109,8 @@ impl Reporting {
         if full || now >= self.last_call {
             return Verdict::Late;
         }
-        self.by_device.insert(contribution.device, contribution);
+        self.by_device
+            .insert(contribution.device, contribution);
         self.ids.insert(contribution.id);
         Verdict::Fold
     }

@@ -140,7 +140,9 @@ fn only_members_count_and_each_once() {
     use HelperRefusal::{NotMember, SecondOfMember};
     let round = round(true, 1);
     let of = |name: u8, member: &Member| round.seed(name, u64::from(name), Some(member));
-    let good: Vec<_> = (1..=4).map(|name| of(name, &member(name, 7))).collect();
+    let good: Vec<_> = (1..=4)
+        .map(|name| of(name, &member(name, 7)))
+        .collect();
     assert!(round.helper.open_set(&good).is_ok());
     let looked: Vec<_> = good
         .iter()

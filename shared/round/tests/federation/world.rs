@@ -338,7 +338,11 @@ impl World {
                     opened.iter().map(|value| i64::from(*value)).eq(truth),
                     "the opened sum is not the true one"
                 );
-                for device in self.devices.iter().filter(|device| device.acknowledged) {
+                for device in self
+                    .devices
+                    .iter()
+                    .filter(|device| device.acknowledged)
+                {
                     let sent = device.sent.as_ref().unwrap().contribution;
                     let counted = set
                         .iter()

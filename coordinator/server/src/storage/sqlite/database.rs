@@ -109,7 +109,9 @@ fn gather(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
 
 /// Runs a group in one transaction, and answers it.
 fn transact(db: &Connection, begin: Begin, group: Vec<Job>) {
-    let begun = db.execute_batch(begin.sql()).map_err(ServerError::from);
+    let begun = db
+        .execute_batch(begin.sql())
+        .map_err(ServerError::from);
     let inside = begun.as_ref().map(|()| db);
     let replies: Vec<Reply> = group
         .into_iter()

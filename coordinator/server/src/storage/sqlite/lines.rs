@@ -87,7 +87,9 @@ impl LedgerStore for SqliteTask {
     fn note(&self, key: &'static str) -> Answer<Option<String>> {
         self.db.call(move |db| {
             let kept = "SELECT value FROM meta WHERE key = ?1";
-            Ok(db.query_row(kept, [key], |row| row.get(0)).optional()?)
+            Ok(db
+                .query_row(kept, [key], |row| row.get(0))
+                .optional()?)
         })
     }
 
@@ -167,7 +169,9 @@ mod tests {
     fn release(devices: u32) -> (i32, u64) {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(SCHEMA).unwrap();
-        let mut enter = db.prepare("INSERT INTO spent VALUES (?1, ?2)").unwrap();
+        let mut enter = db
+            .prepare("INSERT INTO spent VALUES (?1, ?2)")
+            .unwrap();
         for device in 0..devices {
             let row = params![id(device), to_blob(Rho::ZERO)];
             enter.execute(row).unwrap();

@@ -50,7 +50,11 @@ impl SpectralModel {
         bytes.extend(self.popularity_exponent().to_le_bytes());
         bytes.extend(self.counts().iter().flat_map(|v| v.to_le_bytes()));
         bytes.extend(self.block().iter().flat_map(|v| v.to_le_bytes()));
-        bytes.extend(self.factor_slice().iter().flat_map(|v| v.to_le_bytes()));
+        bytes.extend(
+            self.factor_slice()
+                .iter()
+                .flat_map(|v| v.to_le_bytes()),
+        );
         bytes
     }
 

@@ -113,7 +113,9 @@ mod tests {
     fn counted(histories: &[History], items: u32, std: f64, seed: u64) -> SpectralModel {
         server::apply_counts(
             &noisy(
-                histories.iter().map(|used| device::counts(used, items)),
+                histories
+                    .iter()
+                    .map(|used| device::counts(used, items)),
                 std,
                 seed,
             ),

@@ -84,7 +84,12 @@ impl SpectralModel {
             head,
             factors,
         } = parts;
-        let largest = f64::from(counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max));
+        let largest = f64::from(
+            counts
+                .iter()
+                .copied()
+                .fold(f32::MIN_POSITIVE, f32::max),
+        );
         let power = |exponent: f32| -> Vec<f32> {
             counts
                 .iter()

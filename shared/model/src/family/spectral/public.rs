@@ -82,7 +82,9 @@ fn unlearned<'a>(
         .first()
         .map_or(0.0, |square| square.max(0.0).sqrt());
     let (squares, v) = strengths(rest);
-    let strength = squares.into_iter().map(|square| square.max(0.0).sqrt());
+    let strength = squares
+        .into_iter()
+        .map(|square| square.max(0.0).sqrt());
     strength
         .enumerate()
         .take_while(move |(_, strength)| *strength > STRENGTH_MIN * strongest)

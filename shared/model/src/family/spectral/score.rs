@@ -57,7 +57,10 @@ pub fn scores(history: &History, model: &SpectralModel, half_life: Option<f32>) 
 /// The whole answer where no factors were trained. Recency cannot help here: without factors no two
 /// items are alike, so the latest interactions change only which items are left to show.
 pub fn popularity_scores(counts: &[f32]) -> Vec<f32> {
-    let largest = counts.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let largest = counts
+        .iter()
+        .copied()
+        .fold(f32::MIN_POSITIVE, f32::max);
     counts.iter().map(|count| count / largest).collect()
 }
 

@@ -219,7 +219,10 @@ mod tests {
     fn trained(data: &Planted, terms: WeightedTerms, rounds: u32) -> WeightedModel {
         let mut model = warm_start(&spectral(data), terms);
         for _ in 0..rounds {
-            let gradient = sum(data.histories.iter().map(|used| gradient(used, &model)));
+            let gradient = sum(data
+                .histories
+                .iter()
+                .map(|used| gradient(used, &model)));
             model = apply_gradient(
                 &model,
                 &gradient,
