@@ -167,3 +167,28 @@ async fn a_signal_takes_over_what_may_change_and_says_what_waits() {
     swap("log = \"warn\"", "log = \"info\"");
     logged(&deployment, Role::Coordinator, "reloaded", reloaded + 1).await;
 }
+
+/// What is read at a start only is spoken of when it changes, by both daemons.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_that_wait_for_a_restart_are_said() {
+    let deployment = Deployment::running(Settings::default()).unwrap();
+    logged(&deployment, Role::Coordinator, "round_opened", 1).await;
+    let fleet = "[fleet]\ncheck_ins_per_hour = 7200\n\n[tls]";
+    let connections = "[listener]\nconnections = 100\n\n[tls]";
+    for (role, changed) in [
+        (Role::Coordinator, fleet),
+        (Role::Coordinator, connections),
+        (Role::Helper, connections),
+    ] {
+        for (from, to, waits) in [("[tls]", changed, true), (changed, "[tls]", false)] {
+            let before = count(&deployment, role, "reloaded");
+            deployment.configure(role, from, to).unwrap();
+            deployment.hang_up(role).unwrap();
+            logged(&deployment, role, "reloaded", before + 1).await;
+            let log = deployment.log(role);
+            let said = log.lines().rfind(|line| line.contains("\"reloaded\""));
+            let expected = format!("restart_needed={waits}");
+            assert!(said.unwrap().contains(&expected), "{log}");
+        }
+    }
+}

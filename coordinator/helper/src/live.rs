@@ -100,7 +100,7 @@ impl Reloads for Reloading {
         let next = Config {
             log: next.log,
             tls: next.tls,
-            listener: next.listener,
+            listener: running.listener.taking(next.listener),
             ..running.clone()
         };
         let read = Files::read(&next, &self.live.revoked, (self.now)());
@@ -123,7 +123,12 @@ fn fixed(config: &Config) -> String {
         coordinator_key,
         honest_min,
         membership,
+        listener,
         ..
     } = config;
-    format!("{listen:?} {state:?} {signing:?} {coordinator_key:?} {honest_min:?} {membership:?}")
+    let connections = listener.connections;
+    format!(
+        "{listen:?} {state:?} {signing:?} {coordinator_key:?} {honest_min:?} {membership:?} \
+         {connections:?}"
+    )
 }

@@ -174,7 +174,7 @@ impl Reloads for Reloading {
             log: next.log,
             policy: next.policy,
             tls: next.tls,
-            listener: next.listener,
+            listener: running.listener.taking(next.listener),
             enrolment,
             ..running.clone()
         };
@@ -198,8 +198,14 @@ fn fixed(config: &Config) -> String {
         signing,
         task,
         enrolment,
+        listener,
+        fleet,
         ..
     } = config;
-    let kept = (&enrolment.state, enrolment.retention_days);
-    format!("{listen:?} {state:?} {helper:?} {signing:?} {task:?} {kept:?}")
+    let kept = (
+        &enrolment.state,
+        enrolment.retention_days,
+        listener.connections,
+    );
+    format!("{listen:?} {state:?} {helper:?} {signing:?} {task:?} {fleet:?} {kept:?}")
 }

@@ -38,6 +38,16 @@ pub struct Front {
 }
 
 impl Front {
+    /// What a daemon that runs with this takes over of `next`: its number of connections stays until
+    /// a restart.
+    #[must_use]
+    pub fn taking(&self, next: Self) -> Self {
+        Self {
+            connections: self.connections,
+            ..next
+        }
+    }
+
     /// Whether a balancer is at this address.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         let among = |network: &Network| network.contains(address);
