@@ -182,6 +182,14 @@ async fn a_new_root_takes_over_and_installations_follow() {
     old.agent.step(in_days(50)).await.unwrap();
     let learned = fs::read_to_string(old.folder().join("roots.txt")).unwrap();
     assert_eq!(learned.lines().count(), 2);
+    // A third would leave out those that know only the first.
+    let early = deployment.tacit(&["pki", "rotate", "pki"]).unwrap();
+    let said = String::from_utf8(early.stderr).unwrap();
+    assert_eq!(early.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("root.crt: the last rotation is not finished"),
+        "{said}"
+    );
 }
 
 /// HOSTILE 134: a rotation that was cut off anywhere is taken up with the same new root, and what

@@ -191,4 +191,13 @@ async fn limits_that_wait_for_a_restart_are_said() {
             assert!(said.unwrap().contains(&expected), "{log}");
         }
     }
+    // And what a start refuses is refused while serving.
+    let few = "[fleet]\ncheck_ins_per_hour = 10\n\n[tls]";
+    deployment
+        .configure(Role::Coordinator, "[tls]", few)
+        .unwrap();
+    deployment.hang_up(Role::Coordinator).unwrap();
+    logged(&deployment, Role::Coordinator, "reload_refused", 1).await;
+    let log = deployment.log(Role::Coordinator);
+    assert!(log.contains("fleet.check_ins_per_hour must be"), "{log}");
 }

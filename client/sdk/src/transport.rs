@@ -117,14 +117,17 @@ impl Connection {
             refusal: Some(refusal),
             receives: Some(receives),
         };
+        // A lease counts from before it was asked for: the way here is not the device's time.
+        let asked = Instant::now();
         let answer = self
             .client
             .check_in(request)
             .await
             .map_err(failed(&self.ended))?;
         let answer = answer.into_inner();
+        let lease = |selection| read_lease(selection, asked);
         Ok(CheckIn {
-            lease: answer.selection.and_then(read_lease),
+            lease: answer.selection.and_then(lease),
             retry_after: come_back(answer.retry_after_ms),
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,
             finished: answer.finished,
@@ -347,8 +350,8 @@ fn stalled() -> SdkError {
     SdkError::retry(Reason::Silent, "it did not go on in time")
 }
 
-/// Reads a lease as the coordinator sends it; `None` for none.
-fn read_lease(selection: Selection) -> Option<Lease> {
+/// Reads a lease as the coordinator sends it in answer to what was `asked` then; `None` for none.
+fn read_lease(selection: Selection, asked: Instant) -> Option<Lease> {
     let Selection::Lease(lease) = selection else {
         return None;
     };
@@ -356,7 +359,7 @@ fn read_lease(selection: Selection) -> Option<Lease> {
     Some(Lease {
         ticket: read_ticket(lease.ticket?),
         send_after: Duration::from_millis(lease.send_after_ms).min(LEASE_MAX),
-        spend_until: Instant::now() + valid,
+        spend_until: asked + valid,
     })
 }
 

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use tacit_model::Model;
 use tacit_privacy::record::{Event, Line};
 use tacit_privacy::{canonical, merkle};
 use tacit_round::bundle::Bundle;
@@ -41,9 +40,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
 
     let bytes = bundle.to_bytes();
-    let bytes = bytes.ok_or_else(|| Failure::input("the catalogue or the model is too large"))?;
-    files::replace_private(&options.out, &bytes)?;
     let out = options.out.display();
+    let large = || {
+        Failure::input(format_args!(
+            "{out}: catalogue or model are too large for it"
+        ))
+    };
+    let bytes = bytes.ok_or_else(large)?;
+    files::replace_private(&options.out, &bytes)
+        .map_err(|error| Failure::input(format_args!("{out}: cannot be written: {error}")))?;
     let size = bytes.len();
     say::note(format_args!(
         "{out}: {size} bytes, the model of line {published}"
@@ -71,9 +76,12 @@ impl Export {
             Failure::input(format_args!("{}: {problem}", folder.display()))
         };
         let entries = std::fs::read_dir(&heads).map_err(|error| wrong(&error))?;
-        let newest = entries.flatten().map(|entry| entry.path()).max();
+        let whole = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "json");
+        let paths = entries.flatten().map(|entry| entry.path());
+        let newest = paths.filter(whole).max();
         let newest = newest.ok_or_else(|| wrong(&"no head is signed yet; try again later"))?;
-        let head: SignedHead = canonical::decode(&read(&newest)?).map_err(|error| wrong(&error))?;
+        let head: SignedHead = canonical::decode(&read(&newest)?)
+            .map_err(|error| Failure::input(format_args!("{}: {error}", newest.display())))?;
 
         let size = usize::try_from(head.head.size)?;
         let text = read(&folder.join("ledger.jsonl"))?;
@@ -118,8 +126,10 @@ impl Export {
         })?;
         let path = self.folder.join("models").join(format!("{hash}.bin"));
         let bytes = read(&path)?;
-        Model::from_bytes(&bytes)
-            .map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))?;
+        if canonical::digest(&bytes) != hash {
+            let problem = "is damaged: it is not the model that its line names";
+            return Err(Failure::input(format_args!("{} {problem}", path.display())));
+        }
         Ok((place, bytes))
     }
 

@@ -71,8 +71,11 @@ impl Live {
     fn put(&self, config: &Config, files: Files) {
         self.tls.set(files.tls);
         self.front.set(config.listener.clone());
-        self.revoked.set(files.revoked);
-        self.list.set(config.tls.revoked.clone());
+        // A list that stays where it is may have been read again since these files were.
+        if *self.list.get() != config.tls.revoked {
+            self.revoked.set(files.revoked);
+            self.list.set(config.tls.revoked.clone());
+        }
         self.certificates.set(certificates(config));
     }
 }
@@ -97,6 +100,8 @@ impl Reloads for Reloading {
     }
 
     fn take(&self, running: &Config, next: Config) -> Result<Config, String> {
+        // Also what is not taken over: the next start would refuse it.
+        next.check()?;
         let next = Config {
             log: next.log,
             tls: next.tls,

@@ -118,6 +118,12 @@ impl Ledger {
         charged.map(|(_, bytes)| digest(bytes))
     }
 
+    /// Ticket of the newest line that charges.
+    pub fn newest_charged_ticket(&self) -> Option<Digest> {
+        let charge = self.lines.iter().rev().find_map(Line::charge);
+        charge.map(|charge| charge.ticket_hash)
+    }
+
     /// Sampler distance of all lines so far, units of 2^-128.
     pub fn total_variation(&self) -> u128 {
         self.lines

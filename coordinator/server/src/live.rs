@@ -131,9 +131,12 @@ impl Live {
         self.issuing.set(files.issuing);
         self.helper.replace(&files.helper);
         self.front.set(config.listener.clone());
-        self.revoked.set(files.revoked);
         self.policy.set(files.policy);
-        self.list.set(config.tls.revoked.clone());
+        // A list that stays where it is may have been read again since these files were.
+        if *self.list.get() != config.tls.revoked {
+            self.revoked.set(files.revoked);
+            self.list.set(config.tls.revoked.clone());
+        }
         self.certificates.set(certificates(config));
     }
 }
@@ -165,6 +168,8 @@ impl Reloads for Reloading {
     }
 
     fn take(&self, running: &Config, next: Config) -> Result<Config, String> {
+        // Also what is not taken over: the next start would refuse it.
+        next.check().map_err(|error| error.to_string())?;
         let enrolment = Enrolment {
             state: running.enrolment.state.clone(),
             retention_days: running.enrolment.retention_days,

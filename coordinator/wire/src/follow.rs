@@ -23,13 +23,15 @@ pub async fn revocations(
     list: Current<Revoked>,
     shutdown: Shutdown,
 ) {
-    let mut read = None;
+    let mut seen = None;
+    let mut failed = Failed::default();
     loop {
         if let Some(path) = path.get().as_ref() {
             let there = (path.clone(), Stamp::of(path));
-            if read.as_ref() != Some(&there) {
-                take(path, &list).await;
-                read = Some(there);
+            let changed = seen.as_ref() != Some(&there);
+            if changed || failed.is_due() {
+                failed.note(take(path, &list).await);
+                seen = Some(there);
             }
         }
 
@@ -40,7 +42,40 @@ pub async fn revocations(
     }
 }
 
-async fn take(path: &Path, list: &Current<Revoked>) {
+/// Looks until a list that could not be read is read again: what failed may have been the system,
+/// and the file may stay as it is.
+const AGAIN_AFTER: u32 = 10;
+
+/// Why a list was not read, and when it is tried again.
+#[derive(Default)]
+struct Failed(Option<(String, u32)>);
+
+impl Failed {
+    /// Whether it is time.
+    fn is_due(&mut self) -> bool {
+        let looks = self.0.as_mut().map(|(_, looks)| looks);
+        looks.is_some_and(|looks| {
+            *looks = looks.saturating_sub(1);
+            *looks == 0
+        })
+    }
+
+    /// Speaks of a failure, once for each of its kind.
+    fn note(&mut self, taken: Result<(), String>) {
+        let before = self.0.take().map(|(error, _)| error);
+        let Err(error) = taken else { return };
+        if before.as_ref() != Some(&error) {
+            tracing::error!(
+                event = "revocations_not_read",
+                %error,
+                "the list before stays in force"
+            );
+        }
+        self.0 = Some((error, AGAIN_AFTER));
+    }
+}
+
+async fn take(path: &Path, list: &Current<Revoked>) -> Result<(), String> {
     let from = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || Revoked::read(&from)).await;
     match reading {
@@ -50,14 +85,11 @@ async fn take(path: &Path, list: &Current<Revoked>) {
             list.set(revoked);
             tracing::info!(event = "revocations_read", entries);
         }
-        Ok(Err(error)) => tracing::error!(
-            event = "revocations_not_read",
-            %error,
-            "the list before stays in force"
-        ),
+        Ok(Err(error)) => return Err(error.to_string()),
         // The runtime stops.
         Err(_) => {}
     }
+    Ok(())
 }
 
 /// What tells one version of a file from another, without reading it.

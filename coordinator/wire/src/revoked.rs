@@ -142,9 +142,14 @@ impl Revoked {
         self.devices.contains(&device)
     }
 
+    /// Whether every certificate of this key is.
+    pub fn has_key(&self, key: &LeafKey) -> bool {
+        self.keys.contains(key)
+    }
+
     /// Whether this certificate is: its device, or its key.
     pub fn has(&self, leaf: &Leaf) -> bool {
-        let by_key = leaf.key.is_some_and(|key| self.keys.contains(&key));
+        let by_key = leaf.key.is_some_and(|key| self.has_key(&key));
         by_key || matches!(leaf.peer, Peer::Device(device) if self.has_device(device))
     }
 }

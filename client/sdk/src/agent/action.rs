@@ -9,7 +9,7 @@ use tacit_model::{Interaction, Model};
 use tacit_privacy::noise::TableCache;
 use tacit_privacy::{Rho, SpendPermit, ledger};
 use tacit_round::contribute::contribute;
-use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome};
+use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::member::Member;
 use tacit_round::policy::{LogMark, TicketRefusal};
 use tacit_round::refusal::RefusalCode;
@@ -288,18 +288,20 @@ impl Action {
         let spooled = match self.spooled.take() {
             Some(spooled) => spooled,
             None => {
+                let task = task.clone();
                 self.with_store(move |store| store.spooled(&task, round))
                     .await?
             }
         };
-        if now >= spooled.deadline() {
+        if self.clock(now) >= spooled.deadline() {
             return Ok(Some(Input::TooLate));
         }
         if !self.paused(&spooled, now).await {
             return Ok(None);
         }
         // The owner may have opted out or forgotten something since.
-        if !self.still_wanted().await? {
+        let late = self.clock(now) >= spooled.deadline();
+        if late || !self.still_wanted(task, round).await? {
             return Ok(Some(Input::TooLate));
         }
 
@@ -326,10 +328,10 @@ impl Action {
         }
     }
 
-    /// Whether a contribution still waits in the store to be sent.
-    async fn still_wanted(&mut self) -> Result<bool, SdkError> {
-        let unfinished = self.with_store(|store| store.unfinished()).await?;
-        Ok(unfinished.is_some())
+    /// Whether this contribution still waits in the store to be sent.
+    async fn still_wanted(&mut self, task: TaskId, round: RoundId) -> Result<bool, SdkError> {
+        let status = move |store: &mut Store| store.status(&task, round);
+        Ok(self.with_store(status).await? == Some(Status::Spooled))
     }
 
     /// Takes over what the coordinator counted, as far as the ledgers seen so far back it.

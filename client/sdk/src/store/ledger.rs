@@ -11,6 +11,7 @@ use tacit_types::{Commitment, ContributionId, Digest, RoundId, TaskId, Timestamp
 
 use super::{FILE, Pause, Spooled, Store, mark, to_i64};
 use crate::error::SdkError;
+use crate::reason::Reason;
 
 impl Store {
     /// Status of one round, if this device took part.
@@ -94,12 +95,13 @@ impl Store {
     /// The spooled bytes of a round.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails or the spool is damaged.
+    /// [`SdkError::Stop`] when storage fails or the spool is damaged, [`SdkError::RetryLater`] when
+    /// the owner has given it up meanwhile.
     pub fn spooled(&self, task: &TaskId, round: RoundId) -> Result<Spooled, SdkError> {
         let damaged = || SdkError::Stop(format!("{FILE}: the spool is damaged"));
         type Times = (i64, i64, i64);
         type Row = (Vec<u8>, Vec<u8>, Times, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
-        let (ticket, contribution, times, sealed, key, commitment, masked): Row = self
+        let row: Option<Row> = self
             .db
             .prepare_cached(
                 "SELECT ticket, contribution, sealed, commitment_key, commitment, masked, \
@@ -115,7 +117,11 @@ impl Store {
                     row.get(4)?,
                     row.get(5)?,
                 ))
-            })?;
+            })
+            .optional()?;
+        let erased = || SdkError::retry(Reason::StoreBusy, "the contribution was given up");
+        let (ticket, contribution, times, sealed, key, commitment, masked) =
+            row.ok_or_else(erased)?;
         let (deadline, paused, pause) = times;
         let commitment_key = CommitmentKey::from_slice(&key).map_err(|_| damaged())?;
         let commitment = Commitment::from_slice(&commitment).map_err(|_| damaged())?;

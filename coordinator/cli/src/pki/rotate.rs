@@ -33,15 +33,21 @@ pub(super) fn rotate(dir: &Path) -> Result<(), Failure> {
         (true, false) => {}
         (true, true) => turn(&folder, now)?,
         (false, _) => {
+            if certificates(&folder, "root.crt")?.len() > 1 {
+                let problem = "root.crt: the last rotation is not finished; run tacit pki rotate \
+                               with --finish first";
+                return Err(Failure::input(problem));
+            }
             let next = rotation::next_root(now)?;
             folder.replace_secret(NEXT_KEY, &next.key)?;
             folder.replace(NEXT_CERTIFICATE, &next.chain)?;
             turn(&folder, now)?;
         }
     }
+    renew::renew(dir, false)?;
+    // Last: while it is there, this rotation is taken up instead of another begun.
     remove(&folder, NEXT_CERTIFICATE)?;
     say::result("made a new root\n")?;
-    renew::renew(dir, false)?;
     say::note(format_args!(
         "copy root.crt, issuing.crt, {FILE} and the servers' .crt files to their machines and ship \
          root.crt with the app; when every device has renewed, after 90 days, run: tacit pki \

@@ -78,8 +78,9 @@ pub(crate) fn make(dir: &Path, count: u32) -> Result<(), Failure> {
 
 fn make_ending(dir: &Path, count: u32, ends: Option<Timestamp>) -> Result<(), Failure> {
     let (secret, known) = draw(count, ends)?;
-    files::write_new_secret(&dir.join(SECRET), &secret)?;
-    Ok(files::write_new_public(&dir.join(KNOWN), &known.to_text())?)
+    // The list first, as in `append_single`.
+    files::write_new_public(&dir.join(KNOWN), &known.to_text())?;
+    Ok(files::write_new_secret(&dir.join(SECRET), &secret)?)
 }
 
 fn append_single(dir: &Path, count: u32, ends: Option<Timestamp>) -> Result<(), Failure> {

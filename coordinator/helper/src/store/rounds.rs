@@ -126,14 +126,18 @@ impl Store {
     }
 
     /// Counts a round among the certified ones, if it was abandoned before any seed was admitted to
-    /// it, in this generation. Durable when this returns; gives the generation to certify in.
+    /// it, in this generation. Durable when this returns; gives the generation to certify in. What
+    /// was certified once is said again in any later generation: its key was gone by then, and its
+    /// number counts.
     pub(crate) fn certify(&mut self, ticket: Digest) -> Result<Option<u32>, StorageError> {
         let update = "UPDATE rounds SET certified = 1 WHERE ticket_hash = ?1 AND state = \
-                      'abandoned' AND ever_admitted = 0 AND generation = ?2";
+                      'abandoned' AND ever_admitted = 0 AND (certified = 1 OR generation = ?2) \
+                      RETURNING generation";
         let certified = self
             .db
-            .execute(update, params![ticket.0, self.generation])?;
-        Ok((certified == 1).then_some(self.generation))
+            .query_row(update, params![ticket.0, self.generation], |row| row.get(0))
+            .optional()?;
+        Ok(certified)
     }
 
     /// Rounds of a task that were certified.

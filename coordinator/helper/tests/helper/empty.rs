@@ -108,6 +108,8 @@ async fn a_generation_certifies_its_own_rounds_only() {
     let mut client = deployment.coordinator(&helper).await;
     let lost = countersign(&mut client, &draft(1)).await.unwrap();
     let other = countersign(&mut client, &draft(2)).await.unwrap();
+    let said = countersign(&mut client, &draft(3)).await.unwrap();
+    assert_eq!(end(&mut client, &said, true).await.unwrap(), Some(1));
     helper.stop().await;
     let key = deployment
         .state()
@@ -118,7 +120,9 @@ async fn a_generation_certifies_its_own_rounds_only() {
     let mut client = deployment.coordinator(&helper).await;
     assert_eq!(end(&mut client, &lost, true).await.unwrap(), None);
     assert_eq!(end(&mut client, &other, true).await.unwrap(), None);
-    let next = countersign(&mut client, &draft(3)).await.unwrap();
+    // What was certified before counts, so whoever did not hear of it is told again.
+    assert_eq!(end(&mut client, &said, true).await.unwrap(), Some(1));
+    let next = countersign(&mut client, &told(4, 1)).await.unwrap();
     assert_eq!(end(&mut client, &next, true).await.unwrap(), Some(2));
     helper.stop().await;
 }

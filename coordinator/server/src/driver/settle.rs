@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tacit_privacy::Rho;
+use tacit_privacy::canonical::digest;
 use tacit_types::{DeviceId, Digest};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -38,8 +39,12 @@ impl Driver {
         }
 
         let round = self.store.round().wait()?;
-        let recorded = round.is_some_and(|round| round.phase == Phase::Recorded);
-        if recorded && settled == before {
+        // An empty round has a line that charges nothing: what is owed is another round's.
+        let recorded = round.filter(|round| round.phase == Phase::Recorded);
+        let of_newest = recorded.is_some_and(|round| {
+            Some(digest(&round.ticket.bytes)) == self.ledger.newest_charged_ticket()
+        });
+        if of_newest && settled == before {
             return self.settle_round(runtime);
         }
         self.settle_all(runtime, newest)

@@ -140,10 +140,17 @@ impl Rows<'_> {
     /// that is no longer its key. Another process may have moved it on meanwhile.
     pub(super) fn expect(&self, device: DeviceId, current: &LeafKey, next: &Given) -> Result<bool> {
         let note = "INSERT INTO leaves VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT DO UPDATE SET next = ?3, ends = ?4 WHERE current = ?2";
+            ON CONFLICT DO UPDATE SET next = ?3, ends = max(ends, ?4) WHERE current = ?2";
         let row = params![device.0, current, next.key, millis(next.ends)];
         let rows = self.0.execute(note, row)?;
         Ok(rows == 1)
+    }
+
+    /// A device was given another certificate of the key it has.
+    pub(super) fn prolong(&self, device: DeviceId, given: &Given) -> Result<()> {
+        let later = "UPDATE leaves SET ends = max(ends, ?3) WHERE device = ?1 AND current = ?2";
+        let row = params![device.0, given.key, millis(given.ends)];
+        self.0.execute(later, row).map(drop)
     }
 
     /// Ends a device's account: the tombstone keeps every key of it out for good, and what its

@@ -181,10 +181,11 @@ impl Enrolment {
     ///
     /// # Errors
     /// [`EnrolError::Replaced`] for the key of a certificate that has ended so,
-    /// [`EnrolError::Revoked`] for a device on the list, [`EnrolError::Left`] for one that has
+    /// [`EnrolError::Revoked`] for a device or a key on the list, [`EnrolError::Left`] for one that has
     /// left.
     pub fn admit(&self, device: DeviceId, key: &LeafKey) -> Result<(), EnrolError> {
-        if self.revoked.get().has_device(device) {
+        let revoked = self.revoked.get();
+        if revoked.has_device(device) || revoked.has_key(key) {
             return Err(EnrolError::Revoked);
         }
 
@@ -245,9 +246,13 @@ impl Enrolment {
             .issue_device(request, device, now)
             .map_err(|error| EnrolError::Request(error.to_string()))?;
         let next = given(&chain)?;
-        if next.key != *key && !self.book.rows().expect(device, key, &next)? {
+        let rows = self.book.rows();
+        if next.key == *key {
+            rows.prolong(device, &next)?;
+        } else if !rows.expect(device, key, &next)? {
             return Err(EnrolError::Replaced);
         }
+        drop(rows);
 
         issued(chain, now)
     }

@@ -52,9 +52,12 @@ impl World {
 }
 
 fn request() -> Vec<u8> {
-    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    request_for(&KeyPair::generate_for(&PKCS_ED25519).unwrap())
+}
+
+fn request_for(key: &KeyPair) -> Vec<u8> {
     let request = CertificateParams::default();
-    request.serialize_request(&key).unwrap().der().to_vec()
+    request.serialize_request(key).unwrap().der().to_vec()
 }
 
 fn who(issued: &Issued) -> (DeviceId, LeafKey) {
@@ -227,4 +230,43 @@ fn what_is_needed_no_more_is_forgotten_and_nothing_else() {
     let dead = enrolment.admit(left, &left_key);
     assert!(matches!(dead, Err(EnrolError::Left)));
     assert_eq!(enrolment.sweep(30, after(10_000)).unwrap(), 0);
+}
+
+/// A key whose certificates are revoked gets no other certificate either. HOSTILE 66.
+#[test]
+fn a_revoked_key_is_renewed_for_nobody() {
+    let world = World::new();
+    let enrolment = world.enrolment();
+    let issued = enrolment.enrol(&[1; 32], &request(), NOW).unwrap();
+    let (device, key) = who(&issued);
+    let file = world.folder.path().join("device.crt");
+    std::fs::write(&file, &issued.chain).unwrap();
+
+    let mut list = Revoked::default();
+    list.insert_key_of(&file).unwrap();
+    enrolment.revoked.set(list);
+    let refused = enrolment.renew(device, &key, &request(), NOW);
+    assert!(matches!(refused, Err(EnrolError::Revoked)));
+    let refused = enrolment.admit(device, &key);
+    assert!(matches!(refused, Err(EnrolError::Revoked)));
+}
+
+/// A key is kept for as long as its last certificate may be renewed, also when that is of the same
+/// key.
+#[test]
+fn a_renewal_of_the_same_key_is_kept_as_long() {
+    let world = World::new();
+    let enrolment = world.enrolment();
+    let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let asked = request_for(&pair);
+    let (device, key) = who(&enrolment.enrol(&[1; 32], &asked, NOW).unwrap());
+    let after = |days: u64| NOW.plus_millis(days * DAY_MS);
+    enrolment
+        .renew(device, &key, &asked, after(20))
+        .unwrap();
+
+    enrolment.sweep(30, after(91)).unwrap();
+    assert!(enrolment.book.rows().keys(device).unwrap().is_some());
+    enrolment.sweep(30, after(111)).unwrap();
+    assert!(enrolment.book.rows().keys(device).unwrap().is_none());
 }
