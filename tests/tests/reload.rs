@@ -23,7 +23,11 @@ fn count(deployment: &Deployment, role: Role, event: &str) -> usize {
 async fn logged(deployment: &Deployment, role: Role, event: &str, times: usize) {
     let until = Instant::now() + SOON;
     while count(deployment, role, event) < times {
-        assert!(Instant::now() < until, "{role:?}: {event}");
+        assert!(
+            Instant::now() < until,
+            "{role:?}: {event}\n{}",
+            deployment.log_tails()
+        );
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -173,14 +177,14 @@ async fn a_signal_takes_over_what_may_change_and_says_what_waits() {
 async fn limits_that_wait_for_a_restart_are_said() {
     let deployment = Deployment::running(Settings::default()).unwrap();
     logged(&deployment, Role::Coordinator, "round_opened", 1).await;
-    let fleet = "[fleet]\ncheck_ins_per_hour = 7200\n\n[tls]";
-    let connections = "[listener]\nconnections = 100\n\n[tls]";
-    for (role, changed) in [
-        (Role::Coordinator, fleet),
+    let pace = ("check_ins_per_hour = 7200000", "check_ins_per_hour = 7200");
+    let connections = ("[tls]", "[listener]\nconnections = 100\n\n[tls]");
+    for (role, (was, changed)) in [
+        (Role::Coordinator, pace),
         (Role::Coordinator, connections),
         (Role::Helper, connections),
     ] {
-        for (from, to, waits) in [("[tls]", changed, true), (changed, "[tls]", false)] {
+        for (from, to, waits) in [(was, changed, true), (changed, was, false)] {
             let before = count(&deployment, role, "reloaded");
             deployment.configure(role, from, to).unwrap();
             deployment.hang_up(role).unwrap();
@@ -192,9 +196,9 @@ async fn limits_that_wait_for_a_restart_are_said() {
         }
     }
     // And what a start refuses is refused while serving.
-    let few = "[fleet]\ncheck_ins_per_hour = 10\n\n[tls]";
+    let few = "check_ins_per_hour = 10";
     deployment
-        .configure(Role::Coordinator, "[tls]", few)
+        .configure(Role::Coordinator, pace.0, few)
         .unwrap();
     deployment.hang_up(Role::Coordinator).unwrap();
     logged(&deployment, Role::Coordinator, "reload_refused", 1).await;

@@ -293,15 +293,14 @@ impl Action {
                     .await?
             }
         };
-        if self.clock(now) >= spooled.deadline() {
+        if now >= spooled.deadline() {
             return Ok(Some(Input::TooLate));
         }
         if !self.paused(&spooled, now).await {
             return Ok(None);
         }
         // The owner may have opted out or forgotten something since.
-        let late = self.clock(now) >= spooled.deadline();
-        if late || !self.still_wanted(task, round).await? {
+        if !self.still_wanted(task, round).await? {
             return Ok(Some(Input::TooLate));
         }
 

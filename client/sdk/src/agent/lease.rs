@@ -48,7 +48,7 @@ impl Action {
 
     /// The wall clock, as far as this step knows it: what it was told at its start, and the time
     /// since.
-    pub(super) fn clock(&self, now: Timestamp) -> Timestamp {
+    fn clock(&self, now: Timestamp) -> Timestamp {
         let passed = self.begun.elapsed().as_millis();
         now.plus_millis(u64::try_from(passed).unwrap_or(u64::MAX))
     }

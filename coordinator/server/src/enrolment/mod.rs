@@ -181,8 +181,8 @@ impl Enrolment {
     ///
     /// # Errors
     /// [`EnrolError::Replaced`] for the key of a certificate that has ended so,
-    /// [`EnrolError::Revoked`] for a device or a key on the list, [`EnrolError::Left`] for one that has
-    /// left.
+    /// [`EnrolError::Revoked`] for a device or a key on the list, [`EnrolError::Left`] for one that
+    /// has left.
     pub fn admit(&self, device: DeviceId, key: &LeafKey) -> Result<(), EnrolError> {
         let revoked = self.revoked.get();
         if revoked.has_device(device) || revoked.has_key(key) {

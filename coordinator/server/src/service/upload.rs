@@ -102,7 +102,8 @@ impl Uploads {
         device: DeviceId,
         mut stream: Upload,
     ) -> Result<v2::ContributionOutcome, Status> {
-        let (header, commitment_key) = match next_part(&mut stream).await? {
+        let first = or_gave_way(call, next_part(&mut stream));
+        let (header, commitment_key) = match first.await? {
             Some(Part::Header(header)) => read_header(&header)?,
             _ => return Err(status::malformed("the first message", "a header")),
         };
@@ -117,7 +118,8 @@ impl Uploads {
         if self.admission.is_away() {
             return Err(status::helper_away());
         }
-        let first = next_chunk(&mut stream, round.vector_bytes()).await?;
+        let first = next_chunk(&mut stream, round.vector_bytes());
+        let first = or_gave_way(call, first).await?;
 
         let mut slot = call.slot().await;
         let begun = (self.now)();
@@ -250,6 +252,17 @@ pub fn read_header(header: &v2::ContributionHeader) -> Result<(Header, Commitmen
     };
     let ticket = ticket?;
     Ok((Header { ticket, seed }, commitment_key?))
+}
+
+/// What comes before an upload has a slot, unless it stands still while the server drains.
+async fn or_gave_way<T>(
+    call: &Call,
+    next: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    tokio::select! {
+        next = next => next,
+        () = call.give_way() => Err(status::gave_way()),
+    }
 }
 
 /// The next message, `None` at the end of the stream.

@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::{Limits, Slot, Slots, State};
+use super::{Call, Limits, Slot, Slots, State};
 
 /// Work stands still when nothing happened for so long.
 const STILL: Duration = Duration::from_secs(1);
+/// The same before an upload has a slot.
+const STILL_BEFORE: Duration = Duration::from_secs(4);
 /// The same for a device that has wasted a slot before.
 const STILL_LAST: Duration = Duration::from_millis(250);
 
@@ -35,6 +37,15 @@ impl Slot {
             number: self.number,
             still: if self.last { STILL_LAST } else { STILL },
         }
+    }
+}
+
+impl Call {
+    /// Ends in a drain, when the call has stood still for four seconds since: whoever has not begun
+    /// an upload loses nothing, and the end does not wait for it.
+    pub async fn give_way(&self) {
+        sleep(STILL_BEFORE).await;
+        self.slots.0.drain.cancelled().await;
     }
 }
 

@@ -186,8 +186,12 @@ async fn what_stands_still_does_not_hold_a_drain() {
     let (_call, slot) = take(&slots, 1).await;
     let pressure = slot.pressure();
     let standing = tokio::spawn(async move { pressure.give_way().await });
+    // One that has not sent its header yet has no slot.
+    let silent = slots.enter(device(2), None).unwrap();
+    let waiting = tokio::spawn(async move { silent.give_way().await });
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-    assert!(!standing.is_finished());
+    assert!(!standing.is_finished() && !waiting.is_finished());
     drain.cancel();
     standing.await.unwrap();
+    waiting.await.unwrap();
 }

@@ -38,8 +38,8 @@ pub struct Front {
 }
 
 impl Front {
-    /// What a daemon that runs with this takes over of `next`: its number of connections stays until
-    /// a restart.
+    /// What a daemon that runs with this takes over of `next`: its number of connections stays
+    /// until a restart.
     #[must_use]
     pub fn taking(&self, next: Self) -> Self {
         Self {
