@@ -145,6 +145,39 @@ async fn a_certificate_is_renewed_in_time_and_its_first_use_ends_the_old_one() {
     assert!(Store::open(folder).is_ok());
 }
 
+/// HOSTILE 132: killed after any of the moves, with the next renewal due at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_cut_off_is_finished_before_the_next_begins() {
+    const FILES: [[&str; 2]; 3] = [
+        ["renewal.key", "device.key"],
+        ["renewal.life", "device.life"],
+        ["renewal.crt", "device.crt"],
+    ];
+    let fixture = Fixture::new().await;
+    let folder = fixture.installation.folder();
+    let step = |day: u64| {
+        let now = Timestamp(clock::now().0 + day * DAY_MS);
+        fixture.installation.agent.step(now)
+    };
+    for (moved, ended) in [(0, 25), (1, 25), (2, 25), (1, 35)] {
+        let before = FILES.map(|[_, name]| fs::read(folder.join(name)).unwrap());
+        step(25).await.unwrap();
+        // Back to where a kill after so many moves leaves it, the old life in force.
+        let places = FILES.iter().zip(&before).enumerate();
+        for (place, ([next, name], before)) in places {
+            if place >= moved {
+                fs::rename(folder.join(name), folder.join(next)).unwrap();
+            }
+            if place >= moved || *name == "device.life" {
+                fs::write(folder.join(name), before).unwrap();
+            }
+        }
+        step(ended).await.unwrap();
+        let own = credentials(folder);
+        assert!(fixture.check_in(Some(&own)).await.is_ok(), "{moved}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_whose_answer_is_lost_leaves_the_old_certificate_in_force() {
     let fixture = Fixture::new().await;
@@ -165,6 +198,28 @@ async fn a_renewal_whose_answer_is_lost_leaves_the_old_certificate_in_force() {
         .await;
     assert!(later.is_ok());
     assert!(fixture.check_in(Some(&first)).await.is_ok());
+}
+
+/// HOSTILE 159: a server that starts before its clock is set renews by a clock that is far back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_ends_before_the_one_in_force_is_not_taken() {
+    let fixture = Fixture::new().await;
+    let folder = fixture.installation.folder();
+    let first = credentials(folder);
+    // As if what is in force had been made by a clock that is a year ahead of the coordinator's.
+    let life = folder.join("device.life");
+    let until = clock::now().0 + 365 * DAY_MS;
+    fs::write(&life, format!("1 {until}\n")).unwrap();
+    let now = clock::now();
+    fixture.installation.agent.step(now).await.unwrap();
+    assert_eq!(credentials(folder).chain, first.chain);
+    assert_eq!(credentials(folder).key, first.key);
+    assert!(!folder.join("renewal.crt").exists());
+
+    // A life that cannot be read is no reason to keep what may have ended.
+    fs::write(&life, "soon").unwrap();
+    fixture.installation.agent.step(now).await.unwrap();
+    assert!(credentials(folder).chain != first.chain);
 }
 
 /// HOSTILE 133.

@@ -26,6 +26,9 @@ const PKCS8_V1_ED25519: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
+/// The end of a certificate whose life cannot be read.
+const UNKNOWN: Timestamp = Timestamp(u64::MAX);
+
 /// A certificate chain, and when to come back for the next.
 pub(crate) struct Issued {
     /// PEM, leaf first.
@@ -82,6 +85,11 @@ impl Life {
         }
     }
 
+    /// Whether it ends before `other` does, where that is known.
+    pub(crate) fn is_shorter_than(self, other: Self) -> bool {
+        other.valid_until != UNKNOWN && self.valid_until < other.valid_until
+    }
+
     /// Reads what was kept. Missing or damaged, it reads as due now: asking costs a call.
     pub(crate) fn read(folder: &Path) -> Self {
         let kept = || {
@@ -95,7 +103,7 @@ impl Life {
 
         kept().unwrap_or(Self {
             renew_after: Timestamp(0),
-            valid_until: Timestamp(u64::MAX),
+            valid_until: UNKNOWN,
         })
     }
 

@@ -22,6 +22,7 @@ use crate::deadlines::Deadlines;
 use crate::deployment::Deployment;
 use crate::error::SdkError;
 use crate::files;
+use crate::reason::Reason;
 use crate::roots;
 use crate::transport::{self, Old, Proof};
 
@@ -38,13 +39,16 @@ pub(crate) async fn renew_if_due(
     deadlines: &Deadlines,
     now: Timestamp,
 ) -> Result<(), SdkError> {
+    // What the last process began comes first: a new key would take the place of the one that fits
+    // the certificate it got.
+    adopt(folder)?;
     let life = Life::read(folder);
     if now < life.renew_after {
         return Ok(());
     }
 
     let ended = now >= life.valid_until;
-    let renewed = renew(folder, deployment, deadlines, ended).await;
+    let renewed = renew(folder, deployment, deadlines, life, ended).await;
     match renewed {
         Err(error) if !ended => {
             tracing::debug!(event = "not_renewed", reason = %error);
@@ -58,6 +62,7 @@ async fn renew(
     folder: &Path,
     deployment: &Deployment,
     deadlines: &Deadlines,
+    life: Life,
     ended: bool,
 ) -> Result<(), SdkError> {
     let next = next_key(folder)?;
@@ -75,6 +80,11 @@ async fn renew(
 
     // Only a chain that fits the key is kept.
     deployment.check_fit(&issued.chain, next.serialize_pem().into_bytes())?;
+    if Life::of(&issued).is_shorter_than(life) {
+        let why = "it renews by a clock that is far back; what is in force stays";
+        return Err(SdkError::retry(Reason::NotNow, why));
+    }
+
     Life::of(&issued).write_to(&folder.join(NEXT_LIFE))?;
     files::write(&folder.join(NEXT_CERTIFICATE), issued.chain.as_bytes())?;
     adopt(folder)?;
