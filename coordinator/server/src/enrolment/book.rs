@@ -19,10 +19,20 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS enrolments
     TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS enrolments_of ON enrolments (device);
 CREATE TABLE IF NOT EXISTS leaves
-    (device BLOB PRIMARY KEY, current BLOB NOT NULL, next BLOB, ends INTEGER) WITHOUT ROWID;";
+    (device BLOB PRIMARY KEY, current BLOB NOT NULL, next BLOB, ends INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS enrolments_kept ON enrolments (made) WHERE chain IS NOT NULL;
+CREATE INDEX IF NOT EXISTS enrolments_ending ON enrolments (ends) WHERE ends IS NOT NULL;
+CREATE INDEX IF NOT EXISTS leaves_ending ON leaves (ends) WHERE ends IS NOT NULL;";
 
-/// The file.
-pub(super) struct Book(Mutex<Connection>);
+/// Rows of each kind that one commit of a sweep touches at most, so that nobody waits long for it.
+pub(super) const SWEPT_AT_ONCE: u32 = 1000;
+
+/// The file. Who only asks for a device's keys, as every call does, does not wait for whoever
+/// writes.
+pub(super) struct Book {
+    writing: Mutex<Connection>,
+    reading: Mutex<Connection>,
+}
 
 /// A token that was used.
 pub(super) enum Used {
@@ -58,12 +68,33 @@ impl Book {
     /// # Errors
     /// [`ServerError::StorageUnavailable`] for a file that is no database.
     pub(super) fn open(folder: &Path) -> std::result::Result<Self, ServerError> {
-        Ok(Self(Mutex::new(shared::open(folder, FILE, SCHEMA)?)))
+        let open = || shared::open(folder, FILE, SCHEMA).map(Mutex::new);
+        Ok(Self {
+            writing: open()?,
+            reading: open()?,
+        })
     }
 
-    /// Nobody else of this process reads or writes until it is dropped.
+    /// Nobody else of this process writes until it is dropped.
     pub(super) fn rows(&self) -> Rows<'_> {
-        Rows(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let writing = self.writing.lock();
+        Rows(writing.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The keys of a device; `None` for one whose enrolment is not in this file.
+    pub(super) fn keys(&self, device: DeviceId) -> Result<Option<Keys>> {
+        let read = |row: &Row<'_>| {
+            Ok(Keys {
+                current: row.get(0)?,
+                next: row.get(1)?,
+            })
+        };
+        let reading = self.reading.lock();
+        reading
+            .unwrap_or_else(PoisonError::into_inner)
+            .prepare_cached("SELECT current, next FROM leaves WHERE device = ?1")?
+            .query_row([device.0], read)
+            .optional()
     }
 }
 
@@ -115,20 +146,6 @@ impl Rows<'_> {
         transaction.commit()
     }
 
-    /// The keys of a device; `None` for one whose enrolment is not in this file.
-    pub(super) fn keys(&self, device: DeviceId) -> Result<Option<Keys>> {
-        let read = |row: &Row<'_>| {
-            Ok(Keys {
-                current: row.get(0)?,
-                next: row.get(1)?,
-            })
-        };
-        self.0
-            .prepare_cached("SELECT current, next FROM leaves WHERE device = ?1")?
-            .query_row([device.0], read)
-            .optional()
-    }
-
     /// The next key of a device is the one it has; `false` if that is no longer its next key.
     pub(super) fn advance(&self, device: DeviceId, next: &LeafKey) -> Result<bool> {
         let moved = "UPDATE leaves SET current = next, next = NULL WHERE device = ?1 AND next = ?2";
@@ -168,15 +185,23 @@ impl Rows<'_> {
         transaction.commit()
     }
 
-    /// Forgets what is needed no more: for what tokens were used before `used`, tokens that ended
-    /// before `now`, and keys of certificates that ended before `ended`. Gives the rows touched.
+    /// Forgets, of each kind at most [`SWEPT_AT_ONCE`] rows, what is needed no more: for what
+    /// tokens were used before `used`, tokens that ended before `now`, and keys of certificates
+    /// that ended before `ended`. Gives the rows touched; none when nothing is left to forget.
     pub(super) fn sweep(&self, used: Timestamp, ended: Timestamp, now: Timestamp) -> Result<usize> {
-        let transaction = self.0.unchecked_transaction()?;
         let forget = "UPDATE enrolments SET device = NULL, request = NULL, chain = NULL
-            WHERE made < ?1 AND chain IS NOT NULL";
-        let mut touched = transaction.execute(forget, [millis(used)])?;
-        touched += transaction.execute("DELETE FROM enrolments WHERE ends < ?1", [millis(now)])?;
-        touched += transaction.execute("DELETE FROM leaves WHERE ends < ?1", [millis(ended)])?;
+            WHERE token IN
+                (SELECT token FROM enrolments WHERE made < ?1 AND chain IS NOT NULL LIMIT ?2)";
+        let tokens = "DELETE FROM enrolments
+            WHERE token IN (SELECT token FROM enrolments WHERE ends < ?1 LIMIT ?2)";
+        let leaves = "DELETE FROM leaves
+            WHERE device IN (SELECT device FROM leaves WHERE ends < ?1 LIMIT ?2)";
+
+        let transaction = self.0.unchecked_transaction()?;
+        let mut touched = 0;
+        for (statement, before) in [(forget, used), (tokens, now), (leaves, ended)] {
+            touched += transaction.execute(statement, params![millis(before), SWEPT_AT_ONCE])?;
+        }
         transaction.commit()?;
         Ok(touched)
     }

@@ -189,14 +189,13 @@ impl Enrolment {
             return Err(EnrolError::Revoked);
         }
 
-        let rows = self.book.rows();
-        match rows.keys(device)? {
+        match self.book.keys(device)? {
             // Enrolled in a record that is lost: the authority signed its certificate all the same.
             None => Ok(()),
             Some(Keys { current, .. }) if current.is_empty() => Err(EnrolError::Left),
             Some(Keys { current, .. }) if current == key => Ok(()),
             Some(Keys { next, .. }) if next.as_deref() == Some(key) => {
-                let advanced = rows.advance(device, key)?;
+                let advanced = self.book.rows().advance(device, key)?;
                 advanced.then_some(()).ok_or(EnrolError::Replaced)
             }
             Some(_) => Err(EnrolError::Replaced),
@@ -218,14 +217,22 @@ impl Enrolment {
 
     /// Forgets what is needed no more: for what a token was used, after `retention_days`; tokens
     /// that have ended; and keys of devices that can come back no more, [`GRACE_MS`] after their
-    /// last certificate. Gives the number of rows.
+    /// last certificate. Gives the number of rows. Whoever enrols or renews meanwhile waits for a
+    /// part of it at most.
     ///
     /// # Errors
     /// [`EnrolError::Unavailable`].
     pub fn sweep(&self, retention_days: u32, now: Timestamp) -> Result<usize, EnrolError> {
         let before = |millis: u64| Timestamp(now.0.saturating_sub(millis));
         let used = before(u64::from(retention_days) * DAY_MS);
-        Ok(self.book.rows().sweep(used, before(GRACE_MS), now)?)
+        let mut all = 0;
+        loop {
+            let touched = self.book.rows().sweep(used, before(GRACE_MS), now)?;
+            if touched == 0 {
+                return Ok(all);
+            }
+            all += touched;
+        }
     }
 
     /// Signs the next certificate of a device whose connection shows a valid one.

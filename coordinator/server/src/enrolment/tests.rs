@@ -11,6 +11,7 @@ use tacit_wire::pki::create_authorities;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use super::book::SWEPT_AT_ONCE;
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -224,9 +225,9 @@ fn what_is_needed_no_more_is_forgotten_and_nothing_else() {
     // Certificates of 30 days, and a grace of 60 after them.
     assert_eq!(enrolment.sweep(30, after(89)).unwrap(), 0);
     assert_eq!(enrolment.sweep(30, after(91)).unwrap(), 2);
-    let rows = enrolment.book.rows();
-    assert!(rows.keys(first).unwrap().is_none() && rows.keys(other).unwrap().is_none());
-    drop(rows);
+    for gone in [first, other] {
+        assert!(enrolment.book.keys(gone).unwrap().is_none());
+    }
     let dead = enrolment.admit(left, &left_key);
     assert!(matches!(dead, Err(EnrolError::Left)));
     assert_eq!(enrolment.sweep(30, after(10_000)).unwrap(), 0);
@@ -266,7 +267,60 @@ fn a_renewal_of_the_same_key_is_kept_as_long() {
         .unwrap();
 
     enrolment.sweep(30, after(91)).unwrap();
-    assert!(enrolment.book.rows().keys(device).unwrap().is_some());
+    assert!(enrolment.book.keys(device).unwrap().is_some());
     enrolment.sweep(30, after(111)).unwrap();
-    assert!(enrolment.book.rows().keys(device).unwrap().is_none());
+    assert!(enrolment.book.keys(device).unwrap().is_none());
+}
+
+/// Every call asks for the keys of its device: whoever enrols, or forgets many at once, holds
+/// nobody up.
+#[test]
+fn a_call_is_admitted_while_others_write() {
+    let world = World::new();
+    let enrolment = world.enrolment();
+    let (device, key) = who(&enrolment.enrol(&[1; 32], &request(), NOW).unwrap());
+    let rows = enrolment.book.rows();
+    let calling = enrolment.clone();
+    let called = thread::spawn(move || calling.admit(device, &key).is_ok());
+    for _ in 0..1000 {
+        if called.is_finished() {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(called.is_finished(), "it waits for who writes");
+    drop(rows);
+    assert!(called.join().unwrap());
+}
+
+/// A fleet that ended long ago is forgotten in parts, each found by an index and not by looking at
+/// everybody.
+#[test]
+fn a_large_fleet_is_forgotten_in_parts() {
+    let world = World::new();
+    let enrolment = world.enrolment();
+    let file = world.folder.path().join("enrolment.sqlite");
+    let db = rusqlite::Connection::open(file).unwrap();
+    let fleet = 2 * SWEPT_AT_ONCE + 7;
+    db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO leaves SELECT CAST(i AS BLOB), x'01', NULL, 1 FROM n",
+        [fleet],
+    )
+    .unwrap();
+    let (used, ended) = (Timestamp(0), Timestamp(2));
+    let first = enrolment.book.rows().sweep(used, ended, NOW);
+    let (first, rest) = (first.unwrap(), enrolment.sweep(30, NOW).unwrap());
+    assert_eq!(first, SWEPT_AT_ONCE as usize);
+    assert_eq!(first + rest, fleet as usize);
+
+    for rows in [
+        "leaves WHERE ends < ?1",
+        "enrolments WHERE ends < ?1",
+        "enrolments WHERE made < ?1 AND chain IS NOT NULL",
+    ] {
+        let plan = format!("EXPLAIN QUERY PLAN SELECT * FROM {rows} LIMIT 9");
+        let plan: String = db.query_row(&plan, [1], |row| row.get(3)).unwrap();
+        assert!(plan.contains("INDEX"), "{plan}");
+    }
 }
