@@ -1,6 +1,6 @@
-//! One fetch: a published object, cut into chunks as they are taken.
+//! One fetch: a published object, cut into pieces as they are taken.
 //!
-//! HTTP/2 asks a stream for its next chunk only when the peer has room for it, so a peer that
+//! HTTP/2 asks a stream for its next piece only when the peer has room for the last, so a peer that
 //! gives no room is never heard of again. Each fetch therefore has a watch beside it that takes the
 //! object and the slot back from a peer that takes too little.
 
@@ -31,8 +31,11 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 const PROGRESS_DEADLINE: Duration = Duration::from_secs(5);
 /// A fetch must be over within this time once it has begun: as long as a device waits for it.
 const FETCH_DEADLINE: Duration = Duration::from_secs(120);
+/// Bytes of a message. The next one is made before the peer has room for it, and is held until then
+/// or until the call has ended: it is small, and an HTTP/2 frame is no larger.
+const PIECE_BYTES: usize = CHUNK_BYTES / 4;
 /// One device reads one object at a time. Its calls count until its connection has let them go.
-/// All share the objects' memory and hold one chunk each, so that there are slots for a hundred who
+/// All share the objects' memory and hold one piece each, so that there are slots for a hundred who
 /// read nothing and for everybody else.
 const LIMITS: Limits = Limits {
     slots: 256,
@@ -93,12 +96,14 @@ struct Rest {
     slot: Slot,
 }
 
-/// The chunks of one object.
+/// The pieces of one object.
 pub struct FetchStream {
     /// `None` once all is sent or the watch took it.
     rest: Arc<Mutex<Option<Rest>>>,
     /// Told of every chunk but the last; `None` after it. Dropping it ends the watch.
     taken: Option<watch::Sender<()>>,
+    /// Bytes of the chunk that is being taken.
+    of_chunk: usize,
     _call: Call,
 }
 
@@ -111,6 +116,7 @@ impl FetchStream {
         Self {
             rest,
             taken: Some(taken),
+            of_chunk: 0,
             _call: call,
         }
     }
@@ -166,15 +172,18 @@ impl Stream for FetchStream {
         };
         let chunk = rest
             .object
-            .split_to(CHUNK_BYTES.min(rest.object.len()));
+            .split_to(PIECE_BYTES.min(rest.object.len()));
         if rest.object.is_empty() {
             rest.slot.whole();
             *held = None;
             drop(held);
         } else {
             drop(held);
-            // The watch listens for as long as this stream has anything to send.
-            let _ = taken.send(());
+            self.of_chunk = (self.of_chunk + chunk.len()) % CHUNK_BYTES;
+            if self.of_chunk == 0 {
+                // The watch listens for as long as this stream has anything to send.
+                let _ = taken.send(());
+            }
             self.taken = Some(taken);
         }
         Poll::Ready(Some(Ok(v2::FetchResponse { chunk })))
