@@ -477,7 +477,7 @@ impl Deployment {
         };
         Ok(format!(
             "listen = \"127.0.0.1:{}\"\nstate = \"coordinator\"\n\n{}\n\
-             [fleet]\ncheck_ins_per_hour = 7200000\n\n\
+             [fleet]\ncheck_ins_per_hour = 7200000\nrefused_hours = 0\n\n\
              [helper]\naddress = \"{}\"\nserver_name = \"localhost\"\nidentity_key = \"{}\"\n\n\
              [signing]\nkey = \"pki/coordinator.sign\"\n\n\
              [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\ntokens = \

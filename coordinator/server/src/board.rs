@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rand::TryRng;
 use tacit_privacy::merkle;
 use tacit_round::coordinator::Contribution;
+use tacit_round::refusal::RefusalCode;
 use tacit_types::{DeviceId, Digest, Timestamp};
 
 use crate::config::Fleet;
@@ -192,14 +193,21 @@ impl Board {
     }
 
     /// When a device should come back, in milliseconds: when there may be something for it to do,
-    /// and the fleet leaves room. Depends on public progress and on when devices come, on nothing
-    /// else.
-    pub fn retry_after_ms(&self, device: DeviceId, now: Timestamp) -> u64 {
+    /// and the fleet leaves room. Depends on public progress, on when devices come, and on why this
+    /// one `refused` its last ticket, on nothing else.
+    pub fn retry_after_ms(
+        &self,
+        device: DeviceId,
+        now: Timestamp,
+        refused: Option<RefusalCode>,
+    ) -> u64 {
         let finished = self
             .published()
             .is_some_and(|published| published.finished);
         let rest_ms = if finished {
             self.fleet.finished_ms()
+        } else if refused.is_some_and(RefusalCode::lasts) {
+            self.fleet.refused_ms().max(self.rest_ms(now))
         } else {
             self.rest_ms(now)
         };
@@ -275,6 +283,19 @@ mod tests {
         assert_eq!(board.consistency(0, 5), Some(Vec::new()));
         for (old, new) in [(5, 2), (2, 6), (6, 6), (0, u64::MAX), (u64::MAX, u64::MAX)] {
             assert_eq!(board.consistency(old, new), None, "{old} {new}");
+        }
+    }
+
+    /// Who said that no round of this task will be answered is not asked every round.
+    #[test]
+    fn a_refusal_that_lasts_brings_a_device_back_in_hours_and_others_soon() {
+        let fleet = Fleet::default();
+        let board = Board::new(4, fleet);
+        for (number, code) in (0..).zip(RefusalCode::ALL) {
+            let device = DeviceId([number; 16]);
+            let after_ms = board.retry_after_ms(device, Timestamp(0), Some(code));
+            let hours = after_ms >= fleet.refused_ms();
+            assert_eq!(hours, code.lasts(), "{code:?}: {after_ms} ms");
         }
     }
 }

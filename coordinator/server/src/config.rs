@@ -42,6 +42,8 @@ pub struct Config {
     pub task: Task,
 }
 
+const HOUR_MS: u64 = 3_600_000;
+
 /// `[fleet]`
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,21 +52,29 @@ pub struct Fleet {
     pub check_ins_per_hour: u32,
     /// When a device comes back that has the last model of a task, in hours.
     pub finished_hours: u32,
+    /// When a device comes back that refused its last ticket for a reason that lasts, in hours.
+    pub refused_hours: u32,
 }
 
 impl Fleet {
     /// In milliseconds.
     pub fn finished_ms(self) -> u64 {
-        u64::from(self.finished_hours) * 3_600_000
+        u64::from(self.finished_hours) * HOUR_MS
+    }
+
+    /// In milliseconds.
+    pub fn refused_ms(self) -> u64 {
+        u64::from(self.refused_hours) * HOUR_MS
     }
 }
 
 impl Default for Fleet {
-    /// A quarter of what two cores can shake hands with, and a day.
+    /// A quarter of what two cores can shake hands with, a day, and a part of a day.
     fn default() -> Self {
         Self {
             check_ins_per_hour: 360_000,
             finished_hours: 24,
+            refused_hours: 4,
         }
     }
 }
@@ -269,6 +279,10 @@ impl Config {
             (
                 "fleet.finished_hours must be from 0 to 36: devices wait no longer",
                 self.fleet.finished_hours <= 36,
+            ),
+            (
+                "fleet.refused_hours must be from 0 to 36: devices wait no longer",
+                self.fleet.refused_hours <= 36,
             ),
             (
                 "task.deadline_seconds must be from 1 to 604800",

@@ -68,6 +68,20 @@ impl RefusalCode {
             .find(|code| *code as u32 == number)
     }
 
+    /// Whether the next rounds of the same task will be refused as this one was, so that a device
+    /// need not ask again soon. What a later model, round or day may change does not last.
+    pub fn lasts(self) -> bool {
+        match self {
+            Self::Policy
+            | Self::Signature
+            | Self::Version
+            | Self::Budget
+            | Self::Participation
+            | Self::NotMember => true,
+            Self::Ledger | Self::Factors | Self::Window | Self::Separation | Self::Clock => false,
+        }
+    }
+
     /// What an operator reads.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -150,7 +150,7 @@ impl World {
             self.path("coordinator.toml"),
             format!(
                 "listen = \"127.0.0.1:{coordinator}\"\nstate = \"coordinator\"\n\n{}\n\
-                 [fleet]\ncheck_ins_per_hour = {CHECK_INS_PER_HOUR}\n\n\
+                 [fleet]\ncheck_ins_per_hour = {CHECK_INS_PER_HOUR}\nrefused_hours = 0\n\n\
                  [helper]\naddress = \"https://127.0.0.1:{helper}\"\nserver_name = \"localhost\"\n\
                  identity_key = \"{helper_key}\"\n\n[signing]\nkey = \"pki/coordinator.sign\"\n\n\
                  [enrolment]\ncertificate = \"pki/issuing.crt\"\nkey = \"pki/issuing.key\"\n\

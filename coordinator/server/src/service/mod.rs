@@ -138,7 +138,7 @@ impl CoordinatorService {
         device: DeviceId,
         outcome: v2::ContributionOutcome,
     ) -> Response<v2::ContributeResponse> {
-        let retry_after_ms = self.board.retry_after_ms(device, (self.now)());
+        let retry_after_ms = self.board.retry_after_ms(device, (self.now)(), None);
         Response::new(v2::ContributeResponse {
             outcome: outcome.into(),
             retry_after_ms,
@@ -236,16 +236,16 @@ impl Coordinator for CoordinatorService {
         let counted = self.accounts.spent(device).await;
         let counted = counted.map_err(|error| status::storage(&error))?;
         let receives = request.get_ref().receives.unwrap_or(false);
+        let refusal = RefusalCode::read(request.get_ref().refusal.unwrap_or(0));
         let selection = if receives {
             None
         } else {
-            let refusal = RefusalCode::read(request.get_ref().refusal.unwrap_or(0));
             self.selections.of(device, refusal).await?
         };
         let shows_lines = published.finished || receives;
         let retry_after_ms = match receives {
             true => self.board.refresh_after_ms(device, now),
-            false => self.board.retry_after_ms(device, now),
+            false => self.board.retry_after_ms(device, now, refusal),
         };
         Ok(Response::new(v2::CheckInResponse {
             selection,
