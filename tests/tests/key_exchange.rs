@@ -14,6 +14,7 @@ use rustls::{
     AlertDescription, ClientConfig, Error, NamedGroup, PeerIncompatible, RootCertStore,
     ServerConfig,
 };
+use tacit_sdk::tls::ring;
 use tacit_sdk::{Reason, SdkError, identity};
 use tacit_tests::deployment::{Deployment, Settings};
 use tacit_tests::enrolled::shipped;
@@ -165,4 +166,74 @@ async fn a_coordinator_does_not_ask_a_helper_without_the_hybrid() {
     assert_nothing_in_common(first).await;
     let asked = asked.await.unwrap();
     assert_eq!(asked.status.code(), Some(1), "{asked:?}");
+}
+
+/// What a device's provider and a daemon's agree on, or the error of the device.
+fn exchange(spoil: impl FnOnce(&mut Vec<u8>)) -> Result<bool, Error> {
+    let device = ring::provider();
+    let daemon = aws_lc_rs::default_provider();
+    let daemon = daemon
+        .kx_groups
+        .iter()
+        .find(|group| group.name() == NamedGroup::X25519MLKEM768)
+        .unwrap();
+    let begun = device.kx_groups[0].start().unwrap();
+    assert_eq!(begun.pub_key().len(), 1184 + 32);
+    let mut theirs = daemon.start_and_complete(begun.pub_key()).unwrap();
+    spoil(&mut theirs.pub_key);
+    let ours = begun.complete(&theirs.pub_key)?;
+    Ok(ours.secret_bytes() == theirs.secret.secret_bytes())
+}
+
+/// HOSTILE 149: the exchange that ring lacks is the one AWS-LC has, and takes nothing else.
+#[test]
+fn the_exchange_of_a_device_is_the_daemons() {
+    let offered: Vec<NamedGroup> = ring::provider()
+        .kx_groups
+        .iter()
+        .map(|group| group.name())
+        .collect();
+    assert_eq!(offered, [NamedGroup::X25519MLKEM768]);
+    for _ in 0..100 {
+        assert_eq!(exchange(|_| {}), Ok(true));
+    }
+    // What was changed on the way gives both ends secrets of their own (FIPS 203, implicit
+    // rejection), so no handshake stands on it.
+    for place in [0, 500, 1087, 1088, 1100] {
+        assert_eq!(exchange(|share| share[place] ^= 1), Ok(false), "{place}");
+    }
+    for length in [0, 32, 1087, 1088, 1119, 1121] {
+        let refused = exchange(|share| share.resize(length, 7));
+        assert!(refused.is_err(), "{length}");
+    }
+    // A point of low order makes half of the secret zero whatever the key.
+    assert!(exchange(|share| share[1088..].fill(0)).is_err());
+    let provider = ring::provider();
+    let answered = provider.kx_groups[0].start_and_complete(&[0; 1216]);
+    assert!(answered.is_err(), "a device answers no handshake");
+}
+
+/// HOSTILE 149: a device as it ships, by ring, against both daemons.
+#[tokio::test]
+async fn a_device_by_ring_exchanges_keys_with_both_daemons() {
+    let deployment = Deployment::running(Settings::default()).unwrap();
+    let mut roots = RootCertStore::empty();
+    for root in certificates(&deployment.pki("root.crt").unwrap()) {
+        roots.add(root).unwrap();
+    }
+    let chain = certificates(&deployment.pki("coordinator.crt").unwrap());
+    let key = deployment.pki("coordinator.key").unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    for port in [deployment.coordinator_port(), deployment.helper_port()] {
+        let device = ClientConfig::builder_with_provider(ring::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .unwrap();
+        let stream = connect_once_there(port, device).await;
+        let group = stream.get_ref().1.negotiated_key_exchange_group();
+        let group = group.map(|group| group.name());
+        assert_eq!(group, Some(NamedGroup::X25519MLKEM768), "port {port}");
+    }
 }

@@ -40,14 +40,24 @@ const CONDITIONS: [&str; 4] = [
 ];
 /// Conditions of one file more: which modules an app takes, and under which of them it does not
 /// compile; how a file is closed to others, which each system does in its own way.
-const ELSEWHERE: [(&str, &[&str]); 2] = [
+const ELSEWHERE: [(&str, &[&str]); 3] = [
     (
         "client/sdk/src/lib.rs",
         &[
             "cfg(feature=\"store\")]",
-            "cfg(feature=\"train\")]",
-            "cfg_attr(not(feature=\"train\"),allow(dead_code,",
-            "cfg(all(feature=\"train\",panic=\"abort\"))]compile_error!",
+            "cfg(feature=\"network\")]",
+            "cfg_attr(not(feature=\"network\"),allow(dead_code,",
+            "cfg(all(feature=\"network\",panic=\"abort\"))]compile_error!",
+        ],
+    ),
+    (
+        "client/sdk/src/tls/mod.rs",
+        &[
+            "cfg(feature=\"train\")]pubmodring;",
+            "cfg(feature=\"train\")]modhybrid;",
+            "cfg(feature=\"aws-lc\")]modaws_lc;",
+            "cfg(feature=\"aws-lc\")]pubuseself::aws_lc::provider;",
+            "cfg(not(feature=\"aws-lc\"))]pubuseself::ring::provider;",
         ],
     ),
     (

@@ -11,7 +11,7 @@ use crate::{cargo, root, run};
 const MANIFEST: &str = "tests/embed/Cargo.toml";
 
 /// Features of the SDK, and packages that an app which takes only these must not build.
-const LIGHT: [(&str, &[&str]); 3] = [
+const LIGHT: [(&str, &[&str]); 4] = [
     (
         "",
         &[
@@ -29,8 +29,18 @@ const LIGHT: [(&str, &[&str]); 3] = [
     ("store", &["tonic", "tokio", "rustls", "hyper", "rayon"]),
     (
         "train",
-        &["axum", "ring", "rayon", "x509-parser", "native-tls"],
+        &[
+            "aws-lc-rs",
+            "aws-lc-sys",
+            "axum",
+            "native-tls",
+            "private-gemm-x86",
+            "rayon",
+            "rcgen",
+            "x509-parser",
+        ],
     ),
+    ("aws-lc", &["ring"]),
 ];
 
 /// Tests the app of tests/embed against the `tacit` of this workspace. Both share a target folder,
@@ -46,7 +56,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
 }
 
 /// The target folder of both workspaces.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, NamedGroup};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -86,8 +86,20 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let socket = connecting.await?.into_inner();
             let stream = tls.connect(name, socket).await?;
+            check_exchange(stream.get_ref().1)?;
             Ok(TokioIo::new(Watched { stream, ended }))
         })
+    }
+}
+
+/// Holds what was negotiated against what alone is offered, before anything is said.
+fn check_exchange(connection: &ClientConnection) -> io::Result<()> {
+    let group = connection.negotiated_key_exchange_group();
+    match group.map(|group| group.name()) {
+        Some(NamedGroup::X25519MLKEM768) => Ok(()),
+        other => Err(io::Error::other(format!(
+            "keys were exchanged by {other:?}"
+        ))),
     }
 }
 

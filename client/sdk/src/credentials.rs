@@ -4,13 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rand::TryRng;
-use rand::rngs::SysRng;
-use rcgen::KeyPair;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use tacit_round::root::SignedRoot;
 use tacit_types::Timestamp;
-use zeroize::Zeroizing;
 
 use crate::deployment::Identity;
 use crate::error::SdkError;
@@ -21,10 +16,6 @@ use crate::store::CERTIFICATE;
 pub(crate) const NEXT_KEY: &str = "renewal.key";
 pub(crate) const NEXT_LIFE: &str = "renewal.life";
 pub(crate) const NEXT_CERTIFICATE: &str = "renewal.crt";
-/// What stands before the 32 bytes of an Ed25519 seed (RFC 8410, version 1).
-const PKCS8_V1_ED25519: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
 
 /// The end of a certificate whose life cannot be read.
 const UNKNOWN: Timestamp = Timestamp(u64::MAX);
@@ -178,17 +169,6 @@ pub(crate) fn erase(folder: &Path) -> Result<(), SdkError> {
     }
 
     Ok(())
-}
-
-/// A new Ed25519 key, in the first version of PKCS#8: OpenSSL 3 refuses the second, which rcgen
-/// writes by itself.
-pub(crate) fn new_key() -> Result<KeyPair, SdkError> {
-    let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
-    let mut seed = Zeroizing::new([0u8; 32]);
-    let drawn = SysRng.try_fill_bytes(seed.as_mut());
-    drawn.map_err(|error| SdkError::Bug(format!("the system has no randomness: {error}")))?;
-    let der = Zeroizing::new([&PKCS8_V1_ED25519[..], seed.as_ref()].concat());
-    KeyPair::try_from(&PrivatePkcs8KeyDer::from(&der[..])).map_err(bug)
 }
 
 #[cfg(test)]

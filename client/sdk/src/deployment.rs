@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,6 +16,7 @@ use crate::connector::{Connector, Ended};
 use crate::deadlines::Deadlines;
 use crate::error::SdkError;
 use crate::reason::Reason;
+use crate::tls;
 
 /// What an app ships with: where the coordinator is, whom to trust, and the policy its publisher
 /// signed.
@@ -179,7 +178,7 @@ impl Deployment {
             roots.add(root).map_err(|error| bad(&error))?;
         }
 
-        let config = ClientConfig::builder_with_provider(provider())
+        let config = ClientConfig::builder_with_provider(tls::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| bad(&error))?
             .with_root_certificates(roots);
@@ -198,17 +197,6 @@ impl Deployment {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
-}
-
-/// AWS-LC with one key exchange, X25519MLKEM768, whatever features an app builds rustls with. A
-/// coordinator without it fails the handshake.
-fn provider() -> Arc<CryptoProvider> {
-    let every = aws_lc_rs::default_provider();
-    let hybrid = CryptoProvider {
-        kx_groups: vec![kx_group::X25519MLKEM768],
-        ..every
-    };
-    Arc::new(hybrid)
 }
 
 /// An installation's certificate chain and its key, both PEM.

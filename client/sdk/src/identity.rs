@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, KeyPair};
 use tacit_round::member::Member;
 
-use crate::credentials::{self, Life, key_path, new_key};
+use crate::credentials::{self, Life, key_path};
 pub use crate::credentials::{certificate_path, is_enrolled};
 use crate::deadlines::Deadlines;
 use crate::deployment::Deployment;
+use crate::device_key::DeviceKey;
 use crate::error::SdkError;
 use crate::files::{self, Found};
 use crate::roots;
@@ -100,20 +100,14 @@ pub async fn leave(folder: &Path, deployment: &Deployment) -> Result<(), SdkErro
 
 /// The request for this installation's key, which is made on first use.
 fn signing_request(folder: &Path) -> Result<Vec<u8>, SdkError> {
-    let bug = |error: rcgen::Error| SdkError::Bug(format!("device key: {error}"));
     let path = key_path(folder);
-    let key = if files::is_there(&path)? {
-        let not_a_key = || files::stop(&path, "not a private key");
-        let pem = String::from_utf8(files::read(&path)?).map_err(|_| not_a_key())?;
-        KeyPair::from_pem(&pem).map_err(|_| not_a_key())?
-    } else {
-        let key = new_key()?;
-        files::write(&path, key.serialize_pem().as_bytes())?;
-        key
-    };
-    Ok(CertificateParams::default()
-        .serialize_request(&key)
-        .map_err(bug)?
-        .der()
-        .to_vec())
+    if files::is_there(&path)? {
+        let kept = DeviceKey::from_pem(&files::read(&path)?);
+        return kept
+            .ok_or_else(|| files::stop(&path, "not a private key"))?
+            .request();
+    }
+    let key = DeviceKey::generate()?;
+    files::write(&path, key.pem())?;
+    key.request()
 }

@@ -13,13 +13,16 @@
 //!
 //! # Features
 //!
-//! Each adds modules and changes none, so what is there does the same in every build.
+//! Each adds modules and changes none, so what is there does the same in every build. One is a
+//! choice: `aws-lc` takes the cryptography of TLS from AWS-LC, for who must, FIPS 140 being a
+//! feature of rustls's own (`fips`). Where both are on, AWS-LC is used.
 //!
 //! | feature | what it adds | what it brings |
 //! |---|---|---|
 //! | none | [`model`], [`types`]: rank with a model the app holds | no store, network or thread |
 //! | `store` | [`Recommender`], [`Store`] | SQLite |
-//! | `train`, the default | [`Agent`], [`identity`]; includes `store` | gRPC over TLS 1.3, tokio |
+//! | `train`, the default | [`Agent`], [`identity`]; includes `store` | gRPC over TLS by ring, tokio |
+//! | `aws-lc` | the same | TLS by AWS-LC, and no ring unless `train` is on too |
 //!
 //! # What an app's build cannot take away
 //!
@@ -31,40 +34,42 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(
-    not(feature = "train"),
+    not(feature = "network"),
     allow(
         dead_code,
         reason = "training keeps models and makes folders in its own ways"
     )
 )]
 
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub mod agent;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub mod backoff;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod blocking;
 #[cfg(feature = "store")]
 mod bundle;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod connector;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod credentials;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod deadlines;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod deployment;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
+mod device_key;
+#[cfg(feature = "network")]
 mod diagnosis;
 #[cfg(feature = "store")]
 pub mod error;
 #[cfg(feature = "store")]
 mod files;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub mod identity;
 #[cfg(feature = "store")]
 mod kept;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod policies;
 #[cfg(feature = "store")]
 mod private;
@@ -72,13 +77,15 @@ mod private;
 mod reason;
 #[cfg(feature = "store")]
 pub mod recommender;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod renewal;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 mod roots;
 #[cfg(feature = "store")]
 pub mod store;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
+pub mod tls;
+#[cfg(feature = "network")]
 pub mod transport;
 
 // The crates whose types this one shows: an app needs no other dependency.
@@ -89,17 +96,17 @@ pub use tacit_privacy as privacy;
 pub use tacit_round as round;
 pub use tacit_types as types;
 
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub use agent::{Agent, Step};
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub use backoff::Backoff;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub use blocking::blocking;
 #[cfg(feature = "store")]
 pub use bundle::Bundle;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub use deadlines::Deadlines;
-#[cfg(feature = "train")]
+#[cfg(feature = "network")]
 pub use deployment::Deployment;
 #[cfg(feature = "store")]
 pub use error::SdkError;
@@ -112,7 +119,7 @@ pub use store::{Consent, Event, Forget, Store};
 #[cfg(feature = "store")]
 pub use tacit_privacy::noise::TableCache;
 
-#[cfg(all(feature = "train", panic = "abort"))]
+#[cfg(all(feature = "network", panic = "abort"))]
 compile_error!(
     "tacit-sdk cannot train under panic = \"abort\": a panic after a spend would keep the device \
      from sending, which tells of its history; build with panic = \"unwind\", or without the \

@@ -8,7 +8,6 @@
 
 use std::path::Path;
 
-use rcgen::{CertificateParams, KeyPair, SigningKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tacit_privacy::canonical::digest;
@@ -16,10 +15,11 @@ use tacit_round::keys::Context;
 use tacit_types::Timestamp;
 
 use crate::credentials::{
-    Life, NEXT_CERTIFICATE, NEXT_KEY, NEXT_LIFE, adopt, certificate_path, key_path, load, new_key,
+    Life, NEXT_CERTIFICATE, NEXT_KEY, NEXT_LIFE, adopt, certificate_path, key_path, load,
 };
 use crate::deadlines::Deadlines;
 use crate::deployment::Deployment;
+use crate::device_key::DeviceKey;
 use crate::error::SdkError;
 use crate::files;
 use crate::reason::Reason;
@@ -66,7 +66,7 @@ async fn renew(
     ended: bool,
 ) -> Result<(), SdkError> {
     let next = next_key(folder)?;
-    let request = signing_request(&next)?;
+    let request = next.request()?;
     let old = if ended {
         Old::Proved(prove(folder, &request)?)
     } else {
@@ -79,7 +79,7 @@ async fn renew(
     roots::learn(folder, deployment, &issued.roots)?;
 
     // Only a chain that fits the key is kept.
-    deployment.check_fit(&issued.chain, next.serialize_pem().into_bytes())?;
+    deployment.check_fit(&issued.chain, next.pem().to_vec())?;
     if Life::of(&issued).is_shorter_than(life) {
         let why = "it renews by a clock that is far back; what is in force stays";
         return Err(SdkError::retry(Reason::NotNow, why));
@@ -97,22 +97,16 @@ async fn renew(
 }
 
 /// The key asked for: the same at every try, so that a lost answer can be asked for again.
-fn next_key(folder: &Path) -> Result<KeyPair, SdkError> {
+fn next_key(folder: &Path) -> Result<DeviceKey, SdkError> {
     let path = folder.join(NEXT_KEY);
-    if let Ok(Ok(key)) =
-        files::read(&path).map(|pem| KeyPair::from_pem(&String::from_utf8_lossy(&pem)))
-    {
+    let kept = files::read(&path).ok();
+    if let Some(key) = kept.and_then(|pem| DeviceKey::from_pem(&pem)) {
         return Ok(key);
     }
 
-    let key = new_key()?;
-    files::write(&path, key.serialize_pem().as_bytes())?;
+    let key = DeviceKey::generate()?;
+    files::write(&path, key.pem())?;
     Ok(key)
-}
-
-fn signing_request(key: &KeyPair) -> Result<Vec<u8>, SdkError> {
-    let request = CertificateParams::default().serialize_request(key);
-    Ok(request.map_err(bug)?.der().to_vec())
 }
 
 /// The old certificate, and its key's signature over it and over the request.
@@ -120,19 +114,12 @@ fn prove(folder: &Path, request: &[u8]) -> Result<Proof, SdkError> {
     let (path, key) = (certificate_path(folder), key_path(folder));
     let old = CertificateDer::from_pem_slice(&files::read(&path)?);
     let old = old.map_err(|_| files::stop(&path, "not a certificate"))?;
-    let pem = String::from_utf8(files::read(&key)?);
-    let pair = pem.ok().and_then(|pem| KeyPair::from_pem(&pem).ok());
+    let pair = DeviceKey::from_pem(&files::read(&key)?);
     let pair = pair.ok_or_else(|| files::stop(&key, "not a private key"))?;
     let message = [digest(&old).0, digest(request).0].concat();
-    let signature = pair
-        .sign(&Context::Renew.signed(&message))
-        .map_err(bug)?;
+    let signature = pair.sign(&Context::Renew.signed(&message))?;
     Ok(Proof {
         certificate: old.to_vec(),
         signature,
     })
-}
-
-fn bug(error: rcgen::Error) -> SdkError {
-    SdkError::Bug(format!("device key: {error}"))
 }

@@ -1,5 +1,5 @@
-//! A deployment in a temporary folder whose coordinator runs: the `tacit` that was built beside
-//! this app, as an operator starts it.
+//! A deployment in a temporary folder whose coordinator and helper run: the `tacit` that was built
+//! beside this app, as an operator starts it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ key = "pki/coordinator.key"
 root = "pki/root.crt"
 
 [helper]
-address = "https://127.0.0.1:1"
+address = "https://127.0.0.1:{helper}"
 server_name = "localhost"
 
 [signing]
@@ -35,15 +35,27 @@ delta = 1e-5
 cohort = 4
 "#;
 
-/// The deployment. Its coordinator ends, and its folder is gone, when this is dropped.
+const HELPER: &str = r#"
+state = "helper"
+
+[tls]
+certificate = "pki/helper.crt"
+key = "pki/helper.key"
+root = "pki/root.crt"
+
+[signing]
+key = "pki/helper.sign"
+"#;
+
+/// The deployment. Its processes end, and its folder is gone, when this is dropped.
 pub struct Coordinator {
     folder: PathBuf,
     port: u16,
-    process: Child,
+    processes: [Child; 2],
 }
 
 impl Coordinator {
-    /// Makes keys, policy and a token, and starts the coordinator.
+    /// Makes keys, policy and tokens for four, and starts coordinator and helper.
     pub fn start(name: &str) -> Self {
         let own = format!("tacit-embed-{name}-{}", std::process::id());
         let folder = std::env::temp_dir().join(own);
@@ -51,7 +63,7 @@ impl Coordinator {
         for command in [
             "pki init pki",
             "pki policy pki --epsilon 8 --cohort 4",
-            "pki tokens pki --count 1",
+            "pki tokens pki --count 4",
         ] {
             let made = tacit(&folder, command).status().expect("tacit starts");
             assert!(made.success(), "tacit {command}");
@@ -59,13 +71,15 @@ impl Coordinator {
 
         let port = free_port();
         write(&folder, port);
-        let process = tacit(&folder, "coordinator --config coordinator.toml")
-            .spawn()
-            .expect("tacit starts");
+        let processes = ["helper", "coordinator"].map(|role| {
+            tacit(&folder, &format!("{role} --config {role}.toml"))
+                .spawn()
+                .expect("tacit starts")
+        });
         Self {
             folder,
             port,
-            process,
+            processes,
         }
     }
 
@@ -88,8 +102,10 @@ impl Coordinator {
 
 impl Drop for Coordinator {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
         if std::thread::panicking() {
             let log = fs::read_to_string(self.path("log")).unwrap_or_default();
             eprintln!("{log}");
@@ -100,15 +116,26 @@ impl Drop for Coordinator {
 
 fn write(folder: &Path, port: u16) {
     let read = |name: &str| fs::read_to_string(folder.join(name)).expect("tacit pki made it");
-    let helper = read("pki/helper.pub");
+    let (helper, own) = (read("pki/helper.pub"), read("pki/coordinator.pub"));
     let named = format!(
         "server_name = \"localhost\"\nidentity_key = \"{}\"",
         helper.trim()
     );
-    let config = CONFIG.replace("server_name = \"localhost\"", &named);
+    let asked = free_port();
+    let config = CONFIG
+        .replace("server_name = \"localhost\"", &named)
+        .replace("{helper}", &asked.to_string());
     let config = format!("listen = \"127.0.0.1:{port}\"\n{config}");
+    let helper = format!(
+        "listen = \"127.0.0.1:{asked}\"\ncoordinator_key = \"{}\"\n{HELPER}",
+        own.trim()
+    );
     let catalogue: String = (0..50).map(|item| format!("film {item}\n")).collect();
-    for (name, text) in [("coordinator.toml", config), ("catalogue.txt", catalogue)] {
+    for (name, text) in [
+        ("coordinator.toml", config),
+        ("helper.toml", helper),
+        ("catalogue.txt", catalogue),
+    ] {
         fs::write(folder.join(name), text).expect("a temporary folder");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,7 @@ use tacit_embed::{Coordinator, Ear, X25519MLKEM768};
 use tacit_sdk::model::rank::filter::Filter;
 use tacit_sdk::model::{Interaction, InteractionKind, SpectralModel};
 use tacit_sdk::privacy::exact::Exact;
+use tacit_sdk::round::device::Outcome;
 use tacit_sdk::types::{ItemId, Timestamp};
 use tacit_sdk::{
     Agent, Consent, Deployment, Recommender, SdkError, TableCache, blocking, identity,
@@ -18,15 +20,18 @@ use tacit_sdk::{
 /// A coordinator that has just started answers within this time.
 const SOON: Duration = Duration::from_secs(30);
 
-/// The single-use token of the deployment, as bytes.
-fn token(coordinator: &Coordinator) -> Vec<u8> {
+/// The single-use tokens of the deployment, as bytes.
+fn tokens(coordinator: &Coordinator) -> Vec<Vec<u8>> {
     let text = coordinator.pki("tokens.txt");
-    let digits = text.trim().as_bytes().as_chunks::<2>().0;
     let byte = |pair: &[u8; 2]| {
         let pair = std::str::from_utf8(pair).unwrap();
         u8::from_str_radix(pair, 16).unwrap()
     };
-    digits.iter().map(byte).collect()
+    let token = |line: &str| {
+        let digits = line.as_bytes().as_chunks::<2>().0;
+        digits.iter().map(byte).collect()
+    };
+    text.lines().map(token).collect()
 }
 
 fn deployment(coordinator: &Coordinator, address: &str) -> Deployment {
@@ -61,7 +66,7 @@ fn an_app_enrols_checks_in_and_exchanges_keys_by_the_hybrid_alone() {
     let ear = Ear::before(coordinator.port());
     let deployment = deployment(&coordinator, &ear.address());
     let folder = coordinator.path("app");
-    enrol(&folder, &deployment, &token(&coordinator));
+    enrol(&folder, &deployment, &tokens(&coordinator)[0]);
     let enrolling = ear.heard().len();
 
     let mut recommender = Recommender::open(&folder).unwrap();
@@ -77,6 +82,37 @@ fn an_app_enrols_checks_in_and_exchanges_keys_by_the_hybrid_alone() {
         if let Some(taken) = one.taken() {
             assert_eq!(taken, X25519MLKEM768);
         }
+    }
+}
+
+/// HOSTILE 149: four installations of an app whose TLS is ring's are counted in a round.
+#[test]
+fn an_apps_installations_are_counted_in_a_round() {
+    let coordinator = Coordinator::start("round");
+    let address = format!("https://127.0.0.1:{}", coordinator.port());
+    let deployment = Arc::new(deployment(&coordinator, &address));
+    let mut waiting = Vec::new();
+    for (number, token) in tokens(&coordinator).iter().enumerate() {
+        let folder = coordinator.path(&format!("app{number}"));
+        enrol(&folder, &deployment, token);
+        let mut recommender = Recommender::open(&folder).unwrap();
+        recommender.set_consent(Consent::Contribute).unwrap();
+        waiting.push(Agent::new(
+            &folder,
+            deployment.clone(),
+            TableCache::default(),
+        ));
+    }
+
+    let until = Instant::now() + SOON;
+    while !waiting.is_empty() {
+        assert!(Instant::now() < until, "{} are not counted", waiting.len());
+        waiting.retain(|agent| match blocking(agent.step(now())) {
+            Ok(step) => step.outcome != Some(Outcome::Acknowledged),
+            Err(SdkError::RetryLater { .. }) => true,
+            Err(error) => panic!("{error}"),
+        });
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -115,7 +151,7 @@ fn an_app_ranks_by_the_one_crate() {
             &coordinator,
             &format!("https://127.0.0.1:{}", coordinator.port()),
         ),
-        &token(&coordinator),
+        &tokens(&coordinator)[0],
     );
     let (bytes, models) = (SpectralModel::genesis(5).to_bytes(), folder.join("models"));
     let hash = tacit_sdk::privacy::canonical::digest(&bytes);
