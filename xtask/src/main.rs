@@ -1,5 +1,5 @@
 //! Developer commands, the same for people and CI: `cargo xtask check`, `test`, `bench`, `quality`,
-//! `fuzz`, `mutants`, `attack`, `year`, `embed`.
+//! `fuzz`, `mutants`, `attack`, `year`, `embed`, `size`.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -15,6 +15,7 @@ mod fuzz;
 mod links;
 mod mutants;
 mod shape;
+mod size;
 mod year;
 
 use std::fs;
@@ -70,6 +71,9 @@ enum Task {
     /// The app of tests/embed, a workspace of its own that depends on the SDK alone: what it relies
     /// on holds by the SDK, and it does not compile where that cannot hold.
     Embed,
+    /// What the SDK adds to an app in bytes: three libraries built as they are shipped, each held
+    /// to its gate, with a table of bytes by crate; needs Debian's package `binutils`.
+    Size(size::Options),
     /// Two builds of `tacit` must give the same sums, models, ledgers and reports, byte for byte.
     Compare(compare::Options),
 }
@@ -104,6 +108,7 @@ fn main() -> anyhow::Result<()> {
         Task::Links => links::check(root()),
         Task::Shape(options) => shape::run(&options),
         Task::Embed => embed::check(),
+        Task::Size(options) => size::run(&options),
         Task::Compare(options) => compare::run(&options),
     }
 }

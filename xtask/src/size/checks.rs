@@ -1,0 +1,51 @@
+//! What a library that is shipped may not do.
+
+use super::build::machine_folders;
+use super::elf::Elf;
+
+/// Pages of Android 15 and of Apple's systems, in bytes.
+const PAGE: u64 = 16_384;
+/// Where crates lie on the machines of others.
+const CRATES: &str = "/.cargo/registry/";
+
+/// What is wrong with a stripped library of these bytes.
+pub(super) fn wrong(library: &Elf, bytes: &[u8]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let foreign: Vec<&str> = library
+        .exported
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with("tacit_"))
+        .collect();
+    if !foreign.is_empty() || library.exported.is_empty() {
+        wrong.push(format!("exports {foreign:?} beside tacit_*"));
+    }
+    if library.aligned.is_empty() || library.aligned.iter().any(|aligned| *aligned < PAGE) {
+        let aligned = &library.aligned;
+        wrong.push(format!("is loaded in pages of {aligned:x?}, not 16 KB"));
+    }
+    wrong.extend(paths(bytes));
+    wrong
+}
+
+/// Folders of the machine it was built on, where they stand in it.
+fn paths(bytes: &[u8]) -> Vec<String> {
+    let folders = machine_folders().unwrap_or_default();
+    let folders = folders
+        .iter()
+        .map(|(folder, _)| folder.display().to_string());
+    folders
+        .chain([CRATES.to_owned()])
+        .filter_map(|path| {
+            let at = find(bytes, path.as_bytes())?;
+            let shown = &bytes[at..bytes.len().min(at + 120)];
+            Some(format!("names {}", shown.escape_ascii()))
+        })
+        .collect()
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+}
