@@ -13,7 +13,7 @@ use tacit_privacy::canonical::digest;
 use tacit_privacy::record::Event;
 use tacit_proto::v2;
 use tacit_round::keys::Context;
-use tacit_sdk::SdkError;
+use tacit_sdk::{SdkError, Unenrolled};
 use tacit_tests::bare::{BareDevice, Contribution, Credentials, enrolled, repeat};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_tests::enrolled::{self, Installation};
@@ -132,7 +132,10 @@ async fn an_installation_hears_that_it_is_revoked() {
     revoke(&deployment, &[&device_of(&own).to_string()]);
     logged(&deployment, Role::Coordinator, "revocations_read").await;
     match device.agent.step(clock::now()).await {
-        Err(SdkError::Stop(why)) => assert!(why.contains("has been revoked"), "{why}"),
+        Err(error @ SdkError::NotEnrolled(Unenrolled::Revoked)) => {
+            let why = error.to_string();
+            assert!(why.contains("has been revoked"), "{why}");
+        }
         Ok(_) => panic!("let in"),
         Err(other) => panic!("{other}"),
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::reason::Reason;
+use crate::reason::{Reason, Unenrolled};
 
 /// What went wrong, by what the app should do about it.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum SdkError {
         /// What failed, in words.
         detail: String,
     },
+    /// No waiting gives this installation an identity that the coordinator takes: a new token does.
+    #[error("stopped: {0}")]
+    NotEnrolled(Unenrolled),
     /// Something a person must fix (a missing ledger, a foreign certificate): do not call again by
     /// itself.
     #[error("stopped: {0}")]
@@ -33,7 +36,7 @@ impl SdkError {
     /// To be tried again, unless no waiting mends it.
     pub(crate) fn retry(reason: Reason, detail: impl ToString) -> Self {
         if reason == Reason::Revoked {
-            return Self::Stop(reason.to_string());
+            return Self::NotEnrolled(Unenrolled::Revoked);
         }
         Self::RetryLater {
             after: Duration::from_secs(1),

@@ -1,8 +1,10 @@
 //! What app developers embed: record what happened, get recommendations offline, and train
 //! privately when the app allows.
 //!
-//! - [`Recommender`] is the facade: `record`, `recommend`, `similar`, `explain`, `feedback`,
-//!   `privacy_status`, `export_my_data`, `forget`; no network.
+//! - [`Installation`] is one handle for an app with threads: all of it behind `&self`, one blocking
+//!   [`Installation::step`] that tells in a word what it did, and privacy in words and figures.
+//! - [`Recommender`] is what lists are made by: `record`, `recommend`, `similar`, `explain`,
+//!   `feedback`, `privacy_status`, `export_my_data`, `forget`; no network.
 //! - [`Agent`] fetches what is published and takes part in one round, each when called and as far
 //!   as [`Consent`] goes; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
@@ -67,6 +69,8 @@ pub mod error;
 mod files;
 #[cfg(feature = "network")]
 pub mod identity;
+#[cfg(feature = "network")]
+pub mod installation;
 #[cfg(feature = "store")]
 mod kept;
 #[cfg(feature = "network")]
@@ -110,10 +114,16 @@ pub use deadlines::Deadlines;
 pub use deployment::Deployment;
 #[cfg(feature = "store")]
 pub use error::SdkError;
+#[cfg(feature = "network")]
+pub use installation::{
+    Conditions, Installation, Missing, Outcome, PrivacyReport, Release, Stepped,
+};
 #[cfg(feature = "store")]
-pub use reason::Reason;
+pub use reason::{Reason, Unenrolled};
 #[cfg(feature = "store")]
-pub use recommender::{Explanation, Feedback, PrivacyStatus, Recommendation, Recommender};
+pub use recommender::{
+    Explanation, Feedback, PrivacyStatus, Recommendation, Recommender, Recorded,
+};
 #[cfg(feature = "store")]
 pub use store::{Consent, Event, Forget, Store};
 #[cfg(feature = "store")]

@@ -40,7 +40,7 @@ pub enum Reason {
     /// The coordinator does not take this installation's certificate.
     OwnCertificate,
     /// The coordinator has revoked this installation's certificate. No waiting mends that, so a
-    /// step gives it as [`crate::SdkError::Stop`].
+    /// step gives it as [`crate::SdkError::NotEnrolled`].
     Revoked,
 }
 
@@ -79,6 +79,27 @@ impl fmt::Display for Reason {
             Self::Revoked => f.write_str(
                 "this installation's certificate has been revoked: enrol with a new token",
             ),
+        }
+    }
+}
+
+/// Why an installation has to enrol with a new token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unenrolled {
+    /// It never has.
+    Never,
+    /// Its certificate was revoked.
+    Revoked,
+    /// The coordinator does not take its certificate.
+    NotTaken,
+}
+
+impl fmt::Display for Unenrolled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("this installation has not enrolled"),
+            Self::Revoked => Reason::Revoked.fmt(f),
+            Self::NotTaken => Reason::OwnCertificate.fmt(f),
         }
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct Lease {
 pub(crate) struct CheckIn {
     /// `None` when there is no place for this device in the open round, or no open round.
     pub(crate) lease: Option<Lease>,
+    /// Whether a round is open that has no place for this device.
+    pub(crate) not_selected: bool,
     pub(crate) retry_after: Duration,
     pub(crate) model: Digest,
     pub(crate) finished: bool,
@@ -126,7 +128,9 @@ impl Connection {
             .map_err(failed(&self.ended))?;
         let answer = answer.into_inner();
         let lease = |selection| read_lease(selection, asked);
+        let not_selected = matches!(answer.selection, Some(Selection::NotSelected(_)));
         Ok(CheckIn {
+            not_selected,
             lease: answer.selection.and_then(lease),
             retry_after: come_back(answer.retry_after_ms),
             model: Digest::from_slice(&answer.model_hash).map_err(malformed)?,

@@ -89,6 +89,7 @@ impl Action {
             self.take_policy(offered).await?;
         }
         self.step.retry_after = answer.retry_after;
+        self.step.not_selected = answer.not_selected;
         self.counted = answer.counted;
         self.raise_spent().await?;
         Ok(answer)

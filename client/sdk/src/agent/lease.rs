@@ -40,6 +40,7 @@ impl Action {
         let left = spooled.pause().left(self.clock(now));
         if left > LINGER {
             self.step.retry_after = left;
+            self.step.prepared = true;
             return false;
         }
         sleep(left).await;

@@ -226,6 +226,7 @@ fn offline(store: &mut Store, errand: Errand, now: Timestamp) -> Result<Option<S
     let left = spooled.pause().left(now);
     let waits = Step {
         retry_after: left,
+        prepared: true,
         ..Step::default()
     };
     Ok((left > LINGER).then_some(waits))

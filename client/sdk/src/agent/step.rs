@@ -15,6 +15,10 @@ pub struct Step {
     pub retry_after: Duration,
     /// Why the open round has to wait, if it does.
     pub later: Option<Reason>,
+    /// Whether a round is open that has no place for this device, or that it took part in.
+    pub not_selected: bool,
+    /// Whether a contribution is durable here, and its time to be sent has not come.
+    pub prepared: bool,
     /// Whether the owner has not consented to this ([`crate::Consent`]): nobody was asked.
     pub withheld: bool,
     /// Whether recommendations come from another model than before, once
@@ -37,6 +41,8 @@ impl Default for Step {
             outcome: None,
             retry_after: Duration::from_secs(1),
             later: None,
+            not_selected: false,
+            prepared: false,
             withheld: false,
             new_model: false,
             finished: false,

@@ -33,7 +33,7 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn trust(&mut self, period: Range<Timestamp>) -> Result<(), SdkError> {
-        self.store.trust(&period)?;
+        self.store()?.trust(&period)?;
         self.trusted.push(period);
         self.profile.rebuild(&self.counted(), &self.ranker);
         Ok(())

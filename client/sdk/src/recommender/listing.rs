@@ -10,6 +10,15 @@ use super::{Recommender, check_value};
 use crate::error::SdkError;
 use crate::store::Event;
 
+/// What became of many events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Events whose item is known: they rank from now on.
+    pub known: usize,
+    /// Events that wait until a catalogue names their item.
+    pub waiting: usize,
+}
+
 impl Recommender {
     /// The app's own id of an item, as the catalogue has it. It never changes its meaning.
     pub fn id(&self, item: ItemId) -> Option<&str> {
@@ -33,8 +42,39 @@ impl Recommender {
             return Ok(true);
         }
         check_value(event.value)?;
-        self.store.wait(event)?;
+        self.store()?.keep(&[], std::slice::from_ref(event))?;
         Ok(false)
+    }
+
+    /// Makes many events durable at once, as [`Self::record_event`] makes one: a first history, or
+    /// what was collected since the last call. Either all are kept or none.
+    ///
+    /// # Errors
+    /// As [`Self::record_event`], for the first that cannot be kept.
+    pub fn record_all(&mut self, events: &[Event]) -> Result<Recorded, SdkError> {
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for event in events {
+            match self.listing.item(&event.id) {
+                Some(item) => known.push(event.with(item)),
+                None => unknown.push(event.clone()),
+            }
+        }
+        known
+            .iter()
+            .try_for_each(|interaction| self.check(interaction))?;
+        unknown
+            .iter()
+            .try_for_each(|event| check_value(event.value))?;
+
+        self.store()?.keep(&known, &unknown)?;
+        let recorded = Recorded {
+            known: known.len(),
+            waiting: unknown.len(),
+        };
+        self.interactions.extend(known);
+        self.profile.rebuild(&self.counted(), &self.ranker);
+        Ok(recorded)
     }
 
     /// What people call an item.

@@ -35,6 +35,7 @@ use crate::error::SdkError;
 use crate::kept::Serving;
 use crate::store::Store;
 
+pub use listing::Recorded;
 use model::Source;
 pub use status::PrivacyStatus;
 
@@ -117,7 +118,6 @@ pub struct Explanation {
 /// }
 /// ```
 pub struct Recommender {
-    store: Store,
     folder: PathBuf,
     precision: Precision,
     /// What was adopted and ranks; `None` while it is the app's, or nothing.
@@ -169,7 +169,6 @@ impl Recommender {
         let (categories, trusted) = (store.categories()?, store.trusted()?);
         let catalogue = Catalogue::default();
         Ok(Self {
-            store,
             folder: folder.to_owned(),
             precision,
             adopted,
@@ -190,14 +189,8 @@ impl Recommender {
     /// [`SdkError::Stop`] for an item the catalogue does not have or a value that is not finite, or
     /// when storage fails.
     pub fn record(&mut self, interaction: Interaction) -> Result<(), SdkError> {
-        if self.has_model() && interaction.item.0 >= self.ranker.catalogue_len() {
-            return Err(SdkError::Stop(format!(
-                "item {} is not in the catalogue",
-                interaction.item.0
-            )));
-        }
-        check_value(interaction.value)?;
-        self.store.record(&[interaction])?;
+        self.check(&interaction)?;
+        self.store()?.record(&[interaction])?;
         self.interactions.push(interaction);
         match self.limits {
             // One more interaction may complete a burst, so earlier ones may drop out too.
@@ -362,6 +355,20 @@ impl Recommender {
     /// Items interacted with, newest last.
     pub fn recent(&self) -> &[Interaction] {
         &self.interactions
+    }
+
+    /// The store, for one call: between calls no file is locked, so an app may be suspended.
+    fn store(&self) -> Result<Store, SdkError> {
+        Store::open_for_one_call(&self.folder)
+    }
+
+    fn check(&self, interaction: &Interaction) -> Result<(), SdkError> {
+        let item = interaction.item.0;
+        if self.has_model() && item >= self.ranker.catalogue_len() {
+            let problem = format!("item {item} is not in the catalogue");
+            return Err(SdkError::Stop(problem));
+        }
+        check_value(interaction.value)
     }
 
     /// The owner's items with their weights in the scene of a filter.

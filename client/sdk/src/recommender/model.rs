@@ -116,8 +116,9 @@ impl Recommender {
         let Some(source) = read else {
             return Ok(false);
         };
-        self.store.settle(|id| source.listing.item(id))?;
-        self.interactions = self.store.interactions()?;
+        let mut store = self.store()?;
+        store.settle(|id| source.listing.item(id))?;
+        self.interactions = store.interactions()?;
         let rules = self.profile.rules().clone();
         let mut ranker = source.ranker;
         ranker.set_taste_prior(rules.taste_prior);

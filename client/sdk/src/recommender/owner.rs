@@ -15,7 +15,7 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn choose_categories(&mut self, categories: &[u32]) -> Result<(), SdkError> {
-        self.store.choose_categories(categories)?;
+        self.store()?.choose_categories(categories)?;
         self.categories = categories.to_vec();
         Ok(())
     }
@@ -29,10 +29,11 @@ impl Recommender {
     /// # Errors
     /// As [`Store::forget`](crate::Store::forget).
     pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
-        let gone = self.store.forget(what);
+        let mut store = self.store()?;
+        let gone = store.forget(what);
         // Also after an error: what the file still holds counts, and nothing else.
-        self.interactions = self.store.interactions()?;
-        (self.categories, self.trusted) = (self.store.categories()?, self.store.trusted()?);
+        self.interactions = store.interactions()?;
+        (self.categories, self.trusted) = (store.categories()?, store.trusted()?);
         self.profile.rebuild(&self.counted(), &self.ranker);
         gone
     }
@@ -44,7 +45,7 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn export_my_data(&self) -> Result<String, SdkError> {
-        export(&self.store, &self.interactions, self.profile.profile())
+        export(&self.store()?, &self.interactions, self.profile.profile())
     }
 
     /// What the owner allows over the network.
@@ -52,7 +53,7 @@ impl Recommender {
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
     pub fn consent(&self) -> Result<Consent, SdkError> {
-        self.store.consent()
+        self.store()?.consent()
     }
 
     /// Makes what the owner allows durable. Lists stay whatever it is; opting out erases a
@@ -61,7 +62,7 @@ impl Recommender {
     /// # Errors
     /// As [`Store::set_consent`](crate::Store::set_consent).
     pub fn set_consent(&mut self, consent: Consent) -> Result<(), SdkError> {
-        self.store.set_consent(consent)
+        self.store()?.set_consent(consent)
     }
 
     /// What this installation has spent of the budget of its policy
@@ -74,6 +75,6 @@ impl Recommender {
         budget: DeviceBudget,
         now: Timestamp,
     ) -> Result<PrivacyStatus, SdkError> {
-        PrivacyStatus::read(&self.store, budget, now)
+        PrivacyStatus::read(&self.store()?, budget, now)
     }
 }

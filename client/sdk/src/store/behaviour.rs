@@ -30,22 +30,7 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails; nothing is half-written.
     pub fn record(&mut self, interactions: &[Interaction]) -> Result<(), SdkError> {
         let transaction = self.db.transaction()?;
-        {
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO interactions (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, \
-                 ?5)",
-            )?;
-            for one in interactions {
-                let at = one.timestamp.map(sqlite_time);
-                insert.execute(params![
-                    one.item.0,
-                    at,
-                    one.value,
-                    one.kind.as_str(),
-                    one.surface
-                ])?;
-            }
-        }
+        append(&transaction, interactions)?;
         Ok(transaction.commit()?)
     }
 
@@ -143,6 +128,18 @@ impl Store {
         self.fold_log()?;
         Ok(gone)
     }
+}
+
+pub(super) fn append(db: &Connection, interactions: &[Interaction]) -> Result<(), SdkError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO interactions (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for one in interactions {
+        let at = one.timestamp.map(sqlite_time);
+        let kind = one.kind.as_str();
+        insert.execute(params![one.item.0, at, one.value, kind, one.surface])?;
+    }
+    Ok(())
 }
 
 fn erase(db: &Connection, what: &Forget) -> Result<usize, SdkError> {

@@ -30,6 +30,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::behaviour::Forget;
@@ -186,6 +187,16 @@ impl Store {
             commits,
             committing: Cell::default(),
         })
+    }
+
+    /// As [`Self::open`], for a call that is over soon: its log stays when it is closed, so that
+    /// what is made durable takes one synchronisation. Whoever erases folds the log, and so does a
+    /// step.
+    pub(crate) fn open_for_one_call(folder: &Path) -> Result<Self, SdkError> {
+        let store = Self::open(folder)?;
+        let keeps_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        store.db.set_db_config(keeps_log, true)?;
+        Ok(store)
     }
 
     /// Folds the log into the file and closes; gives the time all durable steps took, this one

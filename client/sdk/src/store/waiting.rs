@@ -1,10 +1,10 @@
 //! What was done with items that no catalogue has named yet: it waits under the app's own id.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
-use super::behaviour::{sqlite_time, time};
+use super::behaviour::{append, sqlite_time, time};
 use super::{FILE, Store};
 use crate::error::SdkError;
 
@@ -42,29 +42,15 @@ impl Event {
 }
 
 impl Store {
-    /// Lets an event wait, durably.
+    /// Appends interactions, and lets events wait, in one durable commit.
     ///
     /// # Errors
     /// [`SdkError::Stop`] for an id that no catalogue can have, or when storage fails.
-    pub fn wait(&mut self, event: &Event) -> Result<(), SdkError> {
-        let id = event.id.as_str();
-        let fits = (1..=ID_MAX).contains(&id.len());
-        let is_text = !id.chars().any(char::is_control);
-        if !(fits && is_text) {
-            let problem = "an item's id has 1 to 512 bytes and no control characters";
-            return Err(SdkError::Stop(problem.into()));
-        }
-
-        let at = event.timestamp.map(sqlite_time);
+    pub fn keep(&mut self, known: &[Interaction], waiting: &[Event]) -> Result<(), SdkError> {
+        waiting.iter().try_for_each(check_id)?;
         let transaction = self.db.transaction()?;
-        transaction.execute(
-            "INSERT INTO waiting (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![id, at, event.value, event.kind.as_str(), event.surface],
-        )?;
-        transaction.execute(
-            "DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?1",
-            [WAITING_MAX],
-        )?;
+        append(&transaction, known)?;
+        insert(&transaction, waiting)?;
         Ok(transaction.commit()?)
     }
 
@@ -122,4 +108,33 @@ impl Store {
         transaction.commit()?;
         Ok(settled)
     }
+}
+
+/// Whether a catalogue could name this event's item.
+fn check_id(event: &Event) -> Result<(), SdkError> {
+    let id = event.id.as_str();
+    let fits = (1..=ID_MAX).contains(&id.len());
+    let is_text = !id.chars().any(char::is_control);
+    if fits && is_text {
+        return Ok(());
+    }
+    let problem = "an item's id has 1 to 512 bytes and no control characters";
+    Err(SdkError::Stop(problem.into()))
+}
+
+/// Lets events wait; the oldest go where they become too many.
+fn insert(db: &Connection, events: &[Event]) -> Result<(), SdkError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO waiting (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for event in events {
+        let at = event.timestamp.map(sqlite_time);
+        let kind = event.kind.as_str();
+        insert.execute(params![event.id, at, event.value, kind, event.surface])?;
+    }
+    db.execute(
+        "DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?1",
+        [WAITING_MAX],
+    )?;
+    Ok(())
 }

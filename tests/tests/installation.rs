@@ -1,0 +1,317 @@
+//! One handle for an app with threads, against the real processes: every call works on the caller's
+//! thread and leaves neither a thread nor a lock behind.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tacit_model::InteractionKind;
+use tacit_model::rank::filter::Filter;
+use tacit_model::rank::ranker::Precision;
+use tacit_sdk::store::Forget;
+use tacit_sdk::{
+    Conditions, Consent, Deadlines, Event, Installation, Missing, Outcome, SdkError, Unenrolled,
+};
+use tacit_tests::deployment::{Deployment, Role, Settings};
+use tacit_tests::enrolled::shipped;
+use tacit_tests::stand_in::catalogue;
+use tacit_types::Timestamp;
+use tacit_wire::clock;
+use tokio::time::Instant;
+
+const COHORT: u32 = 4;
+/// Whatever a test waits for happens within this time.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Whoever counts threads is alone in this process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn settings() -> Settings {
+    Settings {
+        cohort: COHORT,
+        tokens: COHORT,
+        items: 60,
+        epsilon: 200.0,
+        task: "rounds = 2\nfactors = 4\n",
+        ..Settings::default()
+    }
+}
+
+fn open(folder: &Path, app: &tacit_sdk::Deployment) -> Installation {
+    Installation::open(folder, app.clone(), Precision::Full, None).unwrap()
+}
+
+/// Everything is given.
+fn given() -> Conditions {
+    Conditions {
+        charging: true,
+        unmetered: true,
+        idle: true,
+        now: clock::now(),
+    }
+}
+
+fn events(device: u32) -> Vec<Event> {
+    let event = |number: u32| Event {
+        id: format!("film-{}", (device * 7 + number * 3) % 70),
+        timestamp: Some(Timestamp(1_700_000_000_000 + u64::from(number))),
+        value: 1.0,
+        kind: InteractionKind::View,
+        surface: 0,
+    };
+    (0..20).map(event).collect()
+}
+
+/// Threads of this process that an async runtime made.
+fn runtime_threads() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
+    names
+        .filter_map(Result::ok)
+        .filter(|name| name.contains("tokio"))
+        .collect()
+}
+
+/// Locks on any file of a folder, as the kernel knows them.
+fn locks(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap();
+    let inodes: BTreeSet<String> = files
+        .map(|file| file.unwrap().metadata().unwrap().ino().to_string())
+        .collect();
+    let held = |line: &&str| {
+        let place = line
+            .split_whitespace()
+            .find(|word| word.matches(':').count() == 2);
+        place.is_some_and(|place| inodes.contains(place.rsplit(':').next().unwrap()))
+    };
+    fs::read_to_string("/proc/locks")
+        .unwrap()
+        .lines()
+        .filter(held)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Fails if a call has left something behind.
+fn assert_nothing_left(folder: &Path, after: &str) {
+    assert_eq!(runtime_threads(), [""; 0], "threads after {after}");
+    assert_eq!(locks(folder), [""; 0], "locks after {after}");
+}
+
+struct Device {
+    folder: PathBuf,
+    app: Installation,
+}
+
+/// Steps all devices until the task has ended for all; what each step came to.
+fn train(devices: &[Device]) -> Vec<Outcome> {
+    let until = Instant::now() + SOON;
+    let mut heard = Vec::new();
+    let mut retired = BTreeSet::new();
+    while retired.len() < devices.len() {
+        assert!(Instant::now() < until, "the task does not end: {heard:?}");
+        thread::sleep(Duration::from_millis(50));
+        for (number, device) in devices.iter().enumerate() {
+            let outcome = device.app.step(given()).unwrap().outcome;
+            assert_nothing_left(&device.folder, "a step");
+            if outcome == Outcome::Retired {
+                retired.insert(number);
+            }
+            heard.push(outcome);
+        }
+    }
+    heard
+}
+
+/// HOSTILE 160: the whole life of installations behind one handle, without a runtime of the app's:
+/// what each step came to is told apart, and after every call nothing is left.
+#[test]
+fn a_life_on_the_callers_thread_leaves_no_thread_and_no_lock() {
+    fn shared<T: Send + Sync>() {}
+    let _alone = alone();
+    shared::<Installation>();
+
+    let mut deployment = Deployment::new(settings()).unwrap();
+    fs::write(deployment.path("catalogue.txt"), catalogue(60)).unwrap();
+    deployment.start(Role::Helper).unwrap();
+    deployment.start(Role::Coordinator).unwrap();
+    let app = shipped(&deployment, &deployment.pki("root.crt").unwrap()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut devices = Vec::new();
+    for (number, token) in deployment.tokens().unwrap().iter().enumerate() {
+        let folder = home.path().join(number.to_string());
+        let device = open(&folder, &app);
+        first_steps(&device, &folder);
+        enrol(&device, token);
+        assert_nothing_left(&folder, "enrolling");
+        let waiting = device
+            .record_all(&events(u32::try_from(number).unwrap()))
+            .unwrap();
+        assert_eq!(
+            (waiting.known, waiting.waiting),
+            (0, 20),
+            "no catalogue yet"
+        );
+        device
+            .change(|lists| lists.set_consent(Consent::Contribute))
+            .unwrap();
+        assert_nothing_left(&folder, "recording");
+        devices.push(Device {
+            folder,
+            app: device,
+        });
+    }
+
+    let heard = train(&devices);
+    for expected in [Outcome::Contributed, Outcome::NewModel] {
+        assert!(heard.contains(&expected), "{expected:?} in {heard:?}");
+    }
+    let known = |outcome: &Outcome| {
+        matches!(
+            outcome,
+            Outcome::Contributed
+                | Outcome::NewModel
+                | Outcome::NotSelected
+                | Outcome::NothingOpen
+                | Outcome::Prepared
+                | Outcome::Retired
+                | Outcome::TryLater(_)
+        )
+    };
+    assert!(heard.iter().all(known), "{heard:?}");
+    for device in &devices {
+        last_words(device);
+    }
+}
+
+/// What is said before there is an identity and a consent.
+fn first_steps(device: &Installation, folder: &Path) {
+    let said = |conditions| device.step(conditions).unwrap().outcome;
+    assert_eq!(said(given()), Outcome::NotNow(Missing::Consent));
+    let receive = |lists: &mut tacit_sdk::Recommender| lists.set_consent(Consent::Receive);
+    device.change(receive).unwrap();
+    let metered = Conditions {
+        unmetered: false,
+        ..given()
+    };
+    assert_eq!(said(metered), Outcome::NotNow(Missing::Network));
+    let expected = Outcome::NeedsEnrolment(Unenrolled::Never);
+    assert_eq!(said(given()), expected);
+    assert_nothing_left(folder, "what asks nobody");
+}
+
+fn enrol(device: &Installation, token: &[u8]) {
+    let until = Instant::now() + SOON;
+    loop {
+        match device.enrol(token) {
+            Ok(()) => return,
+            Err(SdkError::RetryLater { .. }) if Instant::now() < until => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Lists, privacy, what is held and forgetting, once the task is over.
+fn last_words(device: &Device) {
+    let app = &device.app;
+    let list = app.recommend(5, &Filter::default());
+    assert_eq!(list.len(), 5);
+    let more = app.record_all(&events(1)).unwrap();
+    assert!(more.known > 0 && more.waiting > 0, "{more:?}");
+
+    let privacy = app.privacy().unwrap();
+    assert!(!privacy.releases.is_empty());
+    let shares: f64 = privacy.releases.iter().map(|one| one.share).sum();
+    assert!((shares - privacy.share_used).abs() < 1e-9, "{privacy:?}");
+    assert!(privacy.epsilon_used > 0.0 && privacy.epsilon_used <= privacy.epsilon_limit);
+    let now = clock::now();
+    let today = |when: Timestamp| now.millis_since(when) < 2 * 3_600_000;
+    assert!(privacy.releases.iter().all(|one| today(one.when)));
+    assert!(
+        privacy
+            .sentence
+            .contains("% of what it may ever spend"),
+        "{}",
+        privacy.sentence
+    );
+
+    let export = app.read(|lists| lists.export_my_data()).unwrap();
+    let export: serde_json::Value = serde_json::from_str(&export).unwrap();
+    assert_eq!(
+        export["releases"].as_array().unwrap().len(),
+        privacy.releases.len()
+    );
+    app.change(|lists| lists.forget(&Forget::Everything))
+        .unwrap();
+    let after = app.privacy().unwrap();
+    assert_eq!(after, privacy, "what was spent stays spent");
+    assert_nothing_left(&device.folder, "forgetting");
+}
+
+/// HOSTILE 161: a step that hangs in the network ends when another thread says so, and leaves
+/// nothing; the next one is not cancelled with it.
+#[test]
+fn a_step_is_cancelled_from_another_thread() {
+    let _alone = alone();
+    let deployment = Deployment::new(settings()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let app = shipped(&deployment, &deployment.pki("root.crt").unwrap()).unwrap();
+    let mut app = tacit_sdk::Deployment::clone(&app);
+    app.coordinator = format!("https://{}", silent.local_addr().unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("device");
+    let deadlines = Deadlines {
+        connect: SOON,
+        ..Deadlines::default()
+    };
+    let device = open(&folder, &app).with_deadlines(deadlines);
+    device
+        .change(|lists| lists.set_consent(Consent::Contribute))
+        .unwrap();
+    borrow_identity(&deployment, &folder);
+
+    let ended = Barrier::new(2);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (_kept, _) = silent.accept().unwrap();
+            assert_eq!(
+                device.step(given()).unwrap().outcome,
+                Outcome::NotNow(Missing::Turn)
+            );
+            device.cancel();
+            ended.wait();
+        });
+        let stepped = device.step(given()).unwrap();
+        assert_eq!(stepped.outcome, Outcome::Cancelled);
+        ended.wait();
+    });
+    assert_nothing_left(&folder, "a cancelled step");
+    drop(silent);
+    let next = device.step(given()).unwrap().outcome;
+    assert!(matches!(next, Outcome::TryLater(_)), "{next:?}");
+}
+
+/// Gives an installation the coordinator's certificate, which is one: nobody is reached to refuse
+/// it.
+fn borrow_identity(deployment: &Deployment, folder: &Path) {
+    for (from, to) in [
+        ("coordinator.crt", "device.crt"),
+        ("coordinator.key", "device.key"),
+    ] {
+        fs::write(folder.join(to), deployment.pki(from).unwrap()).unwrap();
+    }
+    fs::write(folder.join("device.life"), format!("{0} {0}\n", u64::MAX)).unwrap();
+}
