@@ -7,7 +7,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::{MemoryLedger, ledger};
@@ -15,7 +19,9 @@ use tacit_proto::v2::ContributeRequest;
 use tacit_proto::v2::contribute_request::Part;
 use tacit_round::contribute::contribute;
 use tacit_round::device::Outcome;
-use tacit_sdk::{Agent, Store, TableCache, identity};
+use tacit_sdk::identity::certificate_path;
+use tacit_sdk::{Agent, Deployment, Store, TableCache, identity};
+use tacit_tests::ear::Ear;
 use tacit_tests::opt_in;
 use tacit_tests::stand_in::{Call, Round, Said, StandIn};
 use tacit_types::{ItemId, Timestamp};
@@ -118,12 +124,28 @@ fn blank(call: &Call) -> Call {
     call
 }
 
+/// Bytes of the certificates an installation shows, which differ from one to the next: a serial
+/// number is written without its leading zeros.
+fn certificates(folder: &Path) -> u64 {
+    let chain = CertificateDer::pem_file_iter(certificate_path(folder)).unwrap();
+    chain.map(|one| one.unwrap().len() as u64).sum()
+}
+
+/// HOSTILE 119: over a thousand histories a refresh and a round are the same calls of the same
+/// sizes, and on the network the same number of bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
+async fn a_thousand_histories_send_the_same_calls_of_the_same_sizes() {
     let round = Round::counts(ITEMS).unwrap();
     let stand_in = StandIn::start(&round).await.unwrap();
+    let mut ear = Ear::before(&stand_in.deployment.coordinator)
+        .await
+        .unwrap();
+    let mut heard = Deployment::clone(&stand_in.deployment);
+    heard.coordinator = ear.address();
+    let heard = Arc::new(heard);
     let (folder, tables) = (tempfile::tempdir().unwrap(), TableCache::default());
     let mut uploads = BTreeSet::new();
+    let mut passed = BTreeSet::new();
     for number in 0..PROFILES {
         let folder = folder.path().join(number.to_string());
         identity::enrol(&folder, &stand_in.deployment, &[1; 32])
@@ -134,8 +156,13 @@ async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
             .unwrap()
             .record(&profile(number))
             .unwrap();
-        let agent = Agent::new(&folder, stand_in.deployment.clone(), tables.clone());
+        let agent = Agent::new(&folder, heard.clone(), tables.clone());
+        agent.refresh(clock::now()).await.unwrap();
+        let refresh = ear.ended().await.unwrap();
         let step = agent.step(clock::now()).await.unwrap();
+        let own = certificates(&folder);
+        let round = ear.ended().await.unwrap();
+        passed.insert([refresh, round].map(|passed| passed.up.content() - own));
         assert_eq!(
             step.outcome,
             Some(Outcome::Acknowledged),
@@ -144,6 +171,7 @@ async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
         uploads.insert((step.bytes_up, step.bytes_down));
     }
     assert_eq!(uploads.len(), 1, "uploads of different length: {uploads:?}");
+    assert_eq!(passed.len(), 1, "seen from the network: {passed:?}");
 
     let recorded = stand_in.recorded();
     assert_eq!(recorded.len(), PROFILES as usize);
@@ -151,6 +179,10 @@ async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
     assert!(matches!(
         expected[..],
         [
+            Call {
+                said: Said::CheckIn(_),
+                ..
+            },
             Call {
                 said: Said::CheckIn(_),
                 ..
@@ -168,7 +200,7 @@ async fn two_hundred_histories_send_the_same_calls_of_the_same_sizes() {
             calls.iter().map(blank).eq(expected.iter().cloned()),
             "profile {number} is seen in sizes or fields"
         );
-        let Said::Contribute(messages) = &calls[2].said else {
+        let Said::Contribute(messages) = &calls[3].said else {
             panic!("profile {number} did not contribute")
         };
         let chunks: Vec<usize> = messages[1..].iter().map(chunk_len).collect();
