@@ -8,11 +8,13 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{cargo, root, run};
 
+const SDK: &str = "tacit-sdk";
 const MANIFEST: &str = "tests/embed/Cargo.toml";
 
-/// Features of the SDK, and packages that an app which takes only these must not build.
-const LIGHT: [(&str, &[&str]); 4] = [
+/// A package and features of it, and packages that who takes only these must not build.
+const LIGHT: [(&str, &str, &[&str]); 5] = [
     (
+        SDK,
         "",
         &[
             "rusqlite",
@@ -26,8 +28,13 @@ const LIGHT: [(&str, &[&str]); 4] = [
             "serde_json",
         ],
     ),
-    ("store", &["tonic", "tokio", "rustls", "hyper", "rayon"]),
     (
+        SDK,
+        "store",
+        &["tonic", "tokio", "rustls", "hyper", "rayon"],
+    ),
+    (
+        SDK,
         "train",
         &[
             "aws-lc-rs",
@@ -40,7 +47,9 @@ const LIGHT: [(&str, &[&str]); 4] = [
             "x509-parser",
         ],
     ),
-    ("aws-lc", &["ring"]),
+    (SDK, "aws-lc", &["ring"]),
+    // One provider of cryptography a shipped artefact.
+    ("tacit-cli", "", &["ring"]),
 ];
 
 /// Tests the app of tests/embed against the `tacit` of this workspace. Both share a target folder,
@@ -68,13 +77,13 @@ fn sharing() -> Command {
 
 /// Each set of the SDK's features builds no package that belongs to another.
 pub(crate) fn light() -> anyhow::Result<()> {
-    for (features, banned) in LIGHT {
+    for (package, features, banned) in LIGHT {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(root()).args([
             "tree",
             "--locked",
             "--package",
-            "tacit-sdk",
+            package,
             "--no-default-features",
             "--features",
             features,
@@ -94,7 +103,7 @@ pub(crate) fn light() -> anyhow::Result<()> {
         let heavy: Vec<&str> = names.filter(|name| banned.contains(name)).collect();
         ensure!(
             heavy.is_empty(),
-            "tacit-sdk with only '{features}' builds {heavy:?}"
+            "{package} with only '{features}' builds {heavy:?}"
         );
     }
     Ok(())
