@@ -35,6 +35,7 @@ impl Desk {
     }
 
     /// All that was told and not read yet.
+    #[cfg(any(not(feature = "store"), feature = "train"))]
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.told)
     }

@@ -1,10 +1,17 @@
 //! What a library that is shipped may not do.
 
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
 use super::build::machine_folders;
 use super::elf::Elf;
 
 /// Pages of Android 15 and of Apple's systems, in bytes.
 const PAGE: u64 = 16_384;
+/// An app in another language.
+const USE: &str = include_str!("use.py");
 /// Where crates lie on the machines of others.
 const CRATES: &str = "/.cargo/registry/";
 
@@ -26,6 +33,19 @@ pub(super) fn wrong(library: &Elf, bytes: &[u8]) -> Vec<String> {
     }
     wrong.extend(paths(bytes));
     wrong
+}
+
+/// What goes wrong when another language uses it, as it is shipped.
+pub(super) fn used(library: &Path, features: &str) -> anyhow::Result<Option<String>> {
+    let output = Command::new("python3")
+        .args(["-c", USE])
+        .arg(library)
+        .arg(features)
+        .output()
+        .context("python3 does not start")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ended = output.status;
+    Ok((!ended.success()).then(|| format!("used from Python: {ended}: {said}")))
 }
 
 /// Folders of the machine it was built on, where they stand in it.
