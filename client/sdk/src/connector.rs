@@ -1,7 +1,7 @@
 //! TCP and TLS under the client, which remember why TLS ended a connection: HTTP/2 passes on that
 //! one broke, and not that the coordinator refused this installation's certificate.
 
-use std::error::Error;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tonic::codegen::Service;
-use tonic::transport::Uri;
+use tonic::codegen::http::Uri;
+use tonic::codegen::{Service, StdError};
 
 use crate::reason::Reason;
 
@@ -66,29 +66,16 @@ impl Connector {
             ended,
         }
     }
-}
 
-type Failure = Box<dyn Error + Send + Sync>;
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Watched>;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.tcp.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, address: Uri) -> Self::Future {
-        let (tls, name) = (self.tls.clone(), self.name.clone());
-        let ended = self.ended.clone();
-        let connecting = self.tcp.call(address);
-        Box::pin(async move {
-            let socket = connecting.await?.into_inner();
-            let stream = tls.connect(name, socket).await?;
-            check_exchange(stream.get_ref().1)?;
-            Ok(TokioIo::new(Watched { stream, ended }))
-        })
+    /// Connects, and negotiates TLS.
+    pub(crate) async fn connect(self, address: Uri) -> Result<TokioIo<Watched>, StdError> {
+        let mut tcp = self.tcp;
+        poll_fn(|cx| tcp.poll_ready(cx)).await?;
+        let socket = tcp.call(address).await?.into_inner();
+        let stream = self.tls.connect(self.name, socket).await?;
+        check_exchange(stream.get_ref().1)?;
+        let ended = self.ended;
+        Ok(TokioIo::new(Watched { stream, ended }))
     }
 }
 

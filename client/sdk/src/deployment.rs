@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tacit_round::keys::PublicKey;
 use tacit_round::policy::Policy;
 use tacit_round::signed_policy::{InForce, SignedPolicy};
-use tonic::transport::{Endpoint, Uri};
+use tonic::codegen::http::Uri;
 use zeroize::Zeroizing;
 
 use crate::connector::{Connector, Ended};
@@ -128,23 +128,15 @@ impl Deployment {
         self.trusted = Some(roots);
     }
 
-    /// Where the coordinator is, and the limits of a connection.
-    pub(crate) fn endpoint(&self, deadlines: &Deadlines) -> Result<Endpoint, SdkError> {
+    /// Where the coordinator is.
+    pub(crate) fn address(&self) -> Result<Uri, SdkError> {
         let bad = |error: &dyn Display| SdkError::Stop(format!("coordinator address: {error}"));
         let address: Uri = self.coordinator.parse().map_err(|error| bad(&error))?;
         if address.scheme_str() != Some("https") {
             return Err(bad(&"must start with https://"));
         }
 
-        // The client would make TLS of its own under https; the connector makes it here.
-        let plain = self.coordinator.replacen("https", "http", 1);
-        let endpoint = Endpoint::from_shared(plain).map_err(|error| bad(&error))?;
-        Ok(endpoint
-            .origin(address)
-            .connect_timeout(deadlines.connect)
-            .timeout(deadlines.call)
-            .http2_keep_alive_interval(deadlines.keepalive)
-            .keep_alive_timeout(deadlines.keepalive))
+        Ok(address)
     }
 
     /// Connects with this deployment's trust and, once enrolled, this installation's certificate.

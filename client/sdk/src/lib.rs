@@ -68,6 +68,8 @@ pub mod error;
 #[cfg(feature = "store")]
 mod files;
 #[cfg(feature = "network")]
+mod http2;
+#[cfg(feature = "network")]
 pub mod identity;
 #[cfg(feature = "network")]
 pub mod installation;

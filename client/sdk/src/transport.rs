@@ -14,7 +14,6 @@ use tacit_round::seal::SCHEME_ID;
 use tacit_round::ticket::SignedTicket;
 use tacit_types::{Digest, Timestamp};
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::connector::Ended;
@@ -22,6 +21,7 @@ use crate::credentials::Issued;
 use crate::deadlines::Deadlines;
 use crate::deployment::{Deployment, Identity};
 use crate::error::SdkError;
+use crate::http2::Http2;
 use crate::reason::Reason;
 use crate::store::Spooled;
 
@@ -36,7 +36,7 @@ const LEASE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A connection for one action.
 pub(crate) struct Connection {
-    client: CoordinatorClient<Channel>,
+    client: CoordinatorClient<Http2>,
     progress: Duration,
     ended: Ended,
 }
@@ -87,19 +87,19 @@ impl Connection {
     ) -> Result<Self, SdkError> {
         let ended = Ended::default();
         let connector = deployment.connector(own, deadlines, ended.clone())?;
-        let endpoint = deployment.endpoint(deadlines)?;
-        let connected = endpoint.connect_with_connector(connector).await;
-        let channel = connected.map_err(|error| {
-            let detail = format!("{}: {}", deployment.coordinator, with_causes(&error));
+        let address = deployment.address()?;
+        let connected = Http2::connect(connector, address.clone(), deadlines).await;
+        let connection = connected.map_err(|error| {
+            let detail = format!("{}: {}", deployment.coordinator, with_causes(&*error));
             let reason = ended.reason();
             SdkError::retry(
-                reason.unwrap_or_else(|| Reason::of_connection(&error)),
+                reason.unwrap_or_else(|| Reason::of_connection(&*error)),
                 detail,
             )
         })?;
 
         Ok(Self {
-            client: CoordinatorClient::new(channel),
+            client: CoordinatorClient::with_origin(connection, address),
             progress: deadlines.progress,
             ended,
         })
