@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | none | [`model`], [`types`]: rank with a model the app holds | no store, network or thread |
 //! | `store` | [`Recommender`], [`Store`] | SQLite |
-//! | `train`, the default | [`Agent`], [`identity`]; includes `store` | gRPC over TLS by ring, tokio |
+//! | `train`, the default | [`Agent`], [`identity`], and `store` | gRPC over TLS by ring, tokio |
 //! | `aws-lc` | the same | TLS by AWS-LC, and no ring unless `train` is on too |
 //!
 //! # What an app's build cannot take away
