@@ -12,7 +12,7 @@ use tacit_privacy::canonical::digest;
 use tacit_proto::v2;
 use tacit_proto::v2::ContributionOutcome;
 use tacit_round::keys::Context;
-use tacit_sdk::Store;
+use tacit_sdk::{SdkError, Store, Unenrolled};
 use tacit_tests::bare::{self, BareDevice, Contribution, Credentials, repeat};
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_tests::enrolled::{self, Installation};
@@ -283,6 +283,14 @@ async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() 
             .await,
     );
     assert!(late.message().contains("ended too long ago"), "{late}");
+    fs::write(folder.join("device.crt"), &long_ago.chain).unwrap();
+    fs::write(folder.join("device.key"), &long_ago.key).unwrap();
+    fs::write(folder.join("device.life"), "0 0\n").unwrap();
+    let told = fixture.installation.agent.step(clock::now()).await;
+    assert!(
+        matches!(told, Err(SdkError::NotEnrolled(Unenrolled::Ended))),
+        "{told:?}"
+    );
     for der in [vec![], vec![0x30; 900], b"no certificate".to_vec()] {
         let mut nonsense = asked(&lately, &lately.key);
         nonsense.old_certificate = der.into();

@@ -90,6 +90,8 @@ pub enum Unenrolled {
     Never,
     /// Its certificate was revoked.
     Revoked,
+    /// Its certificate has ended, and the coordinator renews it no more.
+    Ended,
     /// The coordinator does not take its certificate.
     NotTaken,
 }
@@ -99,6 +101,10 @@ impl fmt::Display for Unenrolled {
         match self {
             Self::Never => f.write_str("this installation has not enrolled"),
             Self::Revoked => Reason::Revoked.fmt(f),
+            Self::Ended => f.write_str(
+                "this installation's certificate has ended and is renewed no more: enrol with a \
+                 new token",
+            ),
             Self::NotTaken => Reason::OwnCertificate.fmt(f),
         }
     }

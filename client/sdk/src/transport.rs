@@ -22,7 +22,7 @@ use crate::deadlines::Deadlines;
 use crate::deployment::{Deployment, Identity};
 use crate::error::SdkError;
 use crate::http2::Http2;
-use crate::reason::Reason;
+use crate::reason::{Reason, Unenrolled};
 use crate::store::Spooled;
 
 /// Bytes by which an object must come on within [`Deadlines::progress`].
@@ -300,6 +300,7 @@ pub(crate) async fn renew(
     request: Vec<u8>,
     old: Old,
 ) -> Result<Issued, SdkError> {
+    let has_ended = matches!(old, Old::Proved(_));
     let (shown, old_certificate, old_proof) = match old {
         Old::Shown(identity) => (Some(identity), Bytes::new(), Bytes::new()),
         Old::Proved(proof) => (None, proof.certificate.into(), proof.signature.into()),
@@ -313,9 +314,11 @@ pub(crate) async fn renew(
     };
 
     let answer = timeout(deadlines.call, connection.client.renew(request)).await;
-    let answer = answer
-        .map_err(|_| stalled())?
-        .map_err(failed(&connection.ended))?;
+    let answer = answer.map_err(|_| stalled())?;
+    let answer = answer.map_err(|status| match status.code() {
+        Code::PermissionDenied if has_ended => SdkError::NotEnrolled(Unenrolled::Ended),
+        _ => failed(&connection.ended)(status),
+    })?;
     let v2::RenewResponse {
         certificate_chain: chain,
         renew_after_ms,
