@@ -232,6 +232,8 @@ fn last_of(lines: Vec<String>) -> Result<LoggedLine> {
         generation: 1,
         size,
         root: merkle::root(&leaves),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
     };
     let signed = SignedHead {
         coordinator_signature: head::sign(&head, &coordinator_key())?,

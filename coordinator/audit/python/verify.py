@@ -174,6 +174,7 @@ EVENTS = {
         "helper_generation": U32, "certificate": any_text,
     },
     "restarted": {},
+    "countersigned": {"task": TASK, "round": U32, "ticket_hash": DIGEST, "rho": RHO, "participation_index": U32},
     "answered": {
         "task": TASK, "round": U32, "ticket_hash": DIGEST, "contributors": U32, "set_digest": DIGEST,
         "mask_digest": DIGEST,
@@ -444,7 +445,7 @@ class Ledger:
         if event == "genesis":
             self.genesis = line
             self.publish(line)
-        elif event == "answered":
+        elif event in ("countersigned", "answered"):
             raise Wrong("is a helper's line")
         elif event == "restarted":
             self.restarts += 1
@@ -504,6 +505,7 @@ class Helper:
 
     def __init__(self, folder, key):
         self.chain, self.answers, self.hash = Chain(self.FILE, "helper"), {}, ZEROS
+        self.hashes, self.countersigned = [], {}
         signatures = read_lines(folder, self.SIGNATURES)
         for number, data in enumerate(read_lines(folder, self.FILE)):
             signature = next(signatures, None)
@@ -515,6 +517,7 @@ class Helper:
             if not signature_holds(key, b"tacit line v2", data, bytes.fromhex(signature.decode())):
                 raise Wrong(f"{place}: is not the helper's signature of that line of {self.FILE}")
             self.hash = sha256(data).hex()
+            self.hashes.append(self.hash)
             self.chain.accept(data, self.take)
         if next(signatures, None) is not None:
             raise Wrong(f"{self.SIGNATURES} line {self.chain.next}: signs no line of {self.FILE}")
@@ -522,8 +525,14 @@ class Helper:
     def take(self, line):
         if line["event"] == "restarted":
             return
+        if line["event"] == "countersigned":
+            same("participation_index", line["participation_index"], len(self.countersigned) + 1)
+            self.countersigned[line["ticket_hash"]] = line
+            return
         if line["event"] != "answered":
             raise Wrong("is a coordinator's line")
+        if line["ticket_hash"] not in self.countersigned:
+            raise Wrong("answers a ticket that was not countersigned before")
         key = (line["task"], line["round"])
         if key in self.answers:
             raise Wrong(f"round {line['round']} was answered on an earlier line")
@@ -538,6 +547,23 @@ class Helper:
                 raise Wrong(f"{Ledger.FILE} line {line['seq']}: {field}")
         for line, _ in sorted(unmatched.values(), key=lambda answer: answer[0]["seq"]):
             raise Wrong(f"{self.FILE} line {line['seq']}: round {line['round']} was answered, but is not in {Ledger.FILE}")
+
+    def check_tickets(self, ended, warnings):
+        """The ticket of every round of the ledger was countersigned, at that price."""
+        for line in ended:
+            signed, place = self.countersigned.get(line["ticket_hash"]), f"{Ledger.FILE} line {line['seq']}"
+            if signed is None:
+                raise Wrong(f"{place}: {self.FILE} does not say that its ticket was countersigned")
+            price_of = line["ticket_rho"] if line["event"] == "empty" else line["rho"]
+            if signed["round"] != line["round"] or signed["rho"] != price_of:
+                raise Wrong(f"{place}: round or price differs from the countersigned line in {self.FILE}")
+        opened = {line["ticket_hash"] for line in ended}
+        for ticket, line in self.countersigned.items():
+            if ticket not in opened:
+                warnings.append(
+                    f"{self.FILE} line {line['seq']}: the ticket of round {line['round']} stands in no line of {Ledger.FILE}, "
+                    "so it was never offered"
+                )
 
     @staticmethod
     def disagreement(line, answer):
@@ -574,7 +600,9 @@ def merkle_root(leaves):
 
 
 SIGNATURE = text_like("[0-9a-f]{128}")
-HEAD = {"ledger_id": DIGEST, "generation": U32, "size": U64, "root": DIGEST}
+HEAD = {
+    "ledger_id": DIGEST, "generation": U32, "size": U64, "root": DIGEST, "helper_size": U64, "helper_last_hash": DIGEST,
+}
 SIGNED_HEAD = {
     "head": lambda value: fields_fit(value, HEAD), "coordinator_signature": SIGNATURE, "helper_signature": SIGNATURE,
 }
@@ -602,11 +630,22 @@ def check_head(name, data, ledger, keys):
     most = ledger.generations[size] if size < lines else (1 << 32) - 1
     if not least <= head["generation"] <= most:
         raise Wrong(f"generation is {head['generation']}, which the lines do not have there")
-    return size
+    return head
 
 
-def check_heads(folder, ledger, keys, warnings):
-    sizes = [0]
+def check_head_of_helper(head, before, helper):
+    """What a head says of the helper's ledger is so, and not less than the head before it said."""
+    size = head["helper_size"]
+    if size < before:
+        raise Wrong(f"helper_size falls from {before} to {size}")
+    if size > len(helper.hashes):
+        raise Wrong(f"helper_size is {size} and {Helper.FILE} has {len(helper.hashes)} lines")
+    if head["helper_last_hash"] != (helper.hashes[size - 1] if size else ZEROS):
+        raise Wrong(f"helper_last_hash is not the hash of the last of the first {size} lines of {Helper.FILE}")
+
+
+def check_heads(folder, ledger, helper, keys, warnings):
+    sizes, of_helper = [0], 0
     for name in listing(folder, "heads"):
         file = f"heads/{name}"
         if not name.endswith(".json"):
@@ -614,11 +653,17 @@ def check_heads(folder, ledger, keys, warnings):
             continue
         data = read_small(folder, file)
         try:
-            sizes.append(check_head(name, data, ledger, keys))
+            head = check_head(name, data, ledger, keys)
+            # Names sort by size, so these heads come in the order they were signed.
+            check_head_of_helper(head, of_helper, helper)
+            of_helper = head["helper_size"]
+            sizes.append(head["size"])
         except Wrong as wrong:
             raise Wrong(f"{file}: {wrong}") from None
     if max(sizes) < len(ledger.leaves):
         raise Wrong(f"no signed head covers line {max(sizes)} of {Ledger.FILE}")
+    if of_helper < len(helper.hashes):
+        raise Wrong(f"{Helper.FILE} line {of_helper}: is under no signed head")
     return len(sizes) - 1
 
 
@@ -772,10 +817,11 @@ def verify(folder, expected, warnings):
     helper = Helper(folder, keys["helper"])
     helper.match(ledger.charged)
     check_empty(ledger, keys["helper"])
-    heads = check_heads(folder, ledger, keys, warnings)
+    heads = check_heads(folder, ledger, helper, keys, warnings)
     check_models(folder, ledger, warnings)
     check_sums(folder, ledger, warnings)
     check_tickets(folder, ledger, keys, warnings)
+    helper.check_tickets(ledger.charged + ledger.empty, warnings)
     if keys["coordinator"] == keys["helper"]:
         warnings.append("coordinator and helper sign with the same key: they are one party")
     releases = sum(line["event"] == "release" for line in ledger.charged)

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use tacit_privacy::record::TreeHead;
 use tacit_privacy::{canonical, merkle};
 use tacit_round::head::SignedHead;
 use tacit_types::Digest;
 
 use crate::error::VerifyError;
 use crate::files;
+use crate::helper::{self, HelperLedger};
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 
@@ -17,10 +19,11 @@ const FOLDER: &str = "heads";
 pub(crate) fn check(
     dir: &Path,
     ledger: &Ledger,
+    helper: &HelperLedger,
     keys: &Keys,
     warnings: &mut Vec<String>,
 ) -> Result<u64, VerifyError> {
-    let (mut count, mut covered) = (0, 0);
+    let (mut count, mut covered, mut of_helper) = (0, 0, 0);
     let roots = merkle::prefix_roots(&ledger.leaves);
     for name in files::names(dir, FOLDER)? {
         let file = format!("{FOLDER}/{name}");
@@ -29,25 +32,55 @@ pub(crate) fn check(
             continue;
         }
         let bytes = files::read_small(dir, &file)?;
-        let size = check_one(&name, &bytes, ledger, &roots, keys)
-            .map_err(|problem| VerifyError::file(&file, problem))?;
-        (count, covered) = (count + 1, size.max(covered));
+        let wrong = |problem| VerifyError::file(&file, problem);
+        let head = check_one(&name, &bytes, ledger, &roots, keys).map_err(wrong)?;
+        // Names sort by size, so these heads come in the order they were signed.
+        check_helper(&head, of_helper, helper).map_err(wrong)?;
+        of_helper = head.helper_size;
+        (count, covered) = (count + 1, head.size.max(covered));
     }
     if covered < ledger.chain.len() {
-        Err(VerifyError::Uncovered { line: covered })
-    } else {
-        Ok(count)
+        return Err(VerifyError::Uncovered { line: covered });
+    }
+    if of_helper < helper.chain.len() {
+        let problem = "is under no signed head";
+        return Err(VerifyError::line(helper::FILE, of_helper, problem));
+    }
+    Ok(count)
+}
+
+/// What a head says of the helper's ledger is so, and not less than the head before it said.
+fn check_helper(head: &TreeHead, before: u64, helper: &HelperLedger) -> Result<(), String> {
+    let size = head.helper_size;
+    if size < before {
+        return Err(format!("helper_size falls from {before} to {size}"));
+    }
+    let last = size
+        .checked_sub(1)
+        .map_or(Some(Digest([0; 32])), |last| {
+            let last = usize::try_from(last).ok()?;
+            helper.hashes.get(last).copied()
+        });
+    match last {
+        None => Err(format!(
+            "helper_size is {size} and helper.jsonl has {} lines",
+            helper.chain.len()
+        )),
+        Some(hash) if hash != head.helper_last_hash => Err(format!(
+            "helper_last_hash is not the hash of the last of the first {size} lines of helper.jsonl"
+        )),
+        Some(_) => Ok(()),
     }
 }
 
-/// Checks one head and returns the number of lines it covers.
+/// Checks one head against the lines it covers.
 fn check_one(
     name: &str,
     bytes: &[u8],
     ledger: &Ledger,
     roots: &[Digest],
     keys: &Keys,
-) -> Result<u64, String> {
+) -> Result<TreeHead, String> {
     let signed: SignedHead = canonical::decode(bytes).map_err(|error| error.to_string())?;
     let head = &signed.head;
     if name != format!("{:08}.json", head.size) {
@@ -93,5 +126,5 @@ fn check_one(
             head.generation
         ));
     }
-    Ok(head.size)
+    Ok(signed.head)
 }

@@ -1,10 +1,11 @@
 //! Replays the helper's ledger and matches it one to one with the coordinator's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use tacit_privacy::Rho;
 use tacit_privacy::canonical;
-use tacit_privacy::record::{Answered, Event, Keeper};
+use tacit_privacy::record::{Answered, Countersigned, Event, Keeper};
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::{Digest, RoundId, TaskId};
 
@@ -13,7 +14,7 @@ use crate::error::VerifyError;
 use crate::files::Lines;
 use crate::ledger::{self, Entry, Outcome};
 
-const FILE: &str = "helper.jsonl";
+pub(crate) const FILE: &str = "helper.jsonl";
 const SIGNATURES: &str = "helper.sig";
 
 /// One answer and where it stands.
@@ -23,10 +24,21 @@ struct Answer {
     answered: Answered,
 }
 
+/// A ticket that was countersigned, and where that stands.
+pub(crate) struct Signed {
+    pub(crate) seq: u64,
+    pub(crate) line: Countersigned,
+}
+
 /// What a replay of `helper.jsonl` gives.
 pub(crate) struct HelperLedger {
     pub(crate) chain: Chain,
     pub(crate) restarts: u64,
+    /// SHA-256 of every line.
+    pub(crate) hashes: Vec<Digest>,
+    /// In order; each round once.
+    pub(crate) countersigned: Vec<Signed>,
+    by_ticket: HashMap<Digest, usize>,
     answers: Vec<Answer>,
     by_round: HashMap<(TaskId, RoundId), usize>,
 }
@@ -38,6 +50,9 @@ impl HelperLedger {
         let mut ledger = Self {
             chain,
             restarts: 0,
+            hashes: Vec::new(),
+            countersigned: Vec::new(),
+            by_ticket: HashMap::new(),
             answers: Vec::new(),
             by_round: HashMap::new(),
         };
@@ -61,9 +76,28 @@ impl HelperLedger {
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         let line = self.chain.accept(bytes)?;
+        self.hashes.push(self.chain.last_hash());
         let wrong = |problem: String| Err(VerifyError::line(FILE, line.seq, problem));
         match line.event {
+            Event::Countersigned(ticket) => {
+                let (index, place) = (ticket.participation_index, self.countersigned.len() + 1);
+                if index as usize != place {
+                    return wrong(format!(
+                        "participation_index is {index} and it is the countersigned ticket {place}"
+                    ));
+                }
+                self.by_ticket
+                    .insert(ticket.ticket_hash, self.countersigned.len());
+                self.countersigned.push(Signed {
+                    seq: line.seq,
+                    line: ticket,
+                });
+                Ok(())
+            }
             Event::Answered(answered) => {
+                if self.ticket(answered.ticket_hash).is_none() {
+                    return wrong("answers a ticket that was not countersigned before".into());
+                }
                 let key = (answered.task.clone(), answered.round);
                 if self.by_round.insert(key, self.answers.len()).is_some() {
                     return wrong(format!(
@@ -86,6 +120,33 @@ impl HelperLedger {
                 wrong("is a coordinator's line".into())
             }
         }
+    }
+
+    /// The countersignature of a ticket.
+    fn ticket(&self, hash: Digest) -> Option<&Countersigned> {
+        let signed = self.countersigned.get(*self.by_ticket.get(&hash)?)?;
+        Some(&signed.line)
+    }
+
+    /// Checks that the ticket of every round of the ledger, priced so, was countersigned.
+    pub(crate) fn check_tickets(&self, rounds: &[Ended]) -> Result<(), VerifyError> {
+        for round in rounds {
+            let wrong = |problem: &str| Err(VerifyError::line(ledger::FILE, round.seq, problem));
+            let Some(signed) = self.ticket(round.ticket_hash) else {
+                return wrong("helper.jsonl does not say that its ticket was countersigned");
+            };
+            if signed.round != round.round || signed.rho != round.rho {
+                return wrong("round or price differs from the countersigned line in helper.jsonl");
+            }
+        }
+        Ok(())
+    }
+
+    /// Tickets that stand in no line of the ledger.
+    pub(crate) fn unopened(&self, rounds: &[Ended]) -> impl Iterator<Item = &Signed> {
+        let ended: HashSet<Digest> = rounds.iter().map(|round| round.ticket_hash).collect();
+        let all = self.countersigned.iter();
+        all.filter(move |signed| !ended.contains(&signed.line.ticket_hash))
     }
 
     /// Answers given.
@@ -132,6 +193,15 @@ impl HelperLedger {
             )),
         }
     }
+}
+
+/// A round of the coordinator's ledger that is over.
+pub(crate) struct Ended {
+    pub(crate) seq: u64,
+    pub(crate) round: RoundId,
+    pub(crate) ticket_hash: Digest,
+    /// Price of its ticket.
+    pub(crate) rho: Rho,
 }
 
 fn check_signature(key: &PublicKey, line: &[u8], signature: Option<&[u8]>) -> Result<(), String> {

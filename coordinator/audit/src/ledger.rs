@@ -13,6 +13,7 @@ use crate::chain::Chain;
 use crate::empty::{EmptyRound, EmptyRounds};
 use crate::error::VerifyError;
 use crate::files::Lines;
+use crate::helper::Ended;
 
 pub(crate) const FILE: &str = "ledger.jsonl";
 /// Most outcomes of all noise tables together, about half a minute's work: a thousand releases of
@@ -140,7 +141,9 @@ impl Ledger {
         let (seq, time_bucket) = (line.seq, line.time_bucket);
         let entry = match line.event {
             Event::Genesis(_) => return Err("is a second genesis line".into()),
-            Event::Answered(_) => return Err("is a helper's line".into()),
+            Event::Countersigned(_) | Event::Answered(_) => {
+                return Err("is a helper's line".into());
+            }
             Event::Restarted {} => {
                 self.restarts.push(seq);
                 return Ok(());
@@ -233,6 +236,23 @@ impl Ledger {
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Every round that is over: first those that cost something.
+    pub(crate) fn ended(&self) -> Vec<Ended> {
+        let charged = self.entries.iter().map(|entry| Ended {
+            seq: entry.seq,
+            round: entry.charge.round,
+            ticket_hash: entry.charge.ticket_hash,
+            rho: entry.charge.rho,
+        });
+        let empty = self.empty.all().iter().map(|empty| Ended {
+            seq: empty.seq,
+            round: empty.line.round,
+            ticket_hash: empty.line.ticket_hash,
+            rho: empty.line.ticket_rho,
+        });
+        charged.chain(empty).collect()
     }
 
     /// A round is of the ledger's task, and comes after every round before it.

@@ -119,10 +119,19 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
         return Err(VerifyError::line(ledger::FILE, seq, problem));
     }
     let mut warnings: Vec<String> = Vec::new();
-    let heads = heads::check(dir, &ledger, &keys, &mut warnings)?;
+    let heads = heads::check(dir, &ledger, &helper, &keys, &mut warnings)?;
     models::check(dir, &ledger, &mut warnings)?;
     let evaluations = sums::check(dir, &ledger, &mut warnings)?;
     tickets::check(dir, &ledger, &keys, &mut warnings)?;
+    let ended = ledger.ended();
+    helper.check_tickets(&ended)?;
+    for signed in helper.unopened(&ended) {
+        warnings.push(format!(
+            "helper.jsonl line {}: the ticket of round {} stands in no line of ledger.jsonl, so it \
+             was never offered",
+            signed.seq, signed.line.round
+        ));
+    }
     warn(&ledger, &helper, &keys, &mut warnings);
     for warning in &mut warnings {
         *warning = Shown(warning).to_string();

@@ -31,7 +31,8 @@ impl Helper {
     /// Completes and signs a draft; the same draft gives the same bytes for as long as the round is
     /// not abandoned.
     ///
-    /// The key is durable before the round, and the round before the signature leaves.
+    /// The key is durable before the round, and the round with its ledger line before the signature
+    /// leaves.
     pub(crate) fn countersign(&self, draft: &[u8]) -> Result<Countersigned, Failure> {
         let asked = Ticket::from_bytes(draft)?;
         let mut store = self.store();
@@ -67,7 +68,7 @@ impl Helper {
         let hash = row.ticket_hash;
         self.keys.write(hash, &key)?;
         let expanded = ExpandedKey::new(&key).map_err(StorageError::key)?;
-        let crowded_out = store.add_round(&row, &ticket)?;
+        let crowded_out = store.add_round(&row, &ticket, (self.now)(), &self.signing)?;
         let round = HelperRound::new(ticket, hash, expanded, self.terms.issuer);
         self.open()
             .insert(hash, Arc::new(OpenRound::new(round, 0)));
@@ -117,13 +118,14 @@ impl Helper {
             ));
         }
         let mut store = self.store();
+        check_own(&store, &head)?;
         if let Some(newest) = store.newest_head(head.ledger_id)? {
             if proof.old_size != newest.size && head.size > newest.size {
                 return Ok(HeadAnswer::ProveFrom(newest.size));
             }
             follows(&newest, &head, &proof.hashes).map_err(Failure::Head)?;
         }
-        store.set_head(&head)?;
+        store.add_head(&head)?;
         Ok(HeadAnswer::Signed(self.signing.sign(Context::Head, bytes)))
     }
 }
@@ -141,9 +143,29 @@ pub(crate) enum HeadAnswer {
     ProveFrom(u64),
 }
 
+/// Whether a head says of this helper's ledger what it is: who signs it signs that nothing is left
+/// out of either.
+fn check_own(store: &Store, head: &TreeHead) -> Result<(), Failure> {
+    let own = store.end_beside(head.ledger_id)?;
+    if (head.helper_size, head.helper_last_hash) == (own.size, own.last_hash) {
+        Ok(())
+    } else {
+        Err(Failure::Head(
+            "its helper_size or helper_last_hash is not that of this helper's ledger",
+        ))
+    }
+}
+
 /// Whether a draft agrees with what is kept of its task.
 fn check_history(store: &Store, asked: &Ticket) -> Result<(), Failure> {
     let ledger = asked.logged.head.head.ledger_id;
+    if store
+        .task_of(ledger)?
+        .is_some_and(|known| known != asked.task)
+    {
+        let problem = "its ledger is another task's";
+        return Err(HelperRefusal::Draft(problem.into()).into());
+    }
     if store
         .ledger_of_task(&asked.task)?
         .is_some_and(|known| known != ledger)
@@ -205,6 +227,8 @@ mod tests {
             generation,
             size,
             root: merkle::root(leaves),
+            helper_size: 0,
+            helper_last_hash: Digest([0; 32]),
         }
     }
 

@@ -7,7 +7,8 @@
 //! - [`config`] what an operator sets; [`Prepared`] what a start reads; [`serve`] runs the daemon;
 //! - `live` what may change while it serves;
 //! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
-//! - `countersign`, `admit`, `release` are what it does, one file each, on the state in `helper`;
+//! - `countersign`, `admit`, `release`, `lines` are what it does, one file each, on the state in
+//!   `helper`;
 //! - `keys` the key files of open rounds, [`ExpandedKey`] one of them ready to open seeds; `store`
 //!   everything else that must survive.
 //!
@@ -24,6 +25,7 @@ mod countersign;
 mod error;
 mod helper;
 mod keys;
+mod lines;
 mod live;
 mod open_round;
 mod opening;

@@ -64,9 +64,10 @@ impl Helper {
         // The latest deadline may have passed meanwhile.
         self.open_round(ask.ticket)?;
         // Kill point k8: summed, nothing written; a restart starts over.
-        let (line, signature) =
-            self.store()
-                .record(&answered, &opened, &mask_sum, (self.now)(), &self.signing)?;
+        let now = (self.now)();
+        let line = self
+            .store()
+            .record(&answered, &opened, &mask_sum, now, &self.signing)?;
         // Kill point k9: recorded, not said; a restart erases the key and repeats the answer.
         self.erase(ask.ticket)?;
         tracing::info!(
@@ -76,8 +77,8 @@ impl Helper {
             set = answered.contributors
         );
         Ok(Answer {
-            line,
-            signature,
+            line: line.bytes,
+            signature: line.signature,
             mask_sum: mask_sum.into(),
         })
     }

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tacit_privacy::canonical;
 use tacit_proto::v2::{
     AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader,
     CountersignHeadRequest, CountersignHeadResponse, CountersignRequest, CountersignResponse,
-    ReleaseRequest, ReleaseResponse, SealedSeed, TermsRequest, TermsResponse, helper_server,
-    release_response::Part,
+    HelperLine, LinesRequest, LinesResponse, ReleaseRequest, ReleaseResponse, SealedSeed,
+    TermsRequest, TermsResponse, helper_server, release_response::Part,
 };
 use tacit_round::helper::{self, HelperRefusal, Terms};
 use tacit_round::keys::{PublicKey, SignatureBytes};
@@ -24,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::countersign::{Countersigned, HeadAnswer, HeadProof};
 use crate::error::{Failure, StorageError};
 use crate::helper::Helper;
+use crate::lines::{Shown, Standing};
 use crate::release::{Answer, Ask};
 use crate::status::reply;
 
@@ -262,6 +264,20 @@ impl helper_server::Helper for Service {
         }))
     }
 
+    async fn lines(
+        &self,
+        request: Request<LinesRequest>,
+    ) -> Result<Response<LinesResponse>, Status> {
+        identity::coordinator(&request)?;
+        let LinesRequest { ledger_id, from } = request.into_inner();
+        let standing = self.run(move |helper| {
+            let ledger = Digest::from_slice(&ledger_id)
+                .map_err(|_| Failure::Malformed("ledger_id is not 32 bytes"))?;
+            said(helper.standing(ledger, from)?)
+        });
+        reply(standing.await)
+    }
+
     async fn terms(
         &self,
         request: Request<TermsRequest>,
@@ -279,6 +295,27 @@ impl helper_server::Helper for Service {
             issuer: issuer.map(key).unwrap_or_default(),
             membership_required,
         }))
+    }
+}
+
+fn said(standing: Standing) -> Result<LinesResponse, Failure> {
+    let newest = standing.newest.as_ref();
+    let newest = newest.map(canonical::encode).transpose()?;
+    let lines = standing.lines.into_iter();
+    Ok(LinesResponse {
+        newest_head: newest.unwrap_or_default().into(),
+        size: standing.size,
+        lines: lines.map(shown).collect(),
+    })
+}
+
+fn shown(Shown { line, ticket }: Shown) -> HelperLine {
+    let by = ticket.as_ref().map(|row| signature(row.signature));
+    HelperLine {
+        line: line.bytes.into(),
+        signature: signature(line.signature),
+        ticket: ticket.map(|row| row.ticket).unwrap_or_default().into(),
+        ticket_signature: by.unwrap_or_default(),
     }
 }
 

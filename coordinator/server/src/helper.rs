@@ -103,7 +103,7 @@ impl HelperClient {
         self.grpc.set(other.grpc());
     }
 
-    fn grpc(&self) -> Grpc<Channel> {
+    pub(crate) fn grpc(&self) -> Grpc<Channel> {
         Grpc::clone(&self.grpc.get())
     }
 
@@ -322,7 +322,7 @@ impl HelperClient {
         }
     }
 
-    fn checked(
+    pub(crate) fn checked(
         &self,
         context: Context,
         message: &[u8],
@@ -363,12 +363,12 @@ fn misconfigured(field: &str, problem: &str) -> ServerError {
     ServerError::OperatorConfig(format!("{field}: {problem}"))
 }
 
-fn refused(what: &str) -> ServerError {
+pub(crate) fn refused(what: &str) -> ServerError {
     ServerError::HelperRefused(what.to_owned())
 }
 
 /// What the helper says for good against what passes.
-fn from_status(status: Status) -> ServerError {
+pub(crate) fn from_status(status: Status) -> ServerError {
     match status.code() {
         Code::InvalidArgument
         | Code::FailedPrecondition

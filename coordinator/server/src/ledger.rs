@@ -9,6 +9,7 @@ use tacit_round::policy::published;
 use tacit_types::{Digest, TaskId, Timestamp};
 
 use crate::error::ServerError;
+use crate::standing::HelperEnd;
 use crate::storage::LedgerStore;
 
 /// The ledger. Lines are appended in the store first and noted here after.
@@ -189,13 +190,15 @@ impl Ledger {
         self.id
     }
 
-    /// Commitment to every line so far.
-    pub fn head(&self) -> TreeHead {
+    /// Commitment to every line so far, and to the helper's.
+    pub fn head(&self, helper: HelperEnd) -> TreeHead {
         TreeHead {
             ledger_id: self.id,
             generation: GENERATION,
             size: self.leaves.len() as u64,
             root: merkle::root(&self.leaves),
+            helper_size: helper.size,
+            helper_last_hash: helper.last_hash,
         }
     }
 

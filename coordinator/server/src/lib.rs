@@ -14,7 +14,7 @@
 //!   opens what several tasks hold); [`ledger`] appends and signs release lines;
 //! - [`board`] what handlers may know without asking the driver; [`open_round`] the round they
 //!   share with it; [`census`] who has checked in lately; [`helper`] the client of the other party,
-//!   `presence` whether it still knows the round;
+//!   [`standing`] how far it has come, `presence` whether it still knows the round;
 //! - [`export`] writes what auditors get.
 
 #![forbid(unsafe_code)]
@@ -41,6 +41,7 @@ pub mod service;
 mod shared;
 mod shelf;
 pub mod slots;
+pub mod standing;
 pub mod status;
 pub mod storage;
 mod terms;

@@ -21,7 +21,7 @@ pub enum Keeper {
     /// The coordinator: one line for every published version, every round without one, and every
     /// restart.
     Coordinator,
-    /// The helper: one line for every answer it gave.
+    /// The helper: one line for every ticket it countersigned and every answer it gave.
     Helper,
 }
 
@@ -61,6 +61,8 @@ pub enum Event {
     Empty(Empty),
     /// The keeper started again on existing state.
     Restarted {},
+    /// Helper: one ticket was countersigned, so that devices may have spent for it.
+    Countersigned(Countersigned),
     /// Helper: one mask sum was handed out.
     Answered(Answered),
 }
@@ -194,6 +196,22 @@ pub struct Empty {
     pub certificate: String,
 }
 
+/// Fields of [`Event::Countersigned`]. The line is durable before the signature leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Countersigned {
+    /// Task.
+    pub task: TaskId,
+    /// Round.
+    pub round: RoundId,
+    /// SHA-256 of the ticket.
+    pub ticket_hash: Digest,
+    /// Price of the ticket for a device that takes part.
+    pub rho: Rho,
+    /// Place of this ticket among those countersigned for the task, from 1: how often a device can
+    /// have taken part at most.
+    pub participation_index: u32,
+}
+
 /// Fields of [`Event::Answered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
@@ -234,7 +252,11 @@ impl Line {
         match &self.event {
             Event::Release(release) => Some(&release.charge),
             Event::Abandoned(abandoned) => Some(&abandoned.charge),
-            Event::Genesis(_) | Event::Empty(_) | Event::Restarted {} | Event::Answered(_) => None,
+            Event::Genesis(_)
+            | Event::Empty(_)
+            | Event::Restarted {}
+            | Event::Countersigned(_)
+            | Event::Answered(_) => None,
         }
     }
 
@@ -266,6 +288,10 @@ pub struct TreeHead {
     pub size: u64,
     /// Merkle root over the exact bytes of the lines ([`crate::merkle`]).
     pub root: Digest,
+    /// Number of lines of the helper's ledger of the same task.
+    pub helper_size: u64,
+    /// SHA-256 of the last of them; zeros before the first.
+    pub helper_last_hash: Digest,
 }
 
 /// `u128` as a decimal string: JSON numbers past 2^53 do not survive every reader.

@@ -128,6 +128,8 @@ mod tests {
             generation: 1,
             size: 1,
             root: merkle::root(&[merkle::leaf(line.as_bytes())]),
+            helper_size: 0,
+            helper_last_hash: Digest([0; 32]),
         };
         let head = SignedHead {
             coordinator_signature: sign(&head, &key(1)).unwrap(),

@@ -403,6 +403,10 @@ pub fn published_for(line: &Line) -> Option<(&TaskId, Digest)> {
     match &line.event {
         Event::Genesis(genesis) => Some((&genesis.task, genesis.model_out_hash)),
         Event::Release(release) => Some((&release.charge.task, release.model_out_hash)),
-        Event::Abandoned(_) | Event::Empty(_) | Event::Restarted {} | Event::Answered(_) => None,
+        Event::Abandoned(_)
+        | Event::Empty(_)
+        | Event::Restarted {}
+        | Event::Countersigned(_)
+        | Event::Answered(_) => None,
     }
 }

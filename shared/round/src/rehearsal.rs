@@ -177,6 +177,8 @@ fn unlogged() -> LoggedLine {
         generation: 0,
         size: 0,
         root: Digest([0; 32]),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
     };
     LoggedLine {
         line: String::new(),

@@ -42,6 +42,8 @@ pub(crate) fn ticket(mechanism: Mechanism, key: &OpeningKey) -> Ticket {
         generation: 1,
         size: 1,
         root: Digest([0; 32]),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
     };
     let head = SignedHead {
         head,

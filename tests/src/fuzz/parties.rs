@@ -7,7 +7,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::{
-    Abandoned, Answered, Charge, Empty, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
+    Abandoned, Answered, Charge, Countersigned, Empty, Event, Genesis, Keeper, Line, Release,
+    SCHEMA, TreeHead,
 };
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
@@ -154,6 +155,13 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             helper_generation: EMPTY.generation,
             certificate: EMPTY.sign(&HELPER).to_string(),
         }),
+        Event::Countersigned(Countersigned {
+            task: TASK.clone(),
+            round: RoundId(1),
+            ticket_hash: Digest([9; 32]),
+            rho: mechanism().rho(),
+            participation_index: 1,
+        }),
         Event::Answered(Answered {
             task: TASK.clone(),
             round: RoundId(1),
@@ -165,7 +173,7 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
     ];
     let mut prev_hash = Digest([0; 32]);
     let line = |(seq, event)| {
-        let helper = matches!(event, Event::Answered(_));
+        let helper = matches!(event, Event::Countersigned(_) | Event::Answered(_));
         let keeper = if helper {
             Keeper::Helper
         } else {
@@ -209,6 +217,8 @@ pub(super) fn tree_head() -> TreeHead {
         generation: 1,
         size: leaves.len() as u64,
         root: merkle::root(&leaves),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
     }
 }
 

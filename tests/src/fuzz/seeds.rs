@@ -122,6 +122,7 @@ fn lines() -> Named {
         "restarted",
         "abandoned",
         "empty",
+        "countersigned",
         "answered",
     ];
     names.into_iter().zip(parties::lines()).collect()

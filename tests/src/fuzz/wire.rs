@@ -64,6 +64,8 @@ pub fn wire(bytes: &[u8]) {
     decode::<v2::CountersignResponse>(bytes);
     decode::<v2::CountersignHeadRequest>(bytes);
     decode::<v2::CountersignHeadResponse>(bytes);
+    decode::<v2::LinesRequest>(bytes);
+    decode::<v2::LinesResponse>(bytes);
     decode::<v2::AdmitResponse>(bytes);
     decode::<v2::ReleaseResponse>(bytes);
     decode::<v2::AbandonRequest>(bytes);

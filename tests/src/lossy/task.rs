@@ -117,6 +117,14 @@ impl LedgerStore for Lossy {
         self.call(|disk| Ok(disk.task.helper_lines.values().cloned().collect()))
     }
 
+    fn keep_helper_lines(&self, lines: Vec<SignedLine>) -> Answer<()> {
+        self.call(|disk| {
+            lines
+                .into_iter()
+                .try_for_each(|line| disk.task.keep_helper_line(line))
+        })
+    }
+
     fn heads(&self) -> Answer<Vec<(u64, String)>> {
         self.call(|disk| Ok(disk.task.heads.clone().into_iter().collect()))
     }
@@ -212,14 +220,23 @@ impl Task {
             let total = self.spent.entry(*device).or_default();
             *total = total.compose(end.rho);
         }
-        if let Some(line) = end.helper
-            && self.helper_lines.insert(line.seq, line).is_some()
-        {
-            let forked = "another line of its ledger is kept there: it was rolled back";
-            return Err(ServerError::HelperRefused(forked.into()));
+        if let Some(line) = end.helper {
+            self.keep_helper_line(line)?;
         }
         self.enter(Phase::Recorded);
         Ok(())
+    }
+
+    fn keep_helper_line(&mut self, line: SignedLine) -> Result<(), ServerError> {
+        let kept = self
+            .helper_lines
+            .entry(line.seq)
+            .or_insert_with(|| line.clone());
+        if kept.bytes == line.bytes {
+            return Ok(());
+        }
+        let forked = "another line of its ledger is kept there: it was rolled back";
+        Err(ServerError::HelperRefused(forked.into()))
     }
 }
 

@@ -152,8 +152,8 @@ fn the_numbers_of_a_free_round_are_held_against_its_ticket_and_the_ledger() {
     let ticket = SignedTicket::new(bytes, by_helper, &world.coordinator);
     let hash = ticket.hash();
     world.change(4, |charge| charge.ticket_hash = hash);
-    world.change_answer(1, |answered| answered.ticket_hash = hash);
     world.tickets[3] = ticket;
+    world.reticket_helper(4, hash);
     world.rechain();
     let problem = "its ticket's free_rounds is 1";
     refuse(&world, "ledger.jsonl line 4", problem);
@@ -169,5 +169,5 @@ fn a_free_round_that_the_helper_answered_is_refused() {
     world.answer(&charge);
     world.rechain();
     let problem = "round 3 was answered, but ledger.jsonl has neither";
-    refuse(&world, "helper.jsonl line 2", problem);
+    refuse(&world, "helper.jsonl line 6", problem);
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use tacit_privacy::noise::NoiseTable;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{
-    Abandoned, Answered, Charge, Empty, Event, Genesis, Keeper, Line, Release, SCHEMA, TreeHead,
+    Abandoned, Answered, Charge, Countersigned, Empty, Event, Genesis, Keeper, Line, Release,
+    SCHEMA, TreeHead,
 };
 use tacit_privacy::{Mechanism, Rho, Tier, canonical, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
@@ -195,7 +196,34 @@ impl World {
         let ticket = self.ticket(&charge);
         charge.ticket_hash = ticket.hash();
         self.tickets.push(ticket);
+        self.countersign(&charge);
         charge
+    }
+
+    /// Adds the helper's line for the ticket of a charge.
+    fn countersign(&mut self, charge: &Charge) {
+        let signed = |line: &&Line| matches!(line.event, Event::Countersigned(_));
+        let before = self.helper_lines.iter().filter(signed).count();
+        self.helper_line(Event::Countersigned(Countersigned {
+            task: charge.task.clone(),
+            round: charge.round,
+            ticket_hash: charge.ticket_hash,
+            rho: charge.rho,
+            participation_index: before as u32 + 1,
+        }));
+    }
+
+    fn helper_line(&mut self, event: Event) {
+        self.helper_lines.push(Line {
+            schema: SCHEMA,
+            ledger_id: Digest([77; 32]),
+            generation: 1,
+            seq: self.helper_lines.len() as u64,
+            prev_hash: Digest([0; 32]),
+            keeper: Keeper::Helper,
+            time_bucket: 498_800,
+            event,
+        });
     }
 
     /// The ticket a charge stands on, signed by both; its place in the ledger is not what an audit
@@ -207,6 +235,8 @@ impl World {
             generation: 1,
             size: 1,
             root: Digest([0; 32]),
+            helper_size: 0,
+            helper_last_hash: Digest([0; 32]),
         };
         let head = SignedHead {
             head,
@@ -252,10 +282,15 @@ impl World {
             let ticket = self.ticket(&charge);
             charge_mut(&mut self.lines[seq]).unwrap().ticket_hash = ticket.hash();
             for line in &mut self.helper_lines {
-                if let Event::Answered(answered) = &mut line.event
-                    && answered.round == charge.round
-                {
-                    answered.ticket_hash = ticket.hash();
+                match &mut line.event {
+                    Event::Answered(answered) if answered.round == charge.round => {
+                        answered.ticket_hash = ticket.hash();
+                    }
+                    Event::Countersigned(signed) if signed.round == charge.round => {
+                        signed.ticket_hash = ticket.hash();
+                        signed.rho = charge.rho;
+                    }
+                    _ => {}
                 }
             }
             self.tickets.push(ticket);
@@ -263,25 +298,27 @@ impl World {
         self.rechain();
     }
 
+    /// Lets the helper's lines of a round speak of this ticket.
+    pub(crate) fn reticket_helper(&mut self, round: u32, ticket: Digest) {
+        for line in &mut self.helper_lines {
+            match &mut line.event {
+                Event::Answered(line) if line.round.0 == round => line.ticket_hash = ticket,
+                Event::Countersigned(line) if line.round.0 == round => line.ticket_hash = ticket,
+                _ => {}
+            }
+        }
+    }
+
     /// Adds the helper's line for a release with this charge.
     pub(crate) fn answer(&mut self, charge: &Charge) {
-        self.helper_lines.push(Line {
-            schema: SCHEMA,
-            ledger_id: Digest([77; 32]),
-            generation: 1,
-            seq: self.helper_lines.len() as u64,
-            prev_hash: Digest([0; 32]),
-            keeper: Keeper::Helper,
-            time_bucket: 498_800,
-            event: Event::Answered(Answered {
-                task: charge.task.clone(),
-                round: charge.round,
-                ticket_hash: charge.ticket_hash,
-                contributors: 950 + charge.round.0,
-                set_digest: Digest([charge.round.0 as u8; 32]),
-                mask_digest: Digest([8; 32]),
-            }),
-        });
+        self.helper_line(Event::Answered(Answered {
+            task: charge.task.clone(),
+            round: charge.round,
+            ticket_hash: charge.ticket_hash,
+            contributors: 950 + charge.round.0,
+            set_digest: Digest([charge.round.0 as u8; 32]),
+            mask_digest: Digest([8; 32]),
+        }));
     }
 
     /// Makes totals, chains and the hashes between the ledgers consistent again.
@@ -337,12 +374,17 @@ impl World {
         chain(&mut self.lines);
     }
 
-    /// Changes a helper's answer and everything that follows from it.
-    pub(crate) fn change_answer(&mut self, seq: usize, change: impl FnOnce(&mut Answered)) {
-        let Event::Answered(answered) = &mut self.helper_lines[seq].event else {
-            panic!("not an answer")
-        };
-        change(answered);
+    /// Changes the helper's answer number `place`, from 0, and everything that follows from it.
+    pub(crate) fn change_answer(&mut self, place: usize, change: impl FnOnce(&mut Answered)) {
+        let events = self
+            .helper_lines
+            .iter_mut()
+            .map(|line| &mut line.event);
+        let mut answers = events.filter_map(|event| match event {
+            Event::Answered(answered) => Some(answered),
+            _ => None,
+        });
+        change(answers.nth(place).unwrap());
         chain(&mut self.helper_lines);
     }
 
@@ -359,11 +401,19 @@ impl World {
             .map(|line| merkle::leaf(line))
             .collect();
         let last = &self.lines[size - 1];
+        // Only the newest head speaks of the helper's lines.
+        let helper: &[Line] = match size == self.lines.len() {
+            true => &self.helper_lines,
+            false => &[],
+        };
+        let last_hash = |line: &Line| canonical::digest(&line.to_bytes().unwrap());
         let head = TreeHead {
             ledger_id: last.ledger_id,
             generation: last.generation,
             size: size as u64,
             root: merkle::root(&leaves),
+            helper_size: helper.len() as u64,
+            helper_last_hash: helper.last().map_or(Digest([0; 32]), last_hash),
         };
         SignedHead {
             coordinator_signature: head::sign(&head, &self.coordinator).unwrap(),

@@ -1,44 +1,62 @@
-//! The newest tree head signed for each ledger.
+//! Every tree head signed, of each ledger: the newest says what may follow.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use tacit_privacy::record::TreeHead;
 use tacit_types::Digest;
 
 use crate::error::{Failure, StorageError};
 use crate::store::Store;
 
+const COLUMNS: &str = "ledger_id, generation, size, root, helper_size, helper_last_hash";
+
 impl Store {
     /// Newest head signed for this ledger.
     pub(crate) fn newest_head(&self, ledger_id: Digest) -> Result<Option<TreeHead>, StorageError> {
-        let mut query = self
+        let newest =
+            format!("SELECT {COLUMNS} FROM heads WHERE ledger_id = ?1 ORDER BY id DESC LIMIT 1");
+        Ok(self
             .db
-            .prepare_cached("SELECT generation, size, root FROM heads WHERE ledger_id = ?1")?;
-        let row: Option<(u32, i64, [u8; 32])> = query
-            .query_row(params![ledger_id.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        let head = |(generation, size, root)| {
-            let size = u64::try_from(size)
-                .map_err(|_| StorageError::damaged("a head has a negative size"))?;
-            Ok(TreeHead {
-                ledger_id,
-                generation,
-                size,
-                root: Digest(root),
-            })
-        };
-        row.map(head).transpose()
+            .prepare_cached(&newest)?
+            .query_row([ledger_id.0], read)
+            .optional()?)
     }
 
     /// Remembers a head; durable when this returns.
-    pub(crate) fn set_head(&mut self, head: &TreeHead) -> Result<(), Failure> {
-        let size =
-            i64::try_from(head.size).map_err(|_| Failure::Head("its size is out of range"))?;
+    pub(crate) fn add_head(&mut self, head: &TreeHead) -> Result<(), Failure> {
+        if self.newest_head(head.ledger_id)?.as_ref() == Some(head) {
+            return Ok(());
+        }
+        let size = |lines: u64| {
+            i64::try_from(lines).map_err(|_| Failure::Head("its size is out of range"))
+        };
+        let add = format!("INSERT INTO heads ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
         self.db.execute(
-            "INSERT OR REPLACE INTO heads VALUES (?1, ?2, ?3, ?4)",
-            params![head.ledger_id.0, head.generation, size, head.root.0],
+            &add,
+            params![
+                head.ledger_id.0,
+                head.generation,
+                size(head.size)?,
+                head.root.0,
+                size(head.helper_size)?,
+                head.helper_last_hash.0
+            ],
         )?;
         Ok(())
     }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<TreeHead> {
+    // A negative size cannot be written.
+    let size = |column| {
+        let lines: i64 = row.get(column)?;
+        Ok::<_, rusqlite::Error>(u64::try_from(lines).unwrap_or(u64::MAX))
+    };
+    Ok(TreeHead {
+        ledger_id: Digest(row.get(0)?),
+        generation: row.get(1)?,
+        size: size(2)?,
+        root: Digest(row.get(3)?),
+        helper_size: size(4)?,
+        helper_last_hash: Digest(row.get(5)?),
+    })
 }

@@ -19,6 +19,7 @@ use crate::error::{HelperError, StorageError, no_randomness};
 pub(crate) mod admitted;
 pub(crate) mod answers;
 mod heads;
+pub(crate) mod lines;
 pub(crate) mod rounds;
 
 const FILE: &str = "helper.sqlite";
@@ -27,13 +28,14 @@ const SCHEMA: &str = "
 CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), ledger_id BLOB NOT NULL, \
 generation INTEGER NOT NULL,
     helper_key BLOB NOT NULL);
-CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, \
-draft_digest BLOB NOT NULL,
+CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, ledger \
+BLOB NOT NULL, draft_digest BLOB NOT NULL,
     ticket_hash BLOB NOT NULL UNIQUE, ticket BLOB NOT NULL, signature BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT,
     generation INTEGER NOT NULL, ever_admitted INTEGER NOT NULL DEFAULT 0, certified INTEGER NOT \
 NULL DEFAULT 0,
     UNIQUE (task, round));
+CREATE INDEX rounds_in ON rounds (ledger);
 CREATE TABLE lines (id INTEGER PRIMARY KEY, task TEXT NOT NULL, line BLOB NOT NULL, signature BLOB \
 NOT NULL);
 CREATE INDEX lines_of ON lines (task, id);
@@ -44,9 +46,10 @@ NOT NULL, member BLOB)
     WITHOUT ROWID;
 CREATE UNIQUE INDEX admitted_to ON admitted (ticket_hash, member);
 CREATE TABLE used_seeds (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE heads (ledger_id BLOB PRIMARY KEY, generation INTEGER NOT NULL, size INTEGER NOT \
-NULL, root BLOB NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE heads (id INTEGER PRIMARY KEY, ledger_id BLOB NOT NULL, generation INTEGER NOT NULL, \
+size INTEGER NOT NULL,
+    root BLOB NOT NULL, helper_size INTEGER NOT NULL, helper_last_hash BLOB NOT NULL);
+CREATE INDEX heads_of ON heads (ledger_id, id);
 ";
 
 /// The store, locked against every other process.

@@ -2,12 +2,13 @@
 //! forbids a second ticket.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tacit_round::keys::SignatureBytes;
+use tacit_privacy::record::{Countersigned, Event};
+use tacit_round::keys::{SignatureBytes, SigningKey};
 use tacit_round::ticket::Ticket;
-use tacit_types::{Digest, RoundId, TaskId};
+use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
-use crate::error::StorageError;
-use crate::store::{Store, admitted};
+use crate::error::{Failure, StorageError};
+use crate::store::{Store, admitted, lines};
 
 /// Most open rounds of one task. A coordinator may close an earlier round late, not arbitrarily
 /// late.
@@ -61,14 +62,24 @@ impl Store {
 
     /// The coordinator's ledger that this task's first round stood in.
     pub(crate) fn ledger_of_task(&self, task: &TaskId) -> Result<Option<Digest>, StorageError> {
-        let query = format!("SELECT {COLUMNS} FROM rounds WHERE task = ?1 ORDER BY id LIMIT 1");
-        let first = self
+        let first = "SELECT ledger FROM rounds WHERE task = ?1 ORDER BY id LIMIT 1";
+        Ok(self
             .db
-            .prepare_cached(&query)?
-            .query_row([task.as_str()], read)
+            .prepare_cached(first)?
+            .query_row([task.as_str()], |row| row.get(0).map(Digest))
+            .optional()?)
+    }
+
+    /// The task whose rounds stand in this ledger of the coordinator's.
+    pub(crate) fn task_of(&self, ledger: Digest) -> Result<Option<TaskId>, StorageError> {
+        let first = "SELECT task FROM rounds WHERE ledger = ?1 ORDER BY id LIMIT 1";
+        let task: Option<String> = self
+            .db
+            .prepare_cached(first)?
+            .query_row(params![ledger.0], |row| row.get(0))
             .optional()?;
-        first
-            .map(|first| Ok(first.ticket()?.logged.head.head.ledger_id))
+        let damaged = |_| StorageError::damaged("a task's name cannot be read");
+        task.map(|task| TaskId::new(task).map_err(damaged))
             .transpose()
     }
 
@@ -94,22 +105,33 @@ impl Store {
         Ok(query.query_map([], read)?.collect::<Result<_, _>>()?)
     }
 
-    /// Adds an open round. The oldest open rounds of its task past [`OPEN_MAX`] are abandoned;
-    /// gives their tickets.
+    /// Adds an open round and its ledger line, in one commit. The oldest open rounds of its task
+    /// past [`OPEN_MAX`] are abandoned; gives their tickets.
     pub(crate) fn add_round(
         &mut self,
         row: &RoundRow,
         ticket: &Ticket,
-    ) -> Result<Vec<Digest>, StorageError> {
+        now: Timestamp,
+        key: &SigningKey,
+    ) -> Result<Vec<Digest>, Failure> {
+        let event = Event::Countersigned(Countersigned {
+            task: ticket.task.clone(),
+            round: ticket.round,
+            ticket_hash: row.ticket_hash,
+            rho: ticket.mechanism.rho(),
+            participation_index: self.countersigned(&ticket.task)? + 1,
+        });
+        let line = self.next_line(&ticket.task, event, now, key)?;
         let transaction = self.db.transaction()?;
         let task = ticket.task.as_str();
         transaction.execute(
-            "INSERT INTO rounds (task, round, draft_digest, ticket_hash, ticket, signature, state, \
-             generation)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open', ?7)",
+            "INSERT INTO rounds (task, round, ledger, draft_digest, ticket_hash, ticket, \
+             signature, state, generation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8)",
             params![
                 task,
                 ticket.round.0,
+                ticket.logged.head.head.ledger_id.0,
                 row.draft_digest.0,
                 row.ticket_hash.0,
                 row.ticket,
@@ -117,6 +139,7 @@ impl Store {
                 self.generation
             ],
         )?;
+        lines::append(&transaction, &ticket.task, &line)?;
         let crowded_out = oldest_open(&transaction, task)?;
         for ticket in &crowded_out {
             abandon(&transaction, *ticket, "too many open rounds")?;
@@ -138,6 +161,15 @@ impl Store {
             .query_row(update, params![ticket.0, self.generation], |row| row.get(0))
             .optional()?;
         Ok(certified)
+    }
+
+    /// Tickets of a task that were countersigned.
+    fn countersigned(&self, task: &TaskId) -> Result<u32, StorageError> {
+        let count = "SELECT count(*) FROM rounds WHERE task = ?1";
+        Ok(self
+            .db
+            .prepare_cached(count)?
+            .query_row([task.as_str()], |row| row.get(0))?)
     }
 
     /// Rounds of a task that were certified.

@@ -7,6 +7,7 @@
 mod cheating;
 mod empty;
 mod life;
+mod lines;
 mod members;
 mod noise;
 mod refusals;

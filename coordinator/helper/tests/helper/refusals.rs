@@ -337,6 +337,8 @@ async fn heads_that_go_back_fork_or_are_not_the_coordinators_are_refused() {
             generation: 1,
             size,
             root: merkle::root(leaves),
+            helper_size: 0,
+            helper_last_hash: Digest([0; 32]),
         };
         let head = canonical::encode(&head).unwrap();
         let signature = coordinator_key().sign(Context::Head, &head);

@@ -214,6 +214,8 @@ pub(crate) fn draft(round: u32) -> Ticket {
         generation: 1,
         size: 1,
         root: Digest([2; 32]),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
     };
     let head = SignedHead {
         head,

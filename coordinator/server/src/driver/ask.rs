@@ -22,7 +22,7 @@ impl Driver {
     /// Makes sure both parties have signed the newest head, and writes the export. False when
     /// stopped first.
     pub(super) fn ensure_head(&mut self, runtime: &Handle) -> Result<bool, ServerError> {
-        let head = self.ledger.head();
+        let lines = self.ledger.leaves().len() as u64;
         self.show_ledger();
         let signed_size = self
             .store
@@ -30,9 +30,13 @@ impl Driver {
             .wait()?
             .last()
             .map(|(size, _)| *size);
-        if signed_size == Some(head.size) {
+        if signed_size == Some(lines) {
             return Ok(true);
         }
+        let Some(helper_end) = self.follow_helper(runtime)? else {
+            return Ok(false);
+        };
+        let head = self.ledger.head(helper_end);
         let coordinator_signature = head::sign(&head, &self.signing)?;
         // The helper may have signed a head that a crash kept from us: it says where the proof must
         // start.

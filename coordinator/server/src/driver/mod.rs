@@ -7,13 +7,15 @@
 //! process: what the disk holds is then unknown, and recovery reads it.
 //!
 //! One phase of the work a file: `inputs`, `recovery`, `configure`, `draft`, `report`, `close`,
-//! `empty`, `settle`; `leases` says how many devices are selected, `ask` talks to the helper.
+//! `empty`, `settle`; `leases` says how many devices are selected, `ask` talks to the helper,
+//! `follow` keeps its ledger.
 
 mod ask;
 mod close;
 mod configure;
 mod draft;
 mod empty;
+mod follow;
 mod inputs;
 mod leases;
 mod recovery;

@@ -46,8 +46,11 @@ pub trait LedgerStore: Send + Sync {
     /// kept at that place, which would leave the release without its proof.
     fn record(&self, end: Recorded) -> Answer<()>;
 
-    /// Every line of the helper's that came with an answer, in its order.
+    /// Every line of the helper's that is kept, in its order.
     fn helper_lines(&self) -> Answer<Vec<SignedLine>>;
+
+    /// Keeps lines of the helper's, in one commit. An error as for [`Self::record`].
+    fn keep_helper_lines(&self, lines: Vec<SignedLine>) -> Answer<()>;
 
     /// Signed heads as JSON with their sizes, smallest first.
     fn heads(&self) -> Answer<Vec<(u64, String)>>;

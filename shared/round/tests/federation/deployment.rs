@@ -105,6 +105,8 @@ pub(crate) fn logged(seq: u64, coordinator: &SigningKey, helper: &SigningKey) ->
         generation: GENERATION,
         size: TREE_SIZE,
         root: merkle::root(&leaves),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
     };
     let coordinator_signature = head::sign(&head, coordinator).unwrap();
     let helper_signature = head::sign(&head, helper).unwrap();

@@ -49,6 +49,14 @@ impl LedgerStore for SqliteTask {
         })
     }
 
+    fn keep_helper_lines(&self, lines: Vec<SignedLine>) -> Answer<()> {
+        self.db.call(move |db| {
+            lines
+                .iter()
+                .try_for_each(|line| keep_helper_line(db, line))
+        })
+    }
+
     fn heads(&self) -> Answer<Vec<(u64, String)>> {
         self.db.call(|db| {
             let mut query = db.prepare_cached("SELECT size, json FROM heads ORDER BY size")?;
@@ -137,6 +145,11 @@ fn keep_helper_line(db: &Connection, line: &SignedLine) -> Result<(), ServerErro
         params![to_i64(line.seq), line.bytes, line.signature.0],
     )?;
     if kept == 1 {
+        return Ok(());
+    }
+    let there = "SELECT bytes FROM helper_lines WHERE seq = ?1";
+    let there: Vec<u8> = db.query_row(there, [to_i64(line.seq)], |row| row.get(0))?;
+    if there == line.bytes {
         return Ok(());
     }
 
