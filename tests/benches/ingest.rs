@@ -253,6 +253,7 @@ impl Servers {
         let mut running = Vec::new();
         let helper_config = tacit_helper::Config {
             listen: "127.0.0.1:0".into(),
+            restored: false,
             listener: Front::default(),
             log: None,
             state: path("helper"),
@@ -282,6 +283,7 @@ impl Servers {
         )?;
         let config = tacit_server::Config {
             listen: "127.0.0.1:0".into(),
+            restored: false,
             policy: None,
             log: None,
             listener: Front::default(),

@@ -219,6 +219,18 @@ impl Deployment {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_under(&mut self, wrapper: &[String], role: Role) -> Result<()> {
+        self.spawn(wrapper, role, &[])
+    }
+
+    /// As [`Self::start`], as an operator does who has put its state back from a copy.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_restored(&mut self, role: Role) -> Result<()> {
+        self.spawn(&[], role, &["--restored"])
+    }
+
+    fn spawn(&mut self, wrapper: &[String], role: Role, options: &[&str]) -> Result<()> {
         ensure!(
             self.running[role as usize].is_none(),
             "the {} runs already",
@@ -235,6 +247,7 @@ impl Deployment {
         command
             .arg("--config")
             .arg(self.path(&format!("{}.toml", role.command())))
+            .args(options)
             .envs(self.environment().iter().cloned());
         if role == Role::Devices {
             let devices = match self.settings.devices {

@@ -669,7 +669,10 @@ impl Coordinator for Service {
             .iter()
             .map(|hash| Bytes::copy_from_slice(&hash.0))
             .collect();
-        Ok(Response::new(v2::ConsistencyResponse { proof }))
+        Ok(Response::new(v2::ConsistencyResponse {
+            proof,
+            ..Default::default()
+        }))
     }
 
     type FetchStream = Pin<Box<dyn Stream<Item = Result<v2::FetchResponse, Status>> + Send>>;

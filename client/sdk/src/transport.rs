@@ -8,6 +8,7 @@ use tacit_proto::v2::check_in_response::Selection;
 use tacit_proto::v2::contribute_request::Part;
 use tacit_proto::v2::coordinator_client::CoordinatorClient;
 use tacit_proto::{OBJECT_BYTES_MAX, v2};
+use tacit_round::continuity::{Continuity, RestoredLine};
 use tacit_round::keys::SignatureBytes;
 use tacit_round::root::SignedRoot;
 use tacit_round::seal::SCHEME_ID;
@@ -148,7 +149,7 @@ impl Connection {
         &mut self,
         old_size: u64,
         new_size: u64,
-    ) -> Result<Vec<Digest>, SdkError> {
+    ) -> Result<Continuity, SdkError> {
         let request = v2::ConsistencyRequest { old_size, new_size };
         let answer = self
             .client
@@ -156,12 +157,18 @@ impl Connection {
             .await
             .map_err(failed(&self.ended))?
             .into_inner();
-        let hashes = answer
-            .proof
-            .iter()
-            .take(PROOF_MAX + 1)
-            .map(|hash| Digest::from_slice(hash));
-        hashes.collect::<Result<_, _>>().map_err(malformed)
+        let restored = match answer.restored.is_empty() {
+            true => None,
+            false => Some(RestoredLine {
+                line: answer.restored.to_vec(),
+                seq: answer.restored_seq,
+                proof: hashes(&answer.restored_proof)?,
+            }),
+        };
+        Ok(Continuity {
+            proof: hashes(&answer.proof)?,
+            restored,
+        })
     }
 
     /// Fetches an object; `None` when what came is not the object of this hash.
@@ -396,6 +403,12 @@ fn read_rho(bytes: &[u8]) -> Result<Rho, SdkError> {
         .try_into()
         .map(|units| Rho::saturating_from_units(u128::from_be_bytes(units)))
         .map_err(malformed)
+}
+
+fn hashes(proof: &[Bytes]) -> Result<Vec<Digest>, SdkError> {
+    let bounded = proof.iter().take(PROOF_MAX + 1);
+    let hashes = bounded.map(|hash| Digest::from_slice(hash));
+    hashes.collect::<Result<_, _>>().map_err(malformed)
 }
 
 fn malformed(error: impl ToString) -> SdkError {

@@ -162,6 +162,9 @@ CHARGE = {
     "separation": U32, "sampler": any_text, "rng": any_text, "table_hash": DIGEST, "build_hash": DIGEST, "unit": any_text,
     "adjacency": any_text,
 }
+HEAD = {
+    "ledger_id": DIGEST, "generation": U32, "size": U64, "root": DIGEST, "helper_size": U64, "helper_last_hash": DIGEST,
+}
 EVENTS = {
     "genesis": {"task": TASK, "model_out_hash": DIGEST, "catalogue_hash": DIGEST, "rho_budget": RHO},
     "release": {
@@ -174,6 +177,7 @@ EVENTS = {
         "helper_generation": U32, "certificate": any_text,
     },
     "restarted": {},
+    "restored": {"last_head": lambda value: fields_fit(value, HEAD), "helper_size": U64, "lost": U32},
     "countersigned": {"task": TASK, "round": U32, "ticket_hash": DIGEST, "rho": RHO, "participation_index": U32},
     "answered": {
         "task": TASK, "round": U32, "ticket_hash": DIGEST, "contributors": U32, "set_digest": DIGEST,
@@ -431,15 +435,25 @@ class Ledger:
         self.genesis, self.model, self.charged, self.empty, self.last_round = None, None, [], [], None
         self.leaves, self.generations, self.models, self.restarts = [], [], [], 0
         self.rho, self.variation = 0, 0
+        self.restores, self.lost_to_come = [], 0
         for data in read_lines(folder, self.FILE):
             self.chain.accept(data, self.take)
             self.leaves.append(sha256(b"\0" + data))
         if self.genesis is None:
             raise Wrong(f"{self.FILE}: has no lines")
+        if self.lost_to_come:
+            last = self.chain.next - 1
+            raise Wrong(f"{self.FILE} line {last}: {self.lost_to_come} lines of rounds lost in the restore are missing")
 
     def take(self, line):
+        event, before = line["event"], self.generations[-1] if self.generations else line["generation"]
         self.generations.append(line["generation"])
-        event = line["event"]
+        lost = self.lost_to_come > 0
+        if lost and (event not in ("abandoned", "empty") or line["generation"] != before):
+            raise Wrong(f"{self.lost_to_come} more lines of rounds lost in the restore must come first")
+        self.lost_to_come -= lost
+        if event != "restored" and line["generation"] != before:
+            raise Wrong("generation rises without a restore")
         if (self.genesis is None) != (event == "genesis"):
             raise Wrong("is a second genesis line" if self.genesis else "is not the genesis line")
         if event == "genesis":
@@ -449,12 +463,23 @@ class Ledger:
             raise Wrong("is a helper's line")
         elif event == "restarted":
             self.restarts += 1
+        elif event == "restored":
+            self.begin_generation(line, before)
         elif event == "empty":
             self.check_next(line)
             same("free_rounds", line["free_rounds"], len(self.empty) + 1)
             self.empty.append(line)
         else:
-            self.spend(line)
+            self.spend(line, lost)
+
+    def begin_generation(self, line, before):
+        last = line["last_head"]
+        if last["ledger_id"] != line["ledger_id"] or last["generation"] < before:
+            raise Wrong("last_head is of another ledger or an earlier generation")
+        if line["generation"] != last["generation"] + 1:
+            raise Wrong("generation is not the next after last_head's")
+        self.lost_to_come = line["lost"]
+        self.restores.append((line, self.last_round or 0))
 
     def publish(self, line):
         self.model = line["model_out_hash"]
@@ -467,7 +492,7 @@ class Ledger:
             raise Wrong(f"round {line['round']} does not come after the one before it")
         self.last_round = line["round"]
 
-    def spend(self, line):
+    def spend(self, line, lost):
         m = line["mechanism"]
         check_mechanism(m)
         if line["dishonest_milli"] > 999 or line["dropout_milli"] > 999:
@@ -481,7 +506,7 @@ class Ledger:
         least = set_min(m, line["dishonest_milli"]) if line["event"] == "release" else 0
         if not least <= line["contributors"] <= m["cohort_max"]:
             raise Wrong(f"contributors is {line['contributors']} and must be from {least} to {m['cohort_max']}")
-        if line["model_in_hash"] != self.model:
+        if line["model_in_hash"] != self.model and not lost:  # a round lost in a restore had another model
             raise Wrong("model_in_hash is not the latest model before it")
         self.check_next(line)
         self.rho += int(line["rho"])
@@ -565,6 +590,30 @@ class Helper:
                     "so it was never offered"
                 )
 
+    def check_end(self, head):
+        """What a head says of this ledger."""
+        size = head["helper_size"]
+        if size > len(self.hashes):
+            raise Wrong(f"helper_size is {size} and {self.FILE} has {len(self.hashes)} lines")
+        if head["helper_last_hash"] != (self.hashes[size - 1] if size else ZEROS):
+            raise Wrong(f"helper_last_hash is not the hash of the last of the first {size} lines of {self.FILE}")
+
+    def check_restores(self, restores, ended):
+        """No ticket that was countersigned before a restore is left out of it."""
+        known = {line["ticket_hash"] for line in ended}
+        for line, after in restores:
+            try:
+                self.check_end(line["last_head"])
+                if not line["last_head"]["helper_size"] <= line["helper_size"] <= len(self.hashes):
+                    raise Wrong(f"helper_size is {line['helper_size']} and {self.FILE} has {len(self.hashes)} lines")
+                for signed in self.countersigned.values():
+                    since = signed["seq"] < line["helper_size"] and signed["round"] > after
+                    if since and signed["ticket_hash"] not in known:
+                        left_out = f"the ticket of round {signed['round']}, which was countersigned before it"
+                        raise Wrong(f"the restore leaves out {left_out}")
+            except Wrong as wrong:
+                raise Wrong(f"{Ledger.FILE} line {line['seq']}: {wrong}") from None
+
     @staticmethod
     def disagreement(line, answer):
         released = line["event"] == "release"
@@ -600,9 +649,6 @@ def merkle_root(leaves):
 
 
 SIGNATURE = text_like("[0-9a-f]{128}")
-HEAD = {
-    "ledger_id": DIGEST, "generation": U32, "size": U64, "root": DIGEST, "helper_size": U64, "helper_last_hash": DIGEST,
-}
 SIGNED_HEAD = {
     "head": lambda value: fields_fit(value, HEAD), "coordinator_signature": SIGNATURE, "helper_signature": SIGNATURE,
 }
@@ -638,10 +684,7 @@ def check_head_of_helper(head, before, helper):
     size = head["helper_size"]
     if size < before:
         raise Wrong(f"helper_size falls from {before} to {size}")
-    if size > len(helper.hashes):
-        raise Wrong(f"helper_size is {size} and {Helper.FILE} has {len(helper.hashes)} lines")
-    if head["helper_last_hash"] != (helper.hashes[size - 1] if size else ZEROS):
-        raise Wrong(f"helper_last_hash is not the hash of the last of the first {size} lines of {Helper.FILE}")
+    helper.check_end(head)
 
 
 def check_heads(folder, ledger, helper, keys, warnings):
@@ -822,6 +865,7 @@ def verify(folder, expected, warnings):
     check_sums(folder, ledger, warnings)
     check_tickets(folder, ledger, keys, warnings)
     helper.check_tickets(ledger.charged + ledger.empty, warnings)
+    helper.check_restores(ledger.restores, ledger.charged + ledger.empty)
     if keys["coordinator"] == keys["helper"]:
         warnings.append("coordinator and helper sign with the same key: they are one party")
     releases = sum(line["event"] == "release" for line in ledger.charged)
@@ -838,6 +882,7 @@ def verify(folder, expected, warnings):
         "abandoned": len(ledger.charged) - releases,
         "empty": len(ledger.empty),
         "restarts": ledger.restarts,
+        "restores": len(ledger.restores),
         "participations_max": len(ledger.charged) + len(ledger.empty),
         "rho": str(ledger.rho),
         "rho_spent_max": str(min(ledger.rho + sum(int(line["ticket_rho"]) for line in ledger.empty), 1 << 96)),

@@ -9,6 +9,7 @@ use crate::empty::EmptyRound;
 use crate::error::VerifyError;
 use crate::ledger::{Entry, Outcome};
 use crate::report::{CURVE_DELTA, figures, format};
+use crate::restored::RestoredLine;
 use crate::summary;
 use crate::verify::{Verified, verify};
 
@@ -46,10 +47,13 @@ pub fn explain(dir: &Path, seq: u64) -> Result<String, ExplainError> {
     }
     let entry = verified.entries.iter().find(|entry| entry.seq == seq);
     let empty = verified.empty.iter().find(|empty| empty.seq == seq);
-    Ok(match (entry, empty) {
-        (Some(entry), _) => charged(&verified, entry),
-        (None, Some(empty)) => nobody_entered(empty),
-        (None, None) => restarted(seq),
+    let mut restores = verified.restores.iter();
+    let restored = restores.find(|restored| restored.seq == seq);
+    Ok(match (entry, empty, restored) {
+        (Some(entry), ..) => charged(&verified, entry),
+        (None, Some(empty), _) => nobody_entered(empty),
+        (None, None, Some(restored)) => went_back(restored),
+        (None, None, None) => started_again(seq),
     })
 }
 
@@ -73,10 +77,25 @@ fn genesis(verified: &Verified) -> String {
     )
 }
 
-fn restarted(seq: u64) -> String {
+fn started_again(seq: u64) -> String {
     format!(
         "Line {seq} says that the coordinator started again on what it had stored.\nIt cost your \
          device nothing.\n"
+    )
+}
+
+fn went_back(restored: &RestoredLine) -> String {
+    format!(
+        "Line {} says that the coordinator's state was put back from an older copy, on {}, and \
+         that the ledger goes on from there in generation {}.\n\
+         Both parties had signed {} lines. Of those after the copy nothing is left but what they \
+         cost: the helper had countersigned {} tickets of them, and the lines that follow say what \
+         each cost.\nIt cost your device nothing that it had not spent before.\n",
+        restored.seq,
+        format::hour(restored.time_bucket),
+        restored.generation,
+        restored.line.last_head.size,
+        restored.line.lost,
     )
 }
 

@@ -55,22 +55,7 @@ fn check_helper(head: &TreeHead, before: u64, helper: &HelperLedger) -> Result<(
     if size < before {
         return Err(format!("helper_size falls from {before} to {size}"));
     }
-    let last = size
-        .checked_sub(1)
-        .map_or(Some(Digest([0; 32])), |last| {
-            let last = usize::try_from(last).ok()?;
-            helper.hashes.get(last).copied()
-        });
-    match last {
-        None => Err(format!(
-            "helper_size is {size} and helper.jsonl has {} lines",
-            helper.chain.len()
-        )),
-        Some(hash) if hash != head.helper_last_hash => Err(format!(
-            "helper_last_hash is not the hash of the last of the first {size} lines of helper.jsonl"
-        )),
-        Some(_) => Ok(()),
-    }
+    helper.check_end(head)
 }
 
 /// Checks one head against the lines it covers.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tacit_privacy::Rho;
 use tacit_privacy::canonical;
-use tacit_privacy::record::{Answered, Countersigned, Event, Keeper};
+use tacit_privacy::record::{Answered, Countersigned, Event, Keeper, TreeHead};
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::{Digest, RoundId, TaskId};
 
@@ -116,9 +116,11 @@ impl HelperLedger {
                 self.restarts += 1;
                 Ok(())
             }
-            Event::Genesis(_) | Event::Release(_) | Event::Abandoned(_) | Event::Empty(_) => {
-                wrong("is a coordinator's line".into())
-            }
+            Event::Genesis(_)
+            | Event::Release(_)
+            | Event::Abandoned(_)
+            | Event::Empty(_)
+            | Event::Restored(_) => wrong("is a coordinator's line".into()),
         }
     }
 
@@ -140,6 +142,28 @@ impl HelperLedger {
             }
         }
         Ok(())
+    }
+
+    /// Checks what a head says of this ledger.
+    pub(crate) fn check_end(&self, head: &TreeHead) -> Result<(), String> {
+        let size = head.helper_size;
+        let last = size
+            .checked_sub(1)
+            .map_or(Some(Digest([0; 32])), |last| {
+                let last = usize::try_from(last).ok()?;
+                self.hashes.get(last).copied()
+            });
+        match last {
+            None => Err(format!(
+                "helper_size is {size} and helper.jsonl has {} lines",
+                self.chain.len()
+            )),
+            Some(hash) if hash != head.helper_last_hash => Err(format!(
+                "helper_last_hash is not the hash of the last of the first {size} lines of \
+                 helper.jsonl"
+            )),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Tickets that stand in no line of the ledger.

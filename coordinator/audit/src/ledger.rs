@@ -14,6 +14,7 @@ use crate::empty::{EmptyRound, EmptyRounds};
 use crate::error::VerifyError;
 use crate::files::Lines;
 use crate::helper::Ended;
+use crate::restored::Restores;
 
 pub(crate) const FILE: &str = "ledger.jsonl";
 /// Most outcomes of all noise tables together, about half a minute's work: a thousand releases of
@@ -77,6 +78,7 @@ pub(crate) struct Ledger {
     /// The newest round of any line.
     last_round: Option<RoundId>,
     pub(crate) restarts: Vec<u64>,
+    pub(crate) restores: Restores,
     pub(crate) rho_total: Rho,
     pub(crate) total_variation: u128,
     pub(crate) leaves: Vec<Digest>,
@@ -99,6 +101,9 @@ impl Ledger {
         for bytes in lines {
             ledger.take(&bytes?)?;
         }
+        let last = ledger.chain.len() - 1;
+        let whole = ledger.restores.whole();
+        whole.map_err(|problem| VerifyError::line(FILE, last, problem))?;
         Ok(ledger)
     }
 
@@ -116,6 +121,7 @@ impl Ledger {
             empty: EmptyRounds::default(),
             last_round: None,
             restarts: Vec::new(),
+            restores: Restores::default(),
             rho_total: Rho::ZERO,
             total_variation: 0,
             leaves: vec![merkle::leaf(bytes)],
@@ -130,7 +136,6 @@ impl Ledger {
     fn take(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         let line = self.chain.accept(bytes)?;
         self.leaves.push(merkle::leaf(bytes));
-        self.generations.push(line.generation);
         self.time_last = line.time_bucket;
         let seq = line.seq;
         self.record(line)
@@ -138,9 +143,13 @@ impl Ledger {
     }
 
     fn record(&mut self, line: Line) -> Result<(), String> {
+        let before = self.generations.last().copied().unwrap_or(0);
+        let is_lost = self.restores.take(&line, before, self.last_round)?;
+        self.generations.push(line.generation);
         let (seq, time_bucket) = (line.seq, line.time_bucket);
         let entry = match line.event {
             Event::Genesis(_) => return Err("is a second genesis line".into()),
+            Event::Restored(_) => return Ok(()),
             Event::Countersigned(_) | Event::Answered(_) => {
                 return Err("is a helper's line".into());
             }
@@ -197,10 +206,11 @@ impl Ledger {
                 }
             }
         };
-        self.spend(entry)
+        self.spend(entry, is_lost)
     }
 
-    fn spend(&mut self, entry: Entry) -> Result<(), String> {
+    /// Takes a line that cost something. A round lost in a restore had another model.
+    fn spend(&mut self, entry: Entry, is_lost: bool) -> Result<(), String> {
         check_charge(&entry.charge, entry.contributors)?;
         let charge = &entry.charge;
         let known = self
@@ -220,7 +230,7 @@ impl Ledger {
             &charge.table_hash.to_string(),
             &table_hash.to_string(),
         )?;
-        if charge.model_in_hash != self.model {
+        if charge.model_in_hash != self.model && !is_lost {
             return Err("model_in_hash is not the latest model before it".into());
         }
         self.check_next(&charge.task, charge.round)?;

@@ -50,6 +50,8 @@ pub struct Summary {
     pub empty: usize,
     /// Restarts the coordinator recorded.
     pub restarts: usize,
+    /// Restores from an older copy that the coordinator recorded.
+    pub restores: usize,
     /// Most rounds one device can have taken part in.
     pub participations_max: usize,
     /// Price of everything.
@@ -85,6 +87,7 @@ impl Summary {
             abandoned: verified.abandoned().count(),
             empty: verified.empty.len(),
             restarts: verified.restarts.len(),
+            restores: verified.restores.len(),
             participations_max: verified.participations_max(),
             rho: verified.rho_total,
             rho_spent_max: verified.rho_spent_max(),

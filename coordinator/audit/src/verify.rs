@@ -13,6 +13,7 @@ use crate::error::VerifyError;
 use crate::helper::HelperLedger;
 use crate::keys::Keys;
 use crate::ledger::{self, Entry, Ledger};
+use crate::restored::{self, RestoredLine};
 use crate::sums::{self, Evaluated};
 use crate::{files, heads, keys, models, tickets};
 
@@ -47,6 +48,8 @@ pub struct Verified {
     pub evaluations: Vec<Evaluated>,
     /// Positions of the coordinator's restarts.
     pub restarts: Vec<u64>,
+    /// Every line that says the ledger was restored from an older copy, in order.
+    pub restores: Vec<RestoredLine>,
     /// Restarts the helper recorded.
     pub helper_restarts: u64,
     /// Price of everything together for a device that took part in every round.
@@ -125,6 +128,8 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     tickets::check(dir, &ledger, &keys, &mut warnings)?;
     let ended = ledger.ended();
     helper.check_tickets(&ended)?;
+    let restores = std::mem::take(&mut ledger.restores).into_all();
+    restored::check(&restores, &ended, &helper)?;
     for signed in helper.unopened(&ended) {
         warnings.push(format!(
             "helper.jsonl line {}: the ticket of round {} stands in no line of ledger.jsonl, so it \
@@ -151,6 +156,7 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
         empty: ledger.empty.into_all(),
         evaluations,
         restarts: ledger.restarts,
+        restores,
         helper_restarts: helper.restarts,
         rho_total: ledger.rho_total,
         total_variation: ledger.total_variation,

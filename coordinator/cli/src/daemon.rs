@@ -23,6 +23,10 @@ pub(crate) struct Options {
     /// when not.
     #[arg(long)]
     check_config: bool,
+    /// The state folder was put back from an older copy; for one start. Rounds that were lost are
+    /// charged, and nothing of them goes on.
+    #[arg(long)]
+    restored: bool,
     /// What a line of the log on standard error is.
     #[arg(long, value_enum, default_value_t = logs::Format::Text)]
     log: logs::Format,
@@ -44,7 +48,8 @@ pub(crate) fn coordinator(options: &CoordinatorOptions) -> Result<(), Failure> {
         daemon: options,
         check_helper,
     } = options;
-    let settings = read_coordinator(&options.config)?;
+    let mut settings = read_coordinator(&options.config)?;
+    settings.restored = options.restored;
     let named =
         |error: &ServerError| Failure::input(format!("{}: {error}", options.config.display()));
     let log = settings.log.clone();
@@ -102,7 +107,8 @@ fn read_coordinator(path: &Path) -> Result<tacit_server::Config, Failure> {
 }
 
 pub(crate) fn helper(options: &Options) -> Result<(), Failure> {
-    let settings = read_helper(&options.config)?;
+    let mut settings = read_helper(&options.config)?;
+    settings.restored = options.restored;
     let named =
         |problem: String| Failure::input(format!("{}: {problem}", options.config.display()));
     let log = settings.log.clone();

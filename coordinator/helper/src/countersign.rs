@@ -107,16 +107,7 @@ impl Helper {
         signature: &SignatureBytes,
         proof: &HeadProof,
     ) -> Result<HeadAnswer, Failure> {
-        let head: TreeHead = canonical::decode(bytes)
-            .map_err(|_| Failure::Malformed("head is not a canonical head"))?;
-        if !self
-            .coordinator_key
-            .verifies(Context::Head, bytes, signature)
-        {
-            return Err(Failure::Head(
-                "it is not signed by the coordinator this helper serves",
-            ));
-        }
+        let head = self.read_head(bytes, signature)?;
         let mut store = self.store();
         check_own(&store, &head)?;
         if let Some(newest) = store.newest_head(head.ledger_id)? {
@@ -127,6 +118,24 @@ impl Helper {
         }
         store.add_head(&head)?;
         Ok(HeadAnswer::Signed(self.signing.sign(Context::Head, bytes)))
+    }
+
+    /// A head that the coordinator signed.
+    pub(crate) fn read_head(
+        &self,
+        bytes: &[u8],
+        signature: &SignatureBytes,
+    ) -> Result<TreeHead, Failure> {
+        let head: TreeHead = canonical::decode(bytes)
+            .map_err(|_| Failure::Malformed("head is not a canonical head"))?;
+        let own = &self.coordinator_key;
+        if own.verifies(Context::Head, bytes, signature) {
+            Ok(head)
+        } else {
+            Err(Failure::Head(
+                "it is not signed by the coordinator this helper serves",
+            ))
+        }
     }
 }
 
@@ -145,7 +154,7 @@ pub(crate) enum HeadAnswer {
 
 /// Whether a head says of this helper's ledger what it is: who signs it signs that nothing is left
 /// out of either.
-fn check_own(store: &Store, head: &TreeHead) -> Result<(), Failure> {
+pub(crate) fn check_own(store: &Store, head: &TreeHead) -> Result<(), Failure> {
     let own = store.end_beside(head.ledger_id)?;
     if (head.helper_size, head.helper_last_hash) == (own.size, own.last_hash) {
         Ok(())
@@ -174,6 +183,18 @@ fn check_history(store: &Store, asked: &Ticket) -> Result<(), Failure> {
         return Err(HelperRefusal::Draft(problem.into()).into());
     }
 
+    let generation = asked.logged.head.head.generation;
+    if let Some(newest) = store.newest_head(ledger)?
+        && newest.generation != generation
+    {
+        let problem = format!(
+            "its ledger's generation is {generation}, and the newest head this helper signed is of \
+             generation {}",
+            newest.generation
+        );
+        return Err(HelperRefusal::Draft(problem).into());
+    }
+
     let (stated, certified) = (asked.free_rounds, store.certified(&asked.task)?);
     if stated < certified {
         let problem = format!(
@@ -197,11 +218,13 @@ fn repeat(known: RoundRow, draft: &[u8]) -> Result<RoundRow, Failure> {
     }
 }
 
-/// Whether `head` may be signed after `newest`: not behind it, and in the same ledger, whatever the
-/// generation.
+/// Whether `head` may be signed after `newest`: not behind it, in the same ledger and generation.
 fn follows(newest: &TreeHead, head: &TreeHead, proof: &[Digest]) -> Result<(), &'static str> {
     if head.generation < newest.generation || head.size < newest.size {
         return Err("a newer one was signed");
+    }
+    if head.generation > newest.generation {
+        return Err("it is of a new generation, which begins with a restore");
     }
     // A proof for the same size is empty: the roots must be equal.
     let proof = if head.size == newest.size { &[] } else { proof };
@@ -239,7 +262,7 @@ mod tests {
         for (generation, next, allowed) in [
             (2, leaves(10), true),
             (2, leaves(11), true),
-            (3, leaves(10), true),
+            (3, leaves(10), false),
             (2, forked.clone(), false),
             (3, forked, false),
             (2, leaves(9), false),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tacit_privacy::canonical::NotCanonical;
 use tacit_round::helper::HelperRefusal;
+use tacit_round::restore::RestoreRefusal;
 use tacit_round::seal::SealError;
 use tacit_types::ContributionId;
 use tacit_wire::files::FileError;
@@ -91,6 +92,9 @@ pub(crate) enum Failure {
     /// A tree head this helper must not sign.
     #[error("the tree head is refused: {0}")]
     Head(&'static str),
+    /// A restored ledger this helper must not sign.
+    #[error(transparent)]
+    Restore(#[from] RestoreRefusal),
     /// A set that takes too long to arrive; a slow line is no reason to end a round.
     #[error("the set did not arrive in time; ask again")]
     Late,

@@ -7,7 +7,7 @@
 //! - [`config`] what an operator sets; [`Prepared`] what a start reads; [`serve`] runs the daemon;
 //! - `live` what may change while it serves;
 //! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
-//! - `countersign`, `admit`, `release`, `lines` are what it does, one file each, on the state in
+//! - `countersign`, `admit`, `release`, `lines`, `restore` are what it does, one file each, on the state in
 //!   `helper`;
 //! - `keys` the key files of open rounds, [`ExpandedKey`] one of them ready to open seeds; `store`
 //!   everything else that must survive.
@@ -32,6 +32,7 @@ mod opening;
 mod prepared;
 mod recovery;
 mod release;
+mod restore;
 mod server;
 mod service;
 mod status;

@@ -9,15 +9,15 @@ use tacit_privacy::canonical;
 use tacit_proto::v2::{
     AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader,
     CountersignHeadRequest, CountersignHeadResponse, CountersignRequest, CountersignResponse,
-    HelperLine, LinesRequest, LinesResponse, ReleaseRequest, ReleaseResponse, SealedSeed,
-    TermsRequest, TermsResponse, helper_server, release_response::Part,
+    HelperLine, LinesRequest, LinesResponse, ReleaseRequest, ReleaseResponse, RestoreRequest,
+    SealedSeed, TermsRequest, TermsResponse, helper_server, release_response::Part,
 };
 use tacit_round::helper::{self, HelperRefusal, Terms};
 use tacit_round::keys::{PublicKey, SignatureBytes};
 use tacit_round::seal::SEALED_LEN;
 use tacit_types::{COHORT_MAX, Commitment, ContributionId, Digest};
 use tacit_wire::{Shutdown, identity};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, timeout};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +27,7 @@ use crate::error::{Failure, StorageError};
 use crate::helper::Helper;
 use crate::lines::{Shown, Standing};
 use crate::release::{Answer, Ask};
+use crate::restore;
 use crate::status::reply;
 
 /// Most seeds in one message.
@@ -107,14 +108,14 @@ impl Service {
         self.stop.drain.cancel();
     }
 
+    /// Waits until one more set may be held. The semaphore is never closed, so it only ever waits.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = self.sets.clone().acquire_owned().await;
+        place.map_err(|_| Failure::Stopping)
+    }
+
     async fn answer(&self, stream: Streaming<ReleaseRequest>) -> Result<Answer, Failure> {
-        // The semaphore is never closed, so this only ever waits.
-        let place = self
-            .sets
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| Failure::Stopping)?;
+        let place = self.place().await?;
         let collected = timeout(COLLECT_DEADLINE, self.collect(stream)).await;
         let ask = collected.unwrap_or(Err(Failure::Late))?;
         let open = self.helper.open().get(&ask.ticket).cloned();
@@ -261,6 +262,23 @@ impl helper_server::Helper for Service {
                 certificate: signature(by),
             },
             None => AbandonResponse::default(),
+        }))
+    }
+
+    async fn restore(
+        &self,
+        request: Request<Streaming<RestoreRequest>>,
+    ) -> Result<Response<CountersignHeadResponse>, Status> {
+        identity::coordinator(&request)?;
+        let restored = async {
+            let _place = self.place().await?;
+            let shown = timeout(COLLECT_DEADLINE, restore::Shown::read(request.into_inner()));
+            let shown = shown.await.unwrap_or(Err(Failure::Late))?;
+            self.run(move |helper| helper.restore(&shown)).await
+        };
+        reply(restored.await.map(|by| CountersignHeadResponse {
+            signature: signature(by),
+            newest_size: 0,
         }))
     }
 

@@ -23,9 +23,11 @@ fn code(failure: &Failure) -> Code {
         Failure::Refused(HelperRefusal::SecondTicket | HelperRefusal::SecondAnswer) => {
             Code::AlreadyExists
         }
-        Failure::Refused(_) | Failure::SeedUsed(_) | Failure::AnswerGone | Failure::Head(_) => {
-            Code::FailedPrecondition
-        }
+        Failure::Refused(_)
+        | Failure::SeedUsed(_)
+        | Failure::AnswerGone
+        | Failure::Head(_)
+        | Failure::Restore(_) => Code::FailedPrecondition,
         Failure::Late | Failure::Stopping | Failure::Storage(_) => Code::Unavailable,
     }
 }

@@ -27,6 +27,7 @@ fn summary(rho: u128, total_variation: u128) -> Summary {
         abandoned: 0,
         empty: 0,
         restarts: 0,
+        restores: 0,
         participations_max: 1,
         rho,
         rho_spent_max: rho,

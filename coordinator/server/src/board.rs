@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use rand::TryRng;
 use tacit_privacy::merkle;
+use tacit_round::continuity::RestoredLine;
 use tacit_round::coordinator::Contribution;
 use tacit_round::refusal::RefusalCode;
 use tacit_types::{DeviceId, Digest, Timestamp};
@@ -54,11 +55,19 @@ pub struct Board {
     open: RwLock<Option<Arc<OpenRound>>>,
     published: RwLock<Option<Published>>,
     received: AtomicU32,
-    /// Leaf hashes of the release ledger, for consistency proofs.
-    leaves: RwLock<Vec<Digest>>,
+    /// Leaf hashes of the release ledger, for proofs, and its newest line of a restore.
+    ledger: RwLock<(Vec<Digest>, Option<Restored>)>,
     /// The set of the round that closed last: a device whose acknowledgement was lost still hears
     /// that it counts.
     counted: RwLock<(Option<Digest>, BTreeMap<DeviceId, Contribution>)>,
+}
+
+/// The newest line of a ledger that says it was restored.
+pub struct Restored {
+    /// Its place.
+    pub seq: u64,
+    /// Its exact bytes.
+    pub line: Vec<u8>,
 }
 
 impl Board {
@@ -73,7 +82,7 @@ impl Board {
             open: RwLock::new(None),
             published: RwLock::new(None),
             received: AtomicU32::new(0),
-            leaves: RwLock::default(),
+            ledger: RwLock::default(),
             counted: RwLock::default(),
         }
     }
@@ -122,28 +131,42 @@ impl Board {
         counted.0 == Some(ticket) && counted.1.get(&contribution.device) == Some(contribution)
     }
 
-    /// Takes over the ledger's leaf hashes.
-    pub fn set_ledger(&self, leaves: &[Digest]) {
-        leaves.clone_into(
-            &mut self
-                .leaves
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+    /// Takes over the ledger's leaf hashes, and the newest line that says it was restored.
+    pub fn set_ledger(&self, leaves: &[Digest], restored: Option<Restored>) {
+        *self
+            .ledger
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = (leaves.to_owned(), restored);
+    }
+
+    /// The newest of the first `new_size` lines that says the ledger was restored, with its proof.
+    pub fn restored(&self, new_size: u64) -> Option<RestoredLine> {
+        let ledger = self
+            .ledger
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (leaves, restored) = &*ledger;
+        let Restored { seq, line } = restored.as_ref()?;
+        let under = leaves.get(..usize::try_from(new_size).ok()?)?;
+        Some(RestoredLine {
+            line: line.clone(),
+            seq: *seq,
+            proof: merkle::inclusion_proof(under, usize::try_from(*seq).ok()?)?,
+        })
     }
 
     /// Proof that the ledger of `new_size` lines continues that of `old_size`; `None` when it has
     /// no such lines.
     pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
-        let leaves = self
-            .leaves
+        let ledger = self
+            .ledger
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         let (old, new) = (
             usize::try_from(old_size).ok()?,
             usize::try_from(new_size).ok()?,
         );
-        merkle::consistency_proof(leaves.get(..new)?, old)
+        merkle::consistency_proof(ledger.0.get(..new)?, old)
     }
 
     /// What is published; `None` until recovery is done.
@@ -276,7 +299,7 @@ mod tests {
         let board = Board::new(4, Fleet::default());
         assert_eq!(board.consistency(0, 1), None, "before the ledger is known");
         let leaves: Vec<Digest> = (0..5u8).map(|line| merkle::leaf(&[line])).collect();
-        board.set_ledger(&leaves);
+        board.set_ledger(&leaves, None);
         let proof = board.consistency(2, 5).unwrap();
         let head = |size: usize| (size as u64, merkle::root(&leaves[..size]));
         assert!(merkle::verify_consistency(head(2), head(5), &proof));

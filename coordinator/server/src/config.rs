@@ -22,6 +22,10 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     /// What is logged, as `RUST_LOG` says it and where that is not set; `info` by default.
     pub log: Option<String>,
+    /// Whether the state was put back from an older copy. Not in the file: an operator says so for
+    /// one start.
+    #[serde(skip)]
+    pub restored: bool,
     /// Who stands in front of it.
     #[serde(default)]
     pub listener: Front,

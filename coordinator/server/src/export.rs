@@ -82,6 +82,18 @@ pub fn write(
     Ok(())
 }
 
+/// Removes every head from an export, before lines they are of are lost. The next export has those
+/// again that are left.
+///
+/// # Errors
+/// [`ServerError::StorageUnavailable`].
+pub fn forget_heads(folder: &Path) -> Result<(), ServerError> {
+    match std::fs::remove_dir_all(folder.join("heads")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// The sum of a line that released an evaluation.
 fn evaluated(line: &Line) -> Option<Digest> {
     match &line.event {

@@ -6,8 +6,10 @@ use tacit_privacy::merkle;
 use tacit_privacy::record::{Event, Keeper, Line, SCHEMA, TreeHead, time_bucket};
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::policy::published;
+use tacit_round::restore;
 use tacit_types::{Digest, TaskId, Timestamp};
 
+use crate::board::Restored;
 use crate::error::ServerError;
 use crate::standing::HelperEnd;
 use crate::storage::LedgerStore;
@@ -19,9 +21,6 @@ pub struct Ledger {
     bytes: Vec<Vec<u8>>,
     leaves: Vec<Digest>,
 }
-
-/// Raised by hand when state is restored from a backup.
-const GENERATION: u32 = 1;
 
 impl Ledger {
     /// Reads the ledger, checking its chain; a new one gets the random `new_id`.
@@ -60,11 +59,24 @@ impl Ledger {
     /// # Errors
     /// [`ServerError::Internal`] never for well-formed events.
     pub fn next(&self, event: Event, now: Timestamp) -> Result<(Line, Vec<u8>), ServerError> {
+        self.next_of(self.generation(), event, now)
+    }
+
+    /// The next line, of this generation.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn next_of(
+        &self,
+        generation: u32,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(Line, Vec<u8>), ServerError> {
         let last = self.lines.last().map_or(0, |line| line.time_bucket);
         let line = Line {
             schema: SCHEMA,
             ledger_id: self.id,
-            generation: GENERATION,
+            generation,
             seq: self.lines.len() as u64,
             prev_hash: self.last_hash(),
             keeper: Keeper::Coordinator,
@@ -87,6 +99,21 @@ impl Ledger {
         self.bytes
             .last()
             .map_or(Digest([0; 32]), |bytes| digest(bytes))
+    }
+
+    /// Generation of the newest line; 1 before the first.
+    pub fn generation(&self) -> u32 {
+        self.lines.last().map_or(1, |line| line.generation)
+    }
+
+    /// The newest line that says this ledger was restored.
+    pub fn newest_restored(&self) -> Option<Restored> {
+        let (seq, _) = restore::newest(&self.lines)?;
+        let line = self.bytes.get(usize::try_from(seq).ok()?)?;
+        Some(Restored {
+            seq,
+            line: line.clone(),
+        })
     }
 
     /// Every line.
@@ -194,7 +221,7 @@ impl Ledger {
     pub fn head(&self, helper: HelperEnd) -> TreeHead {
         TreeHead {
             ledger_id: self.id,
-            generation: GENERATION,
+            generation: self.generation(),
             size: self.leaves.len() as u64,
             root: merkle::root(&self.leaves),
             helper_size: helper.size,

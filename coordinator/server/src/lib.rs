@@ -36,6 +36,7 @@ pub mod open_round;
 mod pace;
 mod prepared;
 mod presence;
+mod restore;
 mod retention;
 pub mod service;
 mod shared;

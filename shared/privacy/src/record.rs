@@ -61,6 +61,8 @@ pub enum Event {
     Empty(Empty),
     /// The keeper started again on existing state.
     Restarted {},
+    /// The state was put back from an older copy, and a new generation begins.
+    Restored(Restored),
     /// Helper: one ticket was countersigned, so that devices may have spent for it.
     Countersigned(Countersigned),
     /// Helper: one mask sum was handed out.
@@ -196,6 +198,20 @@ pub struct Empty {
     pub certificate: String,
 }
 
+/// Fields of [`Event::Restored`], the first line of its generation. Lines that stood after the copy
+/// was made are lost; what they cost is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The newest head that the helper had signed.
+    pub last_head: TreeHead,
+    /// Lines of the helper's ledger when this was written.
+    pub helper_size: u64,
+    /// Rounds of which the helper had countersigned a ticket that no line before this one ends:
+    /// just so many lines follow that do, charged, or with the helper's certificate that nobody
+    /// entered.
+    pub lost: u32,
+}
+
 /// Fields of [`Event::Countersigned`]. The line is durable before the signature leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Countersigned {
@@ -255,6 +271,7 @@ impl Line {
             Event::Genesis(_)
             | Event::Empty(_)
             | Event::Restarted {}
+            | Event::Restored(_)
             | Event::Countersigned(_)
             | Event::Answered(_) => None,
         }

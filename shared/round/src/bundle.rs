@@ -4,6 +4,7 @@
 use tacit_privacy::canonical;
 use tacit_types::TaskId;
 
+use crate::continuity::Continuity;
 use crate::head::LoggedLine;
 use crate::policy::{LogMark, Policy, TicketRefusal};
 
@@ -73,7 +74,9 @@ impl Policy {
         let (ledger, genesis) = self.check_genesis(&bundle.genesis)?;
         let model = canonical::digest(&bundle.model);
         let nothing_seen = LogMark::default();
-        let (mark, task) = self.check_model(&bundle.published, model, nothing_seen, &[])?;
+        let nothing_shown = Continuity::default();
+        let (mark, task) =
+            self.check_model(&bundle.published, model, nothing_seen, &nothing_shown)?;
         let same_task = mark.ledger_id == ledger && task == genesis.task;
         let catalogue = canonical::digest(&bundle.catalogue);
         if same_task && catalogue == genesis.catalogue_hash {

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tacit_privacy::Refusal;
-use tacit_types::{Digest, RoundId, TaskId, Timestamp};
+use tacit_types::{RoundId, TaskId, Timestamp};
 
+use crate::continuity::Continuity;
 use crate::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use crate::ticket::{ParsedTicket, SignedTicket, Ticket};
 
@@ -98,9 +99,8 @@ pub struct Offer {
     pub ticket: ParsedTicket,
     /// The newest ledger point this device remembers.
     pub seen: LogMark,
-    /// Proof that the ticket's ledger continues the one seen; empty when it is the same or nothing
-    /// was seen.
-    pub consistency: Vec<Digest>,
+    /// What the coordinator shows of the ticket's ledger: that it goes on from the point seen.
+    pub shown: Continuity,
 }
 
 /// A ticket this device's policy agrees to.
@@ -238,9 +238,9 @@ impl Device {
         let Offer {
             ticket,
             seen,
-            consistency,
+            shown,
         } = offer;
-        match policy.check(&ticket, seen, &consistency, now) {
+        match policy.check(&ticket, seen, &shown, now) {
             Ok(mark) => {
                 let accepted = Arc::new(Accepted { ticket, seen, mark });
                 (

@@ -11,6 +11,7 @@
 //!   a caller has to carry from call to call;
 //! - [`contribute`] what a device sends, from its vector to final bytes;
 //! - [`mask`], [`commitment`] and [`seal`] the secure sum; [`keys`] and [`head`] who signs what;
+//!   [`continuity`] and [`restore`] whether a ledger goes on from an earlier point;
 //!   [`bundle`] what an app ships so that it has a list before it reaches a coordinator;
 //!   [`member`] who was enrolled by the helper's side, [`token`] who may enrol, [`root`] which
 //!   certificates take over from others;
@@ -25,6 +26,7 @@
 
 pub mod bundle;
 pub mod commitment;
+pub mod continuity;
 pub mod contribute;
 pub mod coordinator;
 pub mod device;
@@ -41,6 +43,7 @@ pub mod phase;
 pub mod policy;
 pub mod refusal;
 pub mod rehearsal;
+pub mod restore;
 pub mod root;
 pub mod seal;
 pub mod signed_policy;

@@ -4,9 +4,10 @@
 use serde::{Deserialize, Serialize};
 use tacit_privacy::canonical::NotCanonical;
 use tacit_privacy::record::{self, Event, Genesis, Keeper, Line};
-use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier, merkle};
+use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier};
 use tacit_types::{Digest, TaskId, Timestamp};
 
+use crate::continuity::Continuity;
 pub use crate::factors::{FactorBounds, FactorFault};
 use crate::head::LoggedLine;
 use crate::keys::PublicKey;
@@ -225,9 +226,8 @@ impl Policy {
         }
     }
 
-    /// Checks a ticket, signatures first, and gives the ledger mark to remember. `consistency`
-    /// shows that the ledger under the ticket's head continues the one under `seen`
-    /// ([`merkle::verify_consistency`]).
+    /// Checks a ticket, signatures first, and gives the ledger mark to remember. `shown` is what
+    /// the coordinator shows for it: that the ledger under the ticket's head goes on from `seen`.
     ///
     /// # Errors
     /// [`TicketRefusal`]; the first reason found.
@@ -235,7 +235,7 @@ impl Policy {
         &self,
         parsed: &ParsedTicket,
         seen: LogMark,
-        consistency: &[Digest],
+        shown: &Continuity,
         now: Timestamp,
     ) -> Result<LogMark, TicketRefusal> {
         let signed = parsed.signed();
@@ -250,8 +250,7 @@ impl Policy {
             return Err(TicketRefusal::Expired);
         }
         self.check_numbers(ticket, now)?;
-        let (mark, task) =
-            self.check_model(&ticket.logged, ticket.model_in_hash, seen, consistency)?;
+        let (mark, task) = self.check_model(&ticket.logged, ticket.model_in_hash, seen, shown)?;
         if task == ticket.task {
             Ok(mark)
         } else {
@@ -270,11 +269,10 @@ impl Policy {
         logged: &LoggedLine,
         model: Digest,
         seen: LogMark,
-        consistency: &[Digest],
+        shown: &Continuity,
     ) -> Result<(LogMark, TaskId), TicketRefusal> {
         let (mark, task) = self.check_logged(logged, model)?;
-        mark.check_follows(seen, consistency)?;
-        Ok((mark, task))
+        Ok((mark.after(seen, shown)?, task))
     }
 
     /// Checks that both parties signed for the line a ledger began with; gives the ledger's name
@@ -373,26 +371,6 @@ impl Policy {
     }
 }
 
-impl LogMark {
-    /// Whether this point may come after `seen`: not before it, and in the same ledger.
-    fn check_follows(&self, seen: Self, consistency: &[Digest]) -> Result<(), TicketRefusal> {
-        if seen.size > 0 && self.ledger_id != seen.ledger_id {
-            return Err(TicketRefusal::Forked);
-        }
-        if self.generation < seen.generation
-            || self.size < seen.size
-            || self.model_seq < seen.model_seq
-        {
-            return Err(TicketRefusal::RolledBack);
-        }
-        if merkle::verify_consistency((seen.size, seen.root), (self.size, self.root), consistency) {
-            Ok(())
-        } else {
-            Err(TicketRefusal::Forked)
-        }
-    }
-}
-
 /// The model a line published, if it published one.
 pub fn published(line: &Line) -> Option<Digest> {
     published_for(line).map(|(_, model)| model)
@@ -406,6 +384,7 @@ pub fn published_for(line: &Line) -> Option<(&TaskId, Digest)> {
         Event::Abandoned(_)
         | Event::Empty(_)
         | Event::Restarted {}
+        | Event::Restored(_)
         | Event::Countersigned(_)
         | Event::Answered(_) => None,
     }

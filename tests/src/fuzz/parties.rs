@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::digest;
 use tacit_privacy::record::{
     Abandoned, Answered, Charge, Countersigned, Empty, Event, Genesis, Keeper, Line, Release,
-    SCHEMA, TreeHead,
+    Restored, SCHEMA, TreeHead,
 };
 use tacit_privacy::{Mechanism, Rho, Tier, merkle};
 use tacit_round::head::{self, LoggedLine, SignedHead};
@@ -155,6 +155,11 @@ pub(super) fn lines() -> Vec<Vec<u8>> {
             helper_generation: EMPTY.generation,
             certificate: EMPTY.sign(&HELPER).to_string(),
         }),
+        Event::Restored(Restored {
+            last_head: first_head(),
+            helper_size: 1,
+            lost: 0,
+        }),
         Event::Countersigned(Countersigned {
             task: TASK.clone(),
             round: RoundId(1),
@@ -204,10 +209,22 @@ fn model(seq: u8) -> Digest {
 
 /// Leaves of the coordinator's ledger.
 pub(super) fn leaves() -> Vec<Digest> {
-    lines()[..5]
+    lines()[..6]
         .iter()
         .map(|line| merkle::leaf(line))
         .collect()
+}
+
+/// A head that a restore names.
+fn first_head() -> TreeHead {
+    TreeHead {
+        ledger_id: LEDGER,
+        generation: 1,
+        size: 1,
+        root: Digest([15; 32]),
+        helper_size: 0,
+        helper_last_hash: Digest([0; 32]),
+    }
 }
 
 pub(super) fn tree_head() -> TreeHead {

@@ -122,6 +122,7 @@ fn lines() -> Named {
         "restarted",
         "abandoned",
         "empty",
+        "restored",
         "countersigned",
         "answered",
     ];

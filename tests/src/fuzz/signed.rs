@@ -8,6 +8,7 @@ use tacit_privacy::convert;
 use tacit_privacy::merkle;
 use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Line, TreeHead};
+use tacit_round::continuity::Continuity;
 use tacit_round::device::Device;
 use tacit_round::head::{LoggedLine, SignedHead};
 use tacit_round::helper::{Terms, complete_draft};
@@ -49,7 +50,7 @@ pub fn ticket(bytes: &[u8]) {
         helper_signature: nothing,
     };
     let refused = Device::read(unsigned, &POLICY)
-        .and_then(|ticket| POLICY.check(&ticket, LogMark::default(), &[], NOW));
+        .and_then(|ticket| POLICY.check(&ticket, LogMark::default(), &Continuity::default(), NOW));
     assert_eq!(refused, Err(TicketRefusal::Signature));
 
     let nothing = LogMark::default();
@@ -64,7 +65,8 @@ pub fn ticket(bytes: &[u8]) {
     };
     let proof = merkle::consistency_proof(&LEAVES, 2).expect("the ledger has two lines");
     let signed = Device::read(parties::sign_ticket(bytes), &POLICY).ok();
-    let mark = |ticket| POLICY.check(ticket, seen, &proof, NOW).ok();
+    let shown = Continuity::from(proof);
+    let mark = |ticket| POLICY.check(ticket, seen, &shown, NOW).ok();
     if let Some((ticket, mark)) = signed
         .as_ref()
         .and_then(|one| Some((one.content(), mark(one)?)))
@@ -117,7 +119,7 @@ pub fn policy(bytes: &[u8]) {
     );
     assert_eq!(signed.open(&PUBLISHER.public()), Ok(policy.clone()));
     if policy
-        .check(&GENUINE, LogMark::default(), &[], NOW)
+        .check(&GENUINE, LogMark::default(), &Continuity::default(), NOW)
         .is_ok()
     {
         let ticket = GENUINE.content();

@@ -42,6 +42,22 @@ impl Accounts for Lossy {
         })
     }
 
+    fn totals(
+        &self,
+        task: TaskId,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> Answer<Vec<(DeviceId, Rho)>> {
+        self.call(|disk| {
+            let totals = disk.counted.totals.iter();
+            let own = totals.filter(|((device, of), _)| *of == task && Some(*device) > after);
+            let page = own
+                .map(|((device, _), rho)| (*device, *rho))
+                .take(limit);
+            Ok(page.collect())
+        })
+    }
+
     fn settled(&self, task: TaskId) -> Answer<Option<Digest>> {
         self.call(|disk| Ok(disk.counted.settled.get(&task).copied()))
     }

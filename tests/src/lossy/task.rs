@@ -10,7 +10,8 @@ use tacit_round::lease::Lease;
 use tacit_round::ticket::{SignedTicket, TicketFile};
 use tacit_server::ServerError;
 use tacit_server::storage::{
-    Answer, LedgerStore, NewContribution, Phase, Recorded, RoundStore, SignedLine, StoredRound,
+    Answer, LedgerStore, NewContribution, Phase, Recorded, Resumed, RoundStore, SignedLine,
+    StoredRound,
 };
 use tacit_types::{DeviceId, Digest, Timestamp};
 
@@ -91,10 +92,7 @@ impl RoundStore for Lossy {
 
     fn end_round(&self) -> Answer<()> {
         self.call(|disk| {
-            disk.task.round = None;
-            disk.task.partial = None;
-            disk.task.contributions.clear();
-            disk.task.leases.clear();
+            disk.task.end_round();
             Ok(())
         })
     }
@@ -111,6 +109,10 @@ impl LedgerStore for Lossy {
 
     fn record(&self, end: Recorded) -> Answer<()> {
         self.call(|disk| disk.task.record(end))
+    }
+
+    fn restore(&self, resumed: Resumed) -> Answer<()> {
+        self.call(|disk| disk.task.restore(resumed))
     }
 
     fn helper_lines(&self) -> Answer<Vec<SignedLine>> {
@@ -157,6 +159,16 @@ impl LedgerStore for Lossy {
             let totals = disk.task.spent.range((from, Bound::Unbounded));
             let page = totals.take(limit);
             Ok(page.map(|(device, rho)| (*device, *rho)).collect())
+        })
+    }
+
+    fn raise(&self, totals: Vec<(DeviceId, Rho)>) -> Answer<()> {
+        self.call(|disk| {
+            for (device, rho) in totals {
+                let total = disk.task.spent.entry(device).or_default();
+                *total = rho.max(*total);
+            }
+            Ok(())
         })
     }
 
@@ -216,15 +228,40 @@ impl Task {
 
     fn record(&mut self, end: Recorded) -> Result<(), ServerError> {
         self.append(end.seq, end.line)?;
-        for device in self.contributions.keys() {
-            let total = self.spent.entry(*device).or_default();
-            *total = total.compose(end.rho);
-        }
+        self.count(end.rho);
         if let Some(line) = end.helper {
             self.keep_helper_line(line)?;
         }
         self.enter(Phase::Recorded);
         Ok(())
+    }
+
+    fn restore(&mut self, resumed: Resumed) -> Result<(), ServerError> {
+        self.count(resumed.rho);
+        for (seq, line) in resumed.lines {
+            self.append(seq, line)?;
+        }
+        for ticket in resumed.tickets {
+            let file = canonical::encode(&TicketFile::from(&ticket))?;
+            self.tickets.insert(ticket.hash(), file);
+        }
+        self.notes.remove(resumed.forget);
+        self.end_round();
+        Ok(())
+    }
+
+    fn count(&mut self, rho: Rho) {
+        for device in self.contributions.keys() {
+            let total = self.spent.entry(*device).or_default();
+            *total = total.compose(rho);
+        }
+    }
+
+    fn end_round(&mut self) {
+        self.round = None;
+        self.partial = None;
+        self.contributions.clear();
+        self.leases.clear();
     }
 
     fn keep_helper_line(&mut self, line: SignedLine) -> Result<(), ServerError> {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tacit_model::{Interaction, Model};
 use tacit_privacy::noise::TableCache;
+use tacit_privacy::record::TreeHead;
 use tacit_privacy::{Rho, SpendPermit, ledger};
+use tacit_round::continuity::Continuity;
 use tacit_round::contribute::contribute;
 use tacit_round::device::{Accepted, Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::member::Member;
 use tacit_round::policy::{LogMark, TicketRefusal};
 use tacit_round::refusal::RefusalCode;
 use tacit_round::ticket::Ticket;
-use tacit_types::{Digest, ItemGradient, RoundId, TaskId, Timestamp};
+use tacit_types::{ItemGradient, RoundId, TaskId, Timestamp};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -124,13 +126,13 @@ impl Action {
         let Some(seen) = self.seen_before(content).await? else {
             return Ok(());
         };
-        let (size, deadline) = (content.logged.head.head.size, content.latest_deadline);
-        let consistency = self.consistency(seen, size).await?;
+        let deadline = content.latest_deadline;
+        let shown = self.shown(seen, &content.logged.head.head).await?;
 
         let offer = Offer {
             ticket,
             seen,
-            consistency,
+            shown,
         };
         let begun = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, now);
         self.drive(begun, now).await?;
@@ -168,17 +170,18 @@ impl Action {
         .await
     }
 
-    /// Proof that a ledger of `size` lines continues the one seen; empty when nothing needs one.
-    pub(super) async fn consistency(
+    /// What the coordinator shows of the ledger under a head: that it goes on from the point seen.
+    /// Nothing when nothing needs to be shown.
+    pub(super) async fn shown(
         &mut self,
         seen: LogMark,
-        size: u64,
-    ) -> Result<Vec<Digest>, SdkError> {
-        let longer = seen.size > 0 && size > seen.size;
-        if longer {
-            self.connection.consistency(seen.size, size).await
+        head: &TreeHead,
+    ) -> Result<Continuity, SdkError> {
+        let moved = head.size > seen.size || head.generation > seen.generation;
+        if seen.size > 0 && moved {
+            self.connection.consistency(seen.size, head.size).await
         } else {
-            Ok(Vec::new())
+            Ok(Continuity::default())
         }
     }
 

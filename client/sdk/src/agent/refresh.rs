@@ -137,11 +137,10 @@ impl Action {
         let (task, _) = published_for(&line).ok_or_else(unlogged)?;
         let task = task.clone();
         let seen = self.with_store(move |store| store.mark(&task)).await?;
-        let size = logged.head.head.size;
-        let consistency = self.consistency(seen, size).await?;
+        let shown = self.shown(seen, &logged.head.head).await?;
         self.deployment
             .policy()
-            .check_model(logged, hash, seen, &consistency)
+            .check_model(logged, hash, seen, &shown)
             .map_err(refused)
     }
 }

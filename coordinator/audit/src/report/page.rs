@@ -399,10 +399,16 @@ fn incidents(verified: &Verified) -> Vec<String> {
         .restarts
         .iter()
         .map(|seq| format!("Line {seq}: the coordinator restarted."));
+    let restores = verified.restores.iter().map(|restored| {
+        format!(
+            "Line {}: the ledger was restored from an older copy and goes on in generation {}. \
+             Lines after the copy are lost, of at most {} that both parties had signed; {} rounds \
+             of them are charged again in the lines that follow.",
+            restored.seq, restored.generation, restored.line.last_head.size, restored.line.lost,
+        )
+    });
     let helper = (verified.helper_restarts > 0)
         .then(|| format!("The helper restarted {} times.", verified.helper_restarts));
-    let generation = (verified.generation > 1)
-        .then(|| format!("The ledger is in generation {}.", verified.generation));
     let warnings = verified.warnings.iter().map(|warning| {
         format!(
             "Noticed while verifying: {}.",
@@ -412,8 +418,8 @@ fn incidents(verified: &Verified) -> Vec<String> {
     abandoned
         .chain(empty)
         .chain(restarts)
+        .chain(restores)
         .chain(helper)
-        .chain(generation)
         .chain(warnings)
         .collect()
 }

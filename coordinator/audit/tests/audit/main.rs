@@ -11,4 +11,5 @@
 mod empty;
 mod export;
 mod reporting;
+mod restored;
 mod support;

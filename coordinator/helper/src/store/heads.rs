@@ -1,4 +1,5 @@
-//! Every tree head signed, of each ledger: the newest says what may follow.
+//! Every tree head signed, of each ledger: the newest says what may follow, the earlier ones where
+//! a restored coordinator may begin again.
 
 use rusqlite::{OptionalExtension, Row, params};
 use tacit_privacy::record::TreeHead;
@@ -19,6 +20,14 @@ impl Store {
             .prepare_cached(&newest)?
             .query_row([ledger_id.0], read)
             .optional()?)
+    }
+
+    /// Every head signed for this ledger, in order.
+    pub(crate) fn heads(&self, ledger_id: Digest) -> Result<Vec<TreeHead>, StorageError> {
+        let all = format!("SELECT {COLUMNS} FROM heads WHERE ledger_id = ?1 ORDER BY id");
+        let mut query = self.db.prepare_cached(&all)?;
+        let rows = query.query_map([ledger_id.0], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Remembers a head; durable when this returns.

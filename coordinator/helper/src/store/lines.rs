@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tacit_privacy::canonical;
-use tacit_privacy::record::{Event, Keeper, Line, SCHEMA, time_bucket};
+use tacit_privacy::record::{Countersigned, Event, Keeper, Line, SCHEMA, time_bucket};
 use tacit_round::keys::{Context, SignatureBytes, SigningKey};
 use tacit_types::{Digest, TaskId, Timestamp};
 
@@ -82,6 +82,23 @@ impl Store {
         let mut query = self.db.prepare_cached(page)?;
         let rows = query.query_map(params![task.as_str(), limit, from], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Every ticket that was countersigned for this ledger of the coordinator's.
+    pub(crate) fn tickets_beside(
+        &self,
+        coordinators: Digest,
+    ) -> Result<Vec<Countersigned>, StorageError> {
+        let Some(task) = self.task_of(coordinators)? else {
+            return Ok(Vec::new());
+        };
+        let mut tickets = Vec::new();
+        for line in self.lines_from(&task, 0, u32::MAX)? {
+            if let Event::Countersigned(ticket) = parse(&line.bytes)?.event {
+                tickets.push(ticket);
+            }
+        }
+        Ok(tickets)
     }
 
     /// The next line of a task's ledger, signed; not written yet.

@@ -8,6 +8,7 @@
 use std::fs;
 
 use tacit_proto::v2;
+use tacit_round::continuity::Continuity;
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{LogMark, Policy, TicketRefusal};
 use tacit_round::seal::OpeningKey;
@@ -312,7 +313,7 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
         let ticket = ParsedTicket::parse(signed).unwrap();
         let now = Timestamp(1_899_999_999_999);
         policy
-            .check(&ticket, LogMark::default(), &[], now)
+            .check(&ticket, LogMark::default(), &Continuity::default(), now)
             .unwrap_err()
     };
     let forged = coordinator_key().sign(Context::Ticket, &swapped);

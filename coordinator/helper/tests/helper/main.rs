@@ -11,5 +11,6 @@ mod lines;
 mod members;
 mod noise;
 mod refusals;
+mod restore;
 mod rounds;
 mod support;

@@ -84,6 +84,7 @@ impl Deployment {
         let file = |name: &str| self.folder.path().join(name);
         Config {
             listen: "127.0.0.1:0".into(),
+            restored: false,
             log: None,
             listener: Front::default(),
             state: self.state(),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use tacit_privacy::record::TreeHead;
 use tacit_round::head::{self, SignedHead};
+use tacit_round::keys::SignatureBytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
@@ -33,36 +35,20 @@ impl Driver {
         if signed_size == Some(lines) {
             return Ok(true);
         }
+        if !self.confirm(runtime)? {
+            return Ok(false);
+        }
         let Some(helper_end) = self.follow_helper(runtime)? else {
             return Ok(false);
         };
         let head = self.ledger.head(helper_end);
         let coordinator_signature = head::sign(&head, &self.signing)?;
-        // The helper may have signed a head that a crash kept from us: it says where the proof must
-        // start.
-        let mut old_size = signed_size.unwrap_or(0);
-        let helper_signature = loop {
-            let forked = || {
-                ServerError::HelperRefused(
-                    "the ledger head: the helper signed a longer ledger".into(),
-                )
-            };
-            let proof = self
-                .board
-                .consistency(old_size, head.size)
-                .ok_or_else(forked)?;
-            let helper = self.helper.clone();
-            let ask = || helper.countersign_head(&head, &coordinator_signature, old_size, &proof);
-            match self.until_answered(runtime, ask)? {
-                Asked::Answer(HeadAnswer::Signed(signature)) => break signature,
-                Asked::Answer(HeadAnswer::ProveFrom(size)) => old_size = size,
-                Asked::Refused(reason) => {
-                    return Err(ServerError::HelperRefused(format!(
-                        "the ledger head: {reason}"
-                    )));
-                }
-                Asked::Stopped => return Ok(false),
-            }
+        let by_helper = match self.begins_generation(&head)? {
+            true => self.ask_restore(runtime, &head, &coordinator_signature)?,
+            false => self.ask_head(runtime, &head, &coordinator_signature, signed_size)?,
+        };
+        let Some(helper_signature) = by_helper else {
+            return Ok(false);
         };
         let size = head.size;
         let signed = SignedHead {
@@ -82,6 +68,60 @@ impl Driver {
             &self.helper,
         )?;
         Ok(true)
+    }
+
+    /// Whether the helper has signed no head of this generation yet, as far as is known here.
+    fn begins_generation(&self, head: &TreeHead) -> Result<bool, ServerError> {
+        let heads = self.store.heads().wait()?;
+        let newest = heads.last();
+        let newest: Option<SignedHead> = newest
+            .map(|(_, json)| serde_json::from_str(json))
+            .transpose()
+            .map_err(|error| ServerError::StorageUnavailable(error.to_string()))?;
+        let signed = newest.map_or(1, |signed| signed.head.generation);
+        Ok(head.generation > signed)
+    }
+
+    /// The helper's signature of the first head of a generation; `None` when stopped first.
+    fn ask_restore(
+        &self,
+        runtime: &Handle,
+        head: &TreeHead,
+        own: &SignatureBytes,
+    ) -> Result<Option<SignatureBytes>, ServerError> {
+        let lines = self.ledger.bytes();
+        match self.until_answered(runtime, || self.helper.restore(head, own, lines))? {
+            Asked::Answer(signature) => Ok(Some(signature)),
+            Asked::Refused(reason) => Err(refused_head(&reason)),
+            Asked::Stopped => Ok(None),
+        }
+    }
+
+    /// The helper's signature of a head; `None` when stopped first.
+    ///
+    /// The helper may have signed a head that a crash kept from us: it says where the proof must
+    /// start.
+    fn ask_head(
+        &self,
+        runtime: &Handle,
+        head: &TreeHead,
+        own: &SignatureBytes,
+        signed: Option<u64>,
+    ) -> Result<Option<SignatureBytes>, ServerError> {
+        let mut old_size = signed.unwrap_or(0);
+        loop {
+            let proof = self.board.consistency(old_size, head.size);
+            let longer = || refused_head("the helper signed a longer ledger");
+            let proof = proof.ok_or_else(longer)?;
+            let helper = self.helper.clone();
+            let ask = || helper.countersign_head(head, own, old_size, &proof);
+            match self.until_answered(runtime, ask)? {
+                Asked::Answer(HeadAnswer::Signed(signature)) => return Ok(Some(signature)),
+                Asked::Answer(HeadAnswer::ProveFrom(size)) => old_size = size,
+                Asked::Refused(reason) => return Err(refused_head(&reason)),
+                Asked::Stopped => return Ok(None),
+            }
+        }
     }
 
     /// Repeats a question to the helper until it is answered, refused, or the daemon stops.
@@ -154,6 +194,10 @@ impl<'a> Absence<'a> {
         }
         due
     }
+}
+
+fn refused_head(reason: &str) -> ServerError {
+    ServerError::HelperRefused(format!("the ledger head: {reason}"))
 }
 
 fn pause(tries: u32) -> Duration {

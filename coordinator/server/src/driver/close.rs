@@ -9,12 +9,13 @@ use tacit_privacy::noise::table::release_total_variation;
 use tacit_privacy::record::{Abandoned, Charge, Event, Release};
 use tacit_round::coordinator::{Answer, Input};
 use tacit_round::mask::PartialSum;
+use tacit_round::ticket::ParsedTicket;
 use tacit_types::{ContributionId, DeviceId, Kind};
 use tokio::runtime::Handle;
 
 use super::ask::Asked;
 use super::empty::Entered;
-use super::{Driver, Performed, RoundInHand, no_round};
+use super::{Driver, Performed, no_round};
 use crate::error::ServerError;
 use crate::helper::HelperAnswer;
 use crate::storage::{Recorded, SignedLine};
@@ -101,7 +102,7 @@ impl Driver {
             log_evaluation(&opened, next.factor_count() < model.factor_count());
         }
         let release = Event::Release(Box::new(Release {
-            charge: self.charge(&round),
+            charge: self.charge(&round.ticket),
             contributors,
             set_digest: answer.set_digest,
             sum_digest: digest(&bytes),
@@ -151,7 +152,7 @@ impl Driver {
         }
 
         let event = Event::Abandoned(Box::new(Abandoned {
-            charge: self.charge(&round),
+            charge: self.charge(&round.ticket),
             contributors: u32::try_from(contributions.len()).unwrap_or(u32::MAX),
             reason: reason.to_owned(),
         }));
@@ -175,8 +176,9 @@ impl Driver {
         Ok(Performed::Nothing)
     }
 
-    fn charge(&self, round: &RoundInHand) -> Charge {
-        let ticket = round.ticket.content();
+    /// What a round with this ticket costs, as the next line of the ledger.
+    pub(super) fn charge(&self, parsed: &ParsedTicket) -> Charge {
+        let ticket = parsed.content();
         let rho = ticket.mechanism.rho();
         let charged = || {
             self.ledger
@@ -191,7 +193,7 @@ impl Driver {
             task: ticket.task.clone(),
             round: ticket.round,
             kind: ticket.kind.as_str().to_owned(),
-            ticket_hash: round.ticket.hash(),
+            ticket_hash: parsed.hash(),
             model_in_hash: ticket.model_in_hash,
             mechanism: ticket.mechanism.clone(),
             squared_sensitivity: ticket.mechanism.squared_sensitivity(),

@@ -17,7 +17,7 @@ use crate::error::ServerError;
 use crate::helper::Countersigned;
 
 /// Where the last draft is kept.
-const DRAFT: &str = "draft";
+pub(super) const DRAFT: &str = "draft";
 /// Drafts that may be refused in a row for what the helper keeps of their numbers.
 const ADVANCES_MAX: u32 = 3;
 
@@ -74,6 +74,12 @@ impl Driver {
     fn kept(&self) -> Result<Option<Kept>, ServerError> {
         let kept = self.store.meta::<Kept>(DRAFT)?;
         Ok(kept.filter(|kept| kept.round.0 > self.ledger.last_round()))
+    }
+
+    /// The number of the newest round that was ever drafted; 0 before the first.
+    pub(super) fn last_asked(&self) -> Result<u32, ServerError> {
+        let kept = self.store.meta::<Kept>(DRAFT)?;
+        Ok(kept.map_or(0, |kept| kept.round.0))
     }
 
     fn keep(&self, draft: &Ticket, number: Number) -> Result<(), ServerError> {

@@ -89,7 +89,7 @@ impl Driver {
         self.store.end_round().wait()
     }
 
-    fn free_rounds_max(&self) -> u32 {
+    pub(super) fn free_rounds_max(&self) -> u32 {
         let policy = self.policy.get();
         policy
             .as_ref()

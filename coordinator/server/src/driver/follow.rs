@@ -4,7 +4,6 @@
 use tokio::runtime::Handle;
 
 use super::Driver;
-use super::ask::Asked;
 use crate::error::ServerError;
 use crate::standing::HelperEnd;
 
@@ -15,12 +14,9 @@ impl Driver {
         runtime: &Handle,
     ) -> Result<Option<HelperEnd>, ServerError> {
         let mut end = HelperEnd::of(&self.store.helper_lines().wait()?);
-        let (ledger, from) = (self.ledger.id(), end.size);
-        let asked = self.until_answered(runtime, || self.helper.standing(ledger, from))?;
-        let standing = match asked {
-            Asked::Answer(standing) => standing,
-            Asked::Refused(reason) => return Err(ServerError::HelperRefused(reason)),
-            Asked::Stopped => return Ok(None),
+        let from = end.size;
+        let Some(standing) = self.standing(runtime, from)? else {
+            return Ok(None);
         };
         if standing.size < from {
             return Err(gone_back(standing.size, from));

@@ -8,7 +8,7 @@
 //!
 //! One phase of the work a file: `inputs`, `recovery`, `configure`, `draft`, `report`, `close`,
 //! `empty`, `settle`; `leases` says how many devices are selected, `ask` talks to the helper,
-//! `follow` keeps its ledger.
+//! `follow` keeps its ledger, `restore` a state that is an older copy.
 
 mod ask;
 mod close;
@@ -20,6 +20,7 @@ mod inputs;
 mod leases;
 mod recovery;
 mod report;
+mod restore;
 mod settle;
 mod wait;
 
@@ -51,7 +52,7 @@ use crate::ingest::{Arrival, Reply};
 use crate::ledger::Ledger;
 use crate::live::Offered;
 use crate::open_round::OpenRound;
-use crate::storage::{Accounts, Objects, Stores, TaskStore};
+use crate::storage::{Accounts, Objects, Phase, Stores, TaskStore};
 
 use configure::Next;
 use draft::NotOpened;
@@ -74,7 +75,12 @@ pub struct Driver {
     accounts: Arc<dyn Accounts>,
     objects: Arc<dyn Objects>,
     ledger: Ledger,
+    state: std::path::PathBuf,
     export: std::path::PathBuf,
+    /// Whether the operator says that this state is an older copy.
+    restored: bool,
+    /// Whether it was held against what the helper has signed.
+    confirmed: bool,
     signing: SigningKey,
     helper: HelperClient,
     board: Arc<Board>,
@@ -172,7 +178,10 @@ impl Driver {
             accounts,
             objects,
             ledger,
+            state: config.state.clone(),
             export: config.state.join("ledger"),
+            restored: config.restored,
+            confirmed: false,
             signing: inputs.signing,
             helper: links.helper,
             board: links.board,
@@ -194,6 +203,12 @@ impl Driver {
     /// # Errors
     /// The first error that cannot be retried.
     pub fn run(mut self, runtime: &Handle) -> Result<(), ServerError> {
+        // An older copy must offer nothing, and tell the accounts nothing. Where it would not, a
+        // helper that is away is not waited for: the next head is held against it.
+        let is_in_doubt = self.restored || self.has_open_round()? || self.accounts_are_newer()?;
+        if is_in_doubt && !self.confirm(runtime)? {
+            return Ok(());
+        }
         self.recover()?;
         self.show_ledger();
         if !self.settle_owed(runtime)? {
@@ -331,7 +346,8 @@ impl Driver {
 
     /// What handlers prove from that the ledger goes on.
     fn show_ledger(&self) {
-        self.board.set_ledger(self.ledger.leaves());
+        let restored = self.ledger.newest_restored();
+        self.board.set_ledger(self.ledger.leaves(), restored);
     }
 
     fn announce(&self, finished: bool) -> Result<(), ServerError> {
@@ -365,6 +381,11 @@ impl Driver {
         Model::from_bytes(&self.objects.get(hash).wait()?).map_err(|error| {
             ServerError::StorageUnavailable(format!("object {hash} is not a model: {error}"))
         })
+    }
+
+    fn has_open_round(&self) -> Result<bool, ServerError> {
+        let round = self.store.round().wait()?;
+        Ok(round.is_some_and(|round| round.phase == Phase::Open))
     }
 
     fn census(&self) -> MutexGuard<'_, Census> {

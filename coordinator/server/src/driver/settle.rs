@@ -94,7 +94,7 @@ impl Driver {
     }
 
     /// Repeats a call that another process holds up; `None` when the daemon stops first.
-    fn until_free<T>(
+    pub(super) fn until_free<T>(
         &self,
         runtime: &Handle,
         call: impl Fn() -> Answer<T>,

@@ -276,11 +276,16 @@ impl Coordinator for CoordinatorService {
             .board
             .consistency(old_size, new_size)
             .unwrap_or_default();
-        let proof = proof
-            .iter()
-            .map(|hash| Bytes::copy_from_slice(&hash.0))
-            .collect();
-        Ok(Response::new(v2::ConsistencyResponse { proof }))
+        let mut answer = v2::ConsistencyResponse {
+            proof: hashes(&proof),
+            ..v2::ConsistencyResponse::default()
+        };
+        if let Some(restored) = self.board.restored(new_size) {
+            answer.restored = restored.line.into();
+            answer.restored_seq = restored.seq;
+            answer.restored_proof = hashes(&restored.proof);
+        }
+        Ok(Response::new(answer))
     }
 
     type FetchStream = FetchStream;
@@ -332,4 +337,11 @@ impl Coordinator for CoordinatorService {
             finished: published.finished,
         }))
     }
+}
+
+fn hashes(proof: &[Digest]) -> Vec<Bytes> {
+    let bytes = proof.iter();
+    bytes
+        .map(|hash| Bytes::copy_from_slice(&hash.0))
+        .collect()
 }

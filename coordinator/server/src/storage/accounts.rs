@@ -27,6 +27,15 @@ pub trait Accounts: Send + Sync {
         line: Option<Digest>,
     ) -> Answer<()>;
 
+    /// What `task` counted devices for: the first `limit` after this one, in the order of their
+    /// ids.
+    fn totals(
+        &self,
+        task: TaskId,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> Answer<Vec<(DeviceId, Rho)>>;
+
     /// Hash of the line up to which this task is settled; `None` before its first piece, zeros when
     /// it never got further than that.
     fn settled(&self, task: TaskId) -> Answer<Option<Digest>>;

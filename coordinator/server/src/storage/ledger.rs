@@ -2,6 +2,7 @@
 
 use tacit_privacy::Rho;
 use tacit_round::keys::SignatureBytes;
+use tacit_round::ticket::SignedTicket;
 use tacit_types::{DeviceId, Digest};
 
 use super::Answer;
@@ -30,6 +31,19 @@ pub struct Recorded {
     pub helper: Option<SignedLine>,
 }
 
+/// The beginning of a new generation, as one commit writes it.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// Ledger lines with their places.
+    pub lines: Vec<(u64, Vec<u8>)>,
+    /// Tickets of the rounds among them.
+    pub tickets: Vec<SignedTicket>,
+    /// Added to what every contributor of the open round was counted for.
+    pub rho: Rho,
+    /// Key of a note that is forgotten.
+    pub forget: &'static str,
+}
+
 /// The ledger of one task.
 pub trait LedgerStore: Send + Sync {
     /// Exact bytes of every line, in order.
@@ -45,6 +59,9 @@ pub trait LedgerStore: Send + Sync {
     /// [`HelperRefused`](crate::ServerError::HelperRefused) when another line of the helper's is
     /// kept at that place, which would leave the release without its proof.
     fn record(&self, end: Recorded) -> Answer<()>;
+
+    /// Begins a new generation, and forgets the open round. All of it in one commit.
+    fn restore(&self, resumed: Resumed) -> Answer<()>;
 
     /// Every line of the helper's that is kept, in its order.
     fn helper_lines(&self) -> Answer<Vec<SignedLine>>;
@@ -67,6 +84,9 @@ pub trait LedgerStore: Send + Sync {
     /// What devices were counted for, by every line of this ledger: the first `limit` after this
     /// device, in the order of their ids.
     fn totals(&self, after: Option<DeviceId>, limit: usize) -> Answer<Vec<(DeviceId, Rho)>>;
+
+    /// Counts these devices for at least so much.
+    fn raise(&self, totals: Vec<(DeviceId, Rho)>) -> Answer<()>;
 
     /// A small text kept under `key`.
     fn note(&self, key: &'static str) -> Answer<Option<String>>;

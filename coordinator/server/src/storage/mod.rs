@@ -34,7 +34,7 @@ use sqlite::{SqliteAccounts, SqliteTask};
 pub use accounts::Accounts;
 pub use answer::{Answer, Gone};
 pub use folder::Folder;
-pub use ledger::{LedgerStore, Recorded, SignedLine};
+pub use ledger::{LedgerStore, Recorded, Resumed, SignedLine};
 pub use objects::{ObjectError, Objects};
 pub use round::{NewContribution, Phase, RoundStore, StoredRound};
 

@@ -2,6 +2,7 @@
 //! durable status.
 
 use tacit_privacy::{Refusal, Rho, merkle};
+use tacit_round::continuity::Continuity;
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome, Status};
 use tacit_round::policy::{FactorFault, LogMark};
 use tacit_round::ticket::Ticket;
@@ -17,7 +18,7 @@ fn offered(seen: LogMark) -> Device {
     let offer = Offer {
         ticket: Device::read(signed(&ticket), &policy()).unwrap(),
         seen,
-        consistency: Vec::new(),
+        shown: Continuity::default(),
     };
     let input = Input::Offered(Box::new(offer));
     let (device, effect) = step(Device::Idle, input);

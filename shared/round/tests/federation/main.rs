@@ -13,6 +13,7 @@ mod cheating;
 mod deployment;
 mod devices;
 mod guessing;
+mod restored;
 mod tickets;
 mod world;
 

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_privacy::mechanism::LENGTH_MAX;
 use tacit_privacy::{Mechanism, MechanismError, Rho, Tier, merkle};
+use tacit_round::continuity::Continuity;
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
 use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
@@ -46,18 +47,19 @@ fn check_continued(
     ticket: &SignedTicket,
     policy: &Policy,
     seen: LogMark,
-    consistency: Vec<Digest>,
+    shown: impl Into<Continuity>,
 ) -> Option<TicketRefusal> {
     let ticket = match Device::read(ticket.clone(), policy) {
         Ok(ticket) => ticket,
         Err(refused) => return Some(refused),
     };
-    let refused = policy.check(&ticket, seen, &consistency, NOW).err();
+    let shown = shown.into();
+    let refused = policy.check(&ticket, seen, &shown, NOW).err();
     // The machine says the same and asks for nothing: no spend, no bytes.
     let offer = Offer {
         ticket,
         seen,
-        consistency,
+        shown,
     };
     let (device, effect) = Device::Idle.handle(Input::Offered(Box::new(offer)), policy, NOW);
     match &refused {
@@ -75,7 +77,7 @@ fn check_continued(
 #[test]
 fn a_sound_ticket_is_accepted_with_its_place_in_the_ledger() {
     let ticket = Device::read(signed(&sound()), &policy()).unwrap();
-    let mark = policy().check(&ticket, LogMark::default(), &[], NOW);
+    let mark = policy().check(&ticket, LogMark::default(), &Continuity::default(), NOW);
     assert_eq!((ticket.content(), mark), (&sound(), Ok(seen())));
     assert_eq!(check(&signed(&sound()), &policy(), seen()), None);
 }
@@ -602,7 +604,7 @@ fn an_implausible_model_is_refused_before_anything_is_reserved() {
         let offer = Offer {
             ticket: Device::read(signed(&sound()), &policy()).unwrap(),
             seen: seen(),
-            consistency: Vec::new(),
+            shown: Continuity::default(),
         };
         let (device, _) = Device::Idle.handle(Input::Offered(Box::new(offer)), &policy(), NOW);
         let (device, effect) = device.handle(Input::Implausible(fault), &policy(), NOW);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use tacit_round::continuity::Continuity;
 use tacit_round::coordinator::{Answer, Contribution, Coordinator, Input as CoordinatorInput};
 use tacit_round::device::{
     Device, Effect as DeviceEffect, Input as DeviceInput, Offer, Outcome, Status,
@@ -508,7 +509,7 @@ impl World {
                 let offer = Offer {
                     ticket: Device::read(ticket, &self.policy).unwrap(),
                     seen,
-                    consistency: Vec::new(),
+                    shown: Continuity::default(),
                 };
                 self.feed(device, DeviceInput::Offered(Box::new(offer)));
             }

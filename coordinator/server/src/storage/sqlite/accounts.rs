@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tacit_privacy::Rho;
 use tacit_types::{DeviceId, Digest, TaskId};
 
 use super::database::{Begin, Database};
-use super::{from_blob, to_blob};
+use super::{before_next, from_blob, to_blob, to_i64};
 use crate::error::ServerError;
 use crate::shared;
 use crate::storage::{Accounts, Answer};
@@ -82,6 +82,16 @@ impl Accounts for SqliteAccounts {
         })
     }
 
+    fn totals(
+        &self,
+        task: TaskId,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> Answer<Vec<(DeviceId, Rho)>> {
+        self.reading
+            .call(move |db| totals(db, &task, after, limit))
+    }
+
     fn settled(&self, task: TaskId) -> Answer<Option<Digest>> {
         self.reading.call(move |db| settled(db, &task))
     }
@@ -95,6 +105,22 @@ fn spent(db: &Connection, device: DeviceId) -> Result<Rho, ServerError> {
         total = total.compose(rho?);
     }
     Ok(total)
+}
+
+fn totals(
+    db: &Connection,
+    task: &TaskId,
+    after: Option<DeviceId>,
+    limit: usize,
+) -> Result<Vec<(DeviceId, Rho)>, ServerError> {
+    let page = "SELECT device, rho FROM counted WHERE device > ?1 AND task = ?2 ORDER BY device \
+                LIMIT ?3";
+    let mut query = db.prepare_cached(page)?;
+    let read = |row: &Row<'_>| Ok((DeviceId(row.get(0)?), from_blob(row.get(1)?)));
+    let page = params![before_next(after), task.as_str(), to_i64(limit as u64)];
+    Ok(query
+        .query_map(page, read)?
+        .collect::<Result<_, _>>()?)
 }
 
 fn settle(db: &Connection, task: &TaskId, totals: &[(DeviceId, Rho)]) -> Result<(), ServerError> {

@@ -5,9 +5,10 @@ use tacit_privacy::Rho;
 use tacit_round::keys::SignatureBytes;
 use tacit_types::{DeviceId, Digest};
 
-use super::{SqliteTask, from_blob, to_blob, to_i64, to_u64};
+use super::rounds::{end_round, keep_ticket};
+use super::{SqliteTask, before_next, from_blob, to_blob, to_i64, to_u64};
 use crate::error::ServerError;
-use crate::storage::{Answer, LedgerStore, Phase, Recorded, SignedLine};
+use crate::storage::{Answer, LedgerStore, Phase, Recorded, Resumed, SignedLine};
 
 const ENTER: &str = "INSERT OR IGNORE INTO spent SELECT device, ?1 FROM contributions";
 /// A device's total, and those after it.
@@ -16,6 +17,8 @@ const TOTALS: &str = "SELECT device, rho FROM spent WHERE device > ?1 ORDER BY d
 const TOTALS_OF_ROUND: &str = "SELECT c.device, s.rho FROM contributions c CROSS JOIN spent s \
                                ON s.device = c.device";
 const COUNT: &str = "UPDATE spent SET rho = ?2 WHERE device = ?1";
+const RAISE: &str = "INSERT INTO spent VALUES (?1, ?2) \
+                     ON CONFLICT DO UPDATE SET rho = max(rho, excluded.rho)";
 
 impl LedgerStore for SqliteTask {
     fn lines(&self) -> Answer<Vec<Vec<u8>>> {
@@ -32,6 +35,10 @@ impl LedgerStore for SqliteTask {
 
     fn record(&self, end: Recorded) -> Answer<()> {
         self.db.call(move |db| record(db, &end))
+    }
+
+    fn restore(&self, resumed: Resumed) -> Answer<()> {
+        self.db.call(move |db| restore(db, &resumed))
     }
 
     fn helper_lines(&self) -> Answer<Vec<SignedLine>> {
@@ -85,11 +92,20 @@ impl LedgerStore for SqliteTask {
     }
 
     fn totals(&self, after: Option<DeviceId>, limit: usize) -> Answer<Vec<(DeviceId, Rho)>> {
-        // Shorter than any id, so before all of them.
-        let after = after.map_or_else(Vec::new, |device| device.0.to_vec());
+        let after = before_next(after);
         let limit = to_i64(limit as u64);
         self.db
             .call(move |db| pairs(db, TOTALS, params![after, limit]))
+    }
+
+    fn raise(&self, totals: Vec<(DeviceId, Rho)>) -> Answer<()> {
+        self.db.call(move |db| {
+            let mut raise = db.prepare_cached(RAISE)?;
+            for (device, rho) in totals {
+                raise.execute(params![device.0, to_blob(rho)])?;
+            }
+            Ok(())
+        })
     }
 
     fn note(&self, key: &'static str) -> Answer<Option<String>> {
@@ -124,6 +140,18 @@ fn record(db: &Connection, end: &Recorded) -> Result<(), ServerError> {
     }
     db.execute("UPDATE round SET phase = ?1", [Phase::Recorded.word()])?;
     Ok(())
+}
+
+fn restore(db: &Connection, resumed: &Resumed) -> Result<(), ServerError> {
+    count(db, resumed.rho)?;
+    for (seq, line) in &resumed.lines {
+        append(db, *seq, line)?;
+    }
+    for ticket in &resumed.tickets {
+        keep_ticket(db, ticket)?;
+    }
+    db.execute("DELETE FROM meta WHERE key = ?1", [resumed.forget])?;
+    end_round(db)
 }
 
 /// Adds `rho` to what every contributor of the open round was counted for.

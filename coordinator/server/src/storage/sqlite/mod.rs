@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tacit_privacy::Rho;
+use tacit_types::DeviceId;
 use tacit_wire::files;
 
 use crate::error::ServerError;
@@ -113,6 +114,12 @@ fn to_blob(rho: Rho) -> [u8; 16] {
 
 fn from_blob(blob: [u8; 16]) -> Rho {
     Rho::saturating_from_units(u128::from_be_bytes(blob))
+}
+
+/// What sorts after this device and before the next; before all of them without one, for it is
+/// shorter than any id.
+fn before_next(device: Option<DeviceId>) -> Vec<u8> {
+    device.map_or_else(Vec::new, |device| device.0.to_vec())
 }
 
 fn to_i64(value: u64) -> i64 {

@@ -90,12 +90,22 @@ impl RoundStore for SqliteTask {
     }
 
     fn end_round(&self) -> Answer<()> {
-        self.db.call(|db| {
-            let end = "DELETE FROM round; DELETE FROM partial; DELETE FROM contributions; \
-                       DELETE FROM leases;";
-            Ok(db.execute_batch(end)?)
-        })
+        self.db.call(end_round)
     }
+}
+
+pub(super) fn end_round(db: &Connection) -> Result<(), ServerError> {
+    let end = "DELETE FROM round; DELETE FROM partial; DELETE FROM contributions; \
+               DELETE FROM leases;";
+    Ok(db.execute_batch(end)?)
+}
+
+/// Keeps a ticket for auditors.
+pub(super) fn keep_ticket(db: &Connection, ticket: &SignedTicket) -> Result<(), ServerError> {
+    let file = canonical::encode(&TicketFile::from(ticket))?;
+    let keep = "INSERT OR REPLACE INTO tickets VALUES (?1, ?2)";
+    db.execute(keep, params![ticket.hash().0, file])?;
+    Ok(())
 }
 
 fn lease(row: &Row<'_>) -> rusqlite::Result<(DeviceId, Lease)> {
@@ -143,12 +153,7 @@ fn open_round(
             to_i64(opened.0)
         ],
     )?;
-    let file = canonical::encode(&TicketFile::from(ticket))?;
-    db.execute(
-        "INSERT OR REPLACE INTO tickets VALUES (?1, ?2)",
-        params![ticket.hash().0, file],
-    )?;
-    Ok(())
+    keep_ticket(db, ticket)
 }
 
 fn insert(db: &Connection, new: &NewContribution) -> Result<(), ServerError> {
