@@ -15,6 +15,7 @@ use tacit_privacy::Rho;
 use tacit_privacy::record::{Event, Line, Restored};
 use tacit_round::device::Status;
 use tacit_sdk::Store;
+use tacit_tests::bare::BareDevice;
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tokio::time::Instant;
 
@@ -23,13 +24,13 @@ const USERS: u32 = 24;
 const SOON: Duration = Duration::from_secs(60);
 
 /// A task of a few rounds, with coordinator, helper and devices running.
-fn running() -> Deployment {
+fn running(deadline_seconds: u64) -> Deployment {
     let settings = Settings {
         cohort: USERS,
         tokens: USERS,
         items: 60,
         epsilon: 200.0,
-        deadline_seconds: 12,
+        deadline_seconds,
         task: "rounds = 6\nfactors = 4\n",
         ..Settings::default()
     };
@@ -161,7 +162,7 @@ fn check_devices(deployment: &Deployment, open: u32) {
 /// own folder is as old among them.
 #[test]
 fn a_coordinator_put_back_is_refused_and_restored_only_when_the_operator_says_so() {
-    let mut deployment = running();
+    let mut deployment = running(12);
     until_released(&mut deployment, 1);
     deployment.kill(Role::Coordinator).unwrap();
     deployment.kill(Role::Devices).unwrap();
@@ -225,7 +226,7 @@ fn a_coordinator_put_back_is_refused_and_restored_only_when_the_operator_says_so
 /// HOSTILE 163: killed at any moment of the restore, it is begun once and whole.
 #[test]
 fn a_restore_that_is_killed_again_and_again_is_one_restore() {
-    let mut deployment = running();
+    let mut deployment = running(12);
     until_released(&mut deployment, 1);
     deployment.kill(Role::Coordinator).unwrap();
     back_up(&deployment, "coordinator");
@@ -260,4 +261,171 @@ fn a_restore_that_is_killed_again_and_again_is_one_restore() {
     let first = restored.next().unwrap();
     assert!(first.generation >= 2);
     assert_eq!(restored.count(), 0, "the copy had none");
+}
+
+/// HOSTILE 166: the helper's folder is put back in the middle of a task. What it has signed itself
+/// tells it so, and it stops; with the flag every open round ends, its generation rises, and the
+/// coordinator gives back the lines it lost.
+#[test]
+fn a_helper_put_back_stops_until_the_operator_says_so_and_gets_its_lines_back() {
+    let mut deployment = running(12);
+    until_released(&mut deployment, 1);
+    deployment.kill(Role::Helper).unwrap();
+    back_up(&deployment, "helper");
+    // A backup has no keys.
+    let keys = deployment.path("helper.copy/keys");
+    fs::remove_dir_all(keys).unwrap();
+    deployment.start(Role::Helper).unwrap();
+    until_released(&mut deployment, 3);
+    deployment.kill(Role::Helper).unwrap();
+
+    put_back(&deployment, "helper");
+    for _ in 0..2 {
+        deployment.start(Role::Helper).unwrap();
+        let (code, said) = refusal(&mut deployment, Role::Helper);
+        assert_eq!(code, Some(2), "{said}");
+        let last = said.lines().last().unwrap();
+        for word in ["helper.sqlite is an older copy", "--restored"] {
+            assert!(last.contains(word), "{last}");
+        }
+    }
+
+    deployment.start_restored(Role::Helper).unwrap();
+    deployment.finish(SOON).unwrap();
+    deployment.verify().unwrap();
+    assert!(
+        deployment
+            .log(Role::Coordinator)
+            .contains("lines_given_back")
+    );
+    let ledger = fs::read_to_string(deployment.ledger().join("helper.jsonl")).unwrap();
+    let lines: Vec<Line> = ledger
+        .lines()
+        .map(|line| Line::from_bytes(line.as_bytes()).unwrap())
+        .collect();
+    let generations: Vec<u32> = lines.iter().map(|line| line.generation).collect();
+    assert!(generations.is_sorted(), "{generations:?}");
+    assert!(generations.last() > generations.first());
+    assert!(
+        restores(&deployment).is_empty(),
+        "the coordinator lost nothing"
+    );
+    let open = lines.iter().filter(|line| line.generation == 1);
+    let open = open.filter_map(|line| match &line.event {
+        Event::Countersigned(signed) => Some(signed.round.0),
+        _ => None,
+    });
+    check_devices(&deployment, open.max().unwrap());
+
+    // It knows its own lines again without the flag.
+    deployment.kill(Role::Helper).unwrap();
+    deployment.start(Role::Helper).unwrap();
+    deployment.crash(Role::Coordinator).unwrap();
+    let lines = deployment.lines().unwrap().len();
+    until(&mut deployment, |deployment| {
+        deployment.lines().unwrap().len() > lines
+    });
+    deployment.verify().unwrap();
+}
+
+/// HOSTILE 167: the record of used tokens is put back with the coordinator. Whoever used one since
+/// cannot use it again, and neither can anybody else; new ones enrol.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_from_before_the_copy_enrol_nobody_after_a_restore() {
+    let mut deployment = Deployment::running(Settings::default()).unwrap();
+    let rows: String = (0..4)
+        .map(|device| format!("{device},{device},1,1,view\n"))
+        .collect();
+    let rows = format!("device,item,timestamp,value,type\n{rows}");
+    fs::write(deployment.path("interactions.csv"), rows).unwrap();
+    until(&mut deployment, |deployment| {
+        deployment
+            .ledger()
+            .join("heads/00000001.json")
+            .exists()
+    });
+    deployment.kill(Role::Coordinator).unwrap();
+    for folder in ["coordinator", "enrolled"] {
+        back_up(&deployment, folder);
+    }
+    deployment.start(Role::Coordinator).unwrap();
+    deployment.start(Role::Devices).unwrap();
+    deployment.finish(SOON).unwrap();
+    deployment.kill(Role::Coordinator).unwrap();
+    for folder in ["coordinator", "enrolled"] {
+        put_back(&deployment, folder);
+    }
+
+    deployment.start_restored(Role::Coordinator).unwrap();
+    until(&mut deployment, |deployment| {
+        restores(deployment).len() == 1
+    });
+    let tokens = deployment.tokens().unwrap();
+    let deadline = || tokio::time::Instant::now() + SOON;
+    for token in [&tokens[0], &tokens[7]] {
+        let enrolled = BareDevice::enrol(&deployment, token, deadline()).await;
+        let problem = format!("{:#}", enrolled.err().unwrap());
+        assert!(problem.contains("unknown or already used"), "{problem}");
+    }
+    let more = ["pki", "tokens", "pki", "--append", "--count", "1"];
+    deployment.succeed(&more).unwrap();
+    let token = deployment.tokens().unwrap().pop().unwrap();
+    assert!(!tokens.contains(&token));
+    deployment.hang_up(Role::Coordinator).unwrap();
+    let start = Instant::now();
+    while BareDevice::enrol(&deployment, &token, deadline())
+        .await
+        .is_err()
+    {
+        assert!(start.elapsed() < SOON, "{}", deployment.log_tails());
+    }
+}
+
+/// What each device has spent by its own ledger.
+fn spent(deployment: &Deployment) -> Vec<Rho> {
+    let folders = (0..USERS).map(|device| deployment.path(&format!("devices/{device:06}")));
+    folders
+        .map(|folder| Store::open(&folder).unwrap().spent().unwrap())
+        .collect()
+}
+
+/// HOSTILE 163: what both parties lost at once nobody can charge. The accounts still tell the
+/// coordinator, and devices that saw more than the helper remembers stay out.
+#[test]
+fn devices_that_saw_what_both_parties_lost_spend_nothing_more() {
+    let mut deployment = running(4);
+    let all = [Role::Devices, Role::Coordinator, Role::Helper];
+    until_released(&mut deployment, 1);
+    for role in all {
+        deployment.kill(role).unwrap();
+    }
+    for folder in ["coordinator", "helper"] {
+        back_up(&deployment, folder);
+    }
+    for role in all {
+        deployment.start(role).unwrap();
+    }
+    until_released(&mut deployment, 3);
+    for role in all {
+        deployment.kill(role).unwrap();
+    }
+    let before = spent(&deployment);
+
+    for folder in ["coordinator", "helper"] {
+        put_back(&deployment, folder);
+    }
+    deployment.start_restored(Role::Helper).unwrap();
+    deployment.start(Role::Coordinator).unwrap();
+    let (code, said) = refusal(&mut deployment, Role::Coordinator);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the accounts of all tasks"), "{said}");
+    deployment.start_restored(Role::Coordinator).unwrap();
+    deployment.start(Role::Devices).unwrap();
+    until(&mut deployment, |deployment| {
+        deployment.log(Role::Devices).contains("RolledBack")
+    });
+    for role in all {
+        deployment.kill(role).unwrap();
+    }
+    assert_eq!(spent(&deployment), before);
 }

@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use tacit_privacy::Rho;
 use tacit_privacy::canonical;
-use tacit_privacy::record::{Answered, Countersigned, Event, Keeper, TreeHead};
+use tacit_privacy::record::{Answered, Countersigned, Event, Keeper, Restored, TreeHead};
 use tacit_round::keys::{Context, PublicKey, SignatureBytes};
 use tacit_types::{Digest, RoundId, TaskId};
 
 use crate::chain::Chain;
 use crate::error::VerifyError;
 use crate::files::Lines;
-use crate::ledger::{self, Entry, Outcome};
+use crate::ledger::{self, Ended, Entry, Outcome};
+use crate::restored::RestoredLine;
 
 pub(crate) const FILE: &str = "helper.jsonl";
 const SIGNATURES: &str = "helper.sig";
@@ -219,15 +219,6 @@ impl HelperLedger {
     }
 }
 
-/// A round of the coordinator's ledger that is over.
-pub(crate) struct Ended {
-    pub(crate) seq: u64,
-    pub(crate) round: RoundId,
-    pub(crate) ticket_hash: Digest,
-    /// Price of its ticket.
-    pub(crate) rho: Rho,
-}
-
 fn check_signature(key: &PublicKey, line: &[u8], signature: Option<&[u8]>) -> Result<(), String> {
     let text = signature.ok_or("is missing")?;
     let text = String::from_utf8(text.to_vec()).map_err(|_| "is not text")?;
@@ -284,4 +275,50 @@ fn same_ticket(entry: &Entry, answer: &Answer) -> Result<(), String> {
             answer.seq
         ))
     }
+}
+
+/// Checks that no ticket which the helper had countersigned was left out of a restore.
+pub(crate) fn check_restores(
+    restores: &[RestoredLine],
+    ended: &[Ended],
+    helper: &HelperLedger,
+) -> Result<(), VerifyError> {
+    let ended: HashSet<Digest> = ended.iter().map(|round| round.ticket_hash).collect();
+    for restored in restores {
+        let wrong = |problem| VerifyError::line(ledger::FILE, restored.seq, problem);
+        check_restore(restored, &ended, helper).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+fn check_restore(
+    restored: &RestoredLine,
+    ended: &HashSet<Digest>,
+    helper: &HelperLedger,
+) -> Result<(), String> {
+    let Restored {
+        last_head,
+        helper_size,
+        ..
+    } = &restored.line;
+    helper.check_end(last_head)?;
+    if *helper_size < last_head.helper_size || *helper_size > helper.chain.len() {
+        return Err(format!(
+            "helper_size is {helper_size} and helper.jsonl has {} lines",
+            helper.chain.len()
+        ));
+    }
+    let since = helper
+        .countersigned
+        .iter()
+        .filter(|signed| signed.seq < *helper_size && Some(signed.line.round) > restored.after);
+    for signed in since {
+        if !ended.contains(&signed.line.ticket_hash) {
+            return Err(format!(
+                "the restore leaves out the ticket of round {}, which was countersigned before it",
+                signed.line.round
+            ));
+        }
+    }
+    Ok(())
 }

@@ -13,7 +13,6 @@ use crate::chain::Chain;
 use crate::empty::{EmptyRound, EmptyRounds};
 use crate::error::VerifyError;
 use crate::files::Lines;
-use crate::helper::Ended;
 use crate::restored::Restores;
 
 pub(crate) const FILE: &str = "ledger.jsonl";
@@ -65,6 +64,15 @@ impl Entry {
     pub fn is_release(&self) -> bool {
         matches!(self.outcome, Outcome::Released { .. })
     }
+}
+
+/// A round of the coordinator's ledger that is over.
+pub(crate) struct Ended {
+    pub(crate) seq: u64,
+    pub(crate) round: RoundId,
+    pub(crate) ticket_hash: Digest,
+    /// Price of its ticket.
+    pub(crate) rho: Rho,
 }
 
 /// What a replay of `ledger.jsonl` gives.

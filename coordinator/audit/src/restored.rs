@@ -1,14 +1,8 @@
 //! Restores: a ledger that goes on from an older copy of itself says so in one line, and charges
 //! what was lost (PRIVACY.md, section 11, rule 3).
 
-use std::collections::HashSet;
-
 use tacit_privacy::record::{Event, Line, Restored};
-use tacit_types::{Digest, RoundId};
-
-use crate::error::VerifyError;
-use crate::helper::{Ended, HelperLedger};
-use crate::ledger;
+use tacit_types::RoundId;
 
 /// A line that says the ledger was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,50 +83,4 @@ impl Restores {
             )),
         }
     }
-}
-
-/// Checks that no ticket which the helper had countersigned was left out of a restore.
-pub(crate) fn check(
-    restores: &[RestoredLine],
-    ended: &[Ended],
-    helper: &HelperLedger,
-) -> Result<(), VerifyError> {
-    let ended: HashSet<Digest> = ended.iter().map(|round| round.ticket_hash).collect();
-    for restored in restores {
-        let wrong = |problem| VerifyError::line(ledger::FILE, restored.seq, problem);
-        check_one(restored, &ended, helper).map_err(wrong)?;
-    }
-    Ok(())
-}
-
-fn check_one(
-    restored: &RestoredLine,
-    ended: &HashSet<Digest>,
-    helper: &HelperLedger,
-) -> Result<(), String> {
-    let Restored {
-        last_head,
-        helper_size,
-        ..
-    } = &restored.line;
-    helper.check_end(last_head)?;
-    if *helper_size < last_head.helper_size || *helper_size > helper.chain.len() {
-        return Err(format!(
-            "helper_size is {helper_size} and helper.jsonl has {} lines",
-            helper.chain.len()
-        ));
-    }
-    let since = helper
-        .countersigned
-        .iter()
-        .filter(|signed| signed.seq < *helper_size && Some(signed.line.round) > restored.after);
-    for signed in since {
-        if !ended.contains(&signed.line.ticket_hash) {
-            return Err(format!(
-                "the restore leaves out the ticket of round {}, which was countersigned before it",
-                signed.line.round
-            ));
-        }
-    }
-    Ok(())
 }

@@ -10,10 +10,10 @@ use tacit_types::{Digest, Kind};
 
 use crate::empty::{self, EmptyRound};
 use crate::error::VerifyError;
-use crate::helper::HelperLedger;
+use crate::helper::{HelperLedger, check_restores};
 use crate::keys::Keys;
 use crate::ledger::{self, Entry, Ledger};
-use crate::restored::{self, RestoredLine};
+use crate::restored::RestoredLine;
 use crate::sums::{self, Evaluated};
 use crate::{files, heads, keys, models, tickets};
 
@@ -129,7 +129,7 @@ fn verify_signed_by(dir: &Path, keys: Keys) -> Result<Verified, VerifyError> {
     let ended = ledger.ended();
     helper.check_tickets(&ended)?;
     let restores = std::mem::take(&mut ledger.restores).into_all();
-    restored::check(&restores, &ended, &helper)?;
+    check_restores(&restores, &ended, &helper)?;
     for signed in helper.unopened(&ended) {
         warnings.push(format!(
             "helper.jsonl line {}: the ticket of round {} stands in no line of ledger.jsonl, so it \

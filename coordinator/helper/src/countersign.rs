@@ -61,6 +61,7 @@ impl Helper {
             let problem = "its deadline has passed by this helper's clock";
             return Err(HelperRefusal::Draft(problem.into()).into());
         }
+        self.check_counted(store, &asked)?;
         check_history(store, &asked)?;
         let key = keys::draw()?;
         let ticket = complete_draft(asked, &key, &self.terms)?;

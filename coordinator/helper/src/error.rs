@@ -11,7 +11,7 @@ use tacit_types::ContributionId;
 use tacit_wire::files::FileError;
 
 /// Why the daemon did not start or stopped by itself.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HelperError {
     /// Something in the configuration or the files it names; starting again as it is gives the
@@ -95,6 +95,9 @@ pub(crate) enum Failure {
     /// A restored ledger this helper must not sign.
     #[error(transparent)]
     Restore(#[from] RestoreRefusal),
+    /// The state is older than what this helper has signed: nothing more is signed on it.
+    #[error("{0}")]
+    OldCopy(String),
     /// A set that takes too long to arrive; a slow line is no reason to end a round.
     #[error("the set did not arrive in time; ask again")]
     Late,

@@ -2,6 +2,7 @@
 //! `release`.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tacit_round::helper::{HelperRefusal, Terms};
@@ -26,6 +27,10 @@ pub(crate) struct Helper {
     pub(crate) now: fn() -> Timestamp,
     /// Key files.
     pub(crate) keys: KeyFolder,
+    /// Folder of the state, to be named.
+    pub(crate) state: PathBuf,
+    /// Whether the operator says that the state is an older copy.
+    pub(crate) restored: bool,
     /// Decides between calls that race: whatever is written there first holds. Locked before
     /// `open`, never after.
     pub(crate) store: Mutex<Store>,

@@ -6,9 +6,9 @@
 //!
 //! - [`config`] what an operator sets; [`Prepared`] what a start reads; [`serve`] runs the daemon;
 //! - `live` what may change while it serves;
-//! - `service` parses, calls and maps; `status` turns refusals into gRPC codes;
-//! - `countersign`, `admit`, `release`, `lines`, `restore` are what it does, one file each, on the state in
-//!   `helper`;
+//! - `service` parses, calls and maps, with `messages`; `status` turns refusals into gRPC codes;
+//! - `countersign`, `admit`, `release`, `lines`, `restore`, `give_back` are what it does, one file
+//!   each, on the state in `helper`;
 //! - `keys` the key files of open rounds, [`ExpandedKey`] one of them ready to open seeds; `store`
 //!   everything else that must survive.
 //!
@@ -23,10 +23,12 @@ pub mod config;
 mod admit;
 mod countersign;
 mod error;
+mod give_back;
 mod helper;
 mod keys;
 mod lines;
 mod live;
+mod messages;
 mod open_round;
 mod opening;
 mod prepared;

@@ -30,9 +30,18 @@ pub(crate) struct Shown {
 }
 
 impl Helper {
-    /// Where this helper stands beside a ledger, with its own lines from `from` on.
-    pub(crate) fn standing(&self, ledger: Digest, from: u64) -> Result<Standing, Failure> {
+    /// Where this helper stands beside a ledger, with its own lines from `from` on. The coordinator
+    /// shows the newest it has.
+    pub(crate) fn standing(
+        &self,
+        ledger: Digest,
+        from: u64,
+        known: Option<&SignedLine>,
+    ) -> Result<Standing, Failure> {
         let store = self.store();
+        if let Some(known) = known {
+            self.check_known(&store, known)?;
+        }
         let newest = store.newest_head(ledger)?;
         let Some(task) = store.task_of(ledger)? else {
             return Ok(Standing {

@@ -27,12 +27,19 @@ pub(crate) fn open(
         .map_err(|error| StorageError::file(&config.state, &error))?;
     // The store's lock comes first: nobody touches key files of a state folder another process
     // uses.
-    let store = Store::open(&config.state, signing.public())?;
+    let mut store = Store::open(&config.state, signing.public())?;
+    if config.restored {
+        // Whatever was open may have been answered since the copy.
+        store.begin_generation(&[])?;
+        tracing::warn!(event = "restored", state = %config.state.display());
+    }
     let helper = Helper {
         signing,
         coordinator_key: config.coordinator_key,
         terms: config.terms(),
         now,
+        state: config.state.clone(),
+        restored: config.restored,
         keys: KeyFolder::open(&config.state)?,
         store: Mutex::new(store),
         open: Mutex::default(),

@@ -124,7 +124,7 @@ async fn run(
     work.close();
     work.wait().await;
     match fault.get() {
-        Some(problem) => Err(HelperError::Storage(problem.clone())),
+        Some(problem) => Err(problem.clone()),
         None => served.map_err(|error| HelperError::Network(error.to_string())),
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tacit_privacy::canonical;
 use tacit_proto::v2::{
     AbandonRequest, AbandonResponse, AdmitRequest, AdmitResponse, AnswerHeader,
     CountersignHeadRequest, CountersignHeadResponse, CountersignRequest, CountersignResponse,
-    HelperLine, LinesRequest, LinesResponse, ReleaseRequest, ReleaseResponse, RestoreRequest,
-    SealedSeed, TermsRequest, TermsResponse, helper_server, release_response::Part,
+    GiveBackRequest, GiveBackResponse, LinesRequest, LinesResponse, ReleaseRequest,
+    ReleaseResponse, RestoreRequest, SealedSeed, TermsRequest, TermsResponse, helper_server,
+    release_response::Part,
 };
 use tacit_round::helper::{self, HelperRefusal, Terms};
 use tacit_round::keys::{PublicKey, SignatureBytes};
@@ -23,9 +23,9 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::countersign::{Countersigned, HeadAnswer, HeadProof};
-use crate::error::{Failure, StorageError};
+use crate::error::{Failure, HelperError, StorageError};
 use crate::helper::Helper;
-use crate::lines::{Shown, Standing};
+use crate::messages::{parse_given, parse_line, said, signature};
 use crate::release::{Answer, Ask};
 use crate::restore;
 use crate::status::reply;
@@ -49,8 +49,8 @@ pub(crate) struct Service {
     stop: Shutdown,
     /// One permit for each set that may be held.
     sets: Arc<Semaphore>,
-    /// The storage failure that stops the daemon, once there is one.
-    pub(crate) fault: Arc<OnceLock<String>>,
+    /// What stops the daemon, once there is something.
+    pub(crate) fault: Arc<OnceLock<HelperError>>,
 }
 
 impl Service {
@@ -74,8 +74,12 @@ impl Service {
         let service = self.clone();
         let outcome = self.work.spawn_blocking(move || {
             let outcome = call(&service.helper);
-            if let Err(Failure::Storage(error)) = &outcome {
-                service.fail(error);
+            match &outcome {
+                Err(Failure::Storage(error)) => service.fail(error),
+                Err(Failure::OldCopy(problem)) => {
+                    service.stop(HelperError::OperatorConfig(problem.clone()));
+                }
+                _ => {}
             }
             outcome
         });
@@ -104,7 +108,11 @@ impl Service {
 
     fn fail(&self, error: &StorageError) {
         tracing::error!(event = "storage_failed", %error);
-        let _ = self.fault.set(error.to_string());
+        self.stop(HelperError::Storage(error.to_string()));
+    }
+
+    fn stop(&self, fault: HelperError) {
+        let _ = self.fault.set(fault);
         self.stop.drain.cancel();
     }
 
@@ -287,13 +295,28 @@ impl helper_server::Helper for Service {
         request: Request<LinesRequest>,
     ) -> Result<Response<LinesResponse>, Status> {
         identity::coordinator(&request)?;
-        let LinesRequest { ledger_id, from } = request.into_inner();
+        let LinesRequest {
+            ledger_id,
+            from,
+            newest,
+        } = request.into_inner();
         let standing = self.run(move |helper| {
             let ledger = Digest::from_slice(&ledger_id)
                 .map_err(|_| Failure::Malformed("ledger_id is not 32 bytes"))?;
-            said(helper.standing(ledger, from)?)
+            let newest = newest.as_ref().map(parse_line).transpose()?;
+            said(helper.standing(ledger, from, newest.as_ref())?)
         });
         reply(standing.await)
+    }
+
+    async fn give_back(
+        &self,
+        request: Request<GiveBackRequest>,
+    ) -> Result<Response<GiveBackResponse>, Status> {
+        identity::coordinator(&request)?;
+        let request = request.into_inner();
+        let taken = self.run(move |helper| helper.take_back(&parse_given(&request)?));
+        reply(taken.await.map(|()| GiveBackResponse {}))
     }
 
     async fn terms(
@@ -316,27 +339,6 @@ impl helper_server::Helper for Service {
     }
 }
 
-fn said(standing: Standing) -> Result<LinesResponse, Failure> {
-    let newest = standing.newest.as_ref();
-    let newest = newest.map(canonical::encode).transpose()?;
-    let lines = standing.lines.into_iter();
-    Ok(LinesResponse {
-        newest_head: newest.unwrap_or_default().into(),
-        size: standing.size,
-        lines: lines.map(shown).collect(),
-    })
-}
-
-fn shown(Shown { line, ticket }: Shown) -> HelperLine {
-    let by = ticket.as_ref().map(|row| signature(row.signature));
-    HelperLine {
-        line: line.bytes.into(),
-        signature: signature(line.signature),
-        ticket: ticket.map(|row| row.ticket).unwrap_or_default().into(),
-        ticket_signature: by.unwrap_or_default(),
-    }
-}
-
 fn key(public: PublicKey) -> Bytes {
     Bytes::copy_from_slice(&public.0)
 }
@@ -346,10 +348,6 @@ async fn next(stream: &mut Streaming<ReleaseRequest>) -> Result<Option<ReleaseRe
         .message()
         .await
         .map_err(|_| Failure::Malformed("the stream broke off or cannot be read"))
-}
-
-fn signature(by: SignatureBytes) -> Bytes {
-    Bytes::copy_from_slice(&by.0)
 }
 
 fn ticket_hash(bytes: &[u8]) -> Result<Digest, Failure> {

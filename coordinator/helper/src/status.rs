@@ -28,13 +28,16 @@ fn code(failure: &Failure) -> Code {
         | Failure::AnswerGone
         | Failure::Head(_)
         | Failure::Restore(_) => Code::FailedPrecondition,
-        Failure::Late | Failure::Stopping | Failure::Storage(_) => Code::Unavailable,
+        Failure::Late | Failure::Stopping | Failure::OldCopy(_) | Failure::Storage(_) => {
+            Code::Unavailable
+        }
     }
 }
 
 /// What a peer reads. Storage problems name files, which stay in the helper's own log.
 fn message(failure: &Failure) -> String {
     match failure {
+        Failure::OldCopy(_) => "the helper's state is an older copy and it is stopping".into(),
         Failure::Storage(_) => "the helper's storage failed and it is stopping".into(),
         other => other.to_string(),
     }

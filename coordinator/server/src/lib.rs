@@ -127,6 +127,7 @@ pub async fn serve(
         helper: helper.clone(),
         board: board.clone(),
         census: census.clone(),
+        enrolment: enrolment.clone(),
         revoked: live.revoked.clone(),
         policy: live.policy.clone(),
         arrivals,

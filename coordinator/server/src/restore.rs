@@ -1,4 +1,5 @@
-//! Shows the helper a whole ledger, of which it then signs the first head of a new generation.
+//! Shows the helper a whole ledger, of which it then signs the first head of a new generation; and
+//! gives a helper back what it lost itself.
 
 use tacit_privacy::canonical;
 use tacit_privacy::record::TreeHead;
@@ -36,6 +37,28 @@ impl HelperClient {
             .map_err(from_status)?
             .into_inner();
         self.checked(Context::Head, &bytes, &answer.signature)
+    }
+}
+
+impl HelperClient {
+    /// Gives a restored helper lines that it lost, in order, or the newest head in canonical JSON.
+    ///
+    /// # Errors
+    /// As [`Self::countersign`].
+    pub async fn give_back(
+        &self,
+        lines: Vec<v2::HelperLine>,
+        head: Vec<u8>,
+    ) -> Result<(), ServerError> {
+        let request = v2::GiveBackRequest {
+            head: head.into(),
+            lines,
+        };
+        self.grpc()
+            .give_back(request)
+            .await
+            .map_err(from_status)?;
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use tacit_privacy::canonical::{self, digest};
 use tacit_privacy::record::{Keeper, Line, TreeHead};
 use tacit_proto::v2;
 use tacit_round::keys::{Context, SignatureBytes};
+use tacit_round::ticket::SignedTicket;
 use tacit_types::Digest;
 
 use crate::error::ServerError;
@@ -32,17 +33,24 @@ pub struct HelperLine {
 }
 
 impl HelperClient {
-    /// Asks where the helper stands beside this ledger, and for its own lines from `from` on.
+    /// Asks where the helper stands beside this ledger, and for its own lines from `from` on; shows
+    /// it the newest that is known.
     ///
     /// # Errors
     /// As [`Self::countersign`]; a signature that does not hold counts as a refusal.
-    pub async fn standing(&self, ledger: Digest, from: u64) -> Result<Standing, ServerError> {
+    pub async fn standing(
+        &self,
+        ledger: Digest,
+        from: u64,
+        newest: Option<&SignedLine>,
+    ) -> Result<Standing, ServerError> {
         let mut lines = Vec::new();
         let mut next = from;
         loop {
             let request = v2::LinesRequest {
                 ledger_id: ledger.0.to_vec().into(),
                 from: next,
+                newest: newest.map(|line| to_proto(line, None)),
             };
             let answer = self
                 .grpc()
@@ -90,6 +98,20 @@ impl HelperClient {
             signed,
             ticket,
         })
+    }
+}
+
+/// A line as it is given back, with its ticket if it is one's.
+pub fn to_proto(line: &SignedLine, ticket: Option<&SignedTicket>) -> v2::HelperLine {
+    let by = ticket.map(|ticket| ticket.helper_signature.0.to_vec());
+    v2::HelperLine {
+        line: line.bytes.clone().into(),
+        signature: line.signature.0.to_vec().into(),
+        ticket: ticket
+            .map(|ticket| ticket.bytes.clone())
+            .unwrap_or_default()
+            .into(),
+        ticket_signature: by.unwrap_or_default().into(),
     }
 }
 

@@ -1,11 +1,55 @@
 //! Whether a release ledger goes on from the point a device has seen: as the same ledger grown
 //! longer, or from a restore that the helper signed (PRIVACY.md, section 11, rule 3).
 
-use tacit_privacy::merkle;
+use serde::{Deserialize, Serialize};
 use tacit_privacy::record::{Event, Keeper, Line, Restored, SCHEMA};
+use tacit_privacy::{Rho, merkle};
 use tacit_types::Digest;
 
-use crate::policy::{LogMark, TicketRefusal};
+/// Newest point of a task's release ledger this device has seen; tickets of the task may not go
+/// back behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogMark {
+    /// Name of the ledger: a task stays in the one it began in.
+    pub ledger_id: Digest,
+    /// Generation of the ledger.
+    pub generation: u32,
+    /// Number of lines under the newest head.
+    pub size: u64,
+    /// Merkle root of that head.
+    pub root: Digest,
+    /// Position of the line that published the newest model seen.
+    pub model_seq: u64,
+    /// Hash of that model.
+    pub model: Digest,
+    /// Price of every release of the ledger up to that line: no device was counted for more in it.
+    pub rho_total: Rho,
+}
+
+impl Default for LogMark {
+    /// Nothing seen: every ledger begins with the empty one.
+    fn default() -> Self {
+        let nothing = Digest([0; 32]);
+        Self {
+            ledger_id: nothing,
+            generation: 0,
+            size: 0,
+            root: nothing,
+            model_seq: 0,
+            model: nothing,
+            rho_total: Rho::ZERO,
+        }
+    }
+}
+
+/// How a ledger does not go on from a point seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// It or its model is older.
+    GoesBack,
+    /// It is another ledger.
+    Forks,
+}
 
 /// What shows that the ledger under a head goes on from an earlier point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +82,7 @@ impl From<Vec<Digest>> for Continuity {
 impl LogMark {
     /// This point, to be remembered after `seen`: not before it, and in the same ledger. What was
     /// seen of prices stays.
-    pub(crate) fn after(self, seen: Self, shown: &Continuity) -> Result<Self, TicketRefusal> {
+    pub(crate) fn after(self, seen: Self, shown: &Continuity) -> Result<Self, Broken> {
         if let Err(refusal) = self.check_follows(seen, &shown.proof) {
             let restored = shown.restored.as_ref();
             if !restored.is_some_and(|line| self.is_restored_from(seen, line)) {
@@ -51,20 +95,20 @@ impl LogMark {
         })
     }
 
-    fn check_follows(&self, seen: Self, proof: &[Digest]) -> Result<(), TicketRefusal> {
+    fn check_follows(&self, seen: Self, proof: &[Digest]) -> Result<(), Broken> {
         if seen.size > 0 && self.ledger_id != seen.ledger_id {
-            return Err(TicketRefusal::Forked);
+            return Err(Broken::Forks);
         }
         if self.generation < seen.generation
             || self.size < seen.size
             || self.model_seq < seen.model_seq
         {
-            return Err(TicketRefusal::RolledBack);
+            return Err(Broken::GoesBack);
         }
         if merkle::verify_consistency((seen.size, seen.root), (self.size, self.root), proof) {
             Ok(())
         } else {
-            Err(TicketRefusal::Forked)
+            Err(Broken::Forks)
         }
     }
 

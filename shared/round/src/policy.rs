@@ -7,7 +7,8 @@ use tacit_privacy::record::{self, Event, Genesis, Keeper, Line};
 use tacit_privacy::{DeviceBudget, MechanismError, Rho, Tier};
 use tacit_types::{Digest, TaskId, Timestamp};
 
-use crate::continuity::Continuity;
+pub use crate::continuity::LogMark;
+use crate::continuity::{Broken, Continuity};
 pub use crate::factors::{FactorBounds, FactorFault};
 use crate::head::LoggedLine;
 use crate::keys::PublicKey;
@@ -93,42 +94,6 @@ pub struct Policy {
     pub latest_deadline_hours_max: u32,
     /// What a published model may look like.
     pub factors: FactorBounds,
-}
-
-/// Newest point of a task's release ledger this device has seen; tickets of the task may not go
-/// back behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogMark {
-    /// Name of the ledger: a task stays in the one it began in.
-    pub ledger_id: Digest,
-    /// Generation of the ledger.
-    pub generation: u32,
-    /// Number of lines under the newest head.
-    pub size: u64,
-    /// Merkle root of that head.
-    pub root: Digest,
-    /// Position of the line that published the newest model seen.
-    pub model_seq: u64,
-    /// Hash of that model.
-    pub model: Digest,
-    /// Price of every release of the ledger up to that line: no device was counted for more in it.
-    pub rho_total: Rho,
-}
-
-impl Default for LogMark {
-    /// Nothing seen: every ledger begins with the empty one.
-    fn default() -> Self {
-        let nothing = Digest([0; 32]);
-        Self {
-            ledger_id: nothing,
-            generation: 0,
-            size: 0,
-            root: nothing,
-            model_seq: 0,
-            model: nothing,
-            rho_total: Rho::ZERO,
-        }
-    }
 }
 
 /// Why a ticket is refused. Nothing is spent.
@@ -367,6 +332,15 @@ impl Policy {
                 Ok((mark, task.clone()))
             }
             _ => Err(TicketRefusal::Unlogged),
+        }
+    }
+}
+
+impl From<Broken> for TicketRefusal {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::GoesBack => Self::RolledBack,
+            Broken::Forks => Self::Forked,
         }
     }
 }

@@ -65,6 +65,7 @@ pub fn wire(bytes: &[u8]) {
     decode::<v2::CountersignHeadRequest>(bytes);
     decode::<v2::CountersignHeadResponse>(bytes);
     decode::<v2::RestoreRequest>(bytes);
+    decode::<v2::GiveBackRequest>(bytes);
     decode::<v2::LinesRequest>(bytes);
     decode::<v2::LinesResponse>(bytes);
     decode::<v2::AdmitResponse>(bytes);

@@ -119,8 +119,11 @@ impl LedgerStore for Lossy {
         self.call(|disk| Ok(disk.task.helper_lines.values().cloned().collect()))
     }
 
-    fn keep_helper_lines(&self, lines: Vec<SignedLine>) -> Answer<()> {
+    fn keep_helper_lines(&self, lines: Vec<SignedLine>, tickets: Vec<SignedTicket>) -> Answer<()> {
         self.call(|disk| {
+            tickets
+                .iter()
+                .try_for_each(|ticket| disk.task.keep_ticket(ticket))?;
             lines
                 .into_iter()
                 .try_for_each(|line| disk.task.keep_helper_line(line))
@@ -190,13 +193,18 @@ impl Task {
             return Err(failed("a round is open"));
         }
 
-        let file = canonical::encode(&TicketFile::from(&ticket))?;
-        self.tickets.insert(ticket.hash(), file);
+        self.keep_ticket(&ticket)?;
         self.round = Some(StoredRound {
             phase: Phase::Open,
             ticket,
             opened,
         });
+        Ok(())
+    }
+
+    fn keep_ticket(&mut self, ticket: &SignedTicket) -> Result<(), ServerError> {
+        let file = canonical::encode(&TicketFile::from(ticket))?;
+        self.tickets.insert(ticket.hash(), file);
         Ok(())
     }
 
@@ -241,9 +249,8 @@ impl Task {
         for (seq, line) in resumed.lines {
             self.append(seq, line)?;
         }
-        for ticket in resumed.tickets {
-            let file = canonical::encode(&TicketFile::from(&ticket))?;
-            self.tickets.insert(ticket.hash(), file);
+        for ticket in &resumed.tickets {
+            self.keep_ticket(ticket)?;
         }
         self.notes.remove(resumed.forget);
         self.end_round();

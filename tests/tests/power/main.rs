@@ -17,8 +17,9 @@ use tacit_privacy::record::Release;
 use tacit_server::ServerError;
 use tacit_server::board::Board;
 use tacit_server::census::Census;
-use tacit_server::config::Fleet;
+use tacit_server::config::{Config, Fleet};
 use tacit_server::driver::{Driver, Inputs, Links};
+use tacit_server::enrolment::{Enrolment, Issuing};
 use tacit_server::helper::HelperClient;
 use tacit_tests::lossy::{Fault, Lossy};
 use tacit_wire::current::Current;
@@ -108,6 +109,7 @@ async fn start(
         helper: helper.clone(),
         board: board.clone(),
         census: census.clone(),
+        enrolment: enrolment(&running.config)?,
         revoked: Current::default(),
         policy: Current::default(),
         arrivals,
@@ -136,6 +138,15 @@ async fn start(
     };
     shutdown.drain.cancel();
     driving.await.unwrap().and(taken)
+}
+
+fn enrolment(config: &Config) -> Result<Enrolment, ServerError> {
+    let issuing = Issuing::read(config, clock::now())?;
+    Enrolment::open(
+        issuing.into(),
+        Current::default(),
+        config.deployment_state(),
+    )
 }
 
 /// Nothing that was acknowledged is missing, and nothing is in the sum twice.

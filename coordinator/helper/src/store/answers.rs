@@ -64,8 +64,8 @@ impl Store {
             params![answered.ticket_hash.0, id, answered.set_digest.0, mask_sum],
         )?;
         transaction.execute(
-            "UPDATE answers SET mask_sum = NULL WHERE mask_sum IS NOT NULL AND id NOT IN (SELECT id \
-             FROM answers ORDER BY id DESC LIMIT ?1)",
+            "UPDATE answers SET mask_sum = NULL WHERE mask_sum IS NOT NULL AND id NOT IN \
+             (SELECT id FROM answers ORDER BY id DESC LIMIT ?1)",
             [MASK_SUMS_KEPT],
         )?;
         transaction.commit()?;

@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Name of a task's ledger.
-    fn ledger_of(&self, task: &TaskId) -> Digest {
+    pub(super) fn ledger_of(&self, task: &TaskId) -> Digest {
         canonical::digest(&[&self.ledger_id.0, task.as_str().as_bytes()].concat())
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod admitted;
 pub(crate) mod answers;
 mod heads;
 pub(crate) mod lines;
+pub(crate) mod lost;
 pub(crate) mod rounds;
 
 const FILE: &str = "helper.sqlite";

@@ -22,6 +22,7 @@ async fn lines(client: &mut Client) -> Vec<v2::HelperLine> {
     let request = v2::LinesRequest {
         ledger_id: LEDGER.0.to_vec().into(),
         from: 0,
+        newest: None,
     };
     let answer = client.lines(request).await.unwrap().into_inner();
     assert_eq!(answer.size, answer.lines.len() as u64);
@@ -110,4 +111,43 @@ async fn a_ledger_is_of_one_task() {
     let refused = countersign(&mut client, &other).await;
     refused_with(refused.map(drop), Code::InvalidArgument, "another task's");
     assert_eq!(lines(&mut client).await.len(), 1);
+}
+
+/// HOSTILE 166: only what this helper signed tells it that its state is an older copy, and only one
+/// whose operator says so takes lines back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_line_stops_no_helper_and_none_is_given_to_one_that_lost_nothing() {
+    let deployment = Deployment::new();
+    let helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    countersign(&mut client, &draft(1)).await.unwrap();
+    let own = lines(&mut client).await.remove(0);
+
+    let mut next = Line::from_bytes(&own.line).unwrap();
+    next.seq = 7;
+    let bytes = next.to_bytes().unwrap();
+    let forgeries = [coordinator_key().sign(Context::Line, &bytes), {
+        // The helper's signature over something else.
+        helper_key().sign(Context::Head, &bytes)
+    }];
+    for forged in forgeries {
+        let request = v2::LinesRequest {
+            ledger_id: LEDGER.0.to_vec().into(),
+            from: 0,
+            newest: Some(v2::HelperLine {
+                line: bytes.clone().into(),
+                signature: forged.0.to_vec().into(),
+                ..v2::HelperLine::default()
+            }),
+        };
+        let refused = client.lines(request).await;
+        refused_with(refused, Code::InvalidArgument, "no line that this helper");
+    }
+    let given = v2::GiveBackRequest {
+        head: Default::default(),
+        lines: vec![own],
+    };
+    let refused = client.give_back(given).await;
+    refused_with(refused, Code::InvalidArgument, "was not restored");
+    countersign(&mut client, &draft(2)).await.unwrap();
 }

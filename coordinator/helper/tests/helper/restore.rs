@@ -115,6 +115,7 @@ async fn end(client: &mut Client) -> (u64, Digest) {
     let request = v2::LinesRequest {
         ledger_id: LEDGER.0.to_vec().into(),
         from: 0,
+        newest: None,
     };
     let answer = client.lines(request).await.unwrap().into_inner();
     let last = answer.lines.last();
@@ -124,19 +125,29 @@ async fn end(client: &mut Client) -> (u64, Digest) {
     )
 }
 
-async fn sign_head(client: &mut Client, head: &TreeHead, old: &Ledger) -> Result<(), Status> {
+/// Asks for a head like any other, with the proof that `ledger` continues its first `old` lines.
+async fn sign_head(
+    client: &mut Client,
+    head: &TreeHead,
+    ledger: &Ledger,
+    old: usize,
+) -> Result<(), Status> {
     let bytes = canonical::encode(head).unwrap();
     let signature = coordinator_key().sign(Context::Head, &bytes);
-    let all: Vec<Digest> = old.0.iter().map(|line| merkle::leaf(line)).collect();
+    let all: Vec<Digest> = ledger
+        .0
+        .iter()
+        .map(|line| merkle::leaf(line))
+        .collect();
     let request = v2::CountersignHeadRequest {
         head: bytes.into(),
         coordinator_signature: signature.0.to_vec().into(),
-        proof: merkle::consistency_proof(&all, 1)
+        proof: merkle::consistency_proof(&all, old)
             .unwrap()
             .iter()
             .map(|hash| hash.0.to_vec().into())
             .collect(),
-        old_size: 1,
+        old_size: old as u64,
     };
     client.countersign_head(request).await.map(drop)
 }
@@ -175,11 +186,13 @@ async fn a_restore_that_skips_a_charge_is_signed_by_nobody() {
     let mut client = deployment.coordinator(&helper).await;
     let copy = Ledger::new();
     let first = copy.head(1, (0, NOTHING));
-    sign_head(&mut client, &first, &copy).await.unwrap();
+    sign_head(&mut client, &first, &copy, 1).await.unwrap();
     let one = countersign(&mut client, &draft(1)).await.unwrap();
     let lost = copy.clone().with(1, charged(&one));
     let newest = lost.head(1, end(&mut client).await);
-    sign_head(&mut client, &newest, &lost).await.unwrap();
+    sign_head(&mut client, &newest, &lost, 1)
+        .await
+        .unwrap();
     let two = countersign(&mut client, &draft(2)).await.unwrap();
     let own = end(&mut client).await;
 
@@ -196,7 +209,7 @@ async fn a_restore_that_skips_a_charge_is_signed_by_nobody() {
     let sound = begun(&newest, &copy)
         .with(2, charged(&one))
         .with(2, charged(&two));
-    let refused = sign_head(&mut client, &sound.head(2, own), &sound).await;
+    let refused = sign_head(&mut client, &sound.head(2, own), &sound, 2).await;
     refused_with(refused, Code::FailedPrecondition, "begins with a restore");
     let refused = countersign(&mut client, &of_generation(3, 2)).await;
     refused_with(refused.map(drop), Code::InvalidArgument, "generation is 2");

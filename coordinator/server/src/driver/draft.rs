@@ -101,29 +101,49 @@ impl Driver {
         runtime: &Handle,
         draft: &Ticket,
     ) -> Result<Performed, ServerError> {
+        // A helper put back from a copy since the last head gets its lines before it writes more.
+        if self.follow_helper(runtime)?.is_none() {
+            return Ok(Performed::Stopped);
+        }
         self.keep(draft, Number::Asked)?;
         let bytes = draft.to_bytes()?;
         let helper = self.helper.clone();
-        let asked = self.until_answered(runtime, || {
+        let ask = || {
             let (helper, bytes) = (helper.clone(), bytes.clone());
             async move { helper.countersign(bytes).await }
-        })?;
+        };
+        let mut asked = self.until_answered(runtime, ask)?;
+        // It may have been put back while it was waited for.
+        if let Asked::Answer(Countersigned::Refused(_)) = asked
+            && self.has_mended_helper(runtime)?
+        {
+            asked = self.until_answered(runtime, ask)?;
+        }
 
-        let over = (self.now)() >= draft.deadline;
+        let (now, deadline) = (self.now, draft.deadline);
+        let is_over = || now() >= deadline;
         let (reason, number, why) = match asked {
             Asked::Stopped => return Ok(Performed::Stopped),
             Asked::Answer(Countersigned::Ticket(bytes, signature)) => {
                 let signed = SignedTicket::new(bytes, signature, &self.signing);
-                if !over {
+                // Nobody spends before its line is kept here: the helper may lose its own.
+                if self.follow_helper(runtime)?.is_none() {
+                    return Ok(Performed::Stopped);
+                }
+                let is_kept = self.keeps_line_of(signed.hash())?;
+                if is_kept && !is_over() {
                     self.advances = 0;
                     return Ok(Performed::Input(Input::Countersigned(signed)));
                 }
                 // Nobody was offered it, so nobody has spent for it.
                 let _ = runtime.block_on(helper.abandon(signed.hash()));
-                let late = "it was over before it could be opened".to_owned();
+                let late = match is_kept {
+                    true => "it was over before it could be opened".to_owned(),
+                    false => "the helper has lost its line".to_owned(),
+                };
                 (late, Number::Used, NotOpened::Again)
             }
-            Asked::Answer(Countersigned::Refused(reason)) if over => {
+            Asked::Answer(Countersigned::Refused(reason)) if is_over() => {
                 (reason, Number::Free, NotOpened::Again)
             }
             Asked::Answer(Countersigned::Refused(reason)) => {

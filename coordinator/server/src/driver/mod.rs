@@ -46,6 +46,7 @@ use tokio::sync::mpsc;
 use crate::board::{Board, Published};
 use crate::census::{self, Census};
 use crate::config::Config;
+use crate::enrolment::Enrolment;
 use crate::error::ServerError;
 use crate::helper::{HelperAnswer, HelperClient};
 use crate::ingest::{Arrival, Reply};
@@ -87,6 +88,7 @@ pub struct Driver {
     revoked: Current<Revoked>,
     policy: Current<Option<Offered>>,
     census: census::Shared,
+    enrolment: Enrolment,
     arrivals: mpsc::Receiver<Arrival>,
     now: fn() -> Timestamp,
     shutdown: Shutdown,
@@ -111,6 +113,8 @@ pub struct Links {
     pub policy: Current<Option<Offered>>,
     /// Who has checked in.
     pub census: census::Shared,
+    /// Which tokens enrol.
+    pub enrolment: Enrolment,
     /// What handlers took in.
     pub arrivals: mpsc::Receiver<Arrival>,
 }
@@ -186,6 +190,7 @@ impl Driver {
             helper: links.helper,
             board: links.board,
             census: links.census,
+            enrolment: links.enrolment,
             arrivals: links.arrivals,
             revoked: links.revoked,
             policy: links.policy,

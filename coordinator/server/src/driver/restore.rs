@@ -78,7 +78,10 @@ impl Driver {
         from: u64,
     ) -> Result<Option<Standing>, ServerError> {
         let (helper, ledger) = (self.helper.clone(), self.ledger.id());
-        match self.until_answered(runtime, || helper.standing(ledger, from))? {
+        let known = self.store.helper_lines().wait()?;
+        let whole = HelperEnd::of(&known).size;
+        let newest = known.iter().rev().find(|line| line.seq < whole);
+        match self.until_answered(runtime, || helper.standing(ledger, from, newest))? {
             Asked::Answer(standing) => Ok(Some(standing)),
             Asked::Refused(reason) => Err(ServerError::HelperRefused(reason)),
             Asked::Stopped => Ok(None),
@@ -120,6 +123,19 @@ impl Driver {
                 }
                 _ => None,
             }))
+    }
+
+    /// The record of used tokens lies beside the accounts: where these are no newer, it may have
+    /// been put back too.
+    fn void_tokens(&self) -> Result<(), ServerError> {
+        let voided = self.enrolment.void_tokens((self.now)());
+        let count = voided.map_err(|error| ServerError::StorageUnavailable(error.to_string()))?;
+        tracing::warn!(
+            event = "tokens_voided",
+            count,
+            "whichever were used since the copy looks unused; make new ones"
+        );
+        Ok(())
     }
 
     /// Whether the accounts of all tasks have heard of a line that this ledger does not have. Just
@@ -185,9 +201,13 @@ impl Driver {
         let signed = self.signed(&standing.lines);
         let lost = restore::lost(self.ledger.lines(), signed.iter().map(|one| &one.line));
         let lost: Vec<Digest> = lost.into_iter().map(|line| line.ticket_hash).collect();
-        let Some(rho) = self.take_accounts(runtime)? else {
+        let newer = self.accounts_are_newer()?;
+        let Some(rho) = self.take_accounts(runtime, newer)? else {
             return Ok(false);
         };
+        if !newer {
+            self.void_tokens()?;
+        }
         let generation = newest.generation + 1;
         let first = Event::Restored(Restored {
             last_head: newest,
@@ -295,9 +315,9 @@ impl Driver {
 
     /// Takes over what the accounts of all tasks count for this one, where that is more; they are
     /// not always put back with this state. Gives what is still to be counted for the contributors
-    /// of the open round: nothing, if the accounts have heard of a later line. `None` when stopped
-    /// first.
-    fn take_accounts(&self, runtime: &Handle) -> Result<Option<Rho>, ServerError> {
+    /// of the open round: nothing, if the accounts are `newer` and have heard of a later line.
+    /// `None` when stopped first.
+    fn take_accounts(&self, runtime: &Handle, newer: bool) -> Result<Option<Rho>, ServerError> {
         let mut after = None;
         loop {
             let ask = || self.accounts.totals(self.task.clone(), after, PIECE);
@@ -311,7 +331,6 @@ impl Driver {
             self.store.raise(totals).wait()?;
         }
 
-        let newer = self.accounts_are_newer()?;
         let round = self.store.round().wait()?;
         match round.filter(|round| !newer && round.phase != Phase::Recorded) {
             None => Ok(Some(Rho::ZERO)),

@@ -1,6 +1,7 @@
 //! What enrolment keeps, in the file that the coordinators of all tasks share: which tokens were
 //! used, and which key each device has. All of its SQL.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -144,6 +145,24 @@ impl Rows<'_> {
             params![device.0, given.key, millis(given.ends)],
         )?;
         transaction.commit()
+    }
+
+    /// Uses up those of these tokens that nobody has used, for nobody. Gives how many.
+    pub(super) fn void(
+        &self,
+        tokens: &BTreeMap<Digest, Option<Timestamp>>,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let transaction = self.0.unchecked_transaction()?;
+        let mut voided = 0;
+        for (token, ends) in tokens {
+            voided += transaction.execute(
+                "INSERT OR IGNORE INTO enrolments VALUES (?1, ?2, ?3, NULL, NULL, NULL)",
+                params![token.0, ends.map(millis), millis(now)],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(voided)
     }
 
     /// The next key of a device is the one it has; `false` if that is no longer its next key.

@@ -66,8 +66,9 @@ pub trait LedgerStore: Send + Sync {
     /// Every line of the helper's that is kept, in its order.
     fn helper_lines(&self) -> Answer<Vec<SignedLine>>;
 
-    /// Keeps lines of the helper's, in one commit. An error as for [`Self::record`].
-    fn keep_helper_lines(&self, lines: Vec<SignedLine>) -> Answer<()>;
+    /// Keeps lines of the helper's, and the tickets that some of them are about, in one commit. An
+    /// error as for [`Self::record`].
+    fn keep_helper_lines(&self, lines: Vec<SignedLine>, tickets: Vec<SignedTicket>) -> Answer<()>;
 
     /// Signed heads as JSON with their sizes, smallest first.
     fn heads(&self) -> Answer<Vec<(u64, String)>>;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use tacit_privacy::Rho;
 use tacit_round::keys::SignatureBytes;
+use tacit_round::ticket::SignedTicket;
 use tacit_types::{DeviceId, Digest};
 
 use super::rounds::{end_round, keep_ticket};
@@ -56,8 +57,11 @@ impl LedgerStore for SqliteTask {
         })
     }
 
-    fn keep_helper_lines(&self, lines: Vec<SignedLine>) -> Answer<()> {
+    fn keep_helper_lines(&self, lines: Vec<SignedLine>, tickets: Vec<SignedTicket>) -> Answer<()> {
         self.db.call(move |db| {
+            tickets
+                .iter()
+                .try_for_each(|ticket| keep_ticket(db, ticket))?;
             lines
                 .iter()
                 .try_for_each(|line| keep_helper_line(db, line))
