@@ -1,6 +1,7 @@
 //! Nothing can be switched off: the code between an interaction and the bytes that leave has no
 //! environment variables, no build-time options and no debug-only paths, so no build or run of it
-//! makes less noise than another. What an app embeds may leave out whole modules, and change none.
+//! makes less noise than another. What an app embeds may leave out whole modules, and change none
+//! but the provider of TLS.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -39,7 +40,8 @@ const CONDITIONS: [&str; 4] = [
     "cfg_attr(not(test),deny(",
 ];
 /// Conditions of one file more: which modules an app takes, and under which of them it does not
-/// compile; how a file is closed to others, which each system does in its own way.
+/// compile; which provider TLS has; how a file is closed to others, which each system does in its
+/// own way.
 const ELSEWHERE: [(&str, &[&str]); 3] = [
     (
         "client/sdk/src/lib.rs",
