@@ -72,7 +72,7 @@ pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
     let own = Policy::new(coordinator, helper, rho, agreed.cohort);
     let path = dir.join("policy.json");
     let serial = match agreed.replace {
-        true => serial_in(&path)? + 1,
+        true => next_serial(&path)?,
         false => 1,
     };
     let policy = Policy {
@@ -96,10 +96,12 @@ pub(crate) fn policy(dir: &Path, agreed: &Agreed) -> Result<(), Failure> {
     }
 }
 
-/// The serial of the policy in a file.
-fn serial_in(path: &Path) -> Result<u32, Failure> {
+/// The serial after that of the policy in a file.
+fn next_serial(path: &Path) -> Result<u32, Failure> {
     let text = files::read_text(path).map_err(Failure::input)?;
     let bad = |error: &dyn Display| Failure::input(format!("{}: {error}", path.display()));
     let signed: SignedPolicy = serde_json::from_str(&text).map_err(|error| bad(&error))?;
-    Ok(signed.read().map_err(|error| bad(&error))?.serial)
+    let policy = signed.read().map_err(|error| bad(&error))?;
+    let next = policy.serial.checked_add(1);
+    next.ok_or_else(|| bad(&"has the last serial there is"))
 }
