@@ -12,8 +12,8 @@ use tacit_types::Timestamp;
 use tacit_wire::clock;
 use tempfile::TempDir;
 
-/// Where Debian's package `faketime` has it, below a folder of the architecture. The other one of the
-/// package shows threads that read the clock at once the real one, now and then.
+/// Where Debian's package `faketime` has it, below a folder of the architecture. The other one of
+/// the package shows threads that read the clock at once the real one, now and then.
 const LIBRARIES: &str = "/usr/lib";
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 /// Days of a month; also the window of the devices' policy.
