@@ -61,7 +61,7 @@ enum Command {
         after_help = "Example: tacit simulate --data ml-1m/ --epsilon 1,3,10 --seeds 5 --html \
                       curves.html"
     )]
-    Simulate(simulate::Options),
+    Simulate(Box<simulate::Options>),
     /// Check, report on and explain an exported release ledger; audit the release pipeline.
     #[command(subcommand)]
     Audit(audit::Command),

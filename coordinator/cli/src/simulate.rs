@@ -59,13 +59,8 @@ pub(crate) struct Options {
     seed: u64,
     /// Let the devices evaluate the model, with this share of the budget; their private figures are
     /// shown beside the true ones.
-    #[arg(
-        long,
-        num_args = 0..=1,
-        default_missing_value = "0.03",
-        default_value_t = 0.0,
-        value_name = "SHARE"
-    )]
+    #[arg(long, value_name = "SHARE", num_args = 0..=1)]
+    #[arg(default_missing_value = "0.03", default_value_t = 0.0)]
     evaluation: f64,
     /// Share of devices that drop out of each round, assumed and acted out.
     #[arg(long, default_value_t = 0.05)]
@@ -87,6 +82,9 @@ pub(crate) struct Options {
     /// once. Noise then comes from the operating system, so a seed does not repeat it.
     #[arg(long)]
     exact: bool,
+    /// Leave out the central recommenders, tuned implicit ALS and EASE: they take longest to train.
+    #[arg(long)]
+    quick: bool,
     /// One JSON object on standard output; progress goes to standard error.
     #[arg(long)]
     json: bool,
@@ -159,6 +157,7 @@ fn rating(options: &Options, sweep: &Sweep) -> Result<(), Failure> {
         ("--projected-users", !options.projected_users.is_empty()),
         ("--half-life", options.half_life.is_some()),
         ("--exact", options.exact),
+        ("--quick", options.quick),
         ("--no-features", options.no_features),
         ("--evaluation", options.evaluation > 0.0),
         ("--per-user", options.per_user),
@@ -326,6 +325,7 @@ fn sweep(options: &Options) -> Result<Sweep, Failure> {
             .collect(),
         half_life: None,
         exact: options.exact,
+        central: !options.quick,
     })
 }
 

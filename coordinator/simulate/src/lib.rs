@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod central;
 mod clock;
 pub mod compare;
 pub mod error;

@@ -107,7 +107,9 @@ pub struct ReleaseLine {
 /// One model's quality over all its seeds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// `federated`, `private_popularity`, `random`, `noise_free` or `central_ials`.
+    /// `federated`, `private_popularity`, `counts_features`, `random`, `noise_free`,
+    /// `central_ials`, `central_ials_recent` or `central_ease`; those that do not apply have no
+    /// row.
     pub model: &'static str,
     /// Users with something held out.
     pub tested: usize,

@@ -8,10 +8,11 @@ use crate::quality::{Group, LENGTHS, METRICS};
 use crate::table::{fixed, headline, label, pairs};
 
 /// Models from the least to the most important, the order lines are drawn in.
-const MODELS: [(&str, &str); 5] = [
+const MODELS: [(&str, &str); 6] = [
     ("random", "random"),
     ("central_ials", "central iALS"),
-    ("noise_free", "same, no noise"),
+    ("noise_free", "without noise"),
+    ("counts_features", "counts and features"),
     ("private_popularity", "private popularity"),
     ("federated", "private federated"),
 ];

@@ -1,5 +1,5 @@
-//! References of every result: a random ranking, the private popularity list the whole budget would
-//! buy, the same model without noise, and a central recommender that saw everything.
+//! References of every result that need no central recommender: a random ranking, what the whole
+//! budget buys of counts, alone and with public features, and the same without noise.
 
 use rand::Rng;
 use tacit_model::Features;
@@ -7,7 +7,6 @@ use tacit_model::family::recipe::Recipe;
 use tacit_model::family::spectral::score::popularity_scores;
 use tacit_model::family::{Family, Model, Owner};
 use tacit_model::history::preference::History;
-use tacit_model::measure::baseline::{IalsConfig, ials};
 use tacit_plan::Plan;
 use tacit_round::ticket::Kind;
 
@@ -15,7 +14,7 @@ use crate::error::SimulateError;
 use crate::population::Population;
 use crate::quality::{Figures, judge};
 use crate::streams::{Purpose, stream};
-use crate::train::{train, train_without_noise};
+use crate::train::{train, train_featured, train_without_noise};
 
 /// Quality of devices that rank with `model`; `half_life` as in [`Model::scores`].
 pub fn ranked_with(population: &Population, model: &Model, half_life: Option<f32>) -> Figures {
@@ -45,20 +44,47 @@ pub fn private_popularity(
     plan: &Plan,
     seed: u64,
 ) -> Result<Figures, SimulateError> {
-    // A signal below the planner's floor is what makes a plan of counts alone.
-    let counts_only = Plan {
-        model: Family::Spectral,
-        releases: vec![(Kind::Counts, plan.rho_budget)],
-        signal: 0.0,
-        fallback: true,
-        ..plan.clone()
-    };
-    let list = popularity_scores(train(histories, &counts_only, seed)?.model.counts());
+    let run = train(histories, &counts_only(plan), seed)?;
+    let list = popularity_scores(run.model.counts());
     Ok(judge(population, |_| list.clone()))
 }
 
+/// Item counts at the task's full price, and the public features; devices rank with `half_life`, as
+/// they would with the task's model. What a task has to beat that trains factors; `None` where the
+/// catalogue says nothing of its items.
+///
+/// # Errors
+/// As [`private_popularity`].
+pub fn counts_with_features(
+    population: &Population,
+    histories: &[History],
+    plan: &Plan,
+    half_life: Option<f32>,
+    seed: u64,
+) -> Result<Option<Figures>, SimulateError> {
+    if !population.features.tell_apart() {
+        return Ok(None);
+    }
+    let counts_only = counts_only(plan);
+    let run = train_featured(histories, &population.features, &counts_only, seed)?;
+    Ok(Some(ranked_with(population, &run.model, half_life)))
+}
+
+/// The plan that spends everything on counts: a signal below the planner's floor makes one.
+fn counts_only(plan: &Plan) -> Plan {
+    Plan {
+        model: Family::Spectral,
+        releases: vec![(Kind::Counts, plan.rho_budget)],
+        recipe: Recipe::counts_only(),
+        signal: 0.0,
+        fallback: true,
+        ..plan.clone()
+    }
+}
+
 /// The same family without noise: the recipe the planner picks for an unlimited budget, with the
-/// operator's own choices put in.
+/// operator's own choices put in. No bound on what a task can reach: a recipe for little noise has
+/// come out below one for some.
 ///
 /// # Errors
 /// As [`train_without_noise`].
@@ -74,15 +100,4 @@ pub fn without_noise(
     recipe.rounds = rounds.unwrap_or(recipe.rounds);
     recipe.factors = factors.unwrap_or(recipe.factors).min(items);
     train_without_noise(histories, items, features, &recipe, 0)
-}
-
-/// Implicit ALS at `factors` factors, trained centrally on everything.
-pub fn central_ials(population: &Population, factors: u32, seed: u64) -> Figures {
-    let factors = (factors.clamp(1, population.items.max(1))) as usize;
-    let model = ials(
-        &population.histories,
-        population.items,
-        &IalsConfig::new(factors, seed),
-    );
-    judge(population, |user| model.scores(&population.histories[user]))
 }

@@ -9,6 +9,7 @@ use tacit_plan::Plan;
 use tacit_privacy::convert;
 use tacit_types::Epsilon;
 
+use crate::central::{Central, tuned_ease, tuned_ials};
 use crate::error::SimulateError;
 use crate::exact;
 use crate::neural;
@@ -54,14 +55,17 @@ pub struct Sweep {
     pub half_life: Option<f32>,
     /// Whether every device makes its real bytes, in place of noise drawn once.
     pub exact: bool,
+    /// Whether central recommenders are trained and tuned, to stand beside.
+    pub central: bool,
 }
 
 impl Sweep {
-    /// Counts the trainings under noise that [`run`] makes for this number of `populations`.
+    /// Counts the trainings that [`run`] tells of for this number of `populations`: those under
+    /// noise, and one a population for the central recommenders.
     pub fn trainings(&self, populations: usize) -> usize {
         let trained = self.factors.len() * self.rounds.len() * self.clip_norms.len();
         let points = self.epsilons.len() * trained * self.projected.len();
-        populations * points * self.seeds.len()
+        populations * (points * self.seeds.len() + usize::from(self.central))
     }
 
     /// Every combination but the seed, in the order of the options.
@@ -192,19 +196,22 @@ struct Bench<'a> {
     /// What enters the devices' vectors.
     histories: Vec<History>,
     random: Figures,
+    ease: Option<Figures>,
     noise_free: BTreeMap<(Option<u32>, Option<u32>), Figures>,
-    central: BTreeMap<u32, Figures>,
+    central: BTreeMap<u32, Central>,
 }
 
 impl<'a> Bench<'a> {
     fn new(population: &'a Population, sweep: &'a Sweep) -> Self {
         let random = reference::random(population, sweep.seeds.first().copied().unwrap_or(0));
         let histories = population.capped(sweep.base.history_max);
+        let ease = sweep.central.then(|| tuned_ease(population)).flatten();
         Self {
             population,
             sweep,
             histories,
             random,
+            ease,
             noise_free: BTreeMap::new(),
             central: BTreeMap::new(),
         }
@@ -216,16 +223,20 @@ impl<'a> Bench<'a> {
         plan: &Plan,
         done: &dyn Fn(),
     ) -> Result<(Point, Throughput), SimulateError> {
-        let (mut federated, mut popular, mut throughput) =
-            (Vec::new(), Vec::new(), Throughput::default());
+        let mut throughput = Throughput::default();
+        let (mut federated, mut popular, mut featured) = (Vec::new(), Vec::new(), Vec::new());
         let mut first: Option<Run<Figures>> = None;
+        let (population, histories) = (self.population, &self.histories);
         for &seed in &self.sweep.seeds {
             let run = self.train(plan, seed)?;
             federated.push(run.model.clone());
-            popular.push(reference::private_popularity(
-                self.population,
-                &self.histories,
+            let list = reference::private_popularity(population, histories, plan, seed)?;
+            popular.push(list);
+            featured.extend(reference::counts_with_features(
+                population,
+                histories,
                 plan,
+                self.sweep.half_life,
                 seed,
             )?);
             throughput = throughput.and(run.throughput);
@@ -238,13 +249,19 @@ impl<'a> Bench<'a> {
         } else {
             plan.recipe.factors + popularity
         };
-        let rows = vec![
+        let mut rows = vec![
             Row::of("random", std::slice::from_ref(&self.random)),
             Row::of("private_popularity", &popular),
-            Row::of("federated", &federated),
-            Row::of("noise_free", &[self.noise_free(&asked.setting, factors)?]),
-            Row::of("central_ials", std::slice::from_ref(self.central(factors))),
         ];
+        if !featured.is_empty() {
+            rows.push(Row::of("counts_features", &featured));
+        }
+        rows.push(Row::of("federated", &federated));
+        let noise_free = self.noise_free(&asked.setting, factors)?;
+        rows.push(Row::of("noise_free", &[noise_free]));
+        if self.sweep.central {
+            rows.extend(self.central(factors, done));
+        }
         Ok((self.describe(asked, plan, first.as_ref(), rows), throughput))
     }
 
@@ -310,14 +327,28 @@ impl<'a> Bench<'a> {
         Ok(figures)
     }
 
-    fn central(&mut self, factors: u32) -> &Figures {
-        let (population, seed) = (
-            self.population,
-            self.sweep.seeds.first().copied().unwrap_or(0),
-        );
-        self.central
+    /// The rows of the central recommenders.
+    fn central(&mut self, factors: u32, done: &dyn Fn()) -> Vec<Row> {
+        let (population, half_life) = (self.population, self.sweep.half_life);
+        let seed = self.sweep.seeds.first().copied().unwrap_or(0);
+        let is_first = self.central.is_empty();
+        let known = self
+            .central
             .entry(factors)
-            .or_insert_with(|| reference::central_ials(population, factors, seed))
+            .or_insert_with(|| tuned_ials(population, factors, half_life, seed));
+        if is_first {
+            done();
+        }
+        let recent = known.ials_recent.as_ref();
+        let figures = [
+            ("central_ials", Some(&known.ials)),
+            ("central_ials_recent", recent),
+            ("central_ease", self.ease.as_ref()),
+        ];
+        let row = |(model, figures): (_, Option<&Figures>)| {
+            Some(Row::of(model, std::slice::from_ref(figures?)))
+        };
+        figures.into_iter().filter_map(row).collect()
     }
 
     fn describe(

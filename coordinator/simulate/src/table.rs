@@ -17,8 +17,11 @@ pub fn label(model: &str) -> &str {
         "random" => "random",
         "private_popularity" => "private popularity, full epsilon",
         "federated" => "private federated (simulated)",
-        "noise_free" => "same model, no noise",
-        "central_ials" => "central iALS, no privacy",
+        "counts_features" => "counts and features, full epsilon",
+        "noise_free" => "the same without noise (no bound)",
+        "central_ials" => "central iALS, tuned, no privacy",
+        "central_ials_recent" => "the same with the half-life",
+        "central_ease" => "central EASE, tuned, no privacy",
         other => other,
     }
 }

@@ -91,6 +91,7 @@ fn what_the_devices_found_stands_in_every_output() {
         seeds: vec![7],
         half_life: None,
         exact: false,
+        central: false,
     };
     let outcome = tacit_simulate::run(&[population()], &sweep, &|| ()).unwrap();
     let found = outcome.points[0].evaluation.as_ref().unwrap();

@@ -47,6 +47,7 @@ fn sweep() -> Sweep {
         seeds: vec![3, 4],
         half_life: Some(10.0),
         exact: false,
+        central: true,
     }
 }
 
@@ -271,9 +272,12 @@ fn the_price_of_what_was_released_is_at_most_what_was_asked() {
             [
                 "random",
                 "private_popularity",
+                "counts_features",
                 "federated",
                 "noise_free",
-                "central_ials"
+                "central_ials",
+                "central_ials_recent",
+                "central_ease"
             ]
         );
     }
@@ -302,8 +306,8 @@ fn a_sweep_is_read_back_from_its_csv() {
     };
     let places = ["model", "seed", "epsilon", "ndcg_at_10"].map(place);
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    // Two models are drawn once per seed, three do not depend on it.
-    assert_eq!(records.len(), outcome.points.len() * (2 * 2 + 3));
+    // Three models are drawn once per seed, five do not depend on it.
+    assert_eq!(records.len(), outcome.points.len() * (3 * 2 + 5));
     for record in &records {
         let [model, seed, epsilon, ndcg] = places.map(|place| record[place].to_owned());
         assert!(

@@ -50,6 +50,7 @@ fn sweep(epsilons: &[f64]) -> Sweep {
         seeds: vec![1],
         half_life: None,
         exact: false,
+        central: true,
     }
 }
 

@@ -163,6 +163,7 @@ fn measure_family(
         seeds: SEEDS.to_vec(),
         half_life,
         exact: false,
+        central: true,
     };
     eprintln!("{} {split}: {} tasks", population.name, sweep.trainings(1));
     Ok(run(std::slice::from_ref(population), &sweep, &|| {

@@ -248,6 +248,7 @@ fn sweep(published: &Population, family: Family, epsilons: &[f64]) -> anyhow::Re
         seeds: SEEDS.to_vec(),
         half_life: None,
         exact: false,
+        central: true,
     };
     Ok(run(std::slice::from_ref(published), &sweep, &|| {
         eprint!(".")

@@ -9,6 +9,7 @@ use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::{History, Model};
 use tacit_plan::Plan;
+use tacit_simulate::central::tuned_ials;
 use tacit_simulate::quality::Figures;
 use tacit_simulate::rated::RatedPopulation;
 use tacit_simulate::{Population, neural, rating, reference, weighted};
@@ -122,20 +123,19 @@ pub(super) fn rows(
     };
     // A random share is no future, so recency says nothing about it.
     let half_life = (!population.reading.random_split).then_some(HALF_LIFE);
-    Ok(vec![
-        Row::new("random", &reference::random(&population, seed)),
-        Row::new("popularity", &popularity),
-        Row::new(
-            "federated",
-            &reference::ranked_with(&population, federated, half_life),
-        ),
-        Row::new(
-            "noise_free",
-            &reference::ranked_with(&population, &noise_free, half_life),
-        ),
-        Row::new(
-            "central_ials",
-            &reference::central_ials(&population, factors, seed),
-        ),
-    ])
+    let featured =
+        reference::counts_with_features(&population, &histories, &all_answered, half_life, seed)?;
+    let central = tuned_ials(&population, factors, half_life, seed);
+    let ranked = |model: &Model| reference::ranked_with(&population, model, half_life);
+    let rows = [
+        ("random", Some(reference::random(&population, seed))),
+        ("popularity", Some(popularity)),
+        ("counts_features", featured),
+        ("federated", Some(ranked(federated))),
+        ("noise_free", Some(ranked(&noise_free))),
+        ("central_ials", Some(central.ials)),
+        ("central_ials_recent", central.ials_recent),
+    ];
+    let row = |(model, figures): (&'static str, Option<Figures>)| Some(Row::new(model, &figures?));
+    Ok(rows.into_iter().filter_map(row).collect())
 }

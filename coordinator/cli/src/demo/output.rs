@@ -229,8 +229,10 @@ fn label(model: &str) -> &str {
     match model {
         "popularity" => "private popularity, full epsilon",
         "federated" => "private federated (this run)",
-        "noise_free" => "same model, no noise",
-        "central_ials" => "central iALS, no privacy",
+        "counts_features" => "counts and features, full epsilon",
+        "noise_free" => "the same without noise (no bound)",
+        "central_ials" => "central iALS, tuned, no privacy",
+        "central_ials_recent" => "the same with the half-life",
         "own_mean" => "own mean, nothing sent",
         "central_als" => "central ALS, no privacy",
         other => other,

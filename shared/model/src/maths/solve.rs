@@ -66,11 +66,11 @@ pub(crate) fn gram(rows: &[f32], d: usize) -> Vec<f64> {
     gram
 }
 
-/// Solves `(sum h h^T + alpha_0 H^T H + ridge I) p = sum h` over the `used` rows h of H: implicit
-/// ALS, one user or item.
+/// Solves `(sum w h h^T + alpha_0 H^T H + ridge I) p = sum w h` over the `used` rows h of H with
+/// their weights w: implicit ALS, one user or item.
 pub(crate) fn implicit<'a>(
     equation: &mut NormalEquation,
-    used: impl Iterator<Item = &'a [f32]>,
+    used: impl Iterator<Item = (&'a [f32], f64)>,
     gram: &[f64],
     unobserved_weight: f64,
     ridge: f64,
@@ -79,7 +79,7 @@ pub(crate) fn implicit<'a>(
     equation.restart();
     equation.add_gram(unobserved_weight, gram);
     equation.penalise(std::iter::repeat(ridge));
-    used.for_each(|row| equation.observe(row, 1.0, 1.0));
+    used.for_each(|(row, weight)| equation.observe(row, 1.0, weight));
     p.iter_mut()
         .zip(equation.solve())
         .for_each(|(p, &solution)| *p = narrow(solution));

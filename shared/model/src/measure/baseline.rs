@@ -14,6 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::history::preference::History;
+use crate::history::recency::decayed;
 use crate::maths::linalg::dot;
 use crate::maths::solve::{NormalEquation, gram, implicit};
 
@@ -88,9 +89,18 @@ impl Ials {
     /// Scores every item for a history by solving for its user factors exactly: length
     /// `catalogue_len`.
     pub fn scores(&self, history: &History) -> Vec<f32> {
+        self.recent_scores(history, None)
+    }
+
+    /// [`Self::scores`] where older items weigh less, as devices let them; `half_life` as in
+    /// [`crate::Model::scores`].
+    pub fn recent_scores(&self, history: &History, half_life: Option<f32>) -> Vec<f32> {
         let d = self.config.factors;
         let catalogue_len = u32::try_from(self.items.rows()).unwrap_or(u32::MAX);
-        let used = known_items(history, catalogue_len);
+        let used = decayed(history, half_life)
+            .filter(|(item, _)| item.0 < catalogue_len)
+            .map(|(item, weight)| (item.0, weight));
+        let used: Vec<(u32, f64)> = used.collect();
         let mut p = vec![0.0f32; d];
         self.items.refit_row(
             &mut NormalEquation::new(d),
@@ -152,7 +162,8 @@ impl Factors {
         let refit = || {
             let mut equation = NormalEquation::new(config.factors);
             while let Some((row, used)) = next() {
-                other.refit_row(&mut equation, used, &gram, config, row);
+                let used: Vec<(u32, f64)> = used.iter().map(|&row| (row, 1.0)).collect();
+                other.refit_row(&mut equation, &used, &gram, config, row);
             }
         };
 
@@ -165,17 +176,19 @@ impl Factors {
         });
     }
 
-    /// Solves one row of the other side, which met the rows `used` of this one.
+    /// Solves one row of the other side, which met the rows `used` of this one with their weights.
     fn refit_row(
         &self,
         equation: &mut NormalEquation,
-        used: &[u32],
+        used: &[(u32, f64)],
         gram: &[f64],
         config: &IalsConfig,
         p: &mut [f32],
     ) {
         let frequency = used.len() as f64 + config.unobserved_weight * self.rows() as f64;
-        let met = used.iter().map(|&row| self.row(row));
+        let met = used
+            .iter()
+            .map(|&(row, weight)| (self.row(row), weight));
         implicit(
             equation,
             met,

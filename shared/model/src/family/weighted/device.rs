@@ -105,7 +105,7 @@ fn user_factors(used: &[usize], model: &WeightedModel) -> Vec<f32> {
     let terms = &model.terms;
     let cells = used.len() as f64 + terms.unobserved_weight * model.catalogue_len() as f64;
     let mut p = vec![0.0; model.factor_count()];
-    let met = used.iter().map(|&row| model.row(row));
+    let met = used.iter().map(|&row| (model.row(row), 1.0));
     implicit(
         &mut NormalEquation::new(p.len()),
         met,
