@@ -82,7 +82,7 @@ pub(crate) struct Options {
     /// once. Noise then comes from the operating system, so a seed does not repeat it.
     #[arg(long)]
     exact: bool,
-    /// Leave out the central recommenders, tuned implicit ALS and EASE: they take longest to train.
+    /// Leave out the central recommenders, implicit ALS and EASE: they take longest to train.
     #[arg(long)]
     quick: bool,
     /// One JSON object on standard output; progress goes to standard error.

@@ -9,7 +9,7 @@ use tacit_plan::Plan;
 use tacit_privacy::convert;
 use tacit_types::Epsilon;
 
-use crate::central::{Central, tuned_ease, tuned_ials};
+use crate::central::{Central, trained_ials, tuned_ease};
 use crate::error::SimulateError;
 use crate::exact;
 use crate::neural;
@@ -55,7 +55,7 @@ pub struct Sweep {
     pub half_life: Option<f32>,
     /// Whether every device makes its real bytes, in place of noise drawn once.
     pub exact: bool,
-    /// Whether central recommenders are trained and tuned, to stand beside.
+    /// Whether central recommenders are trained, to stand beside.
     pub central: bool,
 }
 
@@ -335,7 +335,7 @@ impl<'a> Bench<'a> {
         let known = self
             .central
             .entry(factors)
-            .or_insert_with(|| tuned_ials(population, factors, half_life, seed));
+            .or_insert_with(|| trained_ials(population, factors, half_life, seed));
         if is_first {
             done();
         }

@@ -19,7 +19,7 @@ pub fn label(model: &str) -> &str {
         "federated" => "private federated (simulated)",
         "counts_features" => "counts and features, full epsilon",
         "noise_free" => "the same without noise (no bound)",
-        "central_ials" => "central iALS, tuned, no privacy",
+        "central_ials" => "central iALS, no privacy",
         "central_ials_recent" => "the same with the half-life",
         "central_ease" => "central EASE, tuned, no privacy",
         other => other,

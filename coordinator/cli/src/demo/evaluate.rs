@@ -9,7 +9,7 @@ use tacit_model::history::preference::HISTORY_CAP;
 use tacit_model::history::recency::HALF_LIFE;
 use tacit_model::{History, Model};
 use tacit_plan::Plan;
-use tacit_simulate::central::tuned_ials;
+use tacit_simulate::central::trained_ials;
 use tacit_simulate::quality::Figures;
 use tacit_simulate::rated::RatedPopulation;
 use tacit_simulate::{Population, neural, rating, reference, weighted};
@@ -125,7 +125,7 @@ pub(super) fn rows(
     let half_life = (!population.reading.random_split).then_some(HALF_LIFE);
     let featured =
         reference::counts_with_features(&population, &histories, &all_answered, half_life, seed)?;
-    let central = tuned_ials(&population, factors, half_life, seed);
+    let central = trained_ials(&population, factors, half_life, seed);
     let ranked = |model: &Model| reference::ranked_with(&population, model, half_life);
     let rows = [
         ("random", Some(reference::random(&population, seed))),

@@ -231,7 +231,7 @@ fn label(model: &str) -> &str {
         "federated" => "private federated (this run)",
         "counts_features" => "counts and features, full epsilon",
         "noise_free" => "the same without noise (no bound)",
-        "central_ials" => "central iALS, tuned, no privacy",
+        "central_ials" => "central iALS, no privacy",
         "central_ials_recent" => "the same with the half-life",
         "own_mean" => "own mean, nothing sent",
         "central_als" => "central ALS, no privacy",
