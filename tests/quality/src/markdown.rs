@@ -69,7 +69,8 @@ fn write_results(out: &mut String, sections: &Sections) -> std::fmt::Result {
          item features: genres, and the year and decade in titles. So do counts with features, \
          its like-for-like neighbour, with the same half-life. Central iALS and EASE use no \
          features; EASE is tuned on each user's latest training item, and \"with the half-life\" \
-         iALS ranks as the devices do. \"Without noise\" has the recipe for no noise, and is no bound.\n",
+         iALS ranks as the devices do. \"Without noise\" has the recipe for no noise, and is no \
+         bound.\n",
         leave_one_out.mode,
         leave_one_out.statement,
         leave_one_out.delta,

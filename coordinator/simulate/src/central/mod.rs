@@ -1,7 +1,8 @@
 //! Central recommenders that see every history: what the same people could have without privacy.
 //!
-//! EASE is tuned for each data set, on the item that each user used last of what it trains on, never
-//! on the test. Implicit ALS has settings that do well on films; on sparse data others do better.
+//! EASE is tuned for each data set, on the item that each user used last of what it trains on,
+//! never on the test. Implicit ALS has settings that do well on films; on sparse data others do
+//! better.
 
 mod ease;
 
