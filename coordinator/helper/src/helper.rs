@@ -2,6 +2,7 @@
 //! `release`.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +10,7 @@ use tacit_round::helper::{HelperRefusal, Terms};
 use tacit_round::keys::{PublicKey, SignatureBytes, SigningKey};
 use tacit_round::nobody_entered::NobodyEntered;
 use tacit_types::{Digest, Timestamp};
+use tokio::sync::oneshot;
 
 use crate::error::{Failure, StorageError};
 use crate::keys::KeyFolder;
@@ -36,6 +38,8 @@ pub(crate) struct Helper {
     pub(crate) store: Mutex<Store>,
     /// Rounds with a key, by ticket hash.
     pub(crate) open: Mutex<HashMap<Digest, Arc<OpenRound>>>,
+    /// Never sent on. Dropped last, so whoever waits for that knows that the database is closed.
+    pub(crate) _in_use: oneshot::Sender<Infallible>,
 }
 
 impl Helper {

@@ -1,12 +1,14 @@
 //! Opens or makes the state folder and brings the key files in line with the database.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use tacit_round::helper::HelperRound;
 use tacit_round::keys::SigningKey;
 use tacit_types::{Digest, Timestamp};
 use tacit_wire::files;
+use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::error::{HelperError, StorageError};
@@ -17,11 +19,12 @@ use crate::opening::ExpandedKey;
 use crate::store::Store;
 use crate::store::rounds::RoundRow;
 
-/// Opens the state and recovers.
+/// Opens the state and recovers. `in_use` is dropped when the state is closed again.
 pub(crate) fn open(
     config: &Config,
     signing: SigningKey,
     now: fn() -> Timestamp,
+    in_use: oneshot::Sender<Infallible>,
 ) -> Result<Helper, HelperError> {
     files::private_folder(&config.state)
         .map_err(|error| StorageError::file(&config.state, &error))?;
@@ -43,6 +46,7 @@ pub(crate) fn open(
         keys: KeyFolder::open(&config.state)?,
         store: Mutex::new(store),
         open: Mutex::default(),
+        _in_use: in_use,
     };
     recover(&helper)?;
     Ok(helper)

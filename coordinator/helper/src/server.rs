@@ -14,6 +14,7 @@ use tacit_wire::renewal::warn_of_ends;
 use tacit_wire::revoked::Standing;
 use tacit_wire::{Listener, Peer, Shutdown};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::server::NamedService;
 use tonic::transport::Server;
@@ -33,9 +34,10 @@ const HEADERS_MAX: u32 = 16 * 1024;
 
 /// Serves until `shutdown` has drained.
 ///
-/// Opens the state folder, making it on the first start, and recovers before it listens. `on_bound`
-/// is told the address, which matters when `listen` asks for port 0. What may change meanwhile is
-/// read again from `source` when it is asked to, and from files that change.
+/// Opens the state folder, making it on the first start, and recovers before it listens; when it
+/// returns, the folder is closed. `on_bound` is told the address, which matters when `listen` asks
+/// for port 0. What may change meanwhile is read again from `source` when it is asked to, and from
+/// files that change.
 ///
 /// # Errors
 /// [`HelperError`]. A storage failure while serving also ends in one, after a drain: what is on the
@@ -53,7 +55,9 @@ pub async fn serve(
         signing,
     } = Prepared::new(config, now())?;
     let (listen, running) = (config.listen.clone(), config.clone());
-    let helper = tokio::task::spawn_blocking(move || recovery::open(&config, signing, now))
+    let (in_use, closed) = oneshot::channel();
+    let opening = move || recovery::open(&config, signing, now, in_use);
+    let helper = tokio::task::spawn_blocking(opening)
         .await
         .map_err(|error| HelperError::Storage(error.to_string()))??;
     let network = |error: std::io::Error| HelperError::Network(format!("{listen}: {error}"));
@@ -76,9 +80,19 @@ pub async fn serve(
         .behind(front)
         .by(standing)
         .only(Peer::Coordinator);
+    let serving = async {
+        let served = run(service, listener, calls, stop.clone()).await;
+        stop.drain.cancel();
+        // Connections and the watch of deadlines let go of the state a moment after their last
+        // call. Who starts the next daemon, or copies the folder, must find it whole.
+        match closed.await {
+            Ok(never) => match never {},
+            Err(_) => served,
+        }
+    };
     tokio::select! {
-        served = run(service, listener, calls, stop.clone()) => served,
-        never = close_late(stop) => match never {},
+        served = serving => served,
+        never = close_late(stop.clone()) => match never {},
     }
 }
 

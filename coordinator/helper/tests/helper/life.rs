@@ -272,3 +272,21 @@ async fn health_is_told_and_a_watch_does_not_hold_the_drain() {
     assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
     helper.stop().await;
 }
+
+/// Whoever copies the folder then, or puts an older copy there, finds one whole file: nothing waits
+/// in a log beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_that_has_returned_has_closed_its_database() {
+    let deployment = Deployment::new();
+    let log = deployment.state().join("helper.sqlite-wal");
+    for round in 1..=20 {
+        let helper = deployment.start().await;
+        let mut client = deployment.coordinator(&helper).await;
+        countersign(&mut client, &draft(round))
+            .await
+            .unwrap();
+        assert!(log.exists());
+        helper.stop().await;
+        assert!(!log.exists(), "round {round}");
+    }
+}
