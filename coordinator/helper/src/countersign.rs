@@ -13,6 +13,7 @@ use tacit_types::{COHORT_MAX, Digest};
 use crate::error::{Failure, StorageError};
 use crate::helper::Helper;
 use crate::keys;
+use crate::messages::parse_signature;
 use crate::open_round::OpenRound;
 use crate::opening::ExpandedKey;
 use crate::store::Store;
@@ -28,18 +29,27 @@ pub(crate) enum Countersigned {
 }
 
 impl Helper {
-    /// Completes and signs a draft; the same draft gives the same bytes for as long as the round is
+    /// Completes and signs a draft that `by` is the coordinator's signature of; the same draft gives the same bytes for as long as the round is
     /// not abandoned.
     ///
     /// The key is durable before the round, and the round with its ledger line before the signature
     /// leaves.
-    pub(crate) fn countersign(&self, draft: &[u8]) -> Result<Countersigned, Failure> {
+    pub(crate) fn countersign(&self, draft: &[u8], by: &[u8]) -> Result<Countersigned, Failure> {
         let asked = Ticket::from_bytes(draft)?;
+        let by = parse_signature(by)?;
+        let is_asked_for = self
+            .coordinator_key
+            .verifies(Context::Draft, draft, &by);
+        if !is_asked_for {
+            return Err(Failure::Malformed(
+                "the draft is not signed by the coordinator this helper serves",
+            ));
+        }
         let mut store = self.store();
         if let Some(known) = store.round_of(&asked.task, asked.round)? {
             return repeat(known, draft).map(Countersigned::Signed);
         }
-        match self.begin(&mut store, draft, asked) {
+        match self.begin(&mut store, draft, by, asked) {
             Err(Failure::Refused(HelperRefusal::Draft(reason))) => self.refuse(draft, reason),
             begun => begun.map(Countersigned::Signed),
         }
@@ -56,7 +66,13 @@ impl Helper {
     }
 
     /// Makes a round of a draft.
-    fn begin(&self, store: &mut Store, draft: &[u8], asked: Ticket) -> Result<RoundRow, Failure> {
+    fn begin(
+        &self,
+        store: &mut Store,
+        draft: &[u8],
+        by: SignatureBytes,
+        asked: Ticket,
+    ) -> Result<RoundRow, Failure> {
         if asked.deadline <= (self.now)() {
             let problem = "its deadline has passed by this helper's clock";
             return Err(HelperRefusal::Draft(problem.into()).into());
@@ -65,7 +81,7 @@ impl Helper {
         check_history(store, &asked)?;
         let key = keys::draw()?;
         let ticket = complete_draft(asked, &key, &self.terms)?;
-        let row = self.sign(draft, &ticket)?;
+        let row = self.sign(draft, by, &ticket)?;
         let hash = row.ticket_hash;
         self.keys.write(hash, &key)?;
         let expanded = ExpandedKey::new(&key).map_err(StorageError::key)?;
@@ -79,7 +95,12 @@ impl Helper {
         Ok(row)
     }
 
-    fn sign(&self, draft: &[u8], ticket: &Ticket) -> Result<RoundRow, Failure> {
+    fn sign(
+        &self,
+        draft: &[u8],
+        draft_signature: SignatureBytes,
+        ticket: &Ticket,
+    ) -> Result<RoundRow, Failure> {
         let bytes = ticket.to_bytes()?;
         if bytes.len() > TICKET_BYTES_MAX {
             return Err(
@@ -96,6 +117,7 @@ impl Helper {
             draft_digest: canonical::digest(draft),
             ticket_hash: canonical::digest(&bytes),
             signature: self.signing.sign(Context::Ticket, &bytes),
+            draft_signature,
             ticket: bytes,
             state: State::Open,
         })

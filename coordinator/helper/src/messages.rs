@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tacit_privacy::canonical;
 use tacit_proto::v2::{GiveBackRequest, HelperLine, LinesResponse};
 use tacit_round::keys::SignatureBytes;
+use tacit_round::ticket::Countersignature;
 
 use crate::error::Failure;
 use crate::give_back::GivenBack;
@@ -11,7 +12,7 @@ use crate::lines::{Shown, Standing};
 use crate::store::lines::SignedLine;
 use crate::store::lost::Lost;
 
-fn parse_signature(bytes: &[u8]) -> Result<SignatureBytes, Failure> {
+pub(crate) fn parse_signature(bytes: &[u8]) -> Result<SignatureBytes, Failure> {
     let by = bytes.try_into().map(SignatureBytes);
     by.map_err(|_| Failure::Malformed("a signature is not 64 bytes"))
 }
@@ -27,10 +28,11 @@ pub(crate) fn parse_given(given: &GiveBackRequest) -> Result<GivenBack, Failure>
     let lost = |line: &HelperLine| {
         let ticket = match line.ticket.is_empty() {
             true => None,
-            false => Some((
-                line.ticket.to_vec(),
-                parse_signature(&line.ticket_signature)?,
-            )),
+            false => Some(Countersignature {
+                bytes: line.ticket.to_vec(),
+                helper_signature: parse_signature(&line.ticket_signature)?,
+                draft_signature: parse_signature(&line.draft_signature)?,
+            }),
         };
         let line = parse_line(line)?;
         Ok(Lost { line, ticket })
@@ -58,12 +60,19 @@ pub(crate) fn said(standing: Standing) -> Result<LinesResponse, Failure> {
 }
 
 fn shown(Shown { line, ticket }: Shown) -> HelperLine {
-    let by = ticket.as_ref().map(|row| signature(row.signature));
-    HelperLine {
+    let said = HelperLine {
         line: line.bytes.into(),
         signature: signature(line.signature),
-        ticket: ticket.map(|row| row.ticket).unwrap_or_default().into(),
-        ticket_signature: by.unwrap_or_default(),
+        ..HelperLine::default()
+    };
+    match ticket {
+        None => said,
+        Some(row) => HelperLine {
+            ticket: row.ticket.into(),
+            ticket_signature: signature(row.signature),
+            draft_signature: signature(row.draft_signature),
+            ..said
+        },
     }
 }
 

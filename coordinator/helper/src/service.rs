@@ -174,9 +174,12 @@ impl helper_server::Helper for Service {
         request: Request<CountersignRequest>,
     ) -> Result<Response<CountersignResponse>, Status> {
         identity::coordinator(&request)?;
-        let draft = request.into_inner().draft;
+        let CountersignRequest {
+            draft,
+            draft_signature,
+        } = request.into_inner();
         let signed = self
-            .run(move |helper| helper.countersign(&draft))
+            .run(move |helper| helper.countersign(&draft, &draft_signature))
             .await;
         reply(signed.map(|answer| match answer {
             Countersigned::Signed(row) => CountersignResponse {

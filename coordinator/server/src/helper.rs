@@ -133,10 +133,15 @@ impl HelperClient {
     ///
     /// # Errors
     /// [`ServerError::HelperUnavailable`] or [`ServerError::HelperRefused`].
-    pub async fn countersign(&self, draft: Vec<u8>) -> Result<Countersigned, ServerError> {
+    pub async fn countersign(
+        &self,
+        draft: Vec<u8>,
+        by: SignatureBytes,
+    ) -> Result<Countersigned, ServerError> {
         let asked = canonical::digest(&draft);
         let request = v2::CountersignRequest {
             draft: draft.into(),
+            draft_signature: copy(&by.0),
         };
         let answer = self
             .grpc()
@@ -340,7 +345,7 @@ impl HelperClient {
     }
 }
 
-fn signature(bytes: &[u8]) -> Result<SignatureBytes, ServerError> {
+pub(crate) fn signature(bytes: &[u8]) -> Result<SignatureBytes, ServerError> {
     bytes
         .try_into()
         .map(SignatureBytes)

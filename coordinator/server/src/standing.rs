@@ -1,14 +1,14 @@
 //! Where the helper stands: the newest head it signed, and the lines of its own ledger.
 
 use tacit_privacy::canonical::{self, digest};
-use tacit_privacy::record::{Keeper, Line, TreeHead};
+use tacit_privacy::record::{Event, Keeper, Line, TreeHead};
 use tacit_proto::v2;
-use tacit_round::keys::{Context, SignatureBytes};
-use tacit_round::ticket::SignedTicket;
+use tacit_round::keys::{Context, SigningKey};
+use tacit_round::ticket::{Countersignature, SignedTicket};
 use tacit_types::Digest;
 
 use crate::error::ServerError;
-use crate::helper::{HelperClient, from_status, refused};
+use crate::helper::{HelperClient, from_status, refused, signature};
 use crate::storage::SignedLine;
 
 /// What the helper says of itself beside one ledger of the coordinator's.
@@ -27,9 +27,29 @@ pub struct HelperLine {
     pub line: Line,
     /// As it is kept.
     pub signed: SignedLine,
-    /// Exact bytes of the ticket, beside the line that says it was countersigned, and the helper's
-    /// signature.
-    pub ticket: Option<(Vec<u8>, SignatureBytes)>,
+    /// The ticket, beside the line that says it was countersigned.
+    pub ticket: Option<Countersignature>,
+}
+
+impl HelperLine {
+    /// The ticket that this line says was countersigned, with the signature of `key` too; `None`
+    /// beside any other line.
+    ///
+    /// # Errors
+    /// [`ServerError::HelperRefused`] when no draft of it was ever signed with `key`.
+    pub fn signed_ticket(&self, key: &SigningKey) -> Result<Option<SignedTicket>, ServerError> {
+        let Event::Countersigned(line) = &self.line.event else {
+            return Ok(None);
+        };
+        let shown = self.ticket.clone();
+        match shown.and_then(|shown| SignedTicket::of_own_draft(line, shown, key)) {
+            Some(ticket) => Ok(Some(ticket)),
+            None => Err(refused(&format!(
+                "line {} of its ledger is of a ticket that this coordinator never asked for",
+                self.line.seq
+            ))),
+        }
+    }
 }
 
 impl HelperClient {
@@ -76,7 +96,7 @@ impl HelperClient {
     }
 
     fn read_line(&self, said: v2::HelperLine, seq: u64) -> Result<HelperLine, ServerError> {
-        let signature = self.checked(Context::Line, &said.line, &said.signature)?;
+        let by_helper = self.checked(Context::Line, &said.line, &said.signature)?;
         let line = Line::from_bytes(&said.line).map_err(|error| refused(&error.to_string()))?;
         if line.keeper != Keeper::Helper || line.seq != seq {
             return Err(refused("a line of its ledger is not the one asked for"));
@@ -85,13 +105,17 @@ impl HelperClient {
             true => None,
             false => {
                 let by = self.checked(Context::Ticket, &said.ticket, &said.ticket_signature)?;
-                Some((said.ticket.to_vec(), by))
+                Some(Countersignature {
+                    bytes: said.ticket.to_vec(),
+                    helper_signature: by,
+                    draft_signature: signature(&said.draft_signature)?,
+                })
             }
         };
         let signed = SignedLine {
             seq,
             bytes: said.line.to_vec(),
-            signature,
+            signature: by_helper,
         };
         Ok(HelperLine {
             line,
@@ -102,16 +126,20 @@ impl HelperClient {
 }
 
 /// A line as it is given back, with its ticket if it is one's.
-pub fn to_proto(line: &SignedLine, ticket: Option<&SignedTicket>) -> v2::HelperLine {
-    let by = ticket.map(|ticket| ticket.helper_signature.0.to_vec());
-    v2::HelperLine {
+pub fn to_proto(line: &SignedLine, ticket: Option<&Countersignature>) -> v2::HelperLine {
+    let said = v2::HelperLine {
         line: line.bytes.clone().into(),
         signature: line.signature.0.to_vec().into(),
-        ticket: ticket
-            .map(|ticket| ticket.bytes.clone())
-            .unwrap_or_default()
-            .into(),
-        ticket_signature: by.unwrap_or_default().into(),
+        ..v2::HelperLine::default()
+    };
+    match ticket {
+        None => said,
+        Some(ticket) => v2::HelperLine {
+            ticket: ticket.bytes.clone().into(),
+            ticket_signature: ticket.helper_signature.0.to_vec().into(),
+            draft_signature: ticket.draft_signature.0.to_vec().into(),
+            ..said
+        },
     }
 }
 

@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 pub enum Context {
     /// A ticket (coordinator and helper).
     Ticket,
+    /// What a ticket is asked for with (coordinator).
+    Draft,
     /// A release-ledger tree head (coordinator and helper).
     Head,
     /// One line of the helper's ledger (helper).
@@ -46,6 +48,7 @@ impl Context {
     fn prefix(self) -> &'static [u8] {
         match self {
             Self::Ticket => b"tacit ticket v2\0",
+            Self::Draft => b"tacit draft v2\0",
             Self::Head => b"tacit head v2\0",
             Self::Line => b"tacit line v2\0",
             Self::Policy => b"tacit policy v2\0",

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tacit_privacy::Mechanism;
 use tacit_privacy::canonical::{self, NotCanonical};
+use tacit_privacy::record::Countersigned;
 pub use tacit_types::Kind;
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
@@ -74,6 +75,17 @@ pub struct SignedTicket {
     pub coordinator_signature: SignatureBytes,
     /// By the helper's identity key.
     pub helper_signature: SignatureBytes,
+}
+
+/// A countersigned ticket as the helper shows it beside its line, or gets it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Countersignature {
+    /// Exact bytes of the ticket.
+    pub bytes: Vec<u8>,
+    /// By the helper's identity key.
+    pub helper_signature: SignatureBytes,
+    /// By the coordinator's ticket key, over the draft it asked with.
+    pub draft_signature: SignatureBytes,
 }
 
 /// A ticket that was read: its content beside the bytes and signatures it came as.
@@ -171,13 +183,17 @@ impl Ticket {
         })
     }
 
-    /// Whether this ticket is `draft` with a sealing key filled in and nothing else changed.
-    pub fn completes(&self, draft: &Self) -> bool {
-        let without_key = Self {
+    /// What the coordinator asked for: this ticket without its sealing key.
+    pub fn draft(&self) -> Self {
+        Self {
             sealing_key: String::new(),
             ..self.clone()
-        };
-        draft.sealing_key.is_empty() && !self.sealing_key.is_empty() && without_key == *draft
+        }
+    }
+
+    /// Whether this ticket is `draft` with a sealing key filled in and nothing else changed.
+    pub fn completes(&self, draft: &Self) -> bool {
+        draft.sealing_key.is_empty() && !self.sealing_key.is_empty() && self.draft() == *draft
     }
 
     /// The sealing key as bytes; `None` if it is not hexadecimal.
@@ -207,6 +223,26 @@ impl SignedTicket {
             coordinator_signature,
             helper_signature,
         }
+    }
+
+    /// Signs the ticket that the helper shows beside one of its lines.
+    ///
+    /// `None` unless the ticket is the one of this line and its draft was signed with the same
+    /// `key`: the helper gets no signature of a ticket that it was never asked for.
+    pub fn of_own_draft(
+        line: &Countersigned,
+        shown: Countersignature,
+        key: &SigningKey,
+    ) -> Option<Self> {
+        let ticket = Ticket::from_bytes(&shown.bytes).ok()?;
+        let is_of_line = canonical::digest(&shown.bytes) == line.ticket_hash
+            && (&ticket.task, ticket.round) == (&line.task, line.round)
+            && ticket.mechanism.rho() == line.rho;
+        let draft = ticket.draft().to_bytes().ok()?;
+        let own = key.public();
+        let is_asked_for = own.verifies(Context::Draft, &draft, &shown.draft_signature);
+        let signed = || Self::new(shown.bytes, shown.helper_signature, key);
+        (is_of_line && is_asked_for).then(signed)
     }
 
     /// SHA-256 of the ticket bytes: the name of the round in every later message.

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Answered, Countersigned, Event};
-use tacit_round::keys::{Context, PublicKey, SignatureBytes};
-use tacit_round::ticket::Ticket;
+use tacit_round::keys::{Context, PublicKey};
+use tacit_round::ticket::{Countersignature, Ticket};
 
 use crate::error::Failure;
 use crate::store::Store;
@@ -13,7 +13,7 @@ use crate::store::lines::{self, SignedLine, task_of};
 /// A line, with its ticket if it is one's.
 pub(crate) struct Lost {
     pub(crate) line: SignedLine,
-    pub(crate) ticket: Option<(Vec<u8>, SignatureBytes)>,
+    pub(crate) ticket: Option<Countersignature>,
 }
 
 /// Why a line cannot be taken back.
@@ -59,35 +59,38 @@ impl Store {
 fn keep_round(
     db: &Connection,
     signed: &Countersigned,
-    (bytes, by): &(Vec<u8>, SignatureBytes),
+    shown: &Countersignature,
     generation: u32,
     own: &PublicKey,
 ) -> Result<(), Failure> {
-    let is_own =
-        canonical::digest(bytes) == signed.ticket_hash && own.verifies(Context::Ticket, bytes, by);
+    let Countersignature {
+        bytes,
+        helper_signature,
+        draft_signature,
+    } = shown;
+    let is_own = canonical::digest(bytes) == signed.ticket_hash
+        && own.verifies(Context::Ticket, bytes, helper_signature);
     if !is_own {
         return Err(FOREIGN);
     }
     let ticket = Ticket::from_bytes(bytes)?;
     let ledger = ticket.logged.head.head.ledger_id;
-    let draft = Ticket {
-        sealing_key: String::new(),
-        ..ticket
-    };
+    let draft = ticket.draft().to_bytes()?;
     // Whether anybody entered it is not known any more: it is never certified.
     db.execute(
         "INSERT INTO rounds (task, round, ledger, draft_digest, ticket_hash, ticket, signature, \
-         state, reason, generation, ever_admitted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'abandoned', 'restored', ?8, 1)",
+         state, reason, generation, ever_admitted, draft_signature)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'abandoned', 'restored', ?8, 1, ?9)",
         params![
             signed.task.as_str(),
             signed.round.0,
             ledger.0,
-            canonical::digest(&draft.to_bytes()?).0,
+            canonical::digest(&draft).0,
             signed.ticket_hash.0,
             bytes,
-            by.0,
-            generation
+            helper_signature.0,
+            generation,
+            draft_signature.0
         ],
     )?;
     Ok(())

@@ -31,7 +31,8 @@ generation INTEGER NOT NULL,
     helper_key BLOB NOT NULL);
 CREATE TABLE rounds (id INTEGER PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL, ledger \
 BLOB NOT NULL, draft_digest BLOB NOT NULL,
-    ticket_hash BLOB NOT NULL UNIQUE, ticket BLOB NOT NULL, signature BLOB NOT NULL,
+    ticket_hash BLOB NOT NULL UNIQUE, ticket BLOB NOT NULL, signature BLOB NOT NULL, \
+draft_signature BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'abandoned')), reason TEXT,
     generation INTEGER NOT NULL, ever_admitted INTEGER NOT NULL DEFAULT 0, certified INTEGER NOT \
 NULL DEFAULT 0,

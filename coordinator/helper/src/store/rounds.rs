@@ -13,7 +13,7 @@ use crate::store::{Store, admitted, lines};
 /// Most open rounds of one task. A coordinator may close an earlier round late, not arbitrarily
 /// late.
 const OPEN_MAX: i64 = 8;
-const COLUMNS: &str = "draft_digest, ticket_hash, ticket, signature, state";
+const COLUMNS: &str = "draft_digest, ticket_hash, ticket, signature, state, draft_signature";
 
 /// Where a round stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct RoundRow {
     pub(crate) ticket: Vec<u8>,
     /// The helper's signature over `ticket`.
     pub(crate) signature: SignatureBytes,
+    /// The coordinator's signature over the draft.
+    pub(crate) draft_signature: SignatureBytes,
     /// Where the round stands.
     pub(crate) state: State,
 }
@@ -126,8 +128,8 @@ impl Store {
         let task = ticket.task.as_str();
         transaction.execute(
             "INSERT INTO rounds (task, round, ledger, draft_digest, ticket_hash, ticket, \
-             signature, state, generation)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8)",
+             signature, state, generation, draft_signature)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?9)",
             params![
                 task,
                 ticket.round.0,
@@ -136,7 +138,8 @@ impl Store {
                 row.ticket_hash.0,
                 row.ticket,
                 row.signature.0,
-                self.generation
+                self.generation,
+                row.draft_signature.0
             ],
         )?;
         lines::append(&transaction, &ticket.task, &line)?;
@@ -214,6 +217,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RoundRow> {
         ticket_hash: Digest(row.get(1)?),
         ticket: row.get(2)?,
         signature: SignatureBytes(row.get(3)?),
+        draft_signature: SignatureBytes(row.get(5)?),
         state: match state.as_str() {
             "open" => State::Open,
             "answered" => State::Answered,

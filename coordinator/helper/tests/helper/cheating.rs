@@ -288,9 +288,7 @@ async fn a_sealing_key_of_the_coordinators_own_gets_no_countersignature_and_no_d
         "already has a sealing key",
     );
 
-    let request = v2::CountersignRequest {
-        draft: draft(1).to_bytes().unwrap().into(),
-    };
+    let request = asking(draft(1).to_bytes().unwrap());
     let genuine = client.countersign(request).await.unwrap().into_inner();
     let countersignature = SignatureBytes(genuine.signature[..].try_into().unwrap());
     let swapped = Ticket {

@@ -282,9 +282,7 @@ async fn a_helper_that_has_returned_has_closed_its_database() {
     for round in 1..=20 {
         let helper = deployment.start().await;
         let mut client = deployment.coordinator(&helper).await;
-        countersign(&mut client, &draft(round))
-            .await
-            .unwrap();
+        countersign(&mut client, &draft(round)).await.unwrap();
         assert!(log.exists());
         helper.stop().await;
         assert!(!log.exists(), "round {round}");

@@ -70,6 +70,8 @@ async fn every_countersignature_has_a_line_and_no_head_leaves_one_out() {
     let one = lines(&mut client).await;
     assert_eq!(one.len(), 1, "the same draft again is the same ticket");
     assert_eq!(canonical::digest(&one[0].ticket), round.hash);
+    let asked = asking(draft(1).to_bytes().unwrap());
+    assert_eq!(one[0].draft_signature, asked.draft_signature);
     let Event::Countersigned(signed) = Line::from_bytes(&one[0].line).unwrap().event else {
         panic!("a countersignature")
     };

@@ -64,6 +64,35 @@ async fn a_second_ticket_for_a_round_is_refused_whatever_became_of_the_first() {
     helper.stop().await;
 }
 
+/// HOSTILE 168: the certificate of the coordinator's server is not its signing key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_without_the_coordinators_signature_uses_up_no_number() {
+    let deployment = Deployment::new();
+    let helper = deployment.start().await;
+    let mut client = deployment.coordinator(&helper).await;
+    let sound = asking(draft(1).to_bytes().unwrap());
+    let by_other = helper_key().sign(Context::Draft, &sound.draft);
+    let as_ticket = coordinator_key().sign(Context::Ticket, &sound.draft);
+    let of_another = asking(draft(2).to_bytes().unwrap()).draft_signature;
+    let forgeries = [
+        by_other.0.to_vec().into(),
+        as_ticket.0.to_vec().into(),
+        of_another,
+        Vec::new().into(),
+    ];
+    for draft_signature in forgeries {
+        let request = v2::CountersignRequest {
+            draft_signature,
+            ..sound.clone()
+        };
+        let refused = client.countersign(request).await;
+        refused_with(refused.map(drop), Code::InvalidArgument, "sign");
+    }
+    assert_eq!(deployment.key_files(), 0);
+    client.countersign(sound).await.unwrap();
+    helper.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unsound_drafts_are_refused() {
     let deployment = Deployment::new();
@@ -97,9 +126,7 @@ async fn unsound_drafts_are_refused() {
     }
     // HOSTILE 1.
     for bytes in [&b""[..], b"{", b"null"] {
-        let request = v2::CountersignRequest {
-            draft: bytes.to_vec().into(),
-        };
+        let request = asking(bytes.to_vec());
         refused_with(
             client.countersign(request).await.map(|_| ()),
             Code::InvalidArgument,

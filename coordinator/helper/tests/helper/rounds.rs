@@ -18,9 +18,7 @@ async fn a_round_goes_from_draft_to_the_true_sum() {
     let deployment = Deployment::new();
     let helper = deployment.start().await;
     let mut client = deployment.coordinator(&helper).await;
-    let request = v2::CountersignRequest {
-        draft: draft(1).to_bytes().unwrap().into(),
-    };
+    let request = asking(draft(1).to_bytes().unwrap());
     let first = client
         .countersign(request.clone())
         .await

@@ -272,9 +272,7 @@ pub(crate) async fn countersign(
     draft: &Ticket,
 ) -> Result<Round, Status> {
     let answer = client
-        .countersign(v2::CountersignRequest {
-            draft: draft.to_bytes().unwrap().into(),
-        })
+        .countersign(asking(draft.to_bytes().unwrap()))
         .await?
         .into_inner();
     if !answer.refusal.is_empty() {
@@ -285,6 +283,15 @@ pub(crate) async fn countersign(
         ticket: Ticket::from_bytes(&ticket).unwrap(),
         hash: canonical::digest(&ticket),
     })
+}
+
+/// The coordinator's question for a draft, or for other bytes.
+pub(crate) fn asking(draft: Vec<u8>) -> v2::CountersignRequest {
+    let by = coordinator_key().sign(Context::Draft, &draft);
+    v2::CountersignRequest {
+        draft: draft.into(),
+        draft_signature: by.0.to_vec().into(),
+    }
 }
 
 /// What the helper signed of a draft it refused.

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use tacit_round::coordinator::Input;
+use tacit_round::keys::Context;
 use tacit_round::ticket::{SignedTicket, Ticket};
 use tacit_types::RoundId;
 use tokio::runtime::Handle;
@@ -107,10 +108,11 @@ impl Driver {
         }
         self.keep(draft, Number::Asked)?;
         let bytes = draft.to_bytes()?;
+        let by = self.signing.sign(Context::Draft, &bytes);
         let helper = self.helper.clone();
         let ask = || {
             let (helper, bytes) = (helper.clone(), bytes.clone());
-            async move { helper.countersign(bytes).await }
+            async move { helper.countersign(bytes, by).await }
         };
         let mut asked = self.until_answered(runtime, ask)?;
         // It may have been put back while it was waited for.

@@ -6,7 +6,8 @@ use std::ops::Range;
 use tacit_privacy::canonical;
 use tacit_privacy::record::{Event, Line};
 use tacit_proto::v2;
-use tacit_round::ticket::{SignedTicket, TicketFile};
+use tacit_round::keys::Context;
+use tacit_round::ticket::{Countersignature, Ticket, TicketFile};
 use tacit_types::Digest;
 use tokio::runtime::Handle;
 
@@ -39,9 +40,7 @@ impl Driver {
         let mut tickets = Vec::new();
         for line in standing.lines {
             end = end.after(&line)?;
-            if let Some((bytes, by)) = line.ticket {
-                tickets.push(SignedTicket::new(bytes, by, &self.signing));
-            }
+            tickets.extend(line.signed_ticket(&self.signing)?);
             new.push(line.signed);
         }
         if !new.is_empty() {
@@ -112,6 +111,12 @@ impl Driver {
         };
         let file = self.store.ticket_file(signed.ticket_hash).wait()?;
         let file: TicketFile = canonical::decode(&file)?;
-        Ok(to_proto(line, Some(&file.into())))
+        let draft = Ticket::from_bytes(file.ticket.as_bytes())?.draft();
+        let ticket = Countersignature {
+            draft_signature: self.signing.sign(Context::Draft, &draft.to_bytes()?),
+            bytes: file.ticket.into_bytes(),
+            helper_signature: file.helper_signature,
+        };
+        Ok(to_proto(line, Some(&ticket)))
     }
 }

@@ -198,7 +198,7 @@ impl Driver {
         let Some(standing) = self.standing(runtime, 0)? else {
             return Ok(false);
         };
-        let signed = self.signed(&standing.lines);
+        let signed = self.signed(&standing.lines)?;
         let lost = restore::lost(self.ledger.lines(), signed.iter().map(|one| &one.line));
         let lost: Vec<Digest> = lost.into_iter().map(|line| line.ticket_hash).collect();
         let newer = self.accounts_are_newer()?;
@@ -254,7 +254,7 @@ impl Driver {
     }
 
     /// Every ticket of the helper's lines, signed by this coordinator too, as it was before.
-    fn signed(&self, lines: &[HelperLine]) -> Vec<Signed> {
+    fn signed(&self, lines: &[HelperLine]) -> Result<Vec<Signed>, ServerError> {
         let answered = |ticket: Digest| {
             let mut events = lines.iter().map(|line| &line.line.event);
             events.find_map(|event| match event {
@@ -264,18 +264,21 @@ impl Driver {
                 _ => None,
             })
         };
-        let tickets = lines.iter().filter_map(|line| {
-            let (bytes, by) = line.ticket.clone()?;
+        let mut tickets = Vec::new();
+        for line in lines {
             let Event::Countersigned(signed) = &line.line.event else {
-                return None;
+                continue;
             };
-            Some(Signed {
-                line: signed.clone(),
-                ticket: SignedTicket::new(bytes, by, &self.signing),
-                contributors: answered(signed.ticket_hash).unwrap_or(0),
-            })
-        });
-        tickets.collect()
+            tickets.extend(
+                line.signed_ticket(&self.signing)?
+                    .map(|ticket| Signed {
+                        line: signed.clone(),
+                        ticket,
+                        contributors: answered(signed.ticket_hash).unwrap_or(0),
+                    }),
+            );
+        }
+        Ok(tickets)
     }
 
     /// What becomes of a lost round. The helper ends it in any case; `None` when stopped first.

@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tacit_privacy::canonical::NotCanonical;
 use tacit_privacy::mechanism::LENGTH_MAX;
+use tacit_privacy::record::Countersigned;
 use tacit_privacy::{Mechanism, MechanismError, Rho, Tier, merkle};
 use tacit_round::continuity::Continuity;
 use tacit_round::device::{Device, Effect, Input, Offer, Outcome};
@@ -11,7 +12,7 @@ use tacit_round::keys::{Context, SignatureBytes};
 use tacit_round::policy::{FactorFault, LogMark, Policy, TicketRefusal};
 use tacit_round::seal::{OpeningKey, SEALING_KEY_LEN};
 use tacit_round::signed_policy::{PolicyRefusal, SignedPolicy};
-use tacit_round::ticket::{SignedTicket, TICKET_BYTES_MAX, Ticket};
+use tacit_round::ticket::{Countersignature, SignedTicket, TICKET_BYTES_MAX, Ticket};
 use tacit_types::{Digest, RoundId, TaskId, Timestamp};
 
 use crate::deployment::*;
@@ -28,6 +29,62 @@ fn seen() -> LogMark {
         model_seq: MODEL_SEQ,
         model: sound().model_in_hash,
         rho_total: Rho::ZERO,
+    }
+}
+
+/// HOSTILE 168: what a helper shows beside its line is signed only as what it was asked for.
+#[test]
+fn a_ticket_that_nobody_asked_for_gets_no_signature() {
+    let ticket = sound();
+    let line = Countersigned {
+        task: ticket.task.clone(),
+        round: ticket.round,
+        ticket_hash: ticket.hash(),
+        rho: ticket.mechanism.rho(),
+        participation_index: 1,
+    };
+    let shown = |ticket: &Ticket, asked: &Ticket| {
+        let bytes = ticket.to_bytes().unwrap();
+        let draft = asked.draft().to_bytes().unwrap();
+        Countersignature {
+            helper_signature: helper_key().sign(Context::Ticket, &bytes),
+            draft_signature: coordinator_key().sign(Context::Draft, &draft),
+            bytes,
+        }
+    };
+    let sign = |line: &Countersigned, shown: Countersignature| {
+        SignedTicket::of_own_draft(line, shown, &coordinator_key())
+    };
+    assert_eq!(sign(&line, shown(&ticket, &ticket)), Some(signed(&ticket)));
+
+    let mut weak = ticket.clone();
+    weak.mechanism.sigma2 /= 2;
+    let of_weak = Countersigned {
+        ticket_hash: weak.hash(),
+        rho: weak.mechanism.rho(),
+        ..line.clone()
+    };
+    let ticket_for_draft = Countersignature {
+        draft_signature: coordinator_key().sign(Context::Ticket, &ticket.to_bytes().unwrap()),
+        ..shown(&ticket, &ticket)
+    };
+    let dearer = Countersigned {
+        rho: weak.mechanism.rho(),
+        ..line.clone()
+    };
+    let later = Countersigned {
+        round: RoundId(ticket.round.0 + 1),
+        ..line.clone()
+    };
+    let refused = [
+        ("another draft", &of_weak, shown(&weak, &ticket)),
+        ("another ticket", &line, shown(&weak, &weak)),
+        ("no draft", &line, ticket_for_draft),
+        ("another price", &dearer, shown(&ticket, &ticket)),
+        ("another round", &later, shown(&ticket, &ticket)),
+    ];
+    for (name, line, shown) in refused {
+        assert_eq!(sign(line, shown), None, "{name}");
     }
 }
 
