@@ -124,7 +124,7 @@ pub use installation::{
 pub use reason::{Reason, Unenrolled};
 #[cfg(feature = "store")]
 pub use recommender::{
-    Explanation, Feedback, PrivacyStatus, Recommendation, Recommender, Recorded,
+    Explanation, Feedback, PrivacyStatus, Recommendation, Recommender, Recorded, Why,
 };
 #[cfg(feature = "store")]
 pub use store::{Consent, Event, Forget, Store};

@@ -14,7 +14,7 @@ use tacit_model::{Interaction, InteractionKind, Recipe};
 use tacit_privacy::ledger::Reservation;
 use tacit_privacy::{LedgerStore, Rho};
 use tacit_round::policy::LogMark;
-use tacit_sdk::{Feedback, Forget, Recommendation, Recommender, SdkError, Store};
+use tacit_sdk::{Feedback, Forget, Recommendation, Recommender, SdkError, Store, Why};
 use tacit_types::{Digest, ItemId, RoundId, TaskId, Timestamp};
 use tempfile::TempDir;
 
@@ -531,4 +531,33 @@ fn an_owner_gets_all_that_is_held_of_them() {
         "rho_counted_elsewhere": "0",
     });
     assert_eq!(data, expected);
+}
+
+#[test]
+fn a_suggestion_says_what_speaks_most_for_it() {
+    let folder = installation();
+    let mut list = Recommender::open(folder.path()).unwrap();
+    let plain = Filter::default();
+    let first = |list: &Recommender| list.recommend(1, &plain)[0].item;
+    assert_eq!(list.why(first(&list), &plain), Some(Why::General));
+
+    let facts = Facts {
+        categories: vec![18],
+        ..Facts::default()
+    };
+    list.catalogue_mut().set(ItemId(5), facts);
+    list.choose_categories(&[18]).unwrap();
+    assert_eq!(list.chosen_categories(), [18]);
+    assert_eq!(list.why(first(&list), &plain), Some(Why::Chosen));
+
+    list.choose_categories(&[]).unwrap();
+    for (at, kind) in [(1, InteractionKind::View), (2, InteractionKind::Like)] {
+        list.record(did(9, at, kind)).unwrap();
+    }
+    let because = Why::Because {
+        item: ItemId(9),
+        kind: InteractionKind::Like,
+    };
+    assert_eq!(list.why(first(&list), &plain), Some(because));
+    assert_eq!(list.why(ItemId(ITEMS), &plain), None);
 }

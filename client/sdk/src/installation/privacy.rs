@@ -56,7 +56,7 @@ impl PrivacyReport {
     pub(super) fn read(folder: &Path, policy: &Policy) -> Result<Self, SdkError> {
         let store = Store::open(folder)?;
         let (spent, lifetime) = (store.spent()?, policy.rho_lifetime);
-        let delta = Delta::new(policy.delta_pico_max as f64 * 1e-12);
+        let delta = Delta::new(policy.delta_pico_max as f64 / 1e12);
         let delta = delta.map_err(|error| SdkError::Stop(format!("policy: {error}")))?;
         let releases: Vec<Release> = store
             .ledger()?

@@ -10,6 +10,7 @@ mod listing;
 mod model;
 mod owner;
 mod status;
+mod why;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ use crate::store::Store;
 pub use listing::Recorded;
 use model::Source;
 pub use status::PrivacyStatus;
+pub use why::Why;
 
 /// Candidates per place of a list that is made diverse.
 const DIVERSE_POOL: usize = 5;

@@ -20,6 +20,11 @@ impl Recommender {
         Ok(())
     }
 
+    /// Categories the owner chose at the start, by the catalogue's numbers.
+    pub fn chosen_categories(&self) -> &[u32] {
+        &self.categories
+    }
+
     /// Forgets at once and for good; gives how many interactions are gone.
     ///
     /// What is forgotten no longer ranks anything and is in no later contribution. A contribution
