@@ -6,10 +6,11 @@
 //! [`raw`] writes the frames below it; [`attack`] does both as an enemy would;
 //! [`stand_in`] is a coordinator that records what the SDK sends; [`proxy`] stands before it and
 //! goes silent; [`enrolled`] is an installation of the SDK in this process, and [`installation`]
-//! runs one in a process to be killed; [`year`] moves the clocks of a whole deployment; [`lossy`]
-//! is a coordinator's store that loses its power; [`fuzz`] says what must hold for any bytes at
-//! all. What they cannot find: anything that needs two machines, a slow network, or a disk that
-//! loses what it said it has; SIGKILL leaves the page cache intact.
+//! runs one in a process to be killed; [`examples`] finds the apps that the SDK has as examples;
+//! [`year`] moves the clocks of a whole deployment; [`lossy`] is a coordinator's store that loses
+//! its power; [`fuzz`] says what must hold for any bytes at all. What they cannot find: anything
+//! that needs two machines, a slow network, or a disk that loses what it said it has; SIGKILL
+//! leaves the page cache intact.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -24,6 +25,7 @@ pub mod certified;
 pub mod deployment;
 pub mod ear;
 pub mod enrolled;
+pub mod examples;
 pub mod faults;
 pub mod fuzz;
 pub mod installation;
