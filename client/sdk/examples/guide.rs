@@ -51,7 +51,7 @@ fn show(app: &Installation, now: Timestamp) {
         for one in &list {
             let why = match lists.why(one.item, &filter) {
                 Some(Why::Because { item, .. }) => format!("because of {}", title(item)),
-                Some(Why::Chosen) => "of a category you chose".into(),
+                Some(Why::Chosen) => "for a category you chose".into(),
                 _ => "what many like".into(),
             };
             println!("{:<32} {why}", title(one.item));

@@ -335,7 +335,7 @@ fn because(lists: &Recommender, item: ItemId, filter: &Filter) -> String {
             let (did, title) = (words::did(kind), title(lists, item));
             format!("because you {did} {title}")
         }
-        Some(Why::Chosen) => "of a topic you chose".into(),
+        Some(Why::Chosen) => "for a topic you chose".into(),
         _ => "what many like".into(),
     }
 }

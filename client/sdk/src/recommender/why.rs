@@ -27,15 +27,18 @@ impl Recommender {
     /// `None` for an item the catalogue does not have.
     pub fn why(&self, item: ItemId, filter: &Filter) -> Option<Why> {
         let explained = self.explain(item, filter)?;
-        let first = explained.reasons.first();
-        let own = first.filter(|one| one.score > 0.0 && one.score >= explained.chosen);
-        if let Some(reason) = own {
-            return Some(self.because(reason.item));
+        let chosen = explained.chosen;
+        if let Some(first) = explained.reasons.first()
+            && first.score > 0.0
+            && first.score >= chosen
+        {
+            let because = self.because(first.item);
+            return Some(because);
         }
-        match explained.chosen > 0.0 {
-            true => Some(Why::Chosen),
-            false => Some(Why::General),
+        if chosen > 0.0 {
+            return Some(Why::Chosen);
         }
+        Some(Why::General)
     }
 
     fn because(&self, item: ItemId) -> Why {
