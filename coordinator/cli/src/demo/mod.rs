@@ -1,6 +1,7 @@
 //! A whole federation on one machine: makes a throw-away deployment, supervises the real processes,
 //! measures, reports.
 
+mod browse;
 mod children;
 mod evaluate;
 mod output;
@@ -54,6 +55,10 @@ pub(crate) struct Options {
     /// Seed of the generator, the hold-out and the comparison models; never of privacy noise.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// When done, serve a local page that is one of the devices, until Ctrl-C: its catalogue, what
+    /// it did, its list and why, what left it, and what is left of its budget.
+    #[arg(long)]
+    browse: bool,
     /// Keep keys, devices, state and logs in this new folder.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -124,10 +129,15 @@ async fn federate(
         outcome.render() + &showcase
     };
     // Results that nobody was told of would never be found.
-    if say::delivered(told)? {
-        world.leave_results()?;
+    if !say::delivered(told)? {
+        return Ok(());
     }
-    Ok(())
+
+    if options.browse {
+        let device = output::shown_device(&data)?;
+        browse::run(&world, device, &mut signals).await?;
+    }
+    world.leave_results()
 }
 
 /// Computes for a while, beside the runtime that listens to signals.

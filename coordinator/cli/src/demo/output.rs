@@ -274,14 +274,19 @@ fn evaluated(
     }))
 }
 
+/// The device that is shown: one that did something, and not too much to read.
+pub(super) fn shown_device(data: &Dataset) -> Result<u32, Failure> {
+    let middling = |user: &Vec<Interaction>| (10..60).contains(&user.len());
+    let device = data.users.iter().position(middling);
+    Ok(u32::try_from(device.unwrap_or(0))?)
+}
+
 /// One device's list, then the list after one more interaction, with titles.
 pub(super) fn showcase(world: &World, data: &Dataset) -> Result<String, Failure> {
-    let busiest = (0..data.users.len())
-        .find(|&user| (10..60).contains(&data.users[user].len()))
-        .unwrap_or(0);
-    let mut recommender = Recommender::open(&world.device(u32::try_from(busiest)?))?;
+    let device = shown_device(data)?;
+    let mut recommender = Recommender::open(&world.device(device))?;
     let mut out = format!(
-        "\nDevice {busiest}, offline, after {} interactions:\n",
+        "\nDevice {device}, offline, after {} interactions:\n",
         recommender.recent().len()
     );
     let before = recommender.recommend(8, &Filter::default());

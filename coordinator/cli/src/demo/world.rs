@@ -99,6 +99,11 @@ impl World {
         crate::device::installation(&self.path("devices"), device)
     }
 
+    /// How many devices there are.
+    pub(super) fn devices(&self) -> u32 {
+        self.request.cohort
+    }
+
     /// The plan both the coordinator and this process derive from the same public numbers.
     pub(super) fn plan(&self) -> &Plan {
         &self.plan

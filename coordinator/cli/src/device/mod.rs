@@ -86,21 +86,29 @@ struct Config {
     columns: Option<String>,
 }
 
+impl Config {
+    /// Reads the file; paths in it are relative to its folder.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let mut config: Self = config::read(path).map_err(Failure::input)?;
+        let base = folder_of(path);
+        for path in [
+            &mut config.root,
+            &mut config.policy,
+            &mut config.state,
+            &mut config.tokens,
+        ] {
+            *path = base.join(&*path);
+        }
+        config.interactions = config.interactions.map(|path| base.join(path));
+        config.members = config.members.map(|path| base.join(path));
+        Ok(config)
+    }
+}
+
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     drop(logs::start(options.log, None));
     check_file_limit(options.devices)?;
-    let mut config: Config = config::read(&options.config).map_err(Failure::input)?;
-    let base = folder_of(&options.config);
-    for path in [
-        &mut config.root,
-        &mut config.policy,
-        &mut config.state,
-        &mut config.tokens,
-    ] {
-        *path = base.join(&*path);
-    }
-    config.interactions = config.interactions.map(|path| base.join(path));
-    config.members = config.members.map(|path| base.join(path));
+    let config = Config::read(&options.config)?;
     let deployment = deployment(&config, &options.config)?;
     let tokens = read_tokens(&config.tokens, options.devices)?;
     let members = config
@@ -159,6 +167,13 @@ pub(crate) fn check_file_limit(devices: u32) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// What the app of these devices ships with, by their configuration file.
+pub(crate) fn shipped(path: &Path) -> Result<Deployment, Failure> {
+    let config = Config::read(path)?;
+    let deployment = deployment(&config, path)?;
+    Ok(Arc::unwrap_or_clone(deployment))
 }
 
 fn deployment(config: &Config, path: &Path) -> Result<Arc<Deployment>, Failure> {

@@ -35,7 +35,7 @@ pub(super) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
         .map_err(|error| Failure::input(format!("{}: {error}", path.display())))
 }
 
-pub(super) fn random_hex() -> Result<String, Failure> {
+pub(crate) fn random_hex() -> Result<String, Failure> {
     Ok(hex::encode(random()?))
 }
 

@@ -17,7 +17,7 @@ use tacit_wire::revoked::Revoked;
 use tacit_wire::{Peer, clock, files};
 use zeroize::Zeroizing;
 
-pub(crate) use self::keys::public_key;
+pub(crate) use self::keys::{public_key, random_hex};
 use self::keys::{random, read_public, read_signing_key, signing_key};
 pub(crate) use self::policy::{Agreed, policy};
 pub(crate) use self::tokens::make as tokens;
