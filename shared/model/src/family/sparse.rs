@@ -49,16 +49,28 @@ impl SparseGradient {
     /// The whole vector of `len` coordinates.
     pub(crate) fn dense(self, len: usize) -> ItemGradient {
         let mut dense = vec![0.0f32; len];
-        if self.width > 0 {
-            for (row, values) in self
-                .rows
-                .iter()
-                .zip(self.values.chunks_exact(self.width))
-            {
-                dense[row * self.width..][..self.width].copy_from_slice(values);
-            }
-        }
+        self.add_to(&mut dense);
         ItemGradient::new(dense)
+    }
+
+    /// Adds every row to its place in a whole vector.
+    pub(crate) fn add_to(&self, dense: &mut [f32]) {
+        if self.width == 0 {
+            return;
+        }
+        let rows = self.values.chunks_exact(self.width);
+        for (row, values) in self.rows.iter().zip(rows) {
+            let place = &mut dense[row * self.width..][..self.width];
+            place
+                .iter_mut()
+                .zip(values)
+                .for_each(|(sum, value)| *sum += value);
+        }
+    }
+
+    /// Whether every coordinate is zero.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.values.iter().all(|value| *value == 0.0)
     }
 
     /// Adds a row, above all there are.

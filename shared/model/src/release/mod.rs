@@ -4,8 +4,10 @@
 //! these two halves and know of no family. The room stands above [`crate::family`] and
 //! [`crate::measure`], because an evaluation is a kind of release like any other.
 //!
-//! Reading order: [`Extent`] and the vectors (`vector`), then [`Step`] (`step`).
+//! Reading order: [`Extent`] and the vectors (`vector`), several owners of one device (`joint`),
+//! then [`Step`] (`step`).
 
+mod joint;
 mod step;
 mod vector;
 

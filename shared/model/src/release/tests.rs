@@ -287,3 +287,106 @@ fn ratings_publish_what_the_catalogue_says_of_its_items() {
     );
     assert!(stepped(&Features::none(59)).is_none(), "another catalogue");
 }
+
+/// Interactions with these items, in this order.
+fn rated(items: &[u32]) -> Vec<Interaction> {
+    let one = |(item, at): (&u32, u64)| Interaction {
+        item: ItemId(*item),
+        timestamp: Some(Timestamp(at)),
+        value: 4.0,
+        kind: InteractionKind::Rating,
+        surface: 0,
+    };
+    items.iter().zip(1..).map(one).collect()
+}
+
+/// The joint vector and those of the owners one by one, of every model and kind that has them.
+fn joint_and_single(owners: &[Vec<Interaction>]) -> Vec<(Kind, Vec<f32>, Vec<Vec<f32>>)> {
+    let mut found = Vec::new();
+    for model in models() {
+        for kind in Kind::ALL {
+            let Some(joint) = model.joint_vector(kind, owners, 100, true) else {
+                assert!(model.extent(kind).is_none(), "{kind}");
+                continue;
+            };
+            let single = owners.iter().map(|owner| {
+                let vector = model.vector(kind, owner, 100, true);
+                vector.unwrap().into_coordinates()
+            });
+            found.push((kind, joint.into_coordinates(), single.collect()));
+        }
+    }
+    found
+}
+
+#[test]
+fn one_owner_alone_gives_their_own_vector_and_nobody_gives_zeros() {
+    for (kind, joint, single) in joint_and_single(&[rated(&[5, 59, 30, 7])]) {
+        assert_eq!(joint, single[0], "{kind}");
+        let is_zero = joint.iter().all(|value| *value == 0.0);
+        assert!(!is_zero || kind == Kind::HeadGram, "{kind}");
+    }
+    for (kind, joint, _) in joint_and_single(&[]) {
+        assert!(joint.iter().all(|value| *value == 0.0), "{kind}");
+    }
+}
+
+/// The third owner did nothing and the fourth too little to hold anything out: they add nothing,
+/// and take nothing from the answers of the others.
+#[test]
+fn vectors_of_owners_are_added_and_their_answers_averaged() {
+    let owners = [
+        rated(&[5, 59, 30, 7]),
+        rated(&[1, 2, 3, 30]),
+        vec![],
+        rated(&[60]),
+    ];
+    for (kind, joint, single) in joint_and_single(&owners) {
+        let part = if kind == Kind::Metrics { 0.5 } else { 1.0 };
+        let rest = &single[2..];
+        assert!(rest.iter().flatten().all(|value| *value == 0.0), "{kind}");
+        for (at, value) in joint.iter().enumerate() {
+            let expected = (single[0][at] + single[1][at]) * part;
+            assert!((value - expected).abs() < 1e-6, "{kind} {at}");
+        }
+    }
+}
+
+/// What the grid is planned for: more coordinates than one history may fill would be rounded worse.
+#[test]
+fn all_owners_together_use_no_more_items_than_one_may() {
+    let model = &models()[0];
+    let used = |owners: &[Vec<Interaction>], history_max| {
+        let vector = model.joint_vector(Kind::Counts, owners, history_max, false);
+        let counts = vector.unwrap().into_coordinates();
+        let items = (0u32..).zip(counts);
+        let filled = items.filter_map(|(item, count)| (count != 0.0).then_some(item));
+        filled.collect::<Vec<u32>>()
+    };
+    let long: Vec<u32> = (0..30).collect();
+    let other: Vec<u32> = (30..50).collect();
+    let owners = [rated(&long), rated(&[55, 58]), rated(&other)];
+    // The shortest keeps all it has, and the others share what is left.
+    let expected: Vec<u32> = (26..30).chain(46..50).chain([55, 58]).collect();
+    assert_eq!(used(&owners, 10), expected);
+    assert_eq!(used(&owners, 2).len(), 2);
+    assert_eq!(used(&owners, 100).len(), 52);
+    assert_eq!(used(&owners[..1], 10).len(), 10);
+}
+
+#[test]
+fn nothing_is_taught_as_used_together_that_no_owner_used_together() {
+    let (one, other) = ([52, 53, 54], [57, 58, 59]);
+    let model = Model::from(trained_whole());
+    let pairs = |owners: &[Vec<Interaction>]| {
+        let vector = model.joint_vector(Kind::HeadGram, owners, 100, false);
+        let gram = vector.unwrap().into_coordinates();
+        gram.iter().filter(|pair| **pair != 0.0).count()
+    };
+    assert_eq!(
+        pairs(&[rated(&one), rated(&other)]),
+        2 * pairs(&[rated(&one)])
+    );
+    let mixed = [one, other].concat();
+    assert!(pairs(&[rated(&mixed)]) > 2 * pairs(&[rated(&one)]));
+}

@@ -86,6 +86,18 @@ impl Model {
         hold_out: bool,
     ) -> Option<ItemGradient> {
         let length = self.extent(kind)?.length();
+        let vector = self.cleaned_vector(kind, interactions, history_max, hold_out)?;
+        Some(vector.dense(length))
+    }
+
+    /// [`Self::vector`] without its zeros.
+    pub(super) fn cleaned_vector(
+        &self,
+        kind: Kind,
+        interactions: &[Interaction],
+        history_max: usize,
+        hold_out: bool,
+    ) -> Option<SparseGradient> {
         let left_out = hold_out && kind != Kind::Metrics;
         let rest = left_out.then(|| without_latest(interactions, self.catalogue_len()));
         let interactions = rest.as_deref().unwrap_or(interactions);
@@ -95,7 +107,6 @@ impl Model {
             history: &history,
             ratings: &ratings,
         };
-        let vector = self.sparse_vector(kind, &owner)?;
-        Some(vector.dense(length))
+        self.sparse_vector(kind, &owner)
     }
 }
