@@ -71,9 +71,9 @@ pub async fn obey(mode: &str, folder: &Path, order: &Path) -> Result<()> {
         let model = Model::from(SpectralModel::genesis(items));
         let history_max = ticket.mechanism.history_max as usize;
         let vector = model
-            .vector(
+            .joint_vector(
                 ticket.kind,
-                &store.interactions()?,
+                store.histories()?.all(),
                 history_max,
                 ticket.hold_out,
             )

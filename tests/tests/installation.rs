@@ -12,17 +12,23 @@ use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tacit_model::InteractionKind;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
 use tacit_model::rank::filter::Filter;
 use tacit_model::rank::ranker::Precision;
+use tacit_model::{Interaction, InteractionKind, Model};
+use tacit_privacy::record::Release;
+use tacit_privacy::{Rho, clip, quantise};
+use tacit_round::device::Status;
 use tacit_sdk::store::Forget;
 use tacit_sdk::{
-    Conditions, Consent, Deadlines, Event, Installation, Missing, Outcome, SdkError, Unenrolled,
+    Conditions, Consent, Deadlines, Event, Installation, Missing, Outcome, SdkError, Store,
+    Unenrolled,
 };
 use tacit_tests::deployment::{Deployment, Role, Settings};
 use tacit_tests::enrolled::shipped;
 use tacit_tests::stand_in::catalogue;
-use tacit_types::Timestamp;
+use tacit_types::{Kind, Timestamp};
 use tacit_wire::clock;
 use tokio::time::Instant;
 
@@ -259,6 +265,115 @@ fn last_words(device: &Device) {
     let after = app.privacy().unwrap();
     assert_eq!(after, privacy, "what was spent stays spent");
     assert_nothing_left(&device.folder, "forgetting");
+}
+
+/// HOSTILE 176: three owners of one installation, on a handle each, among devices of one. The
+/// coordinator and the helper have it in every round once, at the price of one device, and what it
+/// sent was of one device's norm.
+#[test]
+fn an_installation_of_three_owners_counts_as_one_device() {
+    let _alone = alone();
+    let mut deployment = Deployment::new(settings()).unwrap();
+    fs::write(deployment.path("catalogue.txt"), catalogue(60)).unwrap();
+    deployment.start(Role::Helper).unwrap();
+    deployment.start(Role::Coordinator).unwrap();
+    let app = shipped(&deployment, &deployment.pki("root.crt").unwrap()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut devices = Vec::new();
+    for (number, token) in deployment.tokens().unwrap().iter().enumerate() {
+        let folder = home.path().join(number.to_string());
+        let nobody = open(&folder, &app);
+        enrol(&nobody, token);
+        let names = match number {
+            0 => &["Ada", "Eva", "Tim"][..],
+            _ => &["Max"],
+        };
+        for (name, own) in names.iter().zip(0..) {
+            let app = nobody.for_owner(name).unwrap();
+            let history = events(u32::try_from(number).unwrap() + 10 * own);
+            app.record_all(&history).unwrap();
+            let consent = match *name {
+                "Tim" => Consent::Receive,
+                _ => Consent::Contribute,
+            };
+            app.change(|lists| lists.set_consent(consent)).unwrap();
+            let folder = folder.clone();
+            devices.push(Device { folder, app });
+        }
+    }
+    let heard = train(&devices);
+    assert!(heard.contains(&Outcome::Contributed), "{heard:?}");
+
+    let (household, others) = devices.split_at(3);
+    let releases = deployment.releases().unwrap();
+    let prices = releases.iter().map(|release| release.charge.rho);
+    let all = prices.fold(Rho::ZERO, Rho::compose);
+    for device in &devices {
+        let store = Store::open(&device.folder).unwrap();
+        let ledger = store.ledger().unwrap();
+        assert_eq!(ledger.len(), releases.len());
+        let counted = |(_, status): &(_, Status)| *status == Status::Acknowledged;
+        assert!(ledger.iter().all(counted), "{ledger:?}");
+        assert_eq!(store.spent().unwrap(), all);
+        // What the coordinator says at a check-in was more, had it counted anybody twice.
+        assert_eq!(store.unrecorded().unwrap(), Rho::ZERO);
+    }
+    for release in &releases {
+        assert_eq!(release.contributors, COHORT, "{}", release.charge.kind);
+        assert_norm(&deployment, release, &household[0].folder);
+    }
+    let privacy = household[2].app.privacy().unwrap();
+    assert!(privacy.sentence.contains("everybody who uses"));
+    assert_eq!(
+        privacy.share_used,
+        others[0].app.privacy().unwrap().share_used
+    );
+
+    // Each list leaves out what its owner met, and nothing that another did: Tim's too, whose handle
+    // has not contributed.
+    for owner in household {
+        let met = owner.app.read(|lists| {
+            let recent = lists.recent().iter();
+            recent.map(|one| one.item).collect::<BTreeSet<_>>()
+        });
+        let list = owner.app.recommend(60, &Filter::default());
+        assert!(!met.is_empty() && list.len() == 60 - met.len());
+        assert!(list.iter().all(|one| !met.contains(&one.item)));
+    }
+    let gone = household[0]
+        .app
+        .change(|lists| lists.remove_owner("Eva"));
+    assert!(gone.unwrap());
+    assert_eq!(household[0].app.privacy().unwrap(), privacy);
+}
+
+/// Makes the vector of a release again as the installation in `folder` made it, and holds it
+/// against the bound of the release's ledger line, in integers.
+fn assert_norm(deployment: &Deployment, release: &Release, folder: &Path) {
+    let charge = &release.charge;
+    let models = deployment.ledger().join("models");
+    let model = fs::read(models.join(format!("{}.bin", charge.model_in_hash))).unwrap();
+    let model = Model::from_bytes(&model).unwrap();
+    let histories = Store::open(folder).unwrap().histories().unwrap();
+    assert_eq!(histories.all().len(), 2, "Tim's is not in it");
+    let mechanism = &charge.mechanism;
+    let history_max = mechanism.history_max as usize;
+    let kind = Kind::parse(&charge.kind).unwrap();
+    let norm = |histories: &[Vec<Interaction>]| {
+        let vector = model.joint_vector(kind, histories, history_max, false);
+        let clipped = clip(vector.unwrap(), mechanism);
+        let rounded = quantise(clipped, mechanism, &mut ChaCha20Rng::seed_from_u64(7));
+        let square = |value: &i32| u128::from(value.unsigned_abs()).pow(2);
+        rounded.values().iter().map(square).sum::<u128>()
+    };
+    let joint = norm(histories.all());
+    assert!(joint > 0, "{}", charge.kind);
+    assert!(joint <= charge.squared_sensitivity, "{}", charge.kind);
+    if kind == Kind::Counts {
+        // Two vectors, one of each owner, would not have kept it.
+        let apart: u128 = histories.all().chunks(1).map(norm).sum();
+        assert!(apart > charge.squared_sensitivity);
+    }
 }
 
 /// HOSTILE 161: a step that hangs in the network ends when another thread says so, and leaves

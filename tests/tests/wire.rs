@@ -20,9 +20,8 @@ use tacit_proto::v2::contribute_request::Part;
 use tacit_round::contribute::contribute;
 use tacit_round::device::Outcome;
 use tacit_sdk::identity::certificate_path;
-use tacit_sdk::{Agent, Deployment, Store, TableCache, identity};
+use tacit_sdk::{Agent, Consent, Deployment, Store, TableCache, identity};
 use tacit_tests::ear::Ear;
-use tacit_tests::opt_in;
 use tacit_tests::stand_in::{Call, Round, Said, StandIn};
 use tacit_types::{ItemId, Timestamp};
 use tacit_wire::clock;
@@ -131,8 +130,25 @@ fn certificates(folder: &Path) -> u64 {
     chain.map(|one| one.unwrap().len() as u64).sum()
 }
 
-/// HOSTILE 119: over a thousand histories a refresh and a round are the same calls of the same
-/// sizes, and on the network the same number of bytes.
+/// Records a profile as the history of 1 to 4 owners, who take turns, and lets all contribute.
+fn record(folder: &Path, number: u32) {
+    let history = profile(number);
+    let owners = 1 + number / 10 % 4;
+    for owner in 0..owners {
+        let store = Store::open(folder).unwrap();
+        let mut store = match owner {
+            0 => store,
+            _ => store.for_owner(&owner.to_string()).unwrap(),
+        };
+        let own = history.iter().copied();
+        let own = own.skip(owner as usize).step_by(owners as usize);
+        store.record(&own.collect::<Vec<_>>()).unwrap();
+        store.set_consent(Consent::Contribute).unwrap();
+    }
+}
+
+/// HOSTILE 119, 176: over a thousand histories, of one owner or of several, a refresh and a round
+/// are the same calls of the same sizes, and on the network the same number of bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_histories_send_the_same_calls_of_the_same_sizes() {
     let round = Round::counts(ITEMS).unwrap();
@@ -151,11 +167,7 @@ async fn a_thousand_histories_send_the_same_calls_of_the_same_sizes() {
         identity::enrol(&folder, &stand_in.deployment, &[1; 32])
             .await
             .unwrap();
-        opt_in(&folder).unwrap();
-        Store::open(&folder)
-            .unwrap()
-            .record(&profile(number))
-            .unwrap();
+        record(&folder, number);
         let agent = Agent::new(&folder, heard.clone(), tables.clone());
         agent.refresh(clock::now()).await.unwrap();
         let refresh = ear.ended().await.unwrap();

@@ -257,7 +257,7 @@ fn a_consent_that_was_changed_behind_the_store_is_refused() {
         .set_consent(Consent::Off)
         .unwrap();
     let db = rusqlite::Connection::open(Store::path(folder.path())).unwrap();
-    db.execute("UPDATE consent SET word = 'contribute'", [])
+    db.execute("UPDATE owners SET consent = 'contribute'", [])
         .unwrap();
     drop(db);
     let refused = Store::open(folder.path()).err().unwrap().to_string();

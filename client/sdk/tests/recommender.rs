@@ -512,6 +512,7 @@ fn an_owner_gets_all_that_is_held_of_them() {
     assert_eq!(taste["factors"].as_array().unwrap().len(), 8);
     let expected = serde_json::json!({
         "format": 1,
+        "owner": "",
         "interactions": [
             { "item": 5, "at": 77, "value": 1.0, "kind": "cart", "surface": 3 },
             { "item": 6, "at": null, "value": 1.0, "kind": "view", "surface": 0 },

@@ -53,7 +53,7 @@ impl Victim {
         copy_folder(original, &self.device).unwrap();
     }
 
-    fn spawn(&self, mode: &str) -> Child {
+    pub(crate) fn spawn(&self, mode: &str) -> Child {
         self.spawn_under(&[], mode)
     }
 
@@ -93,7 +93,7 @@ impl Victim {
     }
 
     /// A fresh process does one action, which ends a round in this way, or none.
-    async fn resumes(&self, outcome: &str) {
+    pub(crate) async fn resumes(&self, outcome: &str) {
         let (success, said) = self.run("step").await;
         assert!(
             success && said.contains(&format!("outcome: {outcome}")),
@@ -101,7 +101,7 @@ impl Victim {
         );
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.device()).unwrap()
     }
 

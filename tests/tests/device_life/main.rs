@@ -9,6 +9,7 @@ mod disk;
 mod enrolment;
 mod kills;
 mod leases;
+mod owners;
 mod refresh;
 mod rollback;
 mod silence;

@@ -18,14 +18,14 @@ use tokio::time::{Instant, sleep};
 use crate::{DEADLINE, contributions, enrolled, outcome, step};
 
 /// Offers this round of the same task and says that the device was counted in `counted` rounds.
-fn offer(stand_in: &StandIn, round: &Round, number: Option<u32>, counted: u32) {
+pub(crate) fn offer(stand_in: &StandIn, round: &Round, number: Option<u32>, counted: u32) {
     let mut ticket = round.ticket.clone();
     ticket.round = RoundId(number.unwrap_or(1));
     let offered = number.map(|_| to_proto(&sign(&ticket).unwrap()));
     stand_in.script(|script| (script.ticket, script.counted) = (offered, times(round, counted)));
 }
 
-fn times(round: &Round, count: u32) -> Rho {
+pub(crate) fn times(round: &Round, count: u32) -> Rho {
     (0..count).fold(Rho::ZERO, |sum, _| {
         sum.compose(round.ticket.mechanism.rho())
     })

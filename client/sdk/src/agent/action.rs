@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tacit_model::{Interaction, Model};
+use tacit_model::Model;
 use tacit_privacy::noise::TableCache;
 use tacit_privacy::record::TreeHead;
 use tacit_privacy::{Rho, SpendPermit, ledger};
@@ -25,7 +25,7 @@ use crate::deployment::Deployment;
 use crate::error::SdkError;
 use crate::policies;
 use crate::reason::Reason;
-use crate::store::{Pause, Spooled, Store};
+use crate::store::{Histories, Pause, Spooled, Store};
 use crate::transport::{CheckIn, Connection, Lease, Sent};
 
 /// Everything one action holds.
@@ -270,8 +270,8 @@ impl Action {
             let ticket = accepted.ticket.content();
             // Spent already, so it sends in any case: a history that cannot be read, or that the
             // model's code fails on, counts as an empty one, or silence would tell of it.
-            let interactions = store.interactions().unwrap_or_default();
-            let vector = or_nothing(|| vector(ticket, &model, &interactions));
+            let histories = store.histories().unwrap_or_default();
+            let vector = or_nothing(|| vector(ticket, &model, &histories));
             let table = tables.get(&ticket.mechanism);
             let update = contribute(ticket, permit, vector, &table, member.as_deref());
             let update = update.map_err(|error| SdkError::Stop(error.to_string()))?;
@@ -373,10 +373,11 @@ pub(super) async fn blocking<T: Send + 'static>(
         .map_err(|error| SdkError::Bug(format!("a task stopped: {error}")))?
 }
 
-/// This device's unprotected vector for a ticket; `None` if the model gives none of its kind.
-fn vector(ticket: &Ticket, model: &Model, interactions: &[Interaction]) -> Option<ItemGradient> {
+/// This device's unprotected vector for a ticket, one for all owners who contribute; `None` if the
+/// model gives none of its kind.
+fn vector(ticket: &Ticket, model: &Model, histories: &Histories) -> Option<ItemGradient> {
     let history_max = ticket.mechanism.history_max as usize;
-    model.vector(ticket.kind, interactions, history_max, ticket.hold_out)
+    model.joint_vector(ticket.kind, histories.all(), history_max, ticket.hold_out)
 }
 
 /// What `vector` computes, or a vector of no length, which clipping turns into zeros, if it panics

@@ -38,7 +38,7 @@ use crate::roots;
 use crate::store::{Consent, Pause, Store};
 use crate::transport::Connection;
 
-/// When an app whose owner has not consented may ask again.
+/// When an app none of whose owners has consented may ask again.
 const WITHHELD: Duration = Duration::from_secs(24 * 3600);
 
 /// What the network is asked for.
@@ -51,7 +51,7 @@ enum Errand {
 }
 
 impl Errand {
-    /// What the owner must have consented to.
+    /// What one of the owners must have consented to.
     fn needs(self) -> Consent {
         match self {
             Self::Refresh => Consent::Receive,
@@ -197,11 +197,11 @@ fn over_time() -> SdkError {
     SdkError::retry(Reason::Silent, "the step took longer than it may")
 }
 
-/// What needs nobody: does nothing without the owner's consent, gives up a contribution that
+/// What needs nobody: does nothing without an owner's consent, gives up a contribution that
 /// reached nobody before its ticket's latest deadline, and leaves one alone whose time has not
 /// come. `None` when the network is asked.
 fn offline(store: &mut Store, errand: Errand, now: Timestamp) -> Result<Option<Step>, SdkError> {
-    if store.consent()? < errand.needs() {
+    if store.widest_consent()? < errand.needs() {
         return Ok(Some(Step {
             withheld: true,
             retry_after: WITHHELD,

@@ -19,7 +19,7 @@ pub struct Step {
     pub not_selected: bool,
     /// Whether a contribution is durable here, and its time to be sent has not come.
     pub prepared: bool,
-    /// Whether the owner has not consented to this ([`crate::Consent`]): nobody was asked.
+    /// Whether no owner has consented to this ([`crate::Consent`]): nobody was asked.
     pub withheld: bool,
     /// Whether recommendations come from another model than before, once
     /// [`crate::Recommender::reload`] was called.

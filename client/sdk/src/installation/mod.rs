@@ -53,8 +53,8 @@ pub struct Installation {
     deployment: Arc<Deployment>,
     agent: Agent,
     lists: RwLock<Recommender>,
-    /// Held while a step runs.
-    stepping: Mutex<()>,
+    /// Held while a step runs, of whichever owner's handle.
+    stepping: Arc<Mutex<()>>,
     /// Changes when what runs is to stop.
     cancelled: watch::Sender<u64>,
 }
@@ -77,8 +77,34 @@ impl Installation {
             agent: Agent::new(folder, deployment.clone(), TableCache::default()),
             deployment,
             lists: RwLock::new(lists),
-            stepping: Mutex::default(),
+            stepping: Arc::default(),
             cancelled: watch::Sender::new(0),
+        })
+    }
+
+    /// The same installation for the owner of this name ([`Recommender::for_owner`]), as one handle
+    /// more: one step runs at a time whichever handle it was called on, and serves them all.
+    ///
+    /// ```no_run
+    /// use tacit_sdk::{Consent, Installation, SdkError};
+    ///
+    /// fn household(app: &Installation) -> Result<[Installation; 2], SdkError> {
+    ///     let (parent, child) = (app.for_owner("Ada")?, app.for_owner("Tim")?);
+    ///     parent.change(|lists| lists.set_consent(Consent::Contribute))?;
+    ///     Ok([parent, child])
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::for_owner`](crate::Store::for_owner).
+    pub fn for_owner(&self, name: &str) -> Result<Self, SdkError> {
+        Ok(Self {
+            folder: self.folder.clone(),
+            deployment: self.deployment.clone(),
+            agent: self.agent.clone(),
+            lists: RwLock::new(self.lists().for_owner(name)?),
+            stepping: self.stepping.clone(),
+            cancelled: self.cancelled.clone(),
         })
     }
 
@@ -125,8 +151,9 @@ impl Installation {
         blocking(identity::enrol(&self.folder, &self.deployment, token))
     }
 
-    /// Does what is due, as far as the owner has consented and the conditions allow: takes part in
-    /// a round, or fetches what is published. Lists come from a new model when it returns.
+    /// Does what is due, as far as any owner has consented and the conditions allow: takes part in
+    /// a round, or fetches what is published. This handle's lists come from the newest model when
+    /// it returns.
     ///
     /// Ends within [`Deadlines::step`], or after [`Self::cancel`] within one durable commit. A
     /// second call while one runs answers at once that it is not now.
@@ -135,7 +162,7 @@ impl Installation {
     /// [`SdkError::Stop`] for what a person must mend, [`SdkError::Bug`] inside an async runtime.
     /// Everything else is an [`Outcome`].
     pub fn step(&self, conditions: Conditions) -> Result<Stepped, SdkError> {
-        let consent = self.lists().consent()?;
+        let consent = self.lists().widest_consent()?;
         if let Some(missing) = conditions.missing(consent) {
             return Ok(Stepped::not_now(missing));
         }
@@ -160,7 +187,8 @@ impl Installation {
             .send_modify(|times| *times = times.wrapping_add(1));
     }
 
-    /// What has been spent of the owner's privacy, in words and figures; asks nobody.
+    /// What this installation, with all its owners, has spent of their privacy, in words and
+    /// figures; asks nobody.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails.
@@ -195,7 +223,8 @@ impl Installation {
                 _ = cancelled.changed() => Ok(None),
             }
         });
-        if matches!(&ended, Ok(Some(step)) if step.new_model) {
+        // Perhaps another handle's step has adopted it, so this one's did not.
+        if matches!(ended, Ok(Some(_))) {
             self.change(Recommender::reload)?;
         }
         Stepped::of(ended)

@@ -1,4 +1,4 @@
-//! What has been spent of an owner's privacy, for the owner to read.
+//! What an installation has spent of its owners' privacy, for them to read.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// planned with.
 const TOTAL_VARIATION: u128 = 1 << 70;
 
-/// What has been spent, out of what may ever be.
+/// What the installation has spent, out of what it may ever spend: one budget for all its owners.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrivacyReport {
     /// Share of the lifetime budget that is spent, 0 to 1.
@@ -78,11 +78,13 @@ impl PrivacyReport {
             releases,
             sentence: String::new(),
         };
-        report.sentence = report.say(store.unrecorded()? > Rho::ZERO);
+        let elsewhere = store.unrecorded()? > Rho::ZERO;
+        let is_shared = !store.owners()?.is_empty();
+        report.sentence = report.say(elsewhere, is_shared);
         Ok(report)
     }
 
-    fn say(&self, elsewhere: bool) -> String {
+    fn say(&self, elsewhere: bool, is_shared: bool) -> String {
         let times = self.releases.len();
         let took_part = match times {
             0 => "This device has taken part in no round".to_owned(),
@@ -95,9 +97,13 @@ impl PrivacyReport {
             true => " That includes what a copy of this installation has spent.",
             false => "",
         };
+        let shared = match is_shared {
+            true => " It is one budget for everybody who uses this installation.",
+            false => "",
+        };
         format!(
             "{took_part} and has spent {percent} % of what it may ever spend: epsilon {used} of \
-             {limit} at delta {:e}.{copied}",
+             {limit} at delta {:e}.{copied}{shared}",
             self.delta
         )
     }

@@ -1,4 +1,5 @@
-//! What an installation holds of its owner, written out for the owner.
+//! What an installation holds of one owner, written out for the owner. Releases are the
+//! installation's, whoever of its owners is in them.
 //!
 //! The types of behaviour have no serialisation on purpose; this is the one place where they are
 //! put into words, and only the owner's own app calls it.
@@ -49,6 +50,7 @@ pub(crate) fn export(
     let (factors, popularity) = taste.user_factors();
     let all = json!({
         "format": FORMAT,
+        "owner": store.owner_name()?,
         "interactions": did,
         "waiting": waiting,
         "trusted_periods": trusted,

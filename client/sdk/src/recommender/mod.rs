@@ -34,7 +34,7 @@ use tacit_types::{ItemId, Timestamp};
 use crate::bundle::Bundle;
 use crate::error::SdkError;
 use crate::kept::Serving;
-use crate::store::Store;
+use crate::store::{OwnerId, Store};
 
 pub use listing::Recorded;
 use model::Source;
@@ -82,7 +82,8 @@ pub struct Explanation {
     pub general: f32,
 }
 
-/// Offline recommendations of one installation.
+/// Offline recommendations of one installation, for one of its owners: the unnamed one, or whoever
+/// [`Self::for_owner`] names.
 ///
 /// ```no_run
 /// # use std::path::Path;
@@ -121,6 +122,7 @@ pub struct Explanation {
 /// ```
 pub struct Recommender {
     folder: PathBuf,
+    owner: OwnerId,
     precision: Precision,
     /// What was adopted and ranks; `None` while it is the app's, or nothing.
     adopted: Option<Serving>,
@@ -159,12 +161,23 @@ impl Recommender {
         precision: Precision,
         bundle: Option<&Bundle>,
     ) -> Result<Self, SdkError> {
-        let mut store = model::open_store(folder)?;
+        let store = model::open_store(folder)?;
+        let source = Source::first(folder, precision, bundle)?;
+        Self::of(store, folder, precision, source)
+    }
+
+    /// Lists of whoever's handle the store is.
+    fn of(
+        mut store: Store,
+        folder: &Path,
+        precision: Precision,
+        source: Source,
+    ) -> Result<Self, SdkError> {
         let Source {
             adopted,
             ranker,
             listing,
-        } = Source::first(folder, precision, bundle)?;
+        } = source;
         store.settle(|id| listing.item(id))?;
         let interactions = store.interactions()?;
         let profile = OnlineProfile::new(&interactions, Rules::default(), HISTORY_CAP, &ranker);
@@ -172,6 +185,7 @@ impl Recommender {
         let catalogue = Catalogue::default();
         Ok(Self {
             folder: folder.to_owned(),
+            owner: store.owner(),
             precision,
             adopted,
             listing,
@@ -361,7 +375,7 @@ impl Recommender {
 
     /// The store, for one call: between calls no file is locked, so an app may be suspended.
     fn store(&self) -> Result<Store, SdkError> {
-        Store::open_for_one_call(&self.folder)
+        Ok(Store::open_for_one_call(&self.folder)?.of(self.owner))
     }
 
     fn check(&self, interaction: &Interaction) -> Result<(), SdkError> {

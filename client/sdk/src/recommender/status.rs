@@ -8,7 +8,8 @@ use tacit_types::Timestamp;
 use crate::error::SdkError;
 use crate::store::Store;
 
-/// What this installation has spent and may spend, for its owner to read.
+/// What this installation has spent and may spend, for its owners to read: one budget for all of
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrivacyStatus {
     /// Spent so far, whatever became of the releases; includes `unrecorded`.

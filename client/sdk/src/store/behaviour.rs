@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
 use super::consent::give_up_unsent;
-use super::{FILE, Store};
+use super::{FILE, OwnerId, Store};
 use crate::error::SdkError;
 
 /// What an owner wants forgotten.
@@ -24,42 +24,28 @@ pub enum Forget {
 }
 
 impl Store {
-    /// Appends interactions durably.
+    /// Appends interactions of this owner durably.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails; nothing is half-written.
+    /// [`SdkError::Stop`] when storage fails or this owner was removed; nothing is half-written.
     pub fn record(&mut self, interactions: &[Interaction]) -> Result<(), SdkError> {
-        let transaction = self.db.transaction()?;
-        append(&transaction, interactions)?;
-        Ok(transaction.commit()?)
+        self.write_own(|db, owner| append(db, owner, interactions))
     }
 
-    /// Every interaction, in the order recorded.
+    /// Every interaction of this owner, in the order recorded.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
     pub fn interactions(&self) -> Result<Vec<Interaction>, SdkError> {
         let mut query = self.db.prepare_cached(
-            "SELECT item, at, value, kind, surface FROM interactions ORDER BY id",
+            "SELECT item, at, value, kind, surface FROM interactions WHERE owner = ?1 ORDER BY id",
         )?;
-        let rows = query.query_map([], |row| {
-            let (kind, at): (String, Option<i64>) = (row.get(3)?, row.get(1)?);
-            Ok((row.get(0)?, at, row.get(2)?, kind, row.get(4)?))
-        })?;
-        rows.map(|row| {
-            let (item, at, value, kind, surface) = row?;
-            let kind = InteractionKind::parse(&kind).ok_or_else(|| {
-                SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'"))
-            })?;
-            Ok(Interaction {
-                item: ItemId(item),
-                timestamp: at.map(time),
-                value,
-                kind,
-                surface,
-            })
-        })
-        .collect()
+        let mut rows = query.query([self.owner])?;
+        let mut interactions = Vec::new();
+        while let Some(row) = rows.next()? {
+            interactions.push(read_interaction(row)?);
+        }
+        Ok(interactions)
     }
 
     /// Periods in which nothing is set aside, in the order they were trusted.
@@ -69,20 +55,24 @@ impl Store {
     pub fn trusted(&self) -> Result<Vec<Range<Timestamp>>, SdkError> {
         let mut query = self
             .db
-            .prepare_cached("SELECT since, until FROM trusted ORDER BY id")?;
-        let rows = query.query_map([], |row| Ok(time(row.get(0)?)..time(row.get(1)?)))?;
+            .prepare_cached("SELECT since, until FROM trusted WHERE owner = ?1 ORDER BY id")?;
+        let rows = query.query_map([self.owner], |row| Ok(time(row.get(0)?)..time(row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Adds a trusted period durably.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails.
+    /// As [`Self::record`].
     pub fn trust(&mut self, period: &Range<Timestamp>) -> Result<(), SdkError> {
-        let period = params![sqlite_time(period.start), sqlite_time(period.end)];
-        self.db
-            .execute("INSERT INTO trusted (since, until) VALUES (?1, ?2)", period)?;
-        Ok(())
+        let (since, until) = (sqlite_time(period.start), sqlite_time(period.end));
+        self.write_own(|db, owner| {
+            db.execute(
+                "INSERT INTO trusted (owner, since, until) VALUES (?1, ?2, ?3)",
+                params![owner, since, until],
+            )?;
+            Ok(())
+        })
     }
 
     /// Categories the owner chose at the start, by the catalogue's numbers, in ascending order.
@@ -92,27 +82,29 @@ impl Store {
     pub fn categories(&self) -> Result<Vec<u32>, SdkError> {
         let mut query = self
             .db
-            .prepare_cached("SELECT category FROM chosen ORDER BY category")?;
-        let rows = query.query_map([], |row| row.get(0))?;
+            .prepare_cached("SELECT category FROM chosen WHERE owner = ?1 ORDER BY category")?;
+        let rows = query.query_map([self.owner], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Replaces the chosen categories durably.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails; then the former ones stay.
+    /// As [`Self::record`]; then the former ones stay.
     pub fn choose_categories(&mut self, categories: &[u32]) -> Result<(), SdkError> {
-        let transaction = self.db.transaction()?;
-        transaction.execute("DELETE FROM chosen", [])?;
-        for category in categories {
-            transaction.execute("INSERT OR IGNORE INTO chosen VALUES (?1)", [category])?;
-        }
-        Ok(transaction.commit()?)
+        self.write_own(|db, owner| {
+            db.execute("DELETE FROM chosen WHERE owner = ?1", [owner])?;
+            let mut insert = db.prepare_cached("INSERT OR IGNORE INTO chosen VALUES (?1, ?2)")?;
+            for category in categories {
+                insert.execute(params![owner, category])?;
+            }
+            Ok(())
+        })
     }
 
-    /// Deletes durably, overwriting the bytes with zeros, in the file and in its log; gives how
-    /// many interactions are gone. An unsent contribution, which may rest on what is forgotten,
-    /// goes in the same commit.
+    /// Deletes what this owner did durably, overwriting the bytes with zeros, in the file and in
+    /// its log; gives how many interactions are gone. An unsent contribution that may rest on what
+    /// is forgotten goes in the same commit.
     ///
     /// The device ledger stays: what was released cannot be taken back, so it stays spent. Copies
     /// that the operating system, a backup or worn flash blocks hold are out of reach.
@@ -121,42 +113,73 @@ impl Store {
     /// [`SdkError::Stop`] when storage fails; [`SdkError::RetryLater`] while another process reads
     /// the store, whose log then still holds what the file no longer does.
     pub fn forget(&mut self, what: &Forget) -> Result<usize, SdkError> {
+        let owner = self.owner;
         let gone = self.change_anyway(|db| {
-            give_up_unsent(db)?;
-            erase(db, what)
+            give_up_unsent(db, owner)?;
+            erase(db, owner, what)
         })?;
         self.fold_log()?;
         Ok(gone)
     }
 }
 
-pub(super) fn append(db: &Connection, interactions: &[Interaction]) -> Result<(), SdkError> {
+/// Reads item, time, value, kind and surface, in this order.
+pub(super) fn read_interaction(row: &Row<'_>) -> Result<Interaction, SdkError> {
+    let (at, kind): (Option<i64>, String) = (row.get(1)?, row.get(3)?);
+    let kind = InteractionKind::parse(&kind)
+        .ok_or_else(|| SdkError::Stop(format!("{FILE}: an unknown interaction type '{kind}'")))?;
+    Ok(Interaction {
+        item: ItemId(row.get(0)?),
+        timestamp: at.map(time),
+        value: row.get(2)?,
+        kind,
+        surface: row.get(4)?,
+    })
+}
+
+pub(super) fn append(
+    db: &Connection,
+    owner: OwnerId,
+    interactions: &[Interaction],
+) -> Result<(), SdkError> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO interactions (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO interactions (owner, item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, \
+         ?5, ?6)",
     )?;
     for one in interactions {
         let at = one.timestamp.map(sqlite_time);
         let kind = one.kind.as_str();
-        insert.execute(params![one.item.0, at, one.value, kind, one.surface])?;
+        insert.execute(params![owner, one.item.0, at, one.value, kind, one.surface])?;
     }
     Ok(())
 }
 
-fn erase(db: &Connection, what: &Forget) -> Result<usize, SdkError> {
+pub(super) fn erase(db: &Connection, owner: OwnerId, what: &Forget) -> Result<usize, SdkError> {
+    let delete = |table: &str, and: &str, values: &[&dyn ToSql]| {
+        db.execute(
+            &format!("DELETE FROM {table} WHERE owner = ?1 {and}"),
+            values,
+        )
+    };
     let gone = match what {
-        Forget::Item(item) => db.execute("DELETE FROM interactions WHERE item = ?1", [item.0])?,
-        Forget::Waiting(id) => db.execute("DELETE FROM waiting WHERE item = ?1", [id])?,
-        Forget::Period(period) => {
-            let period = params![sqlite_time(period.start), sqlite_time(period.end)];
-            db.execute(
-                "DELETE FROM interactions WHERE at >= ?1 AND at < ?2",
-                period,
-            )? + db.execute("DELETE FROM waiting WHERE at >= ?1 AND at < ?2", period)?
+        Forget::Item(item) => {
+            let values = params![owner, item.0];
+            delete("interactions", "AND item = ?2", values)?
+        }
+        Forget::Waiting(id) => {
+            let values = params![owner, id];
+            delete("waiting", "AND item = ?2", values)?
+        }
+        Forget::Period(time) => {
+            let (since, until) = (sqlite_time(time.start), sqlite_time(time.end));
+            let (within, values) = ("AND at >= ?2 AND at < ?3", params![owner, since, until]);
+            delete("interactions", within, values)? + delete("waiting", within, values)?
         }
         Forget::Everything => {
-            db.execute("DELETE FROM trusted", [])?;
-            db.execute("DELETE FROM chosen", [])?;
-            db.execute("DELETE FROM interactions", [])? + db.execute("DELETE FROM waiting", [])?
+            let values = params![owner];
+            delete("trusted", "", values)?;
+            delete("chosen", "", values)?;
+            delete("interactions", "", values)? + delete("waiting", "", values)?
         }
     };
     Ok(gone)

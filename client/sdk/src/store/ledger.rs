@@ -48,8 +48,9 @@ impl Store {
         .transpose()
     }
 
-    /// Second durable commit of a release: the final bytes of a reserved round, with its status and
-    /// the wait before they are sent.
+    /// Second durable commit of a release: the final bytes of a reserved round, with its status,
+    /// the wait before they are sent, and whose histories are in them: of all who contribute, which
+    /// nobody can have changed since the reservation.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved in
@@ -72,7 +73,8 @@ impl Store {
                 return Err(SdkError::Bug(problem.into()));
             }
             db.execute(
-                "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO spool SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ',' || \
+                 coalesce(group_concat(id), '') || ',' FROM owners WHERE consent = 'contribute'",
                 params![
                     task,
                     round,

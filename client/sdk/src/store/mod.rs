@@ -1,10 +1,11 @@
-//! Durable local state of one installation: interactions, the device ledger and the spool. SQLite,
-//! full synchronisation.
+//! Durable local state of one installation: what each owner did, one device ledger and one spool.
+//! SQLite, full synchronisation.
 //!
 //! Opened for an action and closed after it. The store is created once, at enrolment; a missing
 //! store beside an existing identity is never made anew, because that would reset the budget.
 //! [`behaviour`] holds what the owner did, [`ledger`] what may still be spent and what is being
-//! sent, [`mark`] which release ledgers were seen; `seal` notices when the ledger was damaged.
+//! sent, [`mark`] which release ledgers were seen; `seal` notices when the ledger was damaged;
+//! `owners` knows whose rows are whose.
 //!
 //! Everything here fails towards "spent": a store that is missing, damaged or behind its own past
 //! is an error, and nothing can be released without it. What this cannot see is a folder that was
@@ -19,6 +20,8 @@ pub mod behaviour;
 mod consent;
 pub mod ledger;
 pub mod mark;
+mod owner;
+mod owners;
 mod pause;
 mod refused;
 mod seal;
@@ -35,6 +38,9 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::behaviour::Forget;
 pub use self::consent::Consent;
+pub(crate) use self::owner::OwnerId;
+use self::owner::removed;
+pub use self::owners::{Histories, NAME_MAX, OWNERS_MAX};
 pub use self::pause::Pause;
 pub use self::spooled::Spooled;
 pub use self::waiting::{Event, WAITING_MAX};
@@ -48,14 +54,17 @@ const FILE: &str = "store.sqlite";
 pub(crate) const CERTIFICATE: &str = "device.crt";
 const VERSION: i32 = 4;
 const SCHEMA: &str = "
-CREATE TABLE interactions (id INTEGER PRIMARY KEY, item INTEGER NOT NULL, at INTEGER, value REAL \
-NOT NULL, kind TEXT NOT NULL,
-    surface INTEGER NOT NULL);
-CREATE TABLE waiting (id INTEGER PRIMARY KEY, item TEXT NOT NULL, at INTEGER, value REAL NOT NULL, \
-kind TEXT NOT NULL,
-    surface INTEGER NOT NULL);
-CREATE TABLE trusted (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL);
-CREATE TABLE chosen (category INTEGER PRIMARY KEY);
+CREATE TABLE owners (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, consent TEXT \
+NOT NULL);
+INSERT INTO owners VALUES (0, '', 'off');
+CREATE TABLE interactions (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, item INTEGER NOT NULL,
+    at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL, surface INTEGER NOT NULL);
+CREATE TABLE waiting (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, item TEXT NOT NULL,
+    at INTEGER, value REAL NOT NULL, kind TEXT NOT NULL, surface INTEGER NOT NULL);
+CREATE TABLE trusted (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, since INTEGER NOT NULL,
+    until INTEGER NOT NULL);
+CREATE TABLE chosen (owner INTEGER NOT NULL, category INTEGER NOT NULL,
+    PRIMARY KEY (owner, category)) WITHOUT ROWID;
 CREATE TABLE ledger (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT NULL, rho TEXT \
 NOT NULL,
     hour INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (task, round)) WITHOUT ROWID;
@@ -64,21 +73,24 @@ CREATE TABLE spool (task TEXT NOT NULL, round INTEGER NOT NULL, ticket BLOB NOT 
 BLOB NOT NULL,
     deadline INTEGER NOT NULL, paused INTEGER NOT NULL, pause INTEGER NOT NULL,
     sealed BLOB NOT NULL, commitment_key BLOB NOT NULL,
-    commitment BLOB NOT NULL, masked BLOB NOT NULL, PRIMARY KEY (task, round));
+    commitment BLOB NOT NULL, masked BLOB NOT NULL, owners TEXT NOT NULL,
+    PRIMARY KEY (task, round));
 CREATE TABLE mark (task TEXT PRIMARY KEY, ledger BLOB NOT NULL, generation INTEGER NOT NULL, size \
 INTEGER NOT NULL,
     root BLOB NOT NULL, model_seq INTEGER NOT NULL, model BLOB NOT NULL,
     rho_total TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE refused (one INTEGER PRIMARY KEY CHECK (one = 1), code INTEGER NOT NULL);
-CREATE TABLE consent (one INTEGER PRIMARY KEY CHECK (one = 1), word TEXT NOT NULL);
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, digest BLOB \
 NOT NULL);
 ";
 
-/// One installation's store.
+/// One installation's store, in the hands of one of its owners: the unnamed one unless
+/// [`Store::for_owner`] says another.
 pub struct Store {
     db: Connection,
     folder: PathBuf,
+    /// Whose behaviour and decisions this handle reads and writes. Ledger and spool are everyone's.
+    owner: OwnerId,
     /// Commits of the guarded rows, as this connection last saw them.
     commits: u64,
     /// Time spent making the steps of releases durable since this store was opened.
@@ -184,6 +196,7 @@ impl Store {
         Ok(Self {
             db,
             folder: folder.into(),
+            owner: OwnerId::UNNAMED,
             commits,
             committing: Cell::default(),
         })
@@ -215,6 +228,22 @@ impl Store {
     /// Time spent making the steps of releases durable since this store was opened.
     pub fn committing(&self) -> Duration {
         self.committing.get()
+    }
+
+    /// Writes what an owner did in one durable commit, unless that owner was removed meanwhile.
+    fn write_own<T>(
+        &mut self,
+        write: impl FnOnce(&Connection, OwnerId) -> Result<T, SdkError>,
+    ) -> Result<T, SdkError> {
+        // Nobody can remove the owner between the look and the commit.
+        let at_once = TransactionBehavior::Immediate;
+        let transaction = self.db.transaction_with_behavior(at_once)?;
+        if !self.owner.is_there(&transaction)? {
+            return Err(removed());
+        }
+        let written = write(&transaction, self.owner)?;
+        transaction.commit()?;
+        Ok(written)
     }
 
     /// Changes guarded rows in one durable commit, which renews the seal and is counted.

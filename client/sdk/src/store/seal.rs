@@ -34,11 +34,11 @@ pub(super) const NOTE: &str = "store.count";
 const GUARDED: [&str; 5] = [
     "SELECT task, round, ticket, rho, hour, status FROM ledger ORDER BY task, round",
     "SELECT one, rho FROM elsewhere ORDER BY one",
-    "SELECT one, word FROM consent ORDER BY one",
+    "SELECT id, name, consent FROM owners ORDER BY id",
     "SELECT task, ledger, generation, size, root, model_seq, model, rho_total FROM mark \
      ORDER BY task",
     "SELECT task, round, ticket, contribution, deadline, paused, pause, sealed, commitment_key, \
-     commitment FROM spool ORDER BY task, round",
+     commitment, owners FROM spool ORDER BY task, round",
 ];
 
 /// Compares the digest with the rows and gives the number of commits.

@@ -5,10 +5,10 @@ use tacit_model::history::interaction::{Interaction, InteractionKind};
 use tacit_types::{ItemId, Timestamp};
 
 use super::behaviour::{append, sqlite_time, time};
-use super::{FILE, Store};
+use super::{FILE, OwnerId, Store};
 use crate::error::SdkError;
 
-/// Most events that wait; the oldest go first.
+/// Most events of one owner that wait; the oldest go first.
 pub const WAITING_MAX: u32 = 10_000;
 /// Longest id, in bytes, as in a catalogue.
 const ID_MAX: usize = 512;
@@ -48,21 +48,21 @@ impl Store {
     /// [`SdkError::Stop`] for an id that no catalogue can have, or when storage fails.
     pub fn keep(&mut self, known: &[Interaction], waiting: &[Event]) -> Result<(), SdkError> {
         waiting.iter().try_for_each(check_id)?;
-        let transaction = self.db.transaction()?;
-        append(&transaction, known)?;
-        insert(&transaction, waiting)?;
-        Ok(transaction.commit()?)
+        self.write_own(|db, owner| {
+            append(db, owner, known)?;
+            insert(db, owner, waiting)
+        })
     }
 
-    /// Every event that waits, in the order recorded.
+    /// Every event of this owner that waits, in the order recorded.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails or holds what this version cannot read.
     pub fn waiting(&self) -> Result<Vec<Event>, SdkError> {
-        let mut query = self
-            .db
-            .prepare_cached("SELECT item, at, value, kind, surface FROM waiting ORDER BY id")?;
-        let rows = query.query_map([], |row| {
+        let mut query = self.db.prepare_cached(
+            "SELECT item, at, value, kind, surface FROM waiting WHERE owner = ?1 ORDER BY id",
+        )?;
+        let rows = query.query_map([self.owner], |row| {
             let (kind, at): (String, Option<i64>) = (row.get(3)?, row.get(1)?);
             Ok((row.get(0)?, at, row.get(2)?, kind, row.get(4)?))
         })?;
@@ -82,15 +82,13 @@ impl Store {
         .collect()
     }
 
-    /// Turns what waited for these items into interactions, in one durable commit; gives how many.
+    /// Turns what anybody's waited for these items into interactions, in one durable commit; gives
+    /// how many.
     ///
     /// # Errors
     /// [`SdkError::Stop`] when storage fails; then all of it waits on.
     pub fn settle(&mut self, item: impl Fn(&str) -> Option<ItemId>) -> Result<usize, SdkError> {
-        let waiting = self.waiting()?;
-        let known = |event: &Event| Some((event.id.clone(), item(&event.id)?));
-        let named: std::collections::BTreeMap<String, ItemId> =
-            waiting.iter().filter_map(known).collect();
+        let named = self.named(item)?;
         if named.is_empty() {
             return Ok(0);
         }
@@ -99,14 +97,31 @@ impl Store {
         let mut settled = 0;
         for (id, item) in named {
             settled += transaction.execute(
-                "INSERT INTO interactions (item, at, value, kind, surface) SELECT ?1, at, value, \
-                 kind, surface FROM waiting WHERE item = ?2 ORDER BY id",
+                "INSERT INTO interactions (owner, item, at, value, kind, surface) SELECT owner, \
+                 ?1, at, value, kind, surface FROM waiting WHERE item = ?2 ORDER BY id",
                 params![item.0, id],
             )?;
             transaction.execute("DELETE FROM waiting WHERE item = ?1", [&id])?;
         }
         transaction.commit()?;
         Ok(settled)
+    }
+
+    /// The ids that anything waits for and that name an item now.
+    fn named(
+        &self,
+        item: impl Fn(&str) -> Option<ItemId>,
+    ) -> Result<Vec<(String, ItemId)>, SdkError> {
+        let mut query = self
+            .db
+            .prepare_cached("SELECT DISTINCT item FROM waiting ORDER BY item")?;
+        let mut rows = query.query([])?;
+        let mut named = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            named.extend(item(&id).map(|item| (id, item)));
+        }
+        Ok(named)
     }
 }
 
@@ -122,19 +137,28 @@ fn check_id(event: &Event) -> Result<(), SdkError> {
     Err(SdkError::Stop(problem.into()))
 }
 
-/// Lets events wait; the oldest go where they become too many.
-fn insert(db: &Connection, events: &[Event]) -> Result<(), SdkError> {
+/// Lets events wait; this owner's oldest go where they become too many.
+fn insert(db: &Connection, owner: OwnerId, events: &[Event]) -> Result<(), SdkError> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO waiting (item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO waiting (owner, item, at, value, kind, surface) VALUES (?1, ?2, ?3, ?4, ?5, \
+         ?6)",
     )?;
     for event in events {
         let at = event.timestamp.map(sqlite_time);
         let kind = event.kind.as_str();
-        insert.execute(params![event.id, at, event.value, kind, event.surface])?;
+        insert.execute(params![
+            owner,
+            event.id,
+            at,
+            event.value,
+            kind,
+            event.surface
+        ])?;
     }
     db.execute(
-        "DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?1",
-        [WAITING_MAX],
+        "DELETE FROM waiting WHERE owner = ?1 AND id <= (SELECT id FROM waiting WHERE owner = ?1 \
+         ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        params![owner, WAITING_MAX],
     )?;
     Ok(())
 }
