@@ -154,6 +154,11 @@ impl Deployment {
         Ok(deployment)
     }
 
+    /// Devices that a round waits for.
+    pub(crate) fn cohort(&self) -> u16 {
+        u16::try_from(self.settings.cohort).unwrap_or(u16::MAX)
+    }
+
     /// A path inside the deployment's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -22,6 +22,7 @@
 pub mod attack;
 pub mod bare;
 pub mod certified;
+pub mod crowd;
 pub mod deployment;
 pub mod ear;
 pub mod enrolled;

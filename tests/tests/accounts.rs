@@ -35,7 +35,7 @@ fn until_said(deployment: &mut Deployment, event: &str) {
 /// A deployment whose round waits for its devices, with the accounts held as another task's
 /// coordinator would while it writes.
 fn held() -> (Deployment, Connection) {
-    let mut deployment = Deployment::running(Settings::default()).unwrap();
+    let mut deployment = Deployment::with_open_round(Settings::default()).unwrap();
     let rows: String = (0..4)
         .map(|device| format!("{device},{device},1,1,view\n"))
         .collect();

@@ -185,6 +185,7 @@ async fn calls_without_a_device_certificate_are_refused_in_words() {
         chain: deployment.pki(&format!("{name}.crt")).unwrap(),
         key: deployment.pki(&format!("{name}.key")).unwrap(),
     };
+    deployment.open_round().unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let device = BareDevice::new(&deployment.coordinator_address(), &root, Some(&good)).unwrap();
     let (ticket, hash) = device.ticket(deadline).await.unwrap();

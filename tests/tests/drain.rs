@@ -37,7 +37,7 @@ async fn enrolled(deployment: &Deployment) -> BareDevice {
 /// daemon that is to end.
 #[tokio::test]
 async fn idle_peers_do_not_hold_a_daemon_that_is_to_end() {
-    let mut deployment = Deployment::running(Settings::default()).unwrap();
+    let mut deployment = Deployment::with_open_round(Settings::default()).unwrap();
     let device = enrolled(&deployment).await;
     let mut idle = device.connect().await.unwrap();
     idle.round_status(tacit_proto::v2::RoundStatusRequest {})
@@ -57,7 +57,7 @@ async fn idle_peers_do_not_hold_a_daemon_that_is_to_end() {
 /// HOSTILE 106: an upload under way holds the drain; a second SIGTERM ends it.
 #[tokio::test]
 async fn a_second_signal_ends_a_drain() {
-    let mut deployment = Deployment::running(Settings::default()).unwrap();
+    let mut deployment = Deployment::with_open_round(Settings::default()).unwrap();
     let device = enrolled(&deployment).await;
     let deadline = Instant::now() + Duration::from_secs(30);
     let (ticket, hash) = device.ticket(deadline).await.unwrap();

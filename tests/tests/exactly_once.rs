@@ -154,7 +154,7 @@ async fn kill_while_streaming(seed: u64) {
 /// id are refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeats_count_once_and_second_versions_are_refused() {
-    let deployment = Deployment::running(Settings {
+    let deployment = Deployment::with_open_round(Settings {
         tokens: 5,
         ..Settings::default()
     })
@@ -242,7 +242,7 @@ async fn repeats_count_once_and_second_versions_are_refused() {
 async fn a_device_that_holds_its_uploads_open_holds_up_nobody_else() {
     const OPENED: usize = 70;
     const SENT_AWAY: usize = OPENED - 32;
-    let deployment = Deployment::running(Settings {
+    let deployment = Deployment::with_open_round(Settings {
         tokens: 2,
         ..Settings::default()
     })

@@ -36,7 +36,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let deployment = Deployment::running(Settings::default()).unwrap();
+        let deployment = Deployment::with_open_round(Settings::default()).unwrap();
         let credentials = enrolled(&deployment, 4).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let device = device(&deployment, &credentials[0]);

@@ -345,6 +345,7 @@ async fn a_later_policy_is_taken_over_and_an_earlier_one_never() {
         .unwrap();
     deployment.start(Role::Helper).unwrap();
     deployment.start(Role::Coordinator).unwrap();
+    deployment.open_round().unwrap();
     let tokens = deployment.tokens().unwrap();
     let device = Installation::enrol(&deployment, &tokens[0])
         .await

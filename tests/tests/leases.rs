@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tacit_data::{SyntheticSpec, synthetic};
@@ -100,11 +101,62 @@ async fn is_selected(device: &BareDevice) -> bool {
     matches!(selection(device).await, Selection::Lease(_))
 }
 
+/// HOSTILE 177: three of the four devices that the smallest set needs come again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_round_opens_before_enough_devices_have_come_not_even_the_first() {
+    let deployment = Deployment::running(Settings::default()).unwrap();
+    let devices = devices(&deployment, 4);
+    let (last, few) = devices.split_last().unwrap();
+    let deadline = Instant::now() + SOON;
+    for _ in 0..20 {
+        for device in few {
+            let answer = repeat(deadline, || device.check_in()).await;
+            assert!(answer.unwrap().selection.is_none());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let genesis_alone = 1;
+    assert_eq!(deployment.lines().unwrap().len(), genesis_alone);
+    assert!(
+        !deployment
+            .log(Role::Coordinator)
+            .contains("round_opened")
+    );
+
+    last.ticket(deadline).await.unwrap();
+    deployment.verify().unwrap();
+}
+
+/// HOSTILE 177: the command that ran them says that nothing came of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn devices_that_are_too_few_say_so_when_they_are_ended() {
+    let settings = Settings {
+        devices: 3,
+        ..Settings::default()
+    };
+    let mut deployment = Deployment::running(settings).unwrap();
+    let rows = "device,item,timestamp,value,type\n0,1,,1,view\n";
+    fs::write(deployment.path("interactions.csv"), rows).unwrap();
+    deployment.start(Role::Devices).unwrap();
+    logs(&deployment, Role::Coordinator, "waiting_for_devices").await;
+    sleep(Duration::from_secs(2)).await;
+    deployment.terminate(Role::Devices).unwrap();
+    let status = ended(&mut deployment, Role::Devices).await;
+    assert_eq!(status.code(), Some(128 + 15));
+    assert!(
+        deployment
+            .log(Role::Devices)
+            .contains("nothing_counted")
+    );
+    let printed = fs::read_to_string(deployment.path("device.out")).unwrap();
+    assert!(printed.contains("\"acknowledged\":0"), "{printed}");
+}
+
 /// HOSTILE 140: five leases for a cohort of four, the coordinator killed between the leases and
 /// what was spent on them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_outlives_the_coordinator_and_is_of_one_device() {
-    let mut deployment = Deployment::running(Settings::default()).unwrap();
+    let mut deployment = Deployment::with_open_round(Settings::default()).unwrap();
     let all = devices(&deployment, 7);
     let (selected, others) = all.split_at(5);
     let deadline = Instant::now() + SOON;
@@ -152,7 +204,7 @@ async fn a_set_too_small_at_the_deadline_goes_on_to_the_latest() {
         task: "latest_deadline_seconds = 60\n",
         ..Settings::default()
     };
-    let mut deployment = Deployment::running(settings).unwrap();
+    let mut deployment = Deployment::with_open_round(settings).unwrap();
     let devices = devices(&deployment, 4);
     let deadline = Instant::now() + SOON;
     let (ticket, hash) = devices[0].ticket(deadline).await.unwrap();
@@ -194,7 +246,7 @@ async fn a_round_whose_key_the_helper_lost_is_abandoned_at_once() {
         deadline_seconds: 3600,
         ..Settings::default()
     };
-    let mut deployment = Deployment::running(settings).unwrap();
+    let mut deployment = Deployment::with_open_round(settings).unwrap();
     let devices = devices(&deployment, 4);
     let deadline = Instant::now() + SOON;
     let (first, _) = devices[0].ticket(deadline).await.unwrap();
@@ -224,6 +276,17 @@ async fn a_round_whose_key_the_helper_lost_is_abandoned_at_once() {
     assert_eq!(charged(), 1);
 }
 
+async fn ended(deployment: &mut Deployment, role: Role) -> ExitStatus {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(status) = deployment.ended(role).unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "it goes on");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// HOSTILE 145: a crash loop burns no number, and says in one line what a person has to change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draft_that_the_helper_refuses_keeps_its_number() {
@@ -233,27 +296,40 @@ async fn a_draft_that_the_helper_refuses_keeps_its_number() {
     logs(&deployment, Role::Coordinator, "helper_unavailable").await;
     deployment.kill(Role::Coordinator).unwrap();
 
-    let more = "honest_min = 100\n";
+    // Changed before the coordinator starts, and while it waits for devices.
     let path = deployment.path("helper.toml");
     let sound = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("{more}{sound}")).unwrap();
-    deployment.start(Role::Helper).unwrap();
-    for _ in 0..4 {
-        let arguments = ["coordinator", "--config", "coordinator.toml"];
-        let refused = deployment.tacit(&arguments).unwrap();
-        let said = String::from_utf8(refused.stderr).unwrap();
-        let last = said.lines().last().unwrap();
-        assert_eq!(refused.status.code(), Some(2), "{said}");
-        assert!(
-            last.contains("n_min is below this helper's minimum"),
-            "{said}"
-        );
+    let strict = format!("honest_min = 100\n{sound}");
+    for waits in [false, false, true] {
+        if waits {
+            deployment.start(Role::Helper).unwrap();
+            deployment.start(Role::Coordinator).unwrap();
+            logs(&deployment, Role::Coordinator, "waiting_for_devices").await;
+            deployment.kill(Role::Helper).unwrap();
+        }
+        fs::write(&path, &strict).unwrap();
+        deployment.start(Role::Helper).unwrap();
+        if waits {
+            deployment.check_in_crowd().await.unwrap();
+        } else {
+            deployment.start(Role::Coordinator).unwrap();
+        }
+        let ended = ended(&mut deployment, Role::Coordinator).await;
+        assert_eq!(ended.code(), Some(2));
+        let said = deployment.log(Role::Coordinator);
+        let words = match waits {
+            false => "the helper hides one among at least 100",
+            true => "n_min is below this helper's minimum",
+        };
+        assert!(said.lines().last().unwrap().contains(words), "{said}");
+        deployment.kill(Role::Coordinator).unwrap();
+        deployment.kill(Role::Helper).unwrap();
+        fs::write(&path, &sound).unwrap();
     }
 
-    deployment.kill(Role::Helper).unwrap();
-    fs::write(&path, sound).unwrap();
     deployment.start(Role::Helper).unwrap();
     deployment.start(Role::Coordinator).unwrap();
+    deployment.open_round().unwrap();
     let device = devices(&deployment, 1).remove(0);
     let (ticket, _) = device.ticket(Instant::now() + SOON).await.unwrap();
     assert_eq!(ticket.round.0, 1);

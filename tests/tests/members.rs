@@ -76,6 +76,7 @@ async fn only_devices_the_helpers_organisation_enrolled_count() {
     .unwrap();
     deployment.start(Role::Helper).unwrap();
     deployment.start(Role::Coordinator).unwrap();
+    deployment.open_round().unwrap();
 
     // Enrolled by the coordinator alone.
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -135,8 +135,7 @@ async fn half_a_certificate_leaves_the_old_one_in_force() {
 /// a restart is spoken of and waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_takes_over_what_may_change_and_says_what_waits() {
-    let deployment = Deployment::running(Settings::default()).unwrap();
-    logged(&deployment, Role::Coordinator, "round_opened", 1).await;
+    let deployment = Deployment::with_open_round(Settings::default()).unwrap();
     fs::rename(
         deployment.path("pki/tokens.sha256"),
         deployment.path("pki/moved"),
@@ -175,8 +174,7 @@ async fn a_signal_takes_over_what_may_change_and_says_what_waits() {
 /// What is read at a start only is spoken of when it changes, by both daemons.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_that_wait_for_a_restart_are_said() {
-    let deployment = Deployment::running(Settings::default()).unwrap();
-    logged(&deployment, Role::Coordinator, "round_opened", 1).await;
+    let deployment = Deployment::with_open_round(Settings::default()).unwrap();
     let pace = ("check_ins_per_hour = 7200000", "check_ins_per_hour = 7200");
     let connections = ("[tls]", "[listener]\nconnections = 100\n\n[tls]");
     for (role, (was, changed)) in [

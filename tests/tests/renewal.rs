@@ -326,6 +326,7 @@ async fn an_ended_certificate_is_renewed_by_proof_of_its_key_and_not_for_ever() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_with_two_certificates_in_one_round_counts_once() {
     let fixture = Fixture::new().await;
+    fixture.deployment.open_round().unwrap();
     let root = fixture.deployment.pki("root.crt").unwrap();
     let address = fixture.deployment.coordinator_address();
     let device = |own: &Credentials| BareDevice::new(&address, &root, Some(own)).unwrap();

@@ -223,7 +223,7 @@ async fn a_helper_turns_away_a_coordinator_whose_key_is_revoked() {
 /// than it assumes dishonest is abandoned and charged; no sum of it is opened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_of_too_many_revoked_devices_is_abandoned_and_charged() {
-    let deployment = Deployment::running(Settings::default()).unwrap();
+    let deployment = Deployment::with_open_round(Settings::default()).unwrap();
     let devices = enrolled(&deployment, 4).unwrap();
     let until = Instant::now() + SOON;
     let (ticket, hash) = bare(&deployment, Some(&devices[0]))

@@ -50,7 +50,7 @@ fn stop_after(devices: &[BareDevice], parts: &[ContributeRequest]) -> JoinSet<Re
 /// them are told why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_that_stand_still_hold_up_nobody_else() {
-    let deployment = Deployment::running(Settings {
+    let deployment = Deployment::with_open_round(Settings {
         items: ITEMS,
         ..Settings::default()
     });
@@ -127,6 +127,7 @@ async fn fetches_that_are_never_read_hold_the_object_once() {
     fs::write(deployment.path("catalogue.txt"), &catalogue).unwrap();
     deployment.start(Role::Helper).unwrap();
     deployment.start(Role::Coordinator).unwrap();
+    deployment.open_round().unwrap();
     let deadline = Instant::now() + Duration::from_secs(40);
     let devices = devices(&deployment, 2);
     devices[0].ticket(deadline).await.unwrap();

@@ -279,6 +279,7 @@ async fn the_next_task_has_a_ledger_of_its_own_and_the_same_lifetime_budget() {
     copy_folder(&deployment.path("old"), &folders[3]).unwrap();
     assert_eq!(spent(&folders[3]), (lines[1..].to_vec(), price));
     next_task(&mut deployment, "second", "third");
+    deployment.open_round().unwrap();
     // The count speaks for what the copy has forgotten, and is believed while it is claimed; what
     // no ledger it has seen accounts for is not written down.
     for (folder, known) in [(&folders[0], both), (&folders[3], price)] {

@@ -133,6 +133,7 @@ pub async fn serve(
         arrivals,
     };
     let (settings, stop) = (config.clone(), shutdown.clone());
+    let (task, planned, partner) = (config.clone(), inputs.planned.clone(), helper.clone());
     let opened = blocking(move || {
         let stores = Stores::open(&settings)?;
         let driver = Driver::open(&settings, inputs, stores.clone(), links, now, stop)?;
@@ -191,7 +192,10 @@ pub async fn serve(
         );
     let runtime = tokio::runtime::Handle::current();
     let driving = async {
-        let driven = blocking(move || driver.run(&runtime)).await;
+        let driven = match terms::refuse_unmet(&partner, &task, &planned).await {
+            Ok(()) => blocking(move || driver.run(&runtime)).await,
+            Err(problem) => Err(problem),
+        };
         // Without its driver the daemon can do nothing: drain, so that it ends and is restarted.
         shutdown.drain.cancel();
         driven

@@ -1,10 +1,12 @@
-//! Holds a task against what the helper asks of its tickets: `--check-helper`.
+//! Holds a task against what the helper asks of its tickets: at every start, and for
+//! `--check-helper`.
 
 use tacit_plan::Plan;
 use tacit_proto::v2::TermsResponse;
 
 use crate::config::Config;
 use crate::error::ServerError;
+use crate::helper::HelperClient;
 use crate::prepared::Prepared;
 
 impl Prepared {
@@ -15,21 +17,34 @@ impl Prepared {
     /// [`ServerError::OperatorConfig`] naming the key that does not meet them;
     /// [`ServerError::HelperUnavailable`] naming the address when there is no answer.
     pub async fn check_helper(&self) -> Result<(), ServerError> {
-        let address = self.live.helper.address();
-        let terms = self
-            .live
-            .helper
-            .terms()
-            .await
-            .map_err(|error| match error {
-                ServerError::HelperUnavailable(why) => {
-                    ServerError::HelperUnavailable(format!("{address}: {why}"))
-                }
-                other => other,
-            })?;
-        let problem = problem(&self.config, &self.inputs.planned, &terms);
-        problem.map_or(Ok(()), |problem| Err(ServerError::OperatorConfig(problem)))
+        check(&self.live.helper, &self.config, &self.inputs.planned).await
     }
+}
+
+/// As [`Prepared::check_helper`], except that a helper which is away says nothing against the task:
+/// a round would be refused for the same reasons, but only once enough devices have come for it.
+pub(crate) async fn refuse_unmet(
+    helper: &HelperClient,
+    config: &Config,
+    plan: &Plan,
+) -> Result<(), ServerError> {
+    match check(helper, config, plan).await {
+        Err(ServerError::HelperUnavailable(_)) => Ok(()),
+        checked => checked,
+    }
+}
+
+async fn check(helper: &HelperClient, config: &Config, plan: &Plan) -> Result<(), ServerError> {
+    let address = helper.address();
+    let terms = helper.terms().await;
+    let terms = terms.map_err(|error| match error {
+        ServerError::HelperUnavailable(why) => {
+            ServerError::HelperUnavailable(format!("{address}: {why}"))
+        }
+        other => other,
+    })?;
+    let problem = problem(config, plan, &terms);
+    problem.map_or(Ok(()), |problem| Err(ServerError::OperatorConfig(problem)))
 }
 
 /// The first term that the task does not meet, and what to change.

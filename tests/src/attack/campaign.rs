@@ -157,6 +157,7 @@ impl Siege {
         })?;
         deployment.start(Role::Helper)?;
         deployment.start_under(wrapper, Role::Coordinator)?;
+        deployment.open_round()?;
         let mut credentials = enrolled(&deployment, ATTACKERS + size.cohort)?;
         let honest = credentials.split_off(ATTACKERS.into());
         let (address, root) = (

@@ -27,6 +27,7 @@ use crate::daemon::folder_of;
 use crate::failure::Failure;
 use crate::logs;
 use crate::say;
+use crate::signals::Signals;
 
 /// Devices active at once: each holds a connection, a store and one vector.
 const ACTIVE_MAX: usize = 64;
@@ -124,16 +125,32 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let summary = runtime.block_on(run_all(
+    let (tally, devices) = (Arc::new(Tally::default()), options.devices);
+    let running = run_all(
         &config.state,
         deployment,
         tokens,
         members.unwrap_or_default(),
         recorded,
-        options.progress,
-    ))?;
-    if options.json {
-        say::json(&summary)?;
+        (options.progress, tally.clone()),
+    );
+    let ran = runtime.block_on(async { Signals::listen()?.or_stop(running).await });
+    if matches!(ran, Ok(()) | Err(Failure::Stopped(_))) {
+        tell(&tally.summary(devices), options.json)?;
+    }
+    ran
+}
+
+/// Says what the devices did; what they did not do, too.
+fn tell(summary: &Summary, json: bool) -> Result<(), Failure> {
+    if summary.acknowledged == 0 {
+        tracing::warn!(
+            event = "nothing_counted",
+            "no update of these devices was counted: nothing was trained with them"
+        );
+    }
+    if json {
+        say::json(summary)?;
     }
     Ok(())
 }
@@ -224,10 +241,10 @@ async fn run_all(
     tokens: Vec<Vec<u8>>,
     members: Vec<String>,
     mut recorded: Recorded,
-    progress: bool,
-) -> Result<Summary, Failure> {
+    (progress, tally): (bool, Arc<Tally>),
+) -> Result<(), Failure> {
     let active = Arc::new(Semaphore::new(ACTIVE_MAX));
-    let (tally, tables) = (Arc::new(Tally::default()), TableCache::default());
+    let tables = TableCache::default();
     let devices = u32::try_from(tokens.len())?;
     let bar = progress_bar(devices);
     let mut running = tokio::task::JoinSet::new();
@@ -264,10 +281,7 @@ async fn run_all(
         }
     }
     bar.finish_and_clear();
-    if let Some(failure) = failed {
-        return Err(failure);
-    }
-    Ok(tally.summary(devices))
+    failed.map_or(Ok(()), Err)
 }
 
 /// One installation, from enrolment to the last model.

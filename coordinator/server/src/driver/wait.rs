@@ -12,15 +12,9 @@ use super::Driver;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Driver {
-    /// Whether as many devices have checked in lately as the smallest set needs. A task that has
-    /// not asked anybody yet opens without: a new deployment has nobody to have been seen.
+    /// Whether as many devices have checked in lately as the smallest set needs.
     pub(super) fn expects(&self, draft: &Ticket) -> bool {
-        let asked = self
-            .ledger
-            .lines()
-            .iter()
-            .any(|line| line.ended().is_some());
-        !asked || self.seen_lately() >= u64::from(draft.set_min())
+        self.seen_lately() >= u64::from(draft.set_min())
     }
 
     /// Waits until a round may open; false when stopped first.
