@@ -14,8 +14,8 @@ const INSTALLATIONS: u32 = 1000;
 /// All of them are enrolled within this time.
 const SOON: Duration = Duration::from_secs(60);
 
-/// HOSTILE 81: everybody gets a certificate, although one address may have fewer connections without
-/// one at a time, and whoever is connected is answered at the first try meanwhile.
+/// HOSTILE 81: everybody gets a certificate, although one address may have fewer connections
+/// without one at a time, and whoever is connected is answered at the first try meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_enrolments_at_once_are_answered_and_check_ins_go_on() {
     let settings = Settings {

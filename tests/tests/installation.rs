@@ -329,8 +329,8 @@ fn an_installation_of_three_owners_counts_as_one_device() {
         others[0].app.privacy().unwrap().share_used
     );
 
-    // Each list leaves out what its owner met, and nothing that another did: Tim's too, whose handle
-    // has not contributed.
+    // Each list leaves out what its owner met, and nothing that another did: Tim's too, whose
+    // handle has not contributed.
     for owner in household {
         let met = owner.app.read(|lists| {
             let recent = lists.recent().iter();
