@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tacit_round::ticket::Ticket;
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Driver;
 
 /// Time between two looks at who has checked in.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Time between two words about devices that have not come.
+const SPEAK_EVERY: Duration = Duration::from_secs(60);
 
 impl Driver {
     /// Whether as many devices have checked in lately as the smallest set needs.
@@ -19,11 +21,15 @@ impl Driver {
 
     /// Waits until a round may open; false when stopped first.
     pub(super) fn wait_for_devices(&self, runtime: &Handle, draft: &Ticket) -> bool {
-        let (needed, seen) = (draft.set_min(), self.seen_lately());
-        let round = draft.round.0;
-        tracing::info!(event = "waiting_for_devices", round, needed, seen);
+        let (needed, round) = (draft.set_min(), draft.round.0);
         let come = async {
+            let mut spoken: Option<Instant> = None;
             while !self.expects(draft) {
+                if spoken.is_none_or(|at| at.elapsed() >= SPEAK_EVERY) {
+                    let seen = self.seen_lately();
+                    tracing::info!(event = "waiting_for_devices", round, needed, seen);
+                    spoken = Some(Instant::now());
+                }
                 sleep(LOOK_EVERY).await;
             }
         };
