@@ -20,7 +20,21 @@ pub const OWNERS_MAX: u32 = 16;
 pub const NAME_MAX: usize = 64;
 
 /// What every owner who contributes did: all that a vector of this installation is made of, and
-/// nothing less, so that a round has one vector and not one of each owner.
+/// nothing less. A round has one reservation, whose permit serves once
+/// ([`tacit_privacy::SpendPermit`]), and what is sent for it is made of these:
+///
+/// ```
+/// # use tacit_sdk::{SdkError, Store, store::Histories};
+/// fn of_everybody(store: &Store) -> Result<Histories, SdkError> {
+///     store.histories()
+/// }
+/// ```
+/// ```compile_fail,E0423
+/// # use tacit_sdk::{model::Interaction, store::Histories};
+/// fn of_one_owner(own: Vec<Interaction>) -> Histories {
+///     Histories(vec![own])
+/// }
+/// ```
 #[derive(Default)]
 pub struct Histories(Vec<Vec<Interaction>>);
 
