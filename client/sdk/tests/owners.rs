@@ -296,7 +296,7 @@ fn a_waiting_contribution_is_erased_by_those_it_was_made_of_and_by_nobody_else()
 
 /// HOSTILE 174: whoever is removed between reservation and spool is in no contribution.
 #[test]
-fn an_owner_who_goes_while_a_contribution_is_made_is_not_in_it() {
+fn an_owner_who_goes_while_a_contribution_is_made_is_not_in_it_and_no_other_disturbs_it() {
     let folder = tempfile::tempdir().unwrap();
     installation(folder.path());
     for owner in ["Ada", "Tim"] {
@@ -304,7 +304,21 @@ fn an_owner_who_goes_while_a_contribution_is_made_is_not_in_it() {
         store.record(&[viewed(1)]).unwrap();
         store.set_consent(Consent::Contribute).unwrap();
     }
+    // Who is not in it comes, changes their mind and goes, and costs the others nothing.
+    let first = RoundId(ROUND.0 - 1);
     let mut making = Store::open(folder.path()).unwrap();
+    reserve(&mut making, first).unwrap();
+    let mut eva = store(folder.path(), "Eva");
+    eva.record(&[viewed(2)]).unwrap();
+    eva.set_consent(Consent::Receive).unwrap();
+    eva.forget(&Forget::Everything).unwrap();
+    assert!(eva.remove_owner("Eva").unwrap());
+    let update = updates::sealed(&task(), first, 64);
+    making.spool(&update, Pause::NONE).unwrap();
+    making
+        .finish(&task(), first, Status::Acknowledged)
+        .unwrap();
+
     reserve(&mut making, ROUND).unwrap();
     let histories = making.histories().unwrap();
     assert_eq!(histories.all().len(), 2);

@@ -82,17 +82,17 @@ impl Store {
     pub fn set_consent(&mut self, consent: Consent) -> Result<(), SdkError> {
         let owner = self.owner;
         self.change_anyway(|db| {
+            if consent < Consent::Contribute {
+                give_up_unsent(db, owner)?;
+            }
             let changed = db.execute(
                 "UPDATE owners SET consent = ?2 WHERE id = ?1",
                 params![owner, consent.as_str()],
             )?;
-            if changed == 0 {
-                return Err(removed());
+            match changed {
+                0 => Err(removed()),
+                _ => Ok(()),
             }
-            if consent < Consent::Contribute {
-                give_up_unsent(db, owner)?;
-            }
-            Ok(())
         })?;
         self.fold_log()
     }
@@ -101,18 +101,18 @@ impl Store {
 /// Erases what was made for a round with this owner's history and not sent, as a part of the change
 /// under way: the round is forfeited, and its price stays.
 ///
-/// A round that is reserved and not spooled is forfeited whoever decides: what is being made for it
-/// rests on a ledger that this change is about to renew, and can no longer be spooled.
+/// A round that is reserved and not spooled may be made of any history whose owner contributes, so
+/// it cannot be spooled any more once one of them decides otherwise.
 pub(super) fn give_up_unsent(db: &Connection, owner: OwnerId) -> Result<(), SdkError> {
     db.execute(
         "DELETE FROM spool WHERE instr(owners, ?1)",
         [owner.within_list()],
     )?;
     db.execute(
-        "UPDATE ledger SET status = 'forfeited' WHERE status = 'reserved' OR (status = 'spooled' \
-         AND NOT EXISTS (SELECT 1 FROM spool WHERE spool.task = ledger.task AND spool.round = \
-         ledger.round))",
-        [],
+        "UPDATE ledger SET status = 'forfeited' WHERE status = 'spooled' AND NOT EXISTS (SELECT 1 \
+         FROM spool WHERE spool.task = ledger.task AND spool.round = ledger.round) OR status = \
+         'reserved' AND EXISTS (SELECT 1 FROM owners WHERE id = ?1 AND consent = 'contribute')",
+        [owner],
     )?;
     Ok(())
 }

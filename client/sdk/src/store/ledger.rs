@@ -49,12 +49,14 @@ impl Store {
     }
 
     /// Second durable commit of a release: the final bytes of a reserved round, with its status,
-    /// the wait before they are sent, and whose histories are in them: of all who contribute, which
-    /// nobody can have changed since the reservation.
+    /// the wait before they are sent, and whose histories may be in them: of all who contribute.
+    ///
+    /// It rests on the reservation alone, which everybody takes back who no longer wants to be in
+    /// it: what other owners decide meanwhile costs nobody a round that is paid for.
     ///
     /// # Errors
-    /// [`SdkError::Stop`] when storage fails, [`SdkError::Bug`] when the round is not reserved in
-    /// this very store.
+    /// [`SdkError::Stop`] when storage fails, [`SdkError::RetryLater`] when the round was given up
+    /// since, [`SdkError::Bug`] when it is not reserved in this very store.
     pub fn spool(&mut self, update: &SealedUpdate, pause: Pause) -> Result<Spooled, SdkError> {
         let (task, round) = (update.task().as_str(), update.round().0);
         let spooled = Spooled::of(update, pause);
@@ -62,15 +64,15 @@ impl Store {
         // What SQLite can hold is three hundred million years away.
         let deadline = i64::try_from(spooled.deadline.0).unwrap_or(i64::MAX);
         let (paused, pause) = pause.stored();
-        self.change(|db| {
+        let begun = self.status(update.task(), update.round())?;
+        self.change_anyway(|db| {
             let changed = db.execute(
                 "UPDATE ledger SET status = 'spooled' WHERE task = ?1 AND round = ?2 AND status = \
                  'reserved'",
                 params![task, round],
             )?;
             if changed != 1 {
-                let problem = "a contribution was spooled without a reservation";
-                return Err(SdkError::Bug(problem.into()));
+                return Err(not_reserved(begun));
             }
             db.execute(
                 "INSERT INTO spool SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ',' || \
@@ -328,6 +330,17 @@ impl LedgerStore for Spending<'_> {
             )?;
             mark::write(db, task, mark)
         })
+    }
+}
+
+/// Why a round cannot be spooled that had this status.
+fn not_reserved(status: Option<Status>) -> SdkError {
+    match status {
+        Some(Status::Reserved | Status::Forfeited) => SdkError::retry(
+            Reason::StoreBusy,
+            "the round was given up while it was made",
+        ),
+        _ => SdkError::Bug("a contribution was spooled without a reservation".into()),
     }
 }
 

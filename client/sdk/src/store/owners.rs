@@ -104,6 +104,9 @@ impl Store {
     /// As [`Self::forget`], and as [`Self::for_owner`] for what is no name.
     pub fn remove_owner(&mut self, name: &str) -> Result<bool, SdkError> {
         let name = checked(name)?;
+        if numbered(&self.db, name)?.is_none() {
+            return Ok(false);
+        }
         let was_there = self.change_anyway(|db| {
             let Some(owner) = numbered(db, name)? else {
                 return Ok(false);
