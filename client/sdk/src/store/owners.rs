@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use tacit_model::history::interaction::Interaction;
 
-use super::behaviour::read_interaction;
+use super::behaviour::{erase, read_interaction};
 use super::consent::give_up_unsent;
 use super::owner::OwnerId;
-use super::{Consent, Store};
+use super::{Consent, Forget, Store};
 use crate::error::SdkError;
 
 /// Most owners of one installation, the unnamed one not counted.
@@ -104,20 +104,18 @@ impl Store {
     /// As [`Self::forget`], and as [`Self::for_owner`] for what is no name.
     pub fn remove_owner(&mut self, name: &str) -> Result<bool, SdkError> {
         let name = checked(name)?;
-        if numbered(&self.db, name)?.is_none() {
-            return Ok(false);
+        let owner = numbered(&self.db, name)?;
+        if let Some(owner) = owner {
+            self.change_anyway(|db| {
+                give_up_unsent(db, owner)?;
+                erase(db, owner, &Forget::Everything)?;
+                db.execute("DELETE FROM owners WHERE id = ?1", [owner])?;
+                Ok(())
+            })?;
         }
-        let was_there = self.change_anyway(|db| {
-            let Some(owner) = numbered(db, name)? else {
-                return Ok(false);
-            };
-            give_up_unsent(db, owner)?;
-            super::behaviour::erase(db, owner, &super::Forget::Everything)?;
-            db.execute("DELETE FROM owners WHERE id = ?1", [owner])?;
-            Ok(true)
-        })?;
+        // Perhaps somebody read the store when they were removed, and the call is repeated.
         self.fold_log()?;
-        Ok(was_there)
+        Ok(owner.is_some())
     }
 
     /// What every owner did whose history may be in a contribution.
