@@ -21,11 +21,12 @@ use tacit_model::rank::profile::OnlineProfile;
 use tacit_model::rank::ranker::{Precision, Ranker};
 use tacit_model::{Interaction, InteractionKind, Recipe};
 use tacit_privacy::canonical;
-use tacit_sdk::{Consent, Event, Recommender, Store};
+use tacit_sdk::{Agent, Consent, Event, Recommender, Store, TableCache};
 use tacit_tests::attack::daemon::Process;
 use tacit_tests::deployment::{Deployment, Settings};
-use tacit_tests::ear::{Ear, Passed};
-use tacit_tests::enrolled::shipped;
+use tacit_tests::ear::{Ear, Passed, Way};
+use tacit_tests::enrolled::{Installation, shipped};
+use tacit_tests::raw::Door;
 use tacit_types::{ItemId, Timestamp};
 use tacit_wire::clock;
 use tempfile::TempDir;
@@ -52,12 +53,12 @@ fn main() -> Result<()> {
         "{:<44} {:>12} {:>12} {:>7}",
         "", "SDK", "reference", "ratio"
     );
-    let installation = Installed::new()?;
+    let app = Installed::new()?;
     recording()?;
-    refit(&installation)?;
-    lists(&installation)?;
-    opening(&installation)?;
-    memory(&installation)?;
+    refit(&app)?;
+    lists(&app)?;
+    opening(&app)?;
+    memory(&app)?;
     check_in()
 }
 
@@ -95,7 +96,7 @@ struct Installed {
 impl Installed {
     fn new() -> Result<Self> {
         let model = model();
-        let folder = installation(&model)?;
+        let folder = installed(&model)?;
         let mut recommender = Recommender::open(folder.path())?;
         recommender.record_all(&(0..HISTORY).map(event).collect::<Vec<_>>())?;
         Ok(Self {
@@ -113,7 +114,7 @@ impl Installed {
 
 /// One call a row, and many rows a call.
 fn recording() -> Result<()> {
-    let folder = installation(&model())?;
+    let folder = installed(&model())?;
     let mut recommender = Recommender::open(folder.path())?;
     let mut next = 0;
     let (one, _) = timed(100, || {
@@ -292,42 +293,39 @@ fn serve_once(folder: &Path, precision: &str) -> Result<()> {
 fn check_in() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let deployment = Deployment::running(Settings::default())?;
-    let (first, nothing) = runtime.block_on(two_refreshes(&deployment))?;
-    let kilobytes = |way: u64| way as f64 / 1e3;
-    let of = "a refresh that fetches";
-    let (up, fetched_up) = (kilobytes(nothing.up.bytes), kilobytes(first.up.bytes));
-    row("check-in with nothing to do, up", "KB", up, fetched_up, of);
-    let (down, fetched) = (kilobytes(nothing.down.bytes), kilobytes(first.down.bytes));
-    row("check-in with nothing to do, down", "KB", down, fetched, of);
+    let (asked, met) = runtime.block_on(passed(&deployment))?;
+    let kilobytes = |way: Way| way.bytes as f64 / 1e3;
+    for (what, asked, met) in [
+        ("check-in with nothing to do, up", asked.up, met.up),
+        ("check-in with nothing to do, down", asked.down, met.down),
+    ] {
+        let of = "the TLS handshake alone";
+        row(what, "KB", kilobytes(asked), kilobytes(met), of);
+    }
     Ok(())
 }
 
-async fn two_refreshes(deployment: &Deployment) -> Result<(Passed, Passed)> {
+/// A refresh that finds nothing, and a connection on which nothing is said.
+async fn passed(deployment: &Deployment) -> Result<(Passed, Passed)> {
     let tokens = deployment.tokens()?;
     let token = tokens.first().context("a token")?;
-    let enrolled = tacit_tests::enrolled::Installation::enrol(deployment, token).await?;
+    let enrolled = Installation::enrol(deployment, token).await?;
     Store::open(enrolled.folder())?.set_consent(Consent::Receive)?;
 
+    let root = deployment.pki("root.crt")?;
     let mut ear = Ear::before(&deployment.coordinator_address()).await?;
-    let mut way = shipped(deployment, &deployment.pki("root.crt")?)?
-        .as_ref()
-        .clone();
+    let mut way = shipped(deployment, &root)?.as_ref().clone();
     way.coordinator = ear.address();
-    let mut passed = Vec::new();
-    while passed.len() < 2 {
-        let agent = tacit_sdk::Agent::new(
-            enrolled.folder(),
-            way.clone().into(),
-            tacit_sdk::TableCache::default(),
-        );
-        let step = agent.refresh(clock::now()).await?;
-        drop(agent);
-        let heard = ear.ended().await?;
-        if step.new_model || !passed.is_empty() {
-            passed.push(heard);
-        }
-    }
-    Ok((passed[0], passed[1]))
+    let agent = Agent::new(enrolled.folder(), way.into(), TableCache::default());
+    let step = agent.refresh(clock::now()).await?;
+    ensure!(!step.new_model, "there was something to do");
+    drop(agent);
+    let asked = ear.ended().await?;
+
+    let credentials = enrolled.credentials()?;
+    let door = Door::new(&ear.address(), &root, Some(&credentials))?;
+    drop(door.knock().await?);
+    Ok((asked, ear.ended().await?))
 }
 
 /// A model of 26,744 items with random factors, all of them in the block.
@@ -344,7 +342,7 @@ fn model() -> SpectralModel {
 }
 
 /// An installation that has adopted this model and a catalogue.
-fn installation(model: &SpectralModel) -> Result<TempDir> {
+fn installed(model: &SpectralModel) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     Store::create(folder.path())?;
     let models = folder.path().join("models");

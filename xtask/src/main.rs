@@ -42,6 +42,9 @@ enum Task {
     /// Every test, optimised as shipped.
     Test,
     /// Benchmarks; each prints a reference beside the figure.
+    ///
+    /// One alone: `cargo bench -p tacit-tests --bench NAME`, where NAME is accounts, app (what the
+    /// SDK's calls cost), device, enrolment, helper, ingest, serving or simulate.
     Bench,
     /// libFuzzer on one target or all, from the committed corpus; needs a C++ compiler, not a
     /// nightly toolchain.
