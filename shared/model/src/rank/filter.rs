@@ -98,15 +98,29 @@ impl Filter {
                 *place = share;
             }
         };
-        meetings(interactions)
-            .iter()
-            .for_each(|(item, met)| set(*item, self.share_back(met).unwrap_or(f32::NAN)));
+        if self.nothing_comes_back() {
+            // How each was met does not matter then, and to find out takes longer than all scores.
+            interactions
+                .iter()
+                .for_each(|one| set(one.item, f32::NAN));
+        } else {
+            for (item, met) in meetings(interactions) {
+                let share = self.share_back(&met);
+                set(item, share.unwrap_or(f32::NAN));
+            }
+        }
         let closed = catalogue
             .facts
             .iter()
             .filter(|(_, facts)| !self.offers(facts));
         closed.for_each(|(item, _)| set(*item, f32::NAN));
         shares
+    }
+
+    /// Whether an item that the owner met stays away, however it was met.
+    fn nothing_comes_back(&self) -> bool {
+        let bought_do = self.now.is_some() && self.buy_again_half_life_ms.is_some();
+        !self.show_seen && !bought_do
     }
 
     /// Whether the app's facts allow showing an item now.
@@ -222,6 +236,32 @@ mod tests {
         );
         assert_eq!(shown(&default, &met, &Catalogue::default()), vec![5]);
         assert_eq!(shown(&seen, &met, &Catalogue::default()), vec![0, 4, 5]);
+    }
+
+    #[test]
+    fn the_short_way_hides_what_the_long_one_does() {
+        let kinds = InteractionKind::ALL;
+        let each = (0_u32..).zip(kinds);
+        let met: Vec<Interaction> = each.map(|(item, kind)| did(item, kind)).collect();
+        let (now, half_life) = (Some(Timestamp(9 * DAY)), Some(DAY));
+        for (now, buy_again_half_life_ms, is_short) in [
+            (None, None, true),
+            (now, None, true),
+            (None, half_life, true),
+            (now, half_life, false),
+        ] {
+            let filter = Filter {
+                now,
+                buy_again_half_life_ms,
+                ..Filter::default()
+            };
+            assert_eq!(filter.nothing_comes_back(), is_short);
+            let shares = filter.shares(&met, &Catalogue::default(), kinds.len());
+            for (item, met) in meetings(&met) {
+                let hidden = filter.share_back(&met).is_none();
+                assert_eq!(shares[item.0 as usize].is_nan(), hidden, "{item:?}");
+            }
+        }
     }
 
     #[test]
