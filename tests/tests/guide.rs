@@ -26,6 +26,9 @@ cargo() {
 }
 "#;
 
+/// All commands together are done within this time.
+const SECONDS_MAX: &str = "180";
+
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap().to_path_buf()
@@ -77,8 +80,9 @@ fn the_guides_commands_do_what_it_says() {
     let binary = binary();
     let path = std::env::var("PATH").unwrap();
     let beside = binary.parent().unwrap().display();
-    let output = Command::new("bash")
-        .args(["-c", &script])
+    // A command that waits for what does not come ends with all that it started.
+    let output = Command::new("timeout")
+        .args([SECONDS_MAX, "bash", "-c", &script])
         .current_dir(folder.path())
         .env("PATH", format!("{beside}:{path}"))
         .env("EXAMPLES", example("guide").parent().unwrap())

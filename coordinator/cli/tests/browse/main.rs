@@ -28,20 +28,18 @@ struct Demo {
     host: String,
     /// `/secret/`.
     path: String,
-    kept: PathBuf,
-    _home: TempDir,
+    /// Where it makes its folder.
+    home: TempDir,
 }
 
 impl Demo {
     fn start() -> Self {
         let home = TempDir::new().unwrap();
-        let kept = home.path().join("demo");
         let options = "--users 40 --epsilon 60 --rounds 2 --factors 8 --evaluation 0 --browse";
         let mut child = Command::new(env!("CARGO_BIN_EXE_tacit"))
             .arg("demo")
             .args(options.split(' '))
-            .arg("--keep")
-            .arg(&kept)
+            .env("TMPDIR", home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -58,8 +56,7 @@ impl Demo {
             child,
             host: host.to_owned(),
             path: format!("/{path}"),
-            kept,
-            _home: home,
+            home,
         }
     }
 
@@ -76,15 +73,24 @@ impl Demo {
     /// The device's store, opened as another process of its app would.
     fn store(&self) -> Recommender {
         let device = self.state()["device"].as_u64().unwrap();
-        let folder = self.kept.join("devices").join(format!("{device:06}"));
-        Recommender::open(&folder).unwrap()
+        let devices = self.folder().join("devices");
+        Recommender::open(&devices.join(format!("{device:06}"))).unwrap()
     }
 
-    /// Ends it as a person does; gives its exit code.
-    fn end(mut self) -> Option<i32> {
+    fn folder(&self) -> PathBuf {
+        let mut made = fs::read_dir(self.home.path()).unwrap();
+        made.next().unwrap().unwrap().path()
+    }
+
+    /// Ends it as a person does. What it has told of is left, and no key and no store.
+    fn end(mut self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let left = fs::read_dir(self.folder()).unwrap();
+        let mut names: Vec<_> = left.map(|one| one.unwrap().file_name()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["coordinator", "report"]);
     }
 }
 
@@ -107,7 +113,7 @@ fn a_page_is_one_device_of_the_demo() {
     strangers(&demo);
     let Some(mut browser) = Browser::start() else {
         println!("SKIPPED: no Chromium here; Debian's package is chromium");
-        assert_eq!(demo.end(), Some(0));
+        demo.end();
         return;
     };
     browser.show_as(1280, 1500, "light");
@@ -119,7 +125,7 @@ fn a_page_is_one_device_of_the_demo() {
     forgets_all(&demo, &mut browser);
     assert_eq!(browser.complaints, [""; 0]);
     drop(browser);
-    assert_eq!(demo.end(), Some(0));
+    demo.end();
 }
 
 /// HOSTILE 169, 170: whoever was not told the address learns and changes nothing, and no request
