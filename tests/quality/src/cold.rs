@@ -101,8 +101,8 @@ fn write_table(
          {EPSILON}); the {new} others with times are new owners. NDCG@10 over the whole catalogue \
          for all that they used after their tenth interaction. (The very next item is no fair \
          test here: people rated what a page of the site listed, in its order.) Features: genres, \
-         year and decade. How far taste is trusted was chosen with the halves the other way \
-         round; its weaker forms were tried on these.\n\n\
+         year and decade. How far taste is trusted was chosen with other data and these \
+         figures in sight.\n\n\
          | known interactions | private popularity | own list, no features | own list, features | \
          |\n|---|---|---|---|---|\n",
         trained.users(),

@@ -5,8 +5,8 @@
 //! Nothing here tunes anything: presets are the planner's, chosen on validation data, and what is
 //! measured is what was held out. Runs in fast mode, so the table is the same on every machine up
 //! to the last bits of its floating point. A second argument, `main`, `features`, `weighted`,
-//! `network`, `growth`, `ratings`, `cold`, `replay`, `kinds` or `free`, measures one part only and
-//! leaves the rest of the file as it is.
+//! `network`, `growth`, `ratings`, `cold`, `thinned`, `replay`, `kinds` or `free`, measures one
+//! part only and leaves the rest of the file as it is.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -25,6 +25,7 @@ mod network;
 mod replay;
 mod server_side;
 mod target;
+mod thinned;
 
 use std::path::{Path, PathBuf};
 

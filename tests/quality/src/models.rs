@@ -20,7 +20,7 @@ use tacit_types::Epsilon;
 use crate::markdown::cells;
 use crate::{
     ML_1M, ML_100K, PROJECTED, SEEDS, cold, features, kinds, network, population, replay,
-    server_side, setting,
+    server_side, setting, thinned,
 };
 
 /// What holds for every table here.
@@ -49,7 +49,7 @@ const RMSE: [(&str, f64, f64); 2] = [
 type Measure = fn(&Path) -> anyhow::Result<String>;
 
 /// The parts, by the word that asks for them, each with the heading it begins with.
-const PARTS: [(&str, &str, Measure); 9] = [
+const PARTS: [(&str, &str, Measure); 10] = [
     ("features", "# Public features", features::measure),
     ("weighted", "# Weighted squares", weighted),
     (
@@ -60,6 +60,7 @@ const PARTS: [(&str, &str, Measure); 9] = [
     ("growth", "# Grown catalogue", growth),
     ("ratings", "# Ratings", ratings),
     ("cold", "# New owners", cold::measure),
+    ("thinned", "# Short histories", thinned::measure),
     ("replay", "# A profile that follows", replay::measure),
     ("kinds", "# Several kinds of interaction", kinds::measure),
     ("free", "# Free after the noise", server_side::measure),

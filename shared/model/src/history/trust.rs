@@ -2,7 +2,7 @@
 
 /// Items from which on an owner's taste is trusted by half, see `taste_share`. How it was chosen:
 /// `tests/quality/TUNING.md`, "Trust in a short history".
-pub const TASTE_PRIOR: f64 = 15.0;
+pub const TASTE_PRIOR: f64 = 8.0;
 
 /// Share of its score that taste gets from an owner whose weights add up to `sizes` and whose
 /// squares to `squares`: `n^2 / (n^2 + prior^2)` for the effective number of items `n = sizes^2 /

@@ -6,7 +6,7 @@ use crate::family::features::Features;
 use crate::family::neural::NeuralModel;
 use crate::family::rating::RatingModel;
 use crate::family::recipe::Recipe;
-use crate::family::spectral::{SpectralModel, growth, public, server};
+use crate::family::spectral::{SpectralModel, agreement, growth, public, server};
 use crate::family::weighted::WeightedTerms;
 use crate::family::{Model, neural, rating, weighted};
 use crate::measure::evaluation::{Evaluation, evaluate, keeps_factors};
@@ -70,6 +70,7 @@ impl Model {
         match self {
             Self::Spectral(model) => {
                 let next = spectral_step(model, opened, step)?;
+                let next = trusted(model, next, opened, step);
                 Some(after_spectral(next, step))
             }
             Self::Weighted(model) => {
@@ -132,6 +133,23 @@ fn spectral_step(
         }
         Kind::WeightedGradient | Kind::LayerGradient | Kind::RatingBias | Kind::Metrics => None,
     }
+}
+
+/// The factors that devices rank with, as far as their gradient shows that histories agree; what is
+/// trained on as it is.
+fn trusted(
+    before: &SpectralModel,
+    next: SpectralModel,
+    opened: &OpenedSum,
+    step: &Step<'_>,
+) -> SpectralModel {
+    let ranks = matches!(step.next, None | Some(Kind::Metrics));
+    if opened.kind != Kind::FactorGradient || !ranks {
+        return next;
+    }
+    let (noise_std, contributors) = (opened.noise_std, opened.contributors);
+    let agreement = agreement::agreement(before, &opened.sum, noise_std, contributors);
+    agreement::trusted(&next, agreement)
 }
 
 /// The model a task goes on with after a spectral release, by the kind it releases next.

@@ -390,3 +390,45 @@ fn nothing_is_taught_as_used_together_that_no_owner_used_together() {
     let mixed = [one, other].concat();
     assert!(pairs(&[rated(&mixed)]) > 2 * pairs(&[rated(&one)]));
 }
+
+#[test]
+fn only_the_last_gradient_of_a_task_is_trusted_as_far_as_histories_agree() {
+    let before = trained_whole();
+    let recipe = Recipe {
+        feature_columns: 0,
+        ..Recipe::counts_only()
+    };
+    // All of it noise, by its own account.
+    let sum: Vec<f64> = before
+        .factors()
+        .iter()
+        .map(|v| f64::from(*v))
+        .collect();
+    let opened = OpenedSum {
+        kind: Kind::FactorGradient,
+        sum,
+        noise_std: 1.0,
+        contributors: 300,
+    };
+    let largest = |next| {
+        let step = Step {
+            recipe: &recipe,
+            first: true,
+            next,
+            features: None,
+            seed: 1,
+            in_doubt: false,
+        };
+        let model = Model::Spectral(before.clone()).step(&opened, &step);
+        let Some(Model::Spectral(model)) = model else {
+            panic!("a gradient makes a spectral model");
+        };
+        model
+            .factors()
+            .iter()
+            .fold(0.0, |most: f32, v| most.max(v.abs()))
+    };
+    assert!(largest(Some(Kind::FactorGradient)) > 0.1);
+    assert_eq!(largest(None), 0.0);
+    assert_eq!(largest(Some(Kind::Metrics)), 0.0);
+}

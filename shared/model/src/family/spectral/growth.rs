@@ -12,18 +12,27 @@ use super::server::with_basis;
 use crate::family::limits::FACTORS_MAX;
 use crate::maths::linalg::norm_squared;
 
-/// Squared norm of a learned factor, up to rounding.
-const LEARNED_MIN: f64 = 0.999;
+/// Squared norms that differ by no more are the same up to rounding.
+const SAME_NORM: f64 = 1e-4;
 
 /// The model an update starts from: `previous` for a catalogue that grew to `items`, with its
 /// learned factors only, at most `factors` of them. `None` where it has none, or more items than
 /// there are now.
 ///
-/// Columns of public features come after the learned ones and are shorter than 1; the task makes
-/// its own from its catalogue.
+/// Learned columns share one norm. Columns of public features come after them and have norms of
+/// their own; the task makes its own from its catalogue.
 pub fn grown(previous: &SpectralModel, items: u32, factors: u32) -> Option<SpectralModel> {
     let columns = previous.factors();
-    let is_learned = |column: &ArrayView1<'_, f32>| norm_squared(&column.to_vec()) > LEARNED_MIN;
+    let squares = |column: ArrayView1<'_, f32>| norm_squared(&column.to_vec());
+    let learned = columns
+        .columns()
+        .into_iter()
+        .next()
+        .map_or(0.0, squares);
+    let is_learned = |column: &ArrayView1<'_, f32>| {
+        let own = squares(column.view());
+        own > 0.0 && (own - learned).abs() <= SAME_NORM * learned
+    };
     let known = columns
         .columns()
         .into_iter()

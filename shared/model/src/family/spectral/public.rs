@@ -41,9 +41,10 @@ pub fn start(
 /// outside its factors, over the whole catalogue: (M, d + d'). Items outside the trained block have
 /// features only.
 ///
-/// With P the feature columns less their part in the learned span, `P = U S V^T`, column k is `U_k
-/// sqrt(S_k / S_max)`, S_max the strongest before anything was learned: orthogonal to the rest, of
-/// norm at most 1, and the smaller the less items differ in it. Why the root of that ratio:
+/// With P the feature columns less `Q Q^T` of them, Q the learned factors, `P = U S V^T`, column k
+/// is `U_k sqrt(S_k / S_max)`, S_max the strongest before anything was learned. Its norm is at
+/// most 1, the smaller the less items differ in it. It is orthogonal to learned factors of norm 1;
+/// what is learned but trusted less leaves more to the features. Why the root of that ratio:
 /// `tests/quality/TUNING.md`, "Public features and the counts' share".
 ///
 /// # Panics

@@ -188,7 +188,7 @@ mod tests {
             .map(|&(j, v)| v * model.factors()[(j, 0)])
             .sum();
         let n = x.iter().map(|(_, v)| v).sum::<f32>().powi(2);
-        let p = p * n * n / (n * n + 225.0);
+        let p = p * n * n / (n * n + 64.0);
         for (j, score) in scores(&used, &model, None).into_iter().enumerate() {
             let taste = if j < 6 {
                 model.factors()[(j, 0)] * p
