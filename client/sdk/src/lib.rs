@@ -8,8 +8,9 @@
 //! - [`Agent`] fetches what is published and takes part in one round, each when called and as far
 //!   as [`Consent`] goes; no thread or timer of its own.
 //! - [`identity`] enrols an installation once.
-//! - [`Recommender::for_owner`] and [`Installation::for_owner`] are for a device that several people
-//!   share: each has lists and decisions of their own, and all of them one identity and one budget.
+//! - [`Recommender::for_owner`] and [`Installation::for_owner`] are for a device that several
+//!   people share: each has lists and decisions of their own, and all of them one identity and one
+//!   budget.
 //! - [`blocking()`] runs what uses the network for an app without an async runtime.
 //!
 //! Raw interactions and user factors never leave the device; the only thing that can is a

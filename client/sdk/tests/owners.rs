@@ -373,7 +373,8 @@ fn an_owner_who_was_removed_is_gone_from_every_byte_and_their_handles_are_dead()
     spool(&mut Store::open(folder.path()).unwrap());
     assert!(theirs.iter().all(|words| held(words)));
 
-    // While somebody reads the store its log keeps what the file no longer has; the call is repeated.
+    // While somebody reads the store its log keeps what the file no longer has; the call is
+    // repeated.
     let reader = rusqlite::Connection::open(Store::path(folder.path())).unwrap();
     let look = "BEGIN; SELECT count(*) FROM owners";
     reader.execute_batch(look).unwrap();

@@ -29,8 +29,8 @@ pub(crate) enum Countersigned {
 }
 
 impl Helper {
-    /// Completes and signs a draft that `by` is the coordinator's signature of; the same draft gives
-    /// the same bytes for as long as the round is not abandoned.
+    /// Completes and signs a draft that `by` is the coordinator's signature of; the same draft
+    /// gives the same bytes for as long as the round is not abandoned.
     ///
     /// The key is durable before the round, and the round with its ledger line before the signature
     /// leaves.
