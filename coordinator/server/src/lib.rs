@@ -48,6 +48,7 @@ pub mod storage;
 mod terms;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -192,9 +193,14 @@ pub async fn serve(
         );
     let runtime = tokio::runtime::Handle::current();
     let driving = async {
-        let driven = match terms::refuse_unmet(&partner, &task, &planned).await {
-            Ok(()) => blocking(move || driver.run(&runtime)).await,
-            Err(problem) => Err(problem),
+        let mut driven = pin!(blocking(move || driver.run(&runtime)));
+        // Nobody waits for the answer: whatever was open and published is served meanwhile.
+        let driven = tokio::select! {
+            driven = &mut driven => driven,
+            Err(problem) = terms::refuse_unmet(&partner, &task, &planned) => {
+                shutdown.drain.cancel();
+                driven.await.and(Err(problem))
+            }
         };
         // Without its driver the daemon can do nothing: drain, so that it ends and is restarted.
         shutdown.drain.cancel();
