@@ -218,15 +218,15 @@ impl Board {
     /// When a device should come back, in milliseconds: when there may be something for it to do,
     /// and the fleet leaves room. Depends on public progress, on when devices come, and on why this
     /// one `refused` its last ticket, on nothing else.
+    ///
+    /// Only who is told with the same answer that the task has `finished` rests as long as that
+    /// allows: anybody else would not know of it before.
     pub fn retry_after_ms(
         &self,
         device: DeviceId,
         now: Timestamp,
-        refused: Option<RefusalCode>,
+        (finished, refused): (bool, Option<RefusalCode>),
     ) -> u64 {
-        let finished = self
-            .published()
-            .is_some_and(|published| published.finished);
         let rest_ms = if finished {
             self.fleet.finished_ms()
         } else if refused.is_some_and(RefusalCode::lasts) {
@@ -316,9 +316,30 @@ mod tests {
         let board = Board::new(4, fleet);
         for (number, code) in (0..).zip(RefusalCode::ALL) {
             let device = DeviceId([number; 16]);
-            let after_ms = board.retry_after_ms(device, Timestamp(0), Some(code));
+            let after_ms = board.retry_after_ms(device, Timestamp(0), (false, Some(code)));
             let hours = after_ms >= fleet.refused_ms();
             assert_eq!(hours, code.lasts(), "{code:?}: {after_ms} ms");
+        }
+    }
+
+    /// A device whose update was the last is answered when the task may have ended meanwhile.
+    #[test]
+    fn who_was_not_told_that_the_task_has_finished_comes_back_soon_to_hear_it() {
+        let fleet = Fleet::default();
+        let board = Board::new(4, fleet);
+        board.set_published(Published {
+            model: Digest([1; 32]),
+            logged: None,
+            genesis: None,
+            catalogue: Digest([2; 32]),
+            round: 1,
+            rounds_planned: 1,
+            finished: true,
+        });
+        for (told, number) in [(true, 1), (false, 2)] {
+            let device = DeviceId([number; 16]);
+            let after_ms = board.retry_after_ms(device, Timestamp(0), (told, None));
+            assert_eq!(after_ms >= fleet.finished_ms(), told, "{after_ms} ms");
         }
     }
 }

@@ -138,7 +138,9 @@ impl CoordinatorService {
         device: DeviceId,
         outcome: v2::ContributionOutcome,
     ) -> Response<v2::ContributeResponse> {
-        let retry_after_ms = self.board.retry_after_ms(device, (self.now)(), None);
+        let retry_after_ms = self
+            .board
+            .retry_after_ms(device, (self.now)(), (false, None));
         Response::new(v2::ContributeResponse {
             outcome: outcome.into(),
             retry_after_ms,
@@ -245,7 +247,10 @@ impl Coordinator for CoordinatorService {
         let shows_lines = published.finished || receives;
         let retry_after_ms = match receives {
             true => self.board.refresh_after_ms(device, now),
-            false => self.board.retry_after_ms(device, now, refusal),
+            false => {
+                let told = (published.finished, refusal);
+                self.board.retry_after_ms(device, now, told)
+            }
         };
         Ok(Response::new(v2::CheckInResponse {
             selection,
