@@ -19,10 +19,12 @@ use tacit_data::Dataset;
 use tacit_model::history::interaction::Interaction;
 use tacit_privacy::record::{Event, Line, Release};
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// A command that does not serve must end within this time.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(20);
+/// What is waited for in a log is there within this time.
+const LOG_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes of each log that are shown when a test fails.
 const LOG_TAIL: usize = 3000;
 
@@ -352,6 +354,19 @@ impl Deployment {
         let resident = lines.find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
         let kilobytes: u64 = resident.context("no VmRSS")?.trim().parse()?;
         Ok(kilobytes * 1024)
+    }
+
+    /// Waits until a process has logged a word.
+    ///
+    /// # Errors
+    /// When it has not after a minute.
+    pub async fn logs(&self, role: Role, word: &str) -> Result<()> {
+        let start = Instant::now();
+        while !self.log(role).contains(word) {
+            ensure!(start.elapsed() < LOG_DEADLINE, "no {word}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// How a process ended by itself, if it has.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tacit_data::{SyntheticSpec, synthetic};
 use tacit_tests::deployment::{Deployment, Role, Settings};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Whatever a test waits for happens within this time.
 const SOON: Duration = Duration::from_secs(90);
@@ -20,14 +20,6 @@ fn settings() -> Settings {
         deadline_seconds: 6,
         task: "latest_deadline_seconds = 12\n",
         ..Settings::default()
-    }
-}
-
-async fn logs(deployment: &Deployment, role: Role, word: &str) {
-    let deadline = Instant::now() + SOON;
-    while !deployment.log(role).contains(word) {
-        assert!(Instant::now() < deadline, "no {word}");
-        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -46,7 +38,10 @@ async fn sleeps(role: Role) {
     });
     deployment.write_interactions(&data).unwrap();
     deployment.start(Role::Devices).unwrap();
-    logs(&deployment, Role::Coordinator, "round_opened").await;
+    deployment
+        .logs(Role::Coordinator, "round_opened")
+        .await
+        .unwrap();
 
     deployment.signal(role, Signal::STOP).unwrap();
     sleep(ASLEEP).await;

@@ -32,14 +32,6 @@ fn short() -> Settings {
     }
 }
 
-async fn logs(deployment: &Deployment, role: Role, word: &str) {
-    let deadline = Instant::now() + SOON;
-    while !deployment.log(role).contains(word) {
-        assert!(Instant::now() < deadline, "no {word}");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
 fn events(deployment: &Deployment) -> Vec<Event> {
     let lines = deployment.lines().unwrap();
     lines.into_iter().map(|line| line.event).collect()
@@ -113,7 +105,10 @@ async fn a_round_that_nobody_entered_costs_the_task_nothing() {
     deployment.open_round().unwrap();
     deployment.kill(Role::Helper).unwrap();
     deployment.start(Role::Devices).unwrap();
-    logs(&deployment, Role::Coordinator, "round_abandoned").await;
+    deployment
+        .logs(Role::Coordinator, "round_abandoned")
+        .await
+        .unwrap();
     deployment.start(Role::Helper).unwrap();
     // Those that met nobody so often would wait longer and longer.
     deployment.crash(Role::Devices).unwrap();
@@ -180,7 +175,10 @@ async fn a_round_that_waits_for_its_certificate_is_offered_to_nobody() {
     let device = devices(&deployment, 1).remove(0);
     device.ticket(Instant::now() + SOON).await.unwrap();
     deployment.kill(Role::Helper).unwrap();
-    logs(&deployment, Role::Coordinator, "helper_unavailable").await;
+    deployment
+        .logs(Role::Coordinator, "helper_unavailable")
+        .await
+        .unwrap();
     deployment.crash(Role::Coordinator).unwrap();
 
     let deadline = Instant::now() + SOON;

@@ -138,7 +138,10 @@ async fn devices_that_are_too_few_say_so_when_they_are_ended() {
     let rows = "device,item,timestamp,value,type\n0,1,,1,view\n";
     fs::write(deployment.path("interactions.csv"), rows).unwrap();
     deployment.start(Role::Devices).unwrap();
-    logs(&deployment, Role::Coordinator, "waiting_for_devices").await;
+    deployment
+        .logs(Role::Coordinator, "waiting_for_devices")
+        .await
+        .unwrap();
     sleep(Duration::from_secs(2)).await;
     deployment.terminate(Role::Devices).unwrap();
     let status = ended(&mut deployment, Role::Devices).await;
@@ -231,14 +234,6 @@ async fn a_set_too_small_at_the_deadline_goes_on_to_the_latest() {
     deployment.verify().unwrap();
 }
 
-async fn logs(deployment: &Deployment, role: Role, word: &str) {
-    let deadline = Instant::now() + SOON;
-    while !deployment.log(role).contains(word) {
-        assert!(Instant::now() < deadline, "no {word}");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// HOSTILE 146: the round is over long before its deadline, and stays charged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_whose_key_the_helper_lost_is_abandoned_at_once() {
@@ -256,7 +251,10 @@ async fn a_round_whose_key_the_helper_lost_is_abandoned_at_once() {
     }
     deployment.start(Role::Helper).unwrap();
 
-    logs(&deployment, Role::Coordinator, "round_abandoned").await;
+    deployment
+        .logs(Role::Coordinator, "round_abandoned")
+        .await
+        .unwrap();
     // Its line is exported once both parties have signed for it, an hour before the deadline.
     let is_charged = |event: &Event| match event {
         Event::Abandoned(abandoned) => abandoned.charge.round == first.round,
@@ -293,7 +291,10 @@ async fn a_draft_that_the_helper_refuses_keeps_its_number() {
     let mut deployment = Deployment::new(Settings::default()).unwrap();
     // Killed while nobody answers: the same bytes are asked for again.
     deployment.start(Role::Coordinator).unwrap();
-    logs(&deployment, Role::Coordinator, "helper_unavailable").await;
+    deployment
+        .logs(Role::Coordinator, "helper_unavailable")
+        .await
+        .unwrap();
     deployment.kill(Role::Coordinator).unwrap();
 
     // Changed before the coordinator starts, and while it waits for devices.
@@ -304,7 +305,10 @@ async fn a_draft_that_the_helper_refuses_keeps_its_number() {
         if waits {
             deployment.start(Role::Helper).unwrap();
             deployment.start(Role::Coordinator).unwrap();
-            logs(&deployment, Role::Coordinator, "waiting_for_devices").await;
+            deployment
+                .logs(Role::Coordinator, "waiting_for_devices")
+                .await
+                .unwrap();
             deployment.kill(Role::Helper).unwrap();
         }
         fs::write(&path, &strict).unwrap();
